@@ -1,0 +1,18 @@
+//! The D-Bus protocol without an operating system.
+//!
+//! Bytes and lines go in, messages and replies come out: this crate parses and checks what the
+//! D-Bus specification defines and never opens a file, reads a clock or waits. Each kind of name is
+//! parsed once and then trusted ([`names`]); a message is checked where it lies in the reader's
+//! buffer, in one pass and without allocating ([`wire`]); the authentication handshake is a state
+//! machine for each side ([`auth`]); server addresses ([`address`]) and match rules
+//! ([`match_rule`]) are plain values that print as they parse.
+#![forbid(unsafe_code)]
+
+pub mod address;
+pub mod auth;
+pub mod guid;
+pub mod limits;
+pub mod match_rule;
+pub mod names;
+pub mod standard_error;
+pub mod wire;
