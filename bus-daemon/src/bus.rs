@@ -1,1 +1,6 @@
-//! (to be written)
+//! The bus without an operating system.
+
+pub mod id;
+pub mod match_index;
+pub mod name_registry;
+pub mod pending_reply;

@@ -1,1 +1,3 @@
-//! (to be written)
+//! The message bus.
+
+pub mod bus;
