@@ -110,8 +110,8 @@ name_type!(/// An error's name: the rules of an interface name (protocol.md A026
     ErrorName, check_interface_name);
 name_type!(/// An object path (protocol.md A024).
     ObjectPath, check_object_path);
-name_type!(/// A group of well-known names: one name and all that continue it after a `.`. Unlike a
-    /// well-known name it may have a single element (protocol.md A030).
+name_type!(/// A group of bus names: one name and all that continue it after a `.`. Unlike a well-known
+    /// name it may have a single element (protocol.md A030).
     Namespace, check_namespace);
 
 impl Namespace<'_> {
@@ -264,8 +264,14 @@ const fn check_member_name(text: &[u8]) -> Result<(), NameError> {
 }
 
 const fn check_namespace(text: &[u8]) -> Result<(), NameError> {
+    // deviation: the specification speaks of well-known names only; the reference also takes the
+    // beginning of a unique name, as in arg0namespace=':1', and so do we.
+    let (elements, alphabet) = match text {
+        [b':', elements @ ..] => (elements, &UNIQUE),
+        _ => (text, &WELL_KNOWN),
+    };
     match check_size(text) {
-        Ok(()) => without_count(count_separators(text, text, &WELL_KNOWN)),
+        Ok(()) => without_count(count_separators(text, elements, alphabet)),
         Err(error) => Err(error),
     }
 }
@@ -496,7 +502,11 @@ mod tests {
         check(Namespace::parse, "", Err(NameError::Empty));
         check(Namespace::parse, "org.", Err(NameError::EmptyElement));
         check(Namespace::parse, "9", Err(NameError::LeadingDigit));
-        check(Namespace::parse, ":1", invalid(0));
+        check(Namespace::parse, ":1", Ok(()));
+        check(Namespace::parse, ":1.2", Ok(()));
+        check(Namespace::parse, ":", Err(NameError::EmptyElement));
+        check(Namespace::parse, "1:", Err(NameError::LeadingDigit));
+        check(Namespace::parse, "a:", invalid(1));
     }
 
     #[test]
