@@ -17,6 +17,7 @@
 //! releases, then [`release_next`](NameRegistry::release_next) until it returns `None`.
 
 pub(super) mod chain;
+pub(super) mod counter;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use libbus::names::WellKnownName;
 use slab::Slab;
 
 use self::chain::{Chain, Links, id_of_key, shrink_slab, shrink_table};
+use self::counter::Counter;
 use super::id::ClientId;
 
 /// The flags of RequestName (protocol.md A127). Unknown bits are ignored.
@@ -167,13 +169,6 @@ struct Holder {
     /// Latest first.
     places: Chain,
     counter: Counter,
-}
-
-/// How many there are, and how many there ever were at once.
-#[derive(Clone, Copy, Debug, Default)]
-struct Counter {
-    count: u32,
-    peak: u32,
 }
 
 impl NameRegistry {
@@ -398,9 +393,9 @@ impl NameRegistry {
         self.with_queue(queue, |chain, places| chain.remove(places, id, in_queue));
         if let Some(holder) = self.clients.get_mut(&client) {
             holder.places.remove(&mut self.places, id, |place| &mut place.of_client);
-            holder.counter.count = holder.counter.count.saturating_sub(1);
+            holder.counter.subtract(1);
         }
-        self.counter.count = self.counter.count.saturating_sub(1);
+        self.counter.subtract(1);
         self.by_client.remove(&(queue, client));
         self.places.try_remove(id as usize);
 
@@ -431,7 +426,7 @@ impl NameRegistry {
     /// Drops what is known of a client without places, and memory that is no longer needed.
     fn forget(&mut self, client: ClientId) {
         let Some(holder) = self.clients.remove(&client) else { return };
-        self.counter.count = self.counter.count.saturating_sub(holder.counter.count);
+        self.counter.subtract(holder.counter.count);
         shrink_table(&mut self.clients);
         shrink_table(&mut self.by_client);
         shrink_table(&mut self.by_name);
@@ -499,13 +494,6 @@ impl NameRegistry {
         assert_eq!(places, self.places.len(), "each place is its client's");
         assert_eq!(count, self.counter.count, "the total is the sum");
         assert!(self.counter.count <= self.counter.peak);
-    }
-}
-
-impl Counter {
-    fn increment(&mut self) {
-        self.count = self.count.saturating_add(1);
-        self.peak = self.peak.max(self.count);
     }
 }
 
