@@ -1,5 +1,6 @@
 //! The bus without an operating system.
 
+pub mod credentials;
 pub mod id;
 pub mod match_index;
 pub mod name_registry;

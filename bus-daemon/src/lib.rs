@@ -1,3 +1,4 @@
 //! The message bus.
 
 pub mod bus;
+pub mod host;
