@@ -70,10 +70,25 @@ pub(super) fn set_close_on_exec_from(first: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Removes a variable from this process's environment, and so from that of programs it starts, if
+/// no other thread could be reading it; returns whether it did.
+pub(super) fn remove_environment_variable(name: &str) -> bool {
+    if !matches!(is_single_threaded(), Ok(true)) {
+        return false;
+    }
+    // SAFETY: no other thread reads or writes the environment, there is none.
+    unsafe { std::env::remove_var(name) };
+    true
+}
+
+fn is_single_threaded() -> io::Result<bool> {
+    Ok(std::fs::read_dir("/proc/self/task")?.count() == 1)
+}
+
 /// Splits the process in two. Refuses with `EBUSY` when this process has more than one thread: the
 /// child would inherit whatever locks the others hold.
 pub(super) fn fork_single_threaded() -> io::Result<ForkResult> {
-    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+    if !is_single_threaded()? {
         return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }
     // SAFETY: the only thread is this one, so nobody can hold a lock across the fork and no thread
