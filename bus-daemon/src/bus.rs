@@ -49,6 +49,7 @@ mod lifecycle;
 mod routing;
 
 use client::{Client, ClientTable};
+use credentials::PeerCredentials;
 use driver::activation::ActivationEnvironment;
 use id::{ClientId, Timestamp};
 use lifecycle::Disconnection;
@@ -67,6 +68,10 @@ pub struct Identity {
     pub listener_guids: Vec<Guid>,
     /// The uid the bus runs as: it is privileged, as root is.
     pub own_uid: u32,
+    /// What the credential methods say about the bus itself.
+    pub own_credentials: PeerCredentials,
+    /// Whether SELinux mediates (protocol.md A188, A194).
+    pub selinux_enabled: bool,
     /// That user's login name, for DBUS_COOKIE_SHA1.
     pub own_user_name: String,
     /// Mechanisms that clients may authenticate with, as configured (config.md B018).
@@ -299,17 +304,17 @@ impl Bus {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let limits = &self.settings.limits;
-        let auth = self.auth_queue.front().map(|(at, _)| at.plus_ms(limits.auth_timeout.into()));
-        let fds = self.fd_queue.front().map(|(at, _)| at.plus_ms(limits.pending_fd_timeout.into()));
+        let auth = self.auth_queue.front().map(|(at, _)| at.plus_ms(limits.auth_timeout_ms.into()));
+        let fds = self.fd_queue.front().map(|(at, _)| at.plus_ms(limits.pending_fd_timeout_ms.into()));
         let reply =
-            limits.reply_timeout.and_then(|timeout| self.replies.next_deadline(timeout.into()));
+            limits.reply_timeout_ms.and_then(|timeout| self.replies.next_deadline(timeout.into()));
         [auth, fds, reply].into_iter().flatten().min()
     }
 
     /// Whether another connection may be accepted (config.md B037).
     #[must_use]
     pub fn accepts_connections(&self) -> bool {
-        self.incomplete_count < self.settings.limits.max_incomplete_connections
+        self.incomplete_count < self.settings.limits.incomplete_connections_max
     }
 
     /// How many clients are connected, whatever their phase.

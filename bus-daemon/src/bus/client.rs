@@ -7,6 +7,7 @@
 
 use std::fmt::{self, Write as _};
 
+use bus_policy::config::Limits;
 use libbus::auth::ServerAuth;
 use smallvec::SmallVec;
 
@@ -98,6 +99,8 @@ pub struct Client {
     pub incoming: Incoming,
     /// What it is owed.
     pub outbox: Outbox,
+    /// Set while it is being disconnected: nothing is queued for it any more.
+    pub leaving: bool,
     /// Whether it stands in the table's list of clients to write to.
     to_write: bool,
 }
@@ -113,6 +116,14 @@ impl Client {
     #[must_use]
     pub const fn is_incomplete(&self) -> bool {
         matches!(self.phase, Phase::Authenticating(_) | Phase::WaitingForHello)
+    }
+
+    /// Whether its queue is too full for another message (protocol.md A151): the limit is asked
+    /// before a message is queued, so that one message may exceed it.
+    #[must_use]
+    pub fn is_full(&self, limits: &Limits) -> bool {
+        self.outbox.bytes() as u64 >= limits.outgoing_bytes_max
+            || self.outbox.fds() as u64 > limits.outgoing_unix_fds_max
     }
 
     /// The unique name, or what stands for it in a log line before there is one.
@@ -168,6 +179,7 @@ impl ClientTable {
             connected_at: now,
             incoming: Incoming::default(),
             outbox: Outbox::default(),
+            leaving: false,
             to_write: false,
         }));
         id
@@ -196,6 +208,9 @@ impl ClientTable {
         let Self { slots, pool, to_write, .. } = self;
         let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
         let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) else { return };
+        if client.leaving {
+            return;
+        }
         client.outbox.push(pool, head, body, fds);
         if !client.to_write {
             client.to_write = true;

@@ -3,12 +3,12 @@
 //! The values are read once, when the client is accepted, and describe the process that made the
 //! connection, not whoever holds the socket now. Nothing a client sends can change them.
 
-use std::os::fd::OwnedFd;
+use super::outbox::MessageFds;
 
 /// The identity of a peer as the socket reports it; `None` stands for "the kernel does not say".
 ///
 /// A client over TCP has none of these (protocol.md A192: unknown credentials are omitted).
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PeerCredentials {
     /// The effective user when the peer connected.
     pub uid: Option<u32>,
@@ -22,5 +22,5 @@ pub struct PeerCredentials {
     /// The label of a Linux security module, without the trailing NUL.
     pub security_label: Option<Vec<u8>>,
     /// A process descriptor of the peer: unlike `pid` it can not come to mean another process.
-    pub process_fd: Option<OwnedFd>,
+    pub process_fd: Option<MessageFds>,
 }

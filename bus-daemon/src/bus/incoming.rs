@@ -22,6 +22,9 @@ use super::limits::DIRECT_RECEIVE_SIZE_MIN;
 pub struct Incoming {
     held: Vec<u8>,
     filled: usize,
+    bytes_peak: usize,
+    /// The most descriptors that waited here at once.
+    pub fds_peak: usize,
     /// Descriptors that no complete message has taken yet.
     pub fds: VecDeque<OwnedFd>,
     /// Since when `fds` has not been empty (config.md B035).
@@ -53,6 +56,7 @@ impl Incoming {
     /// `size` bytes were read into what [`Incoming::space`] gave.
     pub fn handle_filled(&mut self, size: usize) {
         self.filled = self.filled.saturating_add(size).min(self.held.len());
+        self.bytes_peak = self.bytes_peak.max(self.filled);
     }
 
     /// Where the rest of a large message is to be read into, if one is on its way.
@@ -79,6 +83,12 @@ impl Incoming {
         self.filled > 0
     }
 
+    /// The most bytes that were held at once.
+    #[must_use]
+    pub const fn bytes_peak(&self) -> usize {
+        self.bytes_peak
+    }
+
     /// Bytes held.
     #[must_use]
     pub const fn bytes(&self) -> usize {
@@ -103,6 +113,7 @@ impl Incoming {
             space.copy_from_slice(taken);
         }
         self.filled += taken.len();
+        self.bytes_peak = self.bytes_peak.max(self.filled);
         rest
     }
 }

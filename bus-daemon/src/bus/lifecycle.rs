@@ -17,6 +17,7 @@ use libbus::wire::{self, MessageError};
 
 use super::client::Phase;
 use super::credentials::PeerCredentials;
+use super::driver::Unique;
 use super::driver::error_reply::Refusal;
 use super::id::{ClientId, Timestamp};
 use super::log::{LogRecord, Severity};
@@ -158,7 +159,7 @@ impl Bus {
     }
 
     pub(super) fn handle_time_passed(&mut self) {
-        let auth_timeout = self.settings.limits.auth_timeout.into();
+        let auth_timeout = self.settings.limits.auth_timeout_ms.into();
         while let Some((at, id)) = self.auth_queue.front().copied() {
             let pending = self.clients.get(id).is_some_and(|client| client.is_incomplete());
             if pending && at.plus_ms(auth_timeout) > self.now {
@@ -169,7 +170,7 @@ impl Bus {
                 self.disconnect(id, Disconnection::AuthTimeout);
             }
         }
-        let fd_timeout = self.settings.limits.pending_fd_timeout.into();
+        let fd_timeout = self.settings.limits.pending_fd_timeout_ms.into();
         while let Some((at, id)) = self.fd_queue.front().copied() {
             let client = self.clients.get(id);
             let pending = client.is_some_and(|client| client.incoming.fds_since == Some(at));
@@ -187,46 +188,48 @@ impl Bus {
     /// Forgets a client: gives up its names, ends its calls in both directions, drops its rules and
     /// tells everybody who watches (protocol.md A134, A147).
     pub(super) fn disconnect(&mut self, id: ClientId, reason: Disconnection) {
-        let Some(mut client) = self.clients.remove(id) else { return };
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.leaving = true;
+        let (is_incomplete, is_registered) = (client.is_incomplete(), client.is_registered());
+        let uid = client.uid;
         if reason != Disconnection::ByClient {
+            let who = self.describe(id);
             self.log(LogRecord::new(
                 Severity::Warning,
-                &format_args!(
-                    "Disconnected client {} ({}): {reason}",
-                    client.name(),
-                    self.describe_process(&client.credentials)
-                ),
+                &format_args!("Disconnected client {who}: {reason}"),
             ));
         }
-        if client.is_incomplete() {
+        if is_incomplete {
             self.incomplete_count -= 1;
         } else {
             self.completed_count -= 1;
-            self.users.remove_connection(client.uid);
+            self.users.remove_connection(uid);
         }
         self.monitors.remove_client(id);
-        if client.is_registered() {
-            self.leave(id, client.unique.take());
+        if is_registered {
+            self.leave(id);
         }
+        self.clients.remove(id);
         self.trim_queues();
         self.effects.push_back(Effect::Close(id));
     }
 
     /// Everything that a registered client gives up, whether it goes or becomes a monitor.
-    pub(super) fn leave(&mut self, id: ClientId, unique: Option<super::client::UniqueNameText>) {
+    pub(super) fn leave(&mut self, id: ClientId) {
         self.matches.remove_client(id);
         self.eavesdroppers.remove_client(id);
-        while let Some(change) = self.names.release_next(id) {
-            if let Some(change) = change {
+        while let Some(given_up) = self.names.release_next(id) {
+            if let Some(change) = given_up.change {
                 self.announce(&change);
             }
         }
         self.replies.remove_caller(id);
+        let unique = self.clients.get(id).and_then(|client| client.unique.clone());
         if let Some(unique) = unique {
             self.unique_names.remove(&unique.number());
             self.matches.handle_unique_name_gone(unique.as_str());
             self.eavesdroppers.handle_unique_name_gone(unique.as_str());
-            self.announce_unique(id, unique.as_str(), super::driver::Unique::Gone);
+            self.announce_unique(id, unique.as_str(), Unique::Gone);
         }
         while let Some(pending) = self.replies.next_of_callee(id) {
             self.send_error_from_driver(
@@ -356,7 +359,7 @@ impl Bus {
 
     /// Handles each whole message of the stream and keeps what is left of the last.
     fn handle_stream(&mut self, id: ClientId, bytes: &[u8]) -> Result<(), Disconnection> {
-        let size_max = self.settings.limits.max_message_size;
+        let size_max = self.settings.limits.message_size_max;
         let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
         let mut rest = bytes;
         if client.incoming.is_partial() {
@@ -390,6 +393,7 @@ impl Bus {
             return Err(Disconnection::TooManyIncomingFds);
         }
         client.incoming.fds.extend(fds.drain(..));
+        client.incoming.fds_peak = client.incoming.fds_peak.max(client.incoming.fds.len());
         if client.incoming.fds_since.is_none() {
             client.incoming.fds_since = Some(self.now);
             self.fd_queue.push_back((self.now, id));
@@ -436,24 +440,30 @@ impl Bus {
         }
     }
 
+    /// Who a client is, for a log line or a refusal: its name and its process (protocol.md A241).
+    pub(super) fn describe(&self, id: ClientId) -> String {
+        let Some(client) = self.clients.get(id) else { return "(gone)".to_owned() };
+        format!("{} ({})", client.name(), self.describe_process(&client.credentials))
+    }
+
     pub(super) fn describe_process(&self, credentials: &PeerCredentials) -> String {
-        let mut text = String::new();
+        let mut parts = Vec::new();
         if let Some(uid) = credentials.uid {
-            text += &format!("uid={uid} ");
+            parts.push(format!("uid={uid}"));
         }
         if let Some(pid) = credentials.pid {
             let name = (self.identity.process_name)(pid).unwrap_or_default();
-            text += &format!("pid={pid} comm=\"{name}\" ");
+            parts.push(format!("pid={pid} comm=\"{name}\""));
         }
         if let Some(label) = &credentials.security_label {
-            text += &format!("label=\"{}\" ", String::from_utf8_lossy(label));
+            parts.push(format!("label=\"{}\"", String::from_utf8_lossy(label)));
         }
-        text.trim_end().to_owned()
+        parts.join(" ")
     }
 }
 
 /// Descriptors that may wait for their message: at least one message's worth, else the message they
 /// belong to could never be handled.
 fn fds_waiting_max(limits: &bus_policy::config::Limits) -> usize {
-    limits.max_incoming_unix_fds.max(limits.max_message_unix_fds) as usize
+    usize::try_from(limits.incoming_unix_fds_max.max(limits.message_unix_fds_max)).unwrap_or(usize::MAX)
 }

@@ -113,6 +113,12 @@ impl PendingReplies {
         Ok(())
     }
 
+    /// Whether `callee` owes `caller` the reply to this call (protocol.md A145).
+    #[must_use]
+    pub fn is_expected(&self, caller: ClientId, callee: ClientId, serial: NonZeroU32) -> bool {
+        self.by_key.contains_key(&(caller, callee, serial))
+    }
+
     /// The reply to this call passes: the note is used up (protocol.md A145). `None`: no such
     /// reply was requested.
     pub fn take(

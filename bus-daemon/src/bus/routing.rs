@@ -108,7 +108,7 @@ impl Bus {
         bytes: &[u8],
         held: Option<&Rc<Vec<u8>>>,
     ) -> Result<(), Disconnection> {
-        let size_max = self.settings.limits.max_message_size;
+        let size_max = self.settings.limits.message_size_max;
         let Some(frame) = wire::frame(bytes, size_max).map_err(Disconnection::Malformed)? else {
             return Ok(());
         };
@@ -159,9 +159,7 @@ impl Bus {
         if let Some(severity) = refusal.log_severity() {
             self.log(LogRecord::new(severity, &format_args!("{refusal}")));
         }
-        if message.header.message_type != MessageType::Error {
-            self.send_error_from_driver(message.sender, Some(message.header.serial), refusal);
-        }
+        self.send_error_from_driver(message.sender, Some(message.header.serial), refusal);
     }
 
     fn unicast(&mut self, message: &Message<'_>, name: BusName<'_>) -> Result<(), Refusal> {
@@ -203,8 +201,8 @@ impl Bus {
 
     fn expect_reply(&mut self, message: &Message<'_>, callee: ClientId) -> Result<(), Refusal> {
         let caller = message.sender;
-        let max = self.settings.limits.max_replies_per_connection;
-        if self.replies.count_of_caller(caller) >= max as usize {
+        let max = self.settings.limits.replies_per_connection_max;
+        if self.replies.count_of_caller(caller) >= max {
             return Err(Refusal::TooManyReplies {
                 caller: self.name_of(caller),
                 callee: self.name_of(callee),
@@ -298,7 +296,7 @@ impl Bus {
         if count == 0 {
             return Ok(None);
         }
-        if count > self.settings.limits.max_message_unix_fds {
+        if u64::from(count) > self.settings.limits.message_unix_fds_max {
             return Err(Disconnection::TooManyFds);
         }
         let Some(client) = self.clients.get_mut(sender) else { return Ok(None) };
@@ -446,7 +444,7 @@ impl Bus {
 
     /// Answers calls that waited longer than `reply_timeout` (protocol.md A148).
     pub(super) fn expire_replies(&mut self) {
-        let Some(timeout) = self.settings.limits.reply_timeout else { return };
+        let Some(timeout) = self.settings.limits.reply_timeout_ms else { return };
         while let Some(pending) = self.replies.pop_expired(self.now, timeout.into()) {
             self.send_error_from_driver(
                 pending.caller,
@@ -459,17 +457,49 @@ impl Bus {
     // --- what a refusal says --------------------------------------------------------------------
 
     fn queue_full(&self, message: &Message<'_>, recipient: ClientId) -> Refusal {
-        Refusal::QueueFull { text: self.describe_rejection(message, recipient, "destination has a full message queue") }
+        let why = "Rejected: destination has a full message queue, 0 matched rules";
+        let limits = &self.settings.limits;
+        let held = self.clients.get(recipient).map_or(0, |client| client.outbox.bytes());
+        let text = format!(
+            "{}; {held} bytes wait for it (max_outgoing_bytes={}, max_outgoing_unix_fds={})",
+            self.describe_rejection(message, recipient, why),
+            limits.outgoing_bytes_max,
+            limits.outgoing_unix_fds_max
+        );
+        Refusal::QueueFull { text }
     }
 
     fn denied(&self, message: &Message<'_>, recipient: ClientId) -> Refusal {
-        Refusal::SendDenied { text: self.describe_rejection(message, recipient, "1 matched rules") }
+        let why = "Rejected send message, 0 matched rules";
+        Refusal::SendDenied { text: self.describe_rejection(message, recipient, why) }
     }
 
     /// The text that users and log tools know from the reference (protocol.md A241).
     fn describe_rejection(&self, message: &Message<'_>, recipient: ClientId, why: &str) -> String {
-        let _ = (message, recipient, why, Severity::Security);
-        String::new()
+        const UNSET: &str = "(unset)";
+        let header = message.header;
+        let kind = match header.message_type {
+            MessageType::MethodCall => "method_call",
+            MessageType::MethodReturn => "method_return",
+            MessageType::Error => "error",
+            MessageType::Signal => "signal",
+            MessageType::Unknown(_) => "unknown",
+        };
+        let process = |client| {
+            let client = self.clients.get(client);
+            client.map_or_else(String::new, |client| self.describe_process(&client.credentials))
+        };
+        format!(
+            "{why}; type=\"{kind}\", sender=\"{}\" ({}) interface=\"{}\" member=\"{}\" \
+             error name=\"{}\" requested_reply=\"0\" destination=\"{}\" ({})",
+            self.name_of(message.sender),
+            process(message.sender),
+            header.interface.map_or(UNSET, |interface| interface.as_str()),
+            header.member.map_or(UNSET, |member| member.as_str()),
+            header.error_name.map_or(UNSET, |name| name.as_str()),
+            header.destination.map_or(UNSET, |name| name.as_str()),
+            process(recipient),
+        )
     }
 }
 

@@ -1,8 +1,5 @@
 //! Who is behind a name (protocol.md A185–A188, A191–A193).
 
-use std::os::fd::OwnedFd;
-use std::rc::Rc;
-
 use libbus::wire::{BodyWriter, Signature};
 
 use super::error_reply::Refusal;
@@ -10,7 +7,6 @@ use super::names::no_owner;
 use super::{BUS_NAME, Call, UINT32};
 use crate::bus::Bus;
 use crate::bus::credentials::PeerCredentials;
-use crate::bus::outbox::MessageFds;
 
 const BYTES: Signature<'static> = Signature::from_static("ay");
 const DICTIONARY: Signature<'static> = Signature::from_static("a{sv}");
@@ -67,8 +63,7 @@ impl Bus {
         let name = call.name_argument()?;
         let credentials = self.credentials_of(name, "credentials")?.clone();
         let fds_negotiated = self.clients.get(call.client()).is_some_and(|client| client.unix_fds);
-        let process_fd = credentials.process_fd.as_ref().filter(|_| fds_negotiated);
-        let fds = process_fd.and_then(|fd| share(fd));
+        let fds = credentials.process_fd.clone().filter(|_| fds_negotiated);
         self.reply_with_fds(&call.reply_to, DICTIONARY, fds.as_ref(), |body| {
             body.array(DICTIONARY_ENTRY, |entries| {
                 write_credentials(entries, &credentials, fds.is_some());
@@ -117,9 +112,4 @@ fn write_credentials(
             body.bytes(&[label.as_slice(), b"\0"].concat());
         });
     }
-}
-
-/// The descriptor as one that can be sent.
-fn share(fd: &OwnedFd) -> Option<MessageFds> {
-    fd.try_clone().ok().map(|fd| Rc::from([fd]))
 }

@@ -3,10 +3,10 @@
 use libbus::match_rule::MatchRule;
 
 use super::error_reply::Refusal;
-use super::{BUS_NAME, Call};
+use super::Call;
 use crate::bus::Bus;
 use crate::bus::id::ClientId;
-use crate::bus::match_index::{MatchIndex, SenderKey};
+use crate::bus::match_index::MatchIndex;
 
 /// Which of the bus's three indices a rule belongs to.
 #[derive(Clone, Copy)]
@@ -23,7 +23,7 @@ impl Bus {
     pub(super) fn add_match(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         let rule = MatchRule::parse(call.name_argument()?)?;
         let id = call.client();
-        let max = self.settings.limits.max_match_rules_per_connection;
+        let max = self.settings.limits.match_rules_per_connection_max;
         if self.match_rule_count(id) >= max {
             return Err(Refusal::TooManyMatchRules { client: self.name_of(id), max });
         }
@@ -44,21 +44,13 @@ impl Bus {
     }
 
     pub(super) fn insert_rule(&mut self, client: ClientId, index: Index, rule: MatchRule) {
-        let sender = rule.sender.as_deref().and_then(|name| self.sender_key(name));
+        let sender = rule.sender.as_deref().and_then(|name| self.resolve_text(name));
         self.index_mut(index).add(client, rule, |_| sender);
     }
 
     /// Rules of a client, each counted as often as it was added (config.md B041).
     pub(super) fn match_rule_count(&self, client: ClientId) -> u32 {
         self.matches.rule_count(client) + self.eavesdroppers.rule_count(client)
-    }
-
-    /// Whom `sender=` means at the moment.
-    fn sender_key(&self, name: &str) -> Option<SenderKey> {
-        if name == BUS_NAME.as_str() {
-            return Some(SenderKey::Driver);
-        }
-        self.resolve_text(name).map(SenderKey::Client)
     }
 
     const fn index_mut(&mut self, index: Index) -> &mut MatchIndex {

@@ -26,11 +26,11 @@ impl Bus {
             return Err(Refusal::AlreadyRegistered);
         }
         let uid = client.uid;
-        let max = limits.max_completed_connections;
+        let max = limits.completed_connections_max;
         if self.completed_count >= max {
             return Err(Refusal::TooManyConnections { max });
         }
-        let max = limits.max_connections_per_user;
+        let max = limits.connections_per_user_max;
         if self.users.connection_count(uid) >= max {
             return Err(Refusal::TooManyConnectionsOfUser { uid, max });
         }
@@ -71,7 +71,7 @@ impl Bus {
             }
             Ok(BusName::WellKnown(name)) => name,
         };
-        let max = self.settings.limits.max_names_per_connection;
+        let max = self.settings.limits.names_per_connection_max;
         if self.names.owned_count(id) >= max {
             return Err(Refusal::TooManyNames { client: self.name_of(id), max });
         }
