@@ -22,8 +22,8 @@ impl Bus {
             "registered clients and monitors are counted"
         );
         assert_eq!(self.users.total(), self.completed_count, "and so they are for their users");
-        let registered = self.clients.iter().filter(|client| client.is_registered());
-        assert_eq!(registered.clone().count(), self.unique_names.len(), "one unique name each");
+        let registered: Vec<_> = self.clients.iter().filter(|c| c.is_registered()).collect();
+        assert_eq!(registered.len(), self.unique_names.len(), "one unique name each");
         for client in registered {
             let number = client.unique.as_ref().map(UniqueNameText::number);
             assert_eq!(

@@ -7,7 +7,6 @@
 
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
 
 use libbus::auth::{
     CookieChallenge, Identity as AuthIdentity, ServerAuth, ServerAuthConfig, ServerAuthError,

@@ -25,7 +25,7 @@ use super::driver::{self, error_reply::Refusal};
 use super::id::ClientId;
 use super::lifecycle::Disconnection;
 use super::limits::COPIED_BODY_SIZE_MAX;
-use super::log::{LogRecord, Severity};
+use super::log::LogRecord;
 use super::match_index::{MatchedMessage, SenderKey};
 use super::name_registry::NameRegistry;
 use super::outbox::{MessageFds, OutgoingBody};

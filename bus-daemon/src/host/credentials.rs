@@ -30,7 +30,7 @@ pub fn peer_credentials(socket: impl AsFd) -> PeerCredentials {
         pid,
         groups: gid.and_then(|gid| all_groups(socket, gid)),
         security_label: security_label(socket),
-        process_fd: pid.and_then(|_| peer_process_fd(socket).ok()),
+        process_fd: pid.and_then(|_| peer_process_fd(socket).ok()).map(|fd| [fd].into()),
     }
 }
 

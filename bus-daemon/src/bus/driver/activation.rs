@@ -13,7 +13,6 @@ use crate::bus::Bus;
 use crate::bus::limits::{ACTIVATION_ENVIRONMENT_SIZE_MAX, ACTIVATION_VARIABLE_COUNT_MAX};
 
 const STRINGS: Signature<'static> = Signature::from_static("as");
-const DICTIONARY_ENTRY: Signature<'static> = Signature::from_static("{ss}");
 /// StartServiceByName's answer for a name that has an owner already.
 const ALREADY_RUNNING: u32 = 2;
 
@@ -50,7 +49,7 @@ impl Bus {
     }
 
     pub(super) fn update_activation_environment(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
-        let mut entries = call.arguments().array(DICTIONARY_ENTRY)?;
+        let mut entries = call.arguments().dict()?;
         let mut variables = Vec::new();
         while !entries.is_empty() {
             entries.structure()?;

@@ -10,7 +10,6 @@ use crate::bus::credentials::PeerCredentials;
 
 const BYTES: Signature<'static> = Signature::from_static("ay");
 const DICTIONARY: Signature<'static> = Signature::from_static("a{sv}");
-const DICTIONARY_ENTRY: Signature<'static> = Signature::from_static("{sv}");
 const FD: Signature<'static> = Signature::from_static("h");
 const UINT32S: Signature<'static> = Signature::from_static("au");
 
@@ -65,7 +64,7 @@ impl Bus {
         let fds_negotiated = self.clients.get(call.client()).is_some_and(|client| client.unix_fds);
         let fds = credentials.process_fd.clone().filter(|_| fds_negotiated);
         self.reply_with_fds(&call.reply_to, DICTIONARY, fds.as_ref(), |body| {
-            body.array(DICTIONARY_ENTRY, |entries| {
+            body.dict(|entries| {
                 write_credentials(entries, &credentials, fds.is_some());
             });
         });

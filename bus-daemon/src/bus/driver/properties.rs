@@ -23,7 +23,6 @@ pub(super) static PROPERTIES_OF_BUS: &[Property] = &[
 pub(super) const STRINGS: Signature<'static> = Signature::from_static("as");
 const VARIANT: Signature<'static> = Signature::from_static("v");
 const DICTIONARY: Signature<'static> = Signature::from_static("a{sv}");
-const DICTIONARY_ENTRY: Signature<'static> = Signature::from_static("{sv}");
 
 fn features(bus: &Bus) -> Vec<&'static str> {
     let mut features = vec!["ActivatableServicesChanged", "HeaderFiltering"];
@@ -49,7 +48,7 @@ impl Bus {
         let properties = PROPERTIES_OF_BUS.iter().filter(|_| of_bus);
         let values: Vec<_> = properties.map(|p| (p.name, (p.values)(self))).collect();
         self.reply(&call.reply_to, DICTIONARY, |body| {
-            body.array(DICTIONARY_ENTRY, |entries| {
+            body.dict(|entries| {
                 for (name, values) in &values {
                     entries.dict_entry(|entry| {
                         entry.string(name);

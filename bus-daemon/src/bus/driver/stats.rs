@@ -11,9 +11,7 @@ use crate::bus::Bus;
 use crate::bus::client::Client;
 
 const DICTIONARY: Signature<'static> = Signature::from_static("a{sv}");
-const DICTIONARY_ENTRY: Signature<'static> = Signature::from_static("{sv}");
 const RULES: Signature<'static> = Signature::from_static("a{sas}");
-const RULES_ENTRY: Signature<'static> = Signature::from_static("{sas}");
 
 impl Bus {
     pub(super) fn get_stats(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
@@ -32,7 +30,7 @@ impl Bus {
             ("PeakBusNamesPerConnection", self.names.peak_count_per_client()),
         ];
         self.reply(&call.reply_to, DICTIONARY, |body| {
-            body.array(DICTIONARY_ENTRY, |entries| write_counts(entries, &stats));
+            body.dict(|entries| write_counts(entries, &stats));
         });
         Ok(())
     }
@@ -47,7 +45,7 @@ impl Bus {
         let unique = client.name().to_owned();
         let stats = self.counts_of(client);
         self.reply(&call.reply_to, DICTIONARY, |body| {
-            body.array(DICTIONARY_ENTRY, |entries| {
+            body.dict(|entries| {
                 entries.dict_entry(|entry| {
                     entry.string("UniqueName");
                     entry.variant(STRING, |body| body.string(&unique));
@@ -96,7 +94,7 @@ impl Bus {
             }
         }
         self.reply(&call.reply_to, RULES, |body| {
-            body.array(RULES_ENTRY, |entries| {
+            body.dict(|entries| {
                 for (name, rules) in &all {
                     entries.dict_entry(|entry| {
                         entry.string(name);
