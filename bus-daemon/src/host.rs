@@ -12,9 +12,11 @@
 //!    must inherit the blocked signals, and no thread may exist when the process forks.
 
 pub mod client_socket;
+pub mod config_files;
 pub mod credentials;
 pub mod daemonize;
 pub mod journal;
+pub mod keyring;
 pub mod listener;
 pub mod resource_limits;
 pub mod signals;
@@ -30,4 +32,12 @@ pub fn random_bytes<const N: usize>() -> std::io::Result<[u8; N]> {
     let mut bytes = [0; N];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(bytes)
+}
+
+/// What an error of the system says, as a phrase without its number.
+fn phrase(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => nix::errno::Errno::from_raw(code).desc().to_owned(),
+        None => error.to_string(),
+    }
 }

@@ -13,6 +13,7 @@ use rustix::fs::Mode;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{chdir, umask};
 
+use super::phrase;
 use super::system_call::{adopt_inherited_fd, fork_single_threaded, set_close_on_exec_from};
 
 /// The umask of a daemon (config.md B013): what it creates, others may not write.
@@ -131,7 +132,7 @@ impl fmt::Display for PidFileError {
                 path.display()
             ),
             Self::Io(path, error) => {
-                write!(f, "Failed to write the pid file \"{}\": {error}", path.display())
+                write!(f, "Failed to write the pid file \"{}\": {}", path.display(), phrase(error))
             }
         }
     }

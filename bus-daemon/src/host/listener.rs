@@ -24,7 +24,7 @@ use rustix::net::{
 };
 
 use super::client_socket::Errno;
-use super::random_bytes;
+use super::{phrase, random_bytes};
 pub use inherited::ListenContext;
 
 /// Connections that may wait to be accepted; the kernel's own bound is lower by default. Small
@@ -186,23 +186,27 @@ impl fmt::Display for ListenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnixSocket(path, error) => {
-                write!(f, "Failed to bind socket \"{}\": {error}", path.display())
+                write!(f, "Failed to bind socket \"{}\": {}", path.display(), phrase(error))
             }
             Self::NoRuntimeDirectory => f.write_str(
                 "unix:runtime=yes needs the environment variable XDG_RUNTIME_DIR, which is not set",
             ),
-            Self::Resolve(host, error) => write!(f, "Failed to look up host \"{host}\": {error}"),
+            Self::Resolve(host, error) => {
+                write!(f, "Failed to look up host \"{host}\": {}", phrase(error))
+            }
             Self::TcpSocket(address, error) => {
-                write!(f, "Failed to bind socket \"{address}\": {error}")
+                write!(f, "Failed to bind socket \"{address}\": {}", phrase(error))
             }
             Self::NonceFile(path, error) => {
-                write!(f, "Failed to write nonce file \"{}\": {error}", path.display())
+                write!(f, "Failed to write nonce file \"{}\": {}", path.display(), phrase(error))
             }
             Self::NoSocketReceived => f.write_str(
                 "No socket received; systemd: needs a service manager that passes LISTEN_FDS",
             ),
-            Self::UnusableSocket(error) => write!(f, "Failed to use the socket received: {error}"),
-            Self::Random(error) => write!(f, "Failed to read random bytes: {error}"),
+            Self::UnusableSocket(error) => {
+                write!(f, "Failed to use the socket received: {}", phrase(error))
+            }
+            Self::Random(error) => write!(f, "Failed to read random bytes: {}", phrase(error)),
         }
     }
 }
