@@ -1,3 +1,5 @@
 //! The message bus.
 
+pub mod arguments;
 pub mod bus;
+pub mod host;
