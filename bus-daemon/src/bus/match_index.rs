@@ -4,7 +4,7 @@
 //! chosen by a hash of every key of the rule that a message answers with one value (sender,
 //! interface, member, path, arg0) and of one prefix (arg0namespace or path_namespace). Which keys
 //! a rule has is its *shape*. A message is looked up once for each shape in use, at most
-//! [`keys::SHAPES_MAX`] times and usually a dozen, and the rules found there are checked in full.
+//! `keys::SHAPES_MAX` (288) times and usually a dozen, and the rules found there are checked in full.
 //! So the price of a message does not grow with rules that cannot match, except those that differ
 //! from it only in what no bucket knows: argN and argNpath beyond arg0, destination, type.
 //!
