@@ -4,9 +4,10 @@
 //! chosen by a hash of every key of the rule that a message answers with one value (sender,
 //! interface, member, path, arg0) and of one prefix (arg0namespace or path_namespace). Which keys
 //! a rule has is its *shape*. A message is looked up once for each shape in use, at most
-//! `keys::SHAPES_MAX` (288) times and usually a dozen, and the rules found there are checked in full.
-//! So the price of a message does not grow with rules that cannot match, except those that differ
-//! from it only in what no bucket knows: argN and argNpath beyond arg0, destination, type.
+//! `keys::SHAPES_MAX` (288) times and usually a dozen, and the rules found there are checked in
+//! full. So the price of a message does not grow with rules that cannot match, except those that
+//! differ from it only in what no bucket knows: type, destination, arg1 to arg63, every argNpath,
+//! a path_namespace beside an arg0namespace, and prefixes from their ninth element on.
 //!
 //! A rule's sender may be a well-known name, but a message knows the client that sent it. The
 //! node is therefore kept under the name's present owner, moved by
