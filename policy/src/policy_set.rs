@@ -6,6 +6,9 @@
 //! stands against it. In doubt it refuses: it does not look up users, so every block for a user,
 //! a group or the console is taken to restrict somebody and to help nobody.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use crate::config::{BusConfig, Location};

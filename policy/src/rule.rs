@@ -4,6 +4,9 @@
 //! [`RuleError`] has one variant for each combination that makes no sense. What is not restricted
 //! is `None` or `Any`: an attribute that is absent and one set to `*` mean the same.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 use crate::config::Location;

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use xml::common::{Position, TextPosition};
+use xml::name::OwnedName;
 use xml::reader::{Error, ErrorKind, EventReader, ParserConfig, XmlEvent};
 
 use super::nearest::nearest;
@@ -38,12 +39,17 @@ pub(super) fn parse_document(file: &Arc<Path>, text: &[u8]) -> Result<Element, P
     // The elements that are not closed yet, from the root inwards.
     let mut open: Vec<Element> = Vec::new();
     loop {
-        let event = reader.next().map_err(|error| not_well_formed(file, &error))?;
+        let event = reader.next().map_err(|error| not_well_formed(file, text, &error))?;
         let location = at(file, reader.position());
         match event {
             XmlEvent::StartElement { name, attributes, namespace } => {
-                let attributes = attributes.into_iter().map(|a| (a.name.to_string(), a.value));
-                let element = Element::new(name.to_string(), location, attributes.collect());
+                let location = if starts_with_element(text) && open.is_empty() {
+                    start_of(file)
+                } else {
+                    location
+                };
+                let attributes = attributes.into_iter().map(|a| (written(&a.name), a.value));
+                let element = Element::new(written(&name), location, attributes.collect());
                 if !namespace.is_essentially_empty() {
                     return Err(element.unexpected_attribute("xmlns", &[]));
                 }
@@ -73,20 +79,45 @@ pub(super) fn parse_document(file: &Arc<Path>, text: &[u8]) -> Result<Element, P
 /// Comments and their surroundings count as one text, CDATA is text like any other.
 fn parser_config() -> ParserConfig {
     let mut config = ParserConfig::new().cdata_to_characters(true).whitespace_to_characters(true);
+    config.allow_multiple_root_elements = false;
     config.max_attributes = ATTRIBUTE_COUNT_MAX;
     config.max_data_length = CONFIG_SIZE_MAX;
     config
 }
 
-fn not_well_formed(file: &Arc<Path>, error: &Error) -> Problem {
+/// Whether the root element is the first thing in the file. The XML reader then places it at its
+/// end.
+fn starts_with_element(text: &[u8]) -> bool {
+    matches!(text, [b'<', next, ..] if !b"!?".contains(next))
+}
+
+/// The name of an element or attribute as it stands in the file.
+fn written(name: &OwnedName) -> String {
+    match &name.prefix {
+        Some(prefix) => format!("{prefix}:{}", name.local_name),
+        None => name.local_name.clone(),
+    }
+}
+
+fn not_well_formed(file: &Arc<Path>, text: &[u8], error: &Error) -> Problem {
+    let mut location = at(file, error.position());
     let reason = match error.kind() {
         ErrorKind::Syntax(reason) => reason.replace('\n', " "),
-        ErrorKind::Utf8(reason) => reason.to_string(),
+        ErrorKind::Utf8(reason) => {
+            // The reader decodes ahead and does not know the place.
+            let valid = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+            location = after(&start_of(file), valid);
+            reason.to_string()
+        }
         ErrorKind::UnexpectedEof => "it ends too early".into(),
         ErrorKind::Io(reason) => reason.to_string(),
         other => format!("{other:?}"),
     };
-    Problem::fatal(&at(file, error.position()), Fault::NotWellFormed(reason))
+    Problem::fatal(&location, Fault::NotWellFormed(reason))
+}
+
+fn start_of(file: &Arc<Path>) -> Location {
+    Location { file: file.clone(), line: 1, column: 1 }
 }
 
 fn at(file: &Arc<Path>, position: TextPosition) -> Location {

@@ -183,8 +183,8 @@ fn refuses_what_is_wrong_with_its_place() {
     check("namespace", "<fork xmlns='a'/>", "1:12: <fork> has no attribute \"xmlns\"; remove it");
     check(
         "namespace prefix",
-        "<xml:fork/>",
-        "1:12: there is no element <xml:fork> in <busconfig>; remove it",
+        "<x:fork xmlns:x='a'/>",
+        "1:12: <x:fork> has no attribute \"xmlns\"; remove it",
     );
     check(
         "attribute twice",
@@ -291,7 +291,7 @@ fn refuses_what_is_no_configuration() {
     check(
         "closed by another",
         "<busconfig>\n<fork></user>",
-        "/etc/bus.conf:2:7: this is not well-formed XML: ",
+        "/etc/bus.conf:2:13: this is not well-formed XML: Unexpected closing tag",
     );
     check("two roots", "<busconfig/><busconfig/>", "/etc/bus.conf:1:13: this is not well-formed");
     check("another root", "<config/>", "/etc/bus.conf:1:1: the outermost element is <config>; ");
@@ -317,7 +317,7 @@ fn refuses_text_that_is_not_utf8() {
     let text = b"<busconfig>\n<user>\xff</user></busconfig>";
     let loaded = load_text(Path::new("built-in"), text, &MemoryFiles::new(&[]));
     assert!(matches!(loaded.problems[0].fault, Fault::NotWellFormed(_)), "{loaded:?}");
-    assert_eq!(loaded.problems[0].location.line, 2);
+    assert_eq!(loaded.problems[0].location.to_string(), "built-in:2:7");
 }
 
 #[test]

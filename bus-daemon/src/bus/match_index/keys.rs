@@ -191,6 +191,7 @@ impl ShapesInUse {
             Some((_, count)) => *count += 1,
             None => self.counts.push((shape, 1)),
         }
+        debug_assert!(self.counts.len() <= SHAPES_MAX);
         self.argument0_depth = self.argument0_depth.max(shape.argument0_depth());
         self.path_depth = self.path_depth.max(shape.path_depth());
     }

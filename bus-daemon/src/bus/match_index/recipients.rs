@@ -6,23 +6,23 @@ use crate::bus::id::ClientId;
 ///
 /// Each slot of the client table carries the number of the message for which it was last taken,
 /// so that asking whether a client is in the set, and emptying it, cost the same for any size.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Recipients {
     clients: Vec<ClientId>,
     /// By slot: the round in which its client was added.
     rounds: Vec<u32>,
-    /// Never 0 between [`start`](Self::start) and the next one.
+    /// Never 0, which stands in `rounds` for never.
     round: u32,
 }
 
 impl Recipients {
     /// An empty set.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { clients: Vec::new(), rounds: Vec::new(), round: 1 }
     }
 
-    /// Empties the set for the next message. Comes before the first `push`.
+    /// Empties the set for the next message.
     pub fn start(&mut self) {
         self.clients.clear();
         self.round = self.round.wrapping_add(1);
@@ -65,6 +65,12 @@ impl Recipients {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.clients.is_empty()
+    }
+}
+
+impl Default for Recipients {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

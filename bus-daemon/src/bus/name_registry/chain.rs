@@ -175,9 +175,12 @@ mod tests {
         chain.iter(slab, |links| *links).map(|(id, _)| id).collect()
     }
 
+    fn entries(links: &mut Links) -> &mut Links {
+        links
+    }
+
     #[test]
     fn entries_stay_in_order_wherever_they_are_taken_out() {
-        let entries = |links| links;
         for (removed, expected) in
             [(1, vec![3, 0, 2]), (3, vec![1, 0, 2]), (0, vec![1, 3, 2]), (2, vec![1, 3, 0])]
         {
