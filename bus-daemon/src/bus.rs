@@ -26,6 +26,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use bus_policy::config::Limits;
+use bus_policy::policy_set::AllowAll;
 use foldhash::fast::FixedState;
 use libbus::auth::{CookieChallenge, Mechanism};
 use libbus::guid::Guid;
@@ -100,17 +101,8 @@ pub struct MachineIdError {
 pub struct Settings {
     /// The configured limits.
     pub limits: Limits,
-    /// Who may connect.
-    pub connect: ConnectPolicy,
-}
-
-/// Who may connect (config.md B071).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectPolicy {
-    /// Only the user that the bus runs as.
-    OwnUser,
-    /// Every user.
-    EveryUser,
+    /// What the policy allows: everything, but for these distinctions.
+    pub policy: AllowAll,
 }
 
 /// Something that happened outside.
@@ -149,6 +141,12 @@ pub enum Event<'a> {
     /// The kernel had no room for descriptors that a client sent: they are lost (MSG_CTRUNC).
     FdsLost {
         /// Whose.
+        client: ClientId,
+    },
+    /// The kernel would not take the descriptors of the message that is next to be written
+    /// (ETOOMANYREFS): that message cannot be delivered, and its recipient is not to blame.
+    FdsRefused {
+        /// The recipient.
         client: ClientId,
     },
     /// The host looked for the cookie that [`Effect::FindCookie`] asked for.
@@ -269,6 +267,7 @@ impl Bus {
             Event::Written { client, size } => self.clients.handle_written(client, size),
             Event::Closed { client } => self.disconnect(client, Disconnection::ByClient),
             Event::FdsLost { client } => self.disconnect(client, Disconnection::FdsLost),
+            Event::FdsRefused { client } => self.handle_fds_refused(client),
             Event::CookieFound { client, cookie } => self.handle_cookie(client, cookie),
             Event::Reloaded { result } => self.handle_reloaded(result),
             Event::TimePassed => self.handle_time_passed(),

@@ -20,6 +20,7 @@ pub mod keyring;
 pub mod listener;
 pub mod resource_limits;
 pub mod signals;
+pub mod worker;
 mod system_call;
 #[cfg(test)]
 mod tests_support;

@@ -245,6 +245,13 @@ impl ClientTable {
         }
     }
 
+    /// Takes the next message out of this client's outbox: see [`Outbox::drop_next_message`].
+    pub fn drop_next_message(&mut self, id: ClientId) -> Option<Vec<u8>> {
+        let Self { slots, pool, .. } = self;
+        let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation)?;
+        slot.client.as_deref_mut()?.outbox.drop_next_message(pool)
+    }
+
     /// The client, unless it is gone.
     #[must_use]
     pub fn get(&self, id: ClientId) -> Option<&Client> {

@@ -449,3 +449,9 @@ fn find_method(header: &Header<'_>, member: MemberName<'_>) -> Result<&'static M
         }
     })
 }
+
+/// What `--introspect` prints: the bus at its canonical path (protocol.md A211).
+#[must_use]
+pub fn introspection_of_bus() -> String {
+    introspection::xml_at(CANONICAL_PATH)
+}

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::os::fd::OwnedFd;
 
+use bus_policy::policy_set::Connect;
 use libbus::auth::{
     CookieChallenge, Identity as AuthIdentity, ServerAuth, ServerAuthConfig, ServerAuthError,
     ServerProgress,
@@ -20,7 +21,7 @@ use super::driver::Unique;
 use super::driver::error_reply::Refusal;
 use super::id::{ClientId, Timestamp};
 use super::log::{LogRecord, Severity};
-use super::{Bus, ConnectPolicy, Effect, Settings};
+use super::{Bus, Effect, Settings};
 
 /// Why a client is disconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -339,11 +340,11 @@ impl Bus {
             AuthIdentity::Anonymous => None,
         };
         let own_user = uid == Some(self.identity.own_uid);
-        match (uid, self.settings.connect) {
+        match (uid, self.settings.policy.connect) {
             (None, _) if !self.identity.allow_anonymous => {
                 return Err(Disconnection::AnonymousRefused);
             }
-            (Some(_), ConnectPolicy::OwnUser) if !own_user => {
+            (Some(_), Connect::OwnUser) if !own_user => {
                 return Err(Disconnection::UserRefused);
             }
             _ => {}

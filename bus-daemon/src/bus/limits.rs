@@ -18,5 +18,3 @@ pub const DIRECT_RECEIVE_SIZE_MIN: usize = 128 * 1024;
 pub const ACTIVATION_VARIABLE_COUNT_MAX: usize = 4096;
 /// Bytes of all activation variables, names and values.
 pub const ACTIVATION_ENVIRONMENT_SIZE_MAX: usize = 1 << 20;
-/// Longest text of one log line, in bytes; what goes beyond is cut.
-pub const LOG_TEXT_SIZE_MAX: usize = 4096;

@@ -169,6 +169,30 @@ impl Outbox {
         }
     }
 
+    /// Takes out the message that the next write would begin with, if none of it is written yet, and
+    /// returns its header: its descriptors cannot be sent.
+    pub fn drop_next_message(&mut self, pool: &mut BufferPool) -> Option<Vec<u8>> {
+        let first = self.segments.front_mut().filter(|_| self.written == 0)?;
+        let frame = wire::frame(&first.own, libbus::limits::MESSAGE_SIZE_MAX).ok()??;
+        let header = first.own.get(..frame.header_size)?.to_vec();
+        let own_size = frame.message_size().min(first.own.len());
+        first.own.drain(..own_size);
+        self.bytes -= own_size;
+        if own_size < frame.message_size() {
+            self.bytes -= first.body().len();
+            first.body = None;
+        }
+        if let Some(fds) = first.fds.take() {
+            self.fds -= fds.len();
+        }
+        if first.size() == 0
+            && let Some(segment) = self.segments.pop_front()
+        {
+            pool.give_back(segment.own);
+        }
+        Some(header)
+    }
+
     /// What the next write takes: slices in order, and the descriptors that go with their first
     /// byte.
     pub fn batch<'a>(&'a self, slices: &mut WriteSlices<'a>) -> Option<&'a MessageFds> {

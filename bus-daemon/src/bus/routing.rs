@@ -14,6 +14,7 @@ use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+use bus_policy::policy_set::{Eavesdropping, Replies};
 use libbus::match_rule::MatchNames;
 use libbus::names::BusName;
 use libbus::wire::{
@@ -25,7 +26,7 @@ use super::driver::{self, error_reply::Refusal};
 use super::id::ClientId;
 use super::lifecycle::Disconnection;
 use super::limits::COPIED_BODY_SIZE_MAX;
-use super::log::LogRecord;
+use super::log::{LogRecord, Severity};
 use super::match_index::{MatchedMessage, SenderKey};
 use super::name_registry::NameRegistry;
 use super::outbox::{MessageFds, OutgoingBody};
@@ -54,10 +55,6 @@ impl Message<'_> {
             Some(held) => OutgoingBody::Shared(Rc::clone(held), self.parsed.size..held.len()),
             None => OutgoingBody::Shared(Rc::new(self.body.to_vec()), 0..self.body.len()),
         }
-    }
-
-    fn fd_count(&self) -> usize {
-        self.fds.as_ref().map_or(0, |fds| fds.len())
     }
 
     fn expects_reply(&self) -> bool {
@@ -178,10 +175,13 @@ impl Bus {
     fn may_receive(&mut self, message: &Message<'_>, recipient: ClientId) -> Result<(), Refusal> {
         let is_reply =
             matches!(message.header.message_type, MessageType::MethodReturn | MessageType::Error);
-        // protocol.md A145: with the allow-all policy only a reply that was asked for passes, since
-        // `send_requested_reply` is true by default (config.md B063).
         let asked = message.header.reply_serial.filter(|_| is_reply);
+        // protocol.md A145, config.md B063
+        let policy = &self.settings.policy;
+        let any_reply =
+            policy.send_replies == Replies::Any && policy.receive_replies == Replies::Any;
         if let Some(serial) = asked
+            && !any_reply
             && !self.replies.is_expected(recipient, message.sender, serial)
         {
             return Err(self.denied(message, recipient));
@@ -230,7 +230,8 @@ impl Bus {
     /// Gives a unicast message to those who asked to see what is meant for others
     /// (protocol.md A167).
     fn eavesdrop(&mut self, message: &Message<'_>, recipient: Option<ClientId>) {
-        if self.eavesdroppers.is_empty() {
+        let refused = self.settings.policy.eavesdropping == Eavesdropping::Refused;
+        if self.eavesdroppers.is_empty() || refused {
             return;
         }
         self.scratch.recipients.start();
@@ -439,6 +440,29 @@ impl Bus {
                 matches.find(&matched, &ownership, recipients);
                 eavesdroppers.find(&matched, &ownership, recipients);
             }
+        }
+    }
+
+    /// A message whose descriptors the kernel refused is dropped; if it was a call, its sender is
+    /// told. A victim of somebody else's descriptors in flight is not disconnected
+    /// (the class of CVE-2014-3532).
+    pub(super) fn handle_fds_refused(&mut self, recipient: ClientId) {
+        let Some(bytes) = self.clients.drop_next_message(recipient) else { return };
+        let name = self.name_of(recipient);
+        self.log(LogRecord::new(
+            Severity::Warning,
+            &format_args!(
+                "Dropped a message with file descriptors to {name}: too many descriptors of this \
+                 user are in flight (ETOOMANYREFS)"
+            ),
+        ));
+        let size_max = libbus::limits::MESSAGE_SIZE_MAX;
+        let Ok(Some(frame)) = wire::frame(&bytes, size_max) else { return };
+        let Ok(ParsedHeader { header, .. }) = ParsedHeader::parse(&bytes, &frame) else { return };
+        let Some(caller) = header.sender.and_then(|sender| self.resolve(sender)) else { return };
+        if self.replies.take(caller, recipient, header.serial).is_some() {
+            let refusal = Refusal::TooManyFdsInFlight { name };
+            self.send_error_from_driver(caller, Some(header.serial), &refusal);
         }
     }
 

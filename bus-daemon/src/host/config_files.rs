@@ -65,6 +65,12 @@ fn selinux_root_under(root: &Path) -> Option<PathBuf> {
     Some(directory.join(chosen.map_or("targeted", str::trim)))
 }
 
+/// Whether SELinux mediates on this machine (config.md B110).
+#[must_use]
+pub fn selinux_enabled() -> bool {
+    selinux_root_under(Path::new("/")).is_some()
+}
+
 /// Where the machine's id stands, in the order looked at (protocol.md A119).
 const MACHINE_ID_FILES: [&str; 2] = ["/var/lib/dbus/machine-id", "/etc/machine-id"];
 

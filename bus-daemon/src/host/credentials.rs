@@ -2,9 +2,11 @@
 
 use std::ffi::c_int;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
-use rustix::net::{AddressFamily, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair, sockopt};
 
+use super::config_files::read_at_most;
 use super::system_call::{peer_process_fd, socket_option};
 use crate::bus::credentials::PeerCredentials;
 
@@ -32,6 +34,25 @@ pub fn peer_credentials(socket: impl AsFd) -> PeerCredentials {
         security_label: security_label(socket),
         process_fd: pid.and_then(|_| peer_process_fd(socket).ok()).map(|fd| [fd].into()),
     }
+}
+
+/// What a client would be told about this process: the credentials of a socket to ourselves.
+#[must_use]
+pub fn own_credentials() -> PeerCredentials {
+    let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+    pair.map_or_else(|_| PeerCredentials::default(), |(one, _other)| peer_credentials(one))
+}
+
+/// The name of a process as the kernel has it, at most 15 bytes.
+// deviation: the reference logs the command line. Reading that waits for the process's memory map,
+// which the process can make last for ever; reading its name waits for nothing.
+#[must_use]
+pub fn process_name(pid: i32) -> Option<String> {
+    /// The kernel's bound is 16 bytes with the newline.
+    const SIZE_MAX: usize = 64;
+    let path = format!("/proc/{pid}/comm");
+    let name = read_at_most(Path::new(&path), SIZE_MAX).ok().flatten()?;
+    Some(String::from_utf8_lossy(name.trim_ascii_end()).into_owned())
 }
 
 /// `SO_PEERCRED`: pid 0 is a process that our namespace does not see, id -1 means none.

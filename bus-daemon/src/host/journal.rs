@@ -15,6 +15,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::bus::log::Severity;
+
 /// Records that may wait to be written.
 pub const QUEUED_RECORDS_MAX: usize = 1024;
 /// Longer records are cut, in bytes; a denial with two command lines stays well below.
@@ -23,19 +25,6 @@ pub const RECORD_SIZE_MAX: usize = 8 * 1024;
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one record waits for a syslog daemon that does not read.
 const SYSLOG_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How serious a record is (config.md B128), which decides its syslog priority only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// Activation, monitors coming and going.
-    Info,
-    /// A limit was reached, something was left out.
-    Warning,
-    /// A denial; for the administrator's eyes (facility auth).
-    Security,
-    /// The bus can not do what it should.
-    Error,
-}
 
 /// Where records go, and what is written before each.
 #[derive(Clone, Debug)]

@@ -188,6 +188,11 @@ pub enum Refusal {
     NoMachineId(MachineIdError),
     /// protocol.md A149
     FdsNotSupported,
+    /// The kernel holds too many descriptors in flight.
+    TooManyFdsInFlight {
+        /// The recipient.
+        name: String,
+    },
     /// protocol.md A151
     QueueFull {
         /// The reference's description of the message.
@@ -236,6 +241,7 @@ impl Refusal {
             | Self::MatchRuleTooLong { .. }
             | Self::TooManyMatchRules { .. }
             | Self::ActivationEnvironmentFull
+            | Self::TooManyFdsInFlight { .. }
             | Self::QueueFull { .. }
             | Self::TooManyReplies { .. } => error::LIMITS_EXCEEDED,
             Self::UnknownMethod { .. } => error::UNKNOWN_METHOD,
@@ -420,6 +426,10 @@ impl fmt::Display for Refusal {
             Self::FdsNotSupported => f.write_str(
                 "Tried to send message with Unix file descriptors to a client that doesn't \
                  support that.",
+            ),
+            Self::TooManyFdsInFlight { name } => write!(
+                f,
+                "The kernel would not pass file descriptors to {name}: too many are in flight"
             ),
             Self::QueueFull { text } | Self::SendDenied { text } => f.write_str(text),
             Self::TooManyReplies { caller, callee, max } => write!(

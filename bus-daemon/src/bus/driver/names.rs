@@ -35,6 +35,9 @@ impl Bus {
             return Err(Refusal::TooManyConnectionsOfUser { uid, max });
         }
         let name = self.register(id, uid);
+        for index in [&mut self.matches, &mut self.eavesdroppers, &mut self.monitors] {
+            index.handle_owner_change(name.as_str(), Some(id));
+        }
         self.reply_string(&call.reply_to, name.as_str());
         self.announce_unique(id, name.as_str(), Unique::New);
         Ok(())
