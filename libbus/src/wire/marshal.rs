@@ -2,10 +2,11 @@
 //!
 //! Nothing here can fail: names and signatures are proof that they are valid, and whoever writes
 //! sees to it that strings hold no NUL, that the body is what the signature says, and that arrays
-//! and messages stay within 64 and 128 MiB. A debug build asserts it.
+//! and messages stay within 64 and 128 MiB. A debug build asserts it of bodies.
 
+use super::body::{ArgumentSpans, check_body};
 use super::header::{Header, field};
-use super::message::{Endian, FIXED_HEADER_SIZE, PROTOCOL_VERSION};
+use super::message::{Endian, FIXED_HEADER_SIZE, MessageError, PROTOCOL_VERSION};
 use super::signature::Signature;
 use crate::names::ObjectPath;
 
@@ -107,13 +108,12 @@ impl<'b> BodyWriter<'b> {
 
     /// Writes an ARRAY of values of the type `element`, which `elements` writes (A012).
     pub fn array(&mut self, element: Signature<'_>, elements: impl FnOnce(&mut BodyWriter<'_>)) {
-        self.size(0);
-        let size_at = self.out.len() - 4;
-        self.align(element.alignment());
-        let elements_start = self.out.len();
-        elements(self);
-        let size = size_u32(self.out.len() - elements_start);
-        self.patch(size_at, size);
+        self.aligned_array(element.alignment(), elements);
+    }
+
+    /// Writes a dictionary, an ARRAY of DICT_ENTRY, whose entries `entries` writes (A014).
+    pub fn dict(&mut self, entries: impl FnOnce(&mut BodyWriter<'_>)) {
+        self.aligned_array(8, entries);
     }
 
     /// Writes an ARRAY of BYTE.
@@ -144,6 +144,16 @@ impl<'b> BodyWriter<'b> {
     pub fn variant(&mut self, signature: Signature<'_>, value: impl FnOnce(&mut BodyWriter<'_>)) {
         self.signature(signature);
         value(self);
+    }
+
+    fn aligned_array(&mut self, alignment: usize, elements: impl FnOnce(&mut BodyWriter<'_>)) {
+        self.size(0);
+        let size_at = self.out.len() - 4;
+        self.align(alignment);
+        let elements_start = self.out.len();
+        elements(self);
+        let size = size_u32(self.out.len() - elements_start);
+        self.patch(size_at, size);
     }
 
     /// Writes the padding before a value (A022).
@@ -191,6 +201,13 @@ pub fn write_message(
     body(&mut writer);
     let body_size = size_u32(writer.out.len() - body_start);
     writer.patch(start + BODY_SIZE_AT, body_size);
+    debug_assert_eq!(check_written(header, out, body_start), Ok(()), "body of {header:?}");
+}
+
+/// What a recipient would say of the body.
+fn check_written(header: &Header<'_>, out: &[u8], body_start: usize) -> Result<(), MessageError> {
+    let body = out.get(body_start..).unwrap_or_default();
+    check_body(header.signature, body, header.endian, &mut ArgumentSpans::new())
 }
 
 /// Where the body's length stands in a header (A031).

@@ -149,11 +149,13 @@ impl<'a> BodyReader<'a> {
     /// Reads an ARRAY of values of the type `element`: returns a reader of its elements alone, and
     /// goes on after them (A012).
     pub fn array(&mut self, element: Signature<'_>) -> Result<Self, MessageError> {
-        let end = self.array_end(element.alignment())?;
-        let bytes = self.bytes.get(..end).ok_or(MessageError::LengthOutOfBounds)?;
-        let elements = Self { bytes, ..*self };
-        self.position = end;
-        Ok(elements)
+        self.aligned_array(element.alignment())
+    }
+
+    /// Reads a dictionary, an ARRAY of DICT_ENTRY: returns a reader of its entries alone, each a
+    /// [`Self::structure`] of a key and a value, and goes on after them (A014).
+    pub fn dict(&mut self) -> Result<Self, MessageError> {
+        self.aligned_array(8)
     }
 
     /// Reads an ARRAY of BYTE.
@@ -186,6 +188,14 @@ impl<'a> BodyReader<'a> {
 
     pub(super) const fn endian(&self) -> Endian {
         self.endian
+    }
+
+    fn aligned_array(&mut self, alignment: usize) -> Result<Self, MessageError> {
+        let end = self.array_end(alignment)?;
+        let bytes = self.bytes.get(..end).ok_or(MessageError::LengthOutOfBounds)?;
+        let elements = Self { bytes, ..*self };
+        self.position = end;
+        Ok(elements)
     }
 
     /// Reads an array's length and the padding before its first element; returns where it ends
