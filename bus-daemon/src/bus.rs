@@ -304,7 +304,8 @@ impl Bus {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let limits = &self.settings.limits;
         let auth = self.auth_queue.front().map(|(at, _)| at.plus_ms(limits.auth_timeout_ms.into()));
-        let fds = self.fd_queue.front().map(|(at, _)| at.plus_ms(limits.pending_fd_timeout_ms.into()));
+        let fds =
+            self.fd_queue.front().map(|(at, _)| at.plus_ms(limits.pending_fd_timeout_ms.into()));
         let reply =
             limits.reply_timeout_ms.and_then(|timeout| self.replies.next_deadline(timeout.into()));
         [auth, fds, reply].into_iter().flatten().min()

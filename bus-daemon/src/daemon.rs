@@ -105,9 +105,8 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let listeners: Vec<Listener> = listeners.into_iter().flatten().collect();
     let identity = identity(&config, &listeners, &journal)?;
     let bus = Bus::new(identity, settings);
-    let mut event_loop =
-        EventLoop::new(Parts { bus, listeners, signals, journal, source, config })
-            .map_err(|error| format!("Failed to prepare for events: {error}"))?;
+    let mut event_loop = EventLoop::new(Parts { bus, listeners, signals, journal, source, config })
+        .map_err(|error| format!("Failed to prepare for events: {error}"))?;
     if let Some(background) = background {
         background.report_ready().map_err(|error| format!("Failed to detach: {error}"))?;
     }
@@ -149,7 +148,8 @@ fn open_listeners(
 fn print_lines(arguments: &Arguments, address: &str) -> Result<(), String> {
     let pid = std::process::id();
     let print = |fd: RawFd, text: &str| {
-        print_line_to_fd(fd, text).map_err(|error| format!("Cannot print to descriptor {fd}: {error}"))
+        print_line_to_fd(fd, text)
+            .map_err(|error| format!("Cannot print to descriptor {fd}: {error}"))
     };
     match (arguments.print_address, arguments.print_pid) {
         (Some(both), Some(same)) if both == same => print(both, &format!("{address}\n{pid}")),
@@ -160,11 +160,7 @@ fn print_lines(arguments: &Arguments, address: &str) -> Result<(), String> {
     }
 }
 
-fn start_journal(
-    arguments: &Arguments,
-    config: &BusConfig,
-    fork: bool,
-) -> Result<Journal, String> {
+fn start_journal(arguments: &Arguments, config: &BusConfig, fork: bool) -> Result<Journal, String> {
     let (standard_error, syslog) = match arguments.log_targets {
         LogTargets::AsConfigured => (true, config.syslog),
         LogTargets::Both => (true, true),

@@ -115,12 +115,7 @@ impl EventLoop {
         epoll::add(&epoll, &signals, token(Event::Signal), epoll::EventFlags::IN)?;
         epoll::add(&epoll, &worker, token(Event::WorkDone), epoll::EventFlags::IN)?;
         for (number, listener) in listeners.iter().enumerate() {
-            epoll::add(
-                &epoll,
-                listener,
-                token(Event::Listener(number)),
-                epoll::EventFlags::IN,
-            )?;
+            epoll::add(&epoll, listener, token(Event::Listener(number)), epoll::EventFlags::IN)?;
         }
         Ok(Self {
             epoll,
@@ -426,8 +421,7 @@ impl EventLoop {
             return;
         }
         self.accepting = accepting;
-        let interest =
-            if accepting { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
+        let interest = if accepting { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
         for (number, listener) in self.listeners.iter().enumerate() {
             let event = token(Event::Listener(number));
             if let Err(error) = epoll::modify(&self.epoll, listener, event, interest) {
@@ -444,9 +438,7 @@ impl EventLoop {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started = self.worker.start(move || {
             let cookie = keyring_directory()
-                .and_then(|directory| {
-                    server_challenge(&directory, context, since_1970.as_secs())
-                })
+                .and_then(|directory| server_challenge(&directory, context, since_1970.as_secs()))
                 .map_err(|error| error.to_string());
             WorkResult::Cookie { client, cookie }
         });
@@ -457,9 +449,8 @@ impl EventLoop {
 
     fn start_reload(&mut self, now: Timestamp) {
         let (source, running) = (self.source.clone(), self.config.clone());
-        let started = self
-            .worker
-            .start(move || WorkResult::Reloaded(source.reload(&running).map(Box::new)));
+        let started =
+            self.worker.start(move || WorkResult::Reloaded(source.reload(&running).map(Box::new)));
         if !started {
             let result = Err("too much other work waits".to_owned());
             self.bus.handle_event(bus::Event::Reloaded { result }, now);
@@ -513,10 +504,7 @@ enum Wrote {
     Failed,
 }
 
-fn socket_mut(
-    sockets: &mut [Option<ClientSocket>],
-    id: ClientId,
-) -> Option<&mut ClientSocket> {
+fn socket_mut(sockets: &mut [Option<ClientSocket>], id: ClientId) -> Option<&mut ClientSocket> {
     let socket = sockets.get_mut(id.index as usize)?.as_mut()?;
     (socket.generation == id.generation).then_some(socket)
 }

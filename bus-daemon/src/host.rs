@@ -20,10 +20,10 @@ pub mod keyring;
 pub mod listener;
 pub mod resource_limits;
 pub mod signals;
-pub mod worker;
 mod system_call;
 #[cfg(test)]
 mod tests_support;
+pub mod worker;
 
 /// Bytes from the kernel's random source, for ids, nonces and names nobody can guess.
 ///

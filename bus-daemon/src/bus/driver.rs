@@ -84,15 +84,7 @@ const fn method(
     output: &'static [(&'static str, &'static str)],
     handler: fn(&mut Bus, &Call<'_>) -> Result<(), Refusal>,
 ) -> Method {
-    Method {
-        interface,
-        member,
-        input,
-        output,
-        path: Path::Any,
-        access: Access::Everyone,
-        handler,
-    }
+    Method { interface, member, input, output, path: Path::Any, access: Access::Everyone, handler }
 }
 
 impl Method {
@@ -437,8 +429,7 @@ impl Bus {
 fn find_method(header: &Header<'_>, member: MemberName<'_>) -> Result<&'static Method, Refusal> {
     let in_interface =
         |method: &&Method| header.interface.is_none_or(|interface| method.interface == interface);
-    let reachable =
-        |method: &&Method| header.destination.is_some() || method.interface == PEER;
+    let reachable = |method: &&Method| header.destination.is_some() || method.interface == PEER;
     let mut candidates = METHODS.iter().filter(reachable).filter(in_interface).peekable();
     let interface_known = candidates.peek().is_some() || header.destination.is_none();
     candidates.find(|method| method.member == member.as_str()).ok_or_else(|| {

@@ -105,12 +105,7 @@ impl Bus {
         id
     }
 
-    pub(super) fn handle_received(
-        &mut self,
-        id: ClientId,
-        bytes: &[u8],
-        fds: &mut Vec<OwnedFd>,
-    ) {
+    pub(super) fn handle_received(&mut self, id: ClientId, bytes: &[u8], fds: &mut Vec<OwnedFd>) {
         if let Err(reason) = self.receive(id, bytes, fds) {
             self.disconnect(id, reason);
         }
@@ -267,7 +262,8 @@ impl Bus {
     ) -> Result<Option<&'b [u8]>, Disconnection> {
         let mut lines = std::mem::take(&mut self.scratch.handshake);
         lines.clear();
-        let progress = self.with_auth(id, |auth, config| auth.handle_bytes(bytes, config, &mut lines));
+        let progress =
+            self.with_auth(id, |auth, config| auth.handle_bytes(bytes, config, &mut lines));
         self.clients.push_bytes(id, &lines);
         self.scratch.handshake = lines;
         let Some(progress) = progress.transpose().map_err(Disconnection::Handshake)? else {
@@ -465,5 +461,6 @@ impl Bus {
 /// Descriptors that may wait for their message: at least one message's worth, else the message they
 /// belong to could never be handled.
 fn fds_waiting_max(limits: &bus_policy::config::Limits) -> usize {
-    usize::try_from(limits.incoming_unix_fds_max.max(limits.message_unix_fds_max)).unwrap_or(usize::MAX)
+    usize::try_from(limits.incoming_unix_fds_max.max(limits.message_unix_fds_max))
+        .unwrap_or(usize::MAX)
 }

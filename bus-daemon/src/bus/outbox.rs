@@ -292,7 +292,11 @@ mod tests {
 
     /// Writes `step` bytes at a time and returns what arrives: the bytes, and at which offset how
     /// many descriptors came.
-    fn drain(outbox: &mut Outbox, pool: &mut BufferPool, step: usize) -> (Vec<u8>, Vec<(usize, usize)>) {
+    fn drain(
+        outbox: &mut Outbox,
+        pool: &mut BufferPool,
+        step: usize,
+    ) -> (Vec<u8>, Vec<(usize, usize)>) {
         let (mut arrived, mut fds_at) = (Vec::new(), Vec::new());
         while !outbox.is_empty() {
             let mut slices = WriteSlices::new();
