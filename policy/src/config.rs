@@ -288,8 +288,13 @@ pub enum Fault {
         /// A permitted attribute with nearly the same name.
         meant: Option<&'static str>,
     },
-    /// Text in an element that takes none (B003).
-    UnexpectedText(String),
+    /// Text in an element that takes none (B003); placed at the start tag before it.
+    UnexpectedText {
+        /// The element.
+        element: String,
+        /// How the text starts.
+        text: String,
+    },
     /// No text in an element that needs it.
     MissingText(String),
     /// An element lacks an attribute that it needs.
@@ -380,9 +385,10 @@ impl fmt::Display for Fault {
                     None => write!(f, "; remove it"),
                 }
             }
-            Self::UnexpectedText(element) => {
-                write!(f, "<{element}> takes no text; remove it or put it in a comment")
-            }
+            Self::UnexpectedText { element, text } => write!(
+                f,
+                "<{element}> takes no text such as {text:?}; remove it or put it in a comment"
+            ),
             Self::MissingText(element) => {
                 write!(
                     f,

@@ -194,17 +194,17 @@ fn refuses_what_is_wrong_with_its_place() {
     check(
         "text in busconfig",
         "\n\n <fork/> moo",
-        "3:10: <busconfig> takes no text; remove it or put it in a comment",
+        "3:2: <busconfig> takes no text such as \"moo\"; remove it or put it in a comment",
     );
     check(
         "text in policy",
         "<policy context='default'>a</policy>",
-        "1:38: <policy> takes no text; remove it or put it in a comment",
+        "1:12: <policy> takes no text such as \"a\"; remove it or put it in a comment",
     );
     check(
         "text in fork",
         "<fork>yes</fork>",
-        "1:18: <fork> takes no text; remove it or put it in a comment",
+        "1:12: <fork> takes no text such as \"yes\"; remove it or put it in a comment",
     );
     check(
         "empty text",
@@ -274,6 +274,37 @@ fn refuses_what_is_wrong_with_its_place() {
         "<policy context='default'>\n <fork/>\n</policy>",
         "2:2: there is no element <fork> in <policy>; remove it",
     );
+}
+
+// Everything that may stand before an element, with a `<` in it where that is possible.
+#[test]
+fn finds_the_place_behind_any_markup() {
+    let check = |case: &str, before: &str, expected: &str| {
+        let text = format!("{before}\n <busconfig a='b'/>");
+        let loaded = load_text(Path::new("a"), text.as_bytes(), &MemoryFiles::new(&[]));
+        assert_eq!(loaded.problems[0].location.to_string(), expected, "{case}");
+    };
+    let declaration = "<?xml version='1.0'?>";
+    check("nothing", "", "a:2:2");
+    check("byte order mark", "\u{feff}", "a:2:2");
+    check("declaration", declaration, "a:2:2");
+    check("comments", "<!-- <a> -->\n<!-- ' > -->", "a:3:2");
+    check("processing instruction", "<?a <b> ?>", "a:2:2");
+    check("doctype", &format!("{declaration}\n<!DOCTYPE a PUBLIC 'b'\n \"'<\">"), "a:4:2");
+    check("doctype after a comment", "<!-- a -->\n<!DOCTYPE a>", "a:3:2");
+    let subset = "<!DOCTYPE a [\n<!ENTITY b '<c/>'>\n]>";
+    check("doctype with entities", subset, "a:4:2");
+
+    let inside = |before: &str| {
+        let text =
+            format!("<?xml version='1.0'?><!DOCTYPE a>\n<busconfig>{before}<ä/></busconfig>");
+        let loaded = load_text(Path::new("a"), text.as_bytes(), &MemoryFiles::new(&[]));
+        loaded.problems[0].location.to_string()
+    };
+    assert_eq!(inside(""), "a:2:12");
+    assert_eq!(inside("<user>&lt;ä</user>"), "a:2:30");
+    assert_eq!(inside("<user\n>a<![CDATA[<b>]]></user>"), "a:3:24");
+    assert_eq!(inside("<fork/><!-- <fork/> --><fork></fork>"), "a:2:48");
 }
 
 // config.md B002, B003, B004
