@@ -321,8 +321,10 @@ pub enum Fault {
     Limit(LimitError),
     /// No `<listen>` in any of the files (B004).
     NoListen,
-    /// A file is missing.
+    /// The top-level file is missing.
     NotFound(PathBuf),
+    /// A file named by an `<include>` is missing (B009).
+    MissingInclude(PathBuf),
     /// A file or directory cannot be read.
     Unreadable {
         /// The file or directory.
@@ -411,9 +413,12 @@ impl fmt::Display for Fault {
                 "Configuration file needs one or more <listen> elements giving addresses; \
                  add one such as <listen>unix:tmpdir=/tmp</listen>",
             ),
-            Self::NotFound(path) => write!(
+            Self::NotFound(path) => {
+                write!(f, "there is no file {}; create it, or correct its name", path.display())
+            }
+            Self::MissingInclude(path) => write!(
                 f,
-                "there is no file {}; create it, or include it with ignore_missing=\"yes\"",
+                "there is no file {}; create it, correct its name, or add ignore_missing=\"yes\"",
                 path.display()
             ),
             Self::Unreadable { path, reason } => {
