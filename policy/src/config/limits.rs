@@ -142,7 +142,6 @@ impl Limits {
     /// See [`LimitError`]; nothing is changed then.
     pub(super) fn set(&mut self, name: &str, text: &str) -> Result<Option<LimitError>, LimitError> {
         let (value, rest) = leading_integer(text)?;
-        // The name is looked at first: it tells more than a wrong number.
         self.set_value(name, value)?;
         let trailing = || LimitError::TrailingText { value, text: rest.trim().to_owned() };
         Ok((!rest.trim().is_empty()).then(trailing))
