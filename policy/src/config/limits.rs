@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::nearest::nearest;
 
-/// No message is longer, whatever the configuration says: 128 MiB (config.md B031).
+/// No message is longer, whatever the configuration says: 128 MiB (protocol.md A037).
 pub const MESSAGE_SIZE_MAX: u32 = 128 * MIB as u32;
 
 const MIB: u64 = 1024 * 1024;
