@@ -6,7 +6,7 @@
 
 use super::message::{Endian, MessageError};
 use super::signature::{Signature, SignatureError, alignment_of, fixed_size, type_end};
-use super::unmarshal::BodyReader;
+use super::unmarshal::{BodyReader, aligned};
 use crate::limits::{CONTAINER_DEPTH_MAX, MATCH_ARGUMENT_INDEX_MAX, SIGNATURE_SIZE_MAX};
 
 /// How many arguments match rules can ask for.
@@ -117,7 +117,7 @@ pub fn check_body(
     let mut index = 0;
     while let Some(code) = types.peek() {
         // The text of a string starts after its length, which is aligned to 4.
-        let text_start = reader.position().next_multiple_of(4) + 4;
+        let text_start = aligned(reader.position(), 4) + 4;
         value(&mut reader, &mut types, 0)?;
         if matches!(code, b's' | b'o') {
             spans.note(index, code == b'o', text_start, reader.position() - 1);
@@ -143,6 +143,10 @@ pub(super) fn check_value(
 /// Checks a variant, its signature included, where `depth` containers are open already (A011).
 pub(super) fn check_variant(reader: &mut BodyReader<'_>, depth: usize) -> Result<(), MessageError> {
     let depth = deeper(depth)?;
+    // The usual variant holds a basic type, which needs no signature parsed.
+    if let Some(code) = reader.basic_variant() {
+        return basic(reader, code);
+    }
     let signature = reader.variant()?;
     check_value(reader, signature, depth)
 }
@@ -163,17 +167,25 @@ fn value(
 ) -> Result<(), MessageError> {
     let Some(code) = types.next() else { return Ok(()) };
     match code {
+        b'v' => check_variant(reader, depth),
+        b'a' => array(reader, types, deeper(depth)?),
+        b'(' | b'{' => fields(reader, types, deeper(depth)?),
+        _ => basic(reader, code),
+    }
+}
+
+/// Checks one value of a type that is not a container.
+#[inline]
+fn basic(reader: &mut BodyReader<'_>, code: u8) -> Result<(), MessageError> {
+    match code {
+        b's' => reader.check_string(),
         b'y' => reader.byte().map(drop),
         b'n' | b'q' => reader.uint16().map(drop),
         b'i' | b'u' | b'h' => reader.uint32().map(drop),
         b'x' | b't' | b'd' => reader.uint64().map(drop),
         b'b' => reader.boolean().map(drop),
-        b's' => reader.string().map(drop),
         b'o' => reader.object_path().map(drop),
         b'g' => reader.signature().map(drop),
-        b'v' => check_variant(reader, depth),
-        b'a' => array(reader, types, deeper(depth)?),
-        b'(' | b'{' => fields(reader, types, deeper(depth)?),
         // A valid signature has no other codes where a type starts.
         _ => Err(MessageError::InvalidSignature(SignatureError::UnknownTypeCode)),
     }
