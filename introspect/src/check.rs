@@ -209,11 +209,8 @@ impl Checker {
         }
     }
 
-    // protocol.md A214
     fn relative_path(&mut self, name: &str) {
-        let absolute = format!("/{name}");
-        let result = if name.is_empty() { Err(NameError::Empty) } else { Ok(()) };
-        if let Err(error) = result.and_then(|()| ObjectPath::parse(&absolute).map(|_| ())) {
+        if let Err(error) = check_relative_path(name) {
             self.report(Fault::RelativePath(error));
         }
     }
@@ -237,6 +234,21 @@ impl Checker {
     }
 }
 
+// protocol.md A214
+fn check_relative_path(name: &str) -> Result<(), NameError> {
+    if name.is_empty() {
+        return Err(NameError::Empty);
+    }
+    match ObjectPath::parse(&format!("/{name}")) {
+        Ok(_) => Ok(()),
+        // Where it is in the name, not in the path made of it.
+        Err(NameError::InvalidCharacter { index }) => {
+            Err(NameError::InvalidCharacter { index: index.saturating_sub(1) })
+        }
+        Err(error) => Err(error),
+    }
+}
+
 // protocol.md A213
 fn has_valid_value(Annotation { name, value }: &Annotation) -> bool {
     match name.as_str() {
@@ -247,3 +259,6 @@ fn has_valid_value(Annotation { name, value }: &Annotation) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,8 @@
 use std::fmt;
 
 use xml::attribute::OwnedAttribute;
-use xml::common::{Position, TextPosition};
-use xml::reader::{ParserConfig, XmlEvent};
+use xml::common::Position;
+use xml::reader::{ErrorKind, ParserConfig, XmlEvent};
 use xml::{Encoding, EventReader};
 
 use crate::model::{Access, Annotation, Arg, Interface, Method, Node, Property, Signal};
@@ -23,11 +23,14 @@ pub const XML_SIZE_MAX: usize = 4 << 20;
 /// Elements inside one another.
 pub const XML_DEPTH_MAX: usize = 64;
 
+/// Attributes of one element.
 const ATTRIBUTE_COUNT_MAX: usize = 32;
+
+/// Longest attribute value, in bytes.
 const ATTRIBUTE_SIZE_MAX: usize = 64 << 10;
+
+/// Longest name of an element or an attribute, in bytes.
 const NAME_SIZE_MAX: usize = 1024;
-const ENTITY_SIZE_MAX: usize = 4096;
-const ENTITY_DEPTH_MAX: u8 = 4;
 
 /// What is wrong with a document, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub enum ParseErrorKind {
     TooDeep,
     /// It is not well-formed XML, in the words of the XML reader.
     NotXml(String),
+    /// It defines entities.
+    DefinesEntities,
     /// The outermost element is not `node`.
     NoNode {
         /// What it is.
@@ -93,6 +98,7 @@ impl fmt::Display for ParseErrorKind {
             Self::TooLarge => write!(f, "the document is longer than {XML_SIZE_MAX} bytes"),
             Self::TooDeep => write!(f, "elements are more than {XML_DEPTH_MAX} deep"),
             Self::NotXml(reason) => write!(f, "not well-formed XML: {reason}"),
+            Self::DefinesEntities => f.write_str("the document defines entities"),
             Self::NoNode { found } => write!(f, "the outermost element is <{found}>, not <node>"),
             Self::Misplaced { element, parent } => {
                 write!(f, "<{element}> does not belong inside <{parent}>")
@@ -111,10 +117,14 @@ impl Node {
     /// Reads an answer to Introspect.
     pub fn from_xml(xml: &str) -> Result<Self, ParseError> {
         if xml.len() > XML_SIZE_MAX {
-            return Err(ParseError { line: 1, column: 1, kind: ParseErrorKind::TooLarge });
+            return Err(error_after("", ParseErrorKind::TooLarge));
+        }
+        // Anywhere, since the XML reader expands some entities while it reads their definitions.
+        if let Some((before, _)) = xml.split_once("<!ENTITY") {
+            return Err(error_after(before, ParseErrorKind::DefinesEntities));
         }
         let events = EventReader::new_with_config(xml.as_bytes(), config());
-        Reader { events, depth: 0 }.document()
+        Reader { xml, events, depth: 0 }.document()
     }
 }
 
@@ -125,32 +135,32 @@ fn config() -> ParserConfig {
     config.override_encoding = Some(Encoding::Utf8);
     config.ignore_invalid_encoding_declarations = true;
     config.max_attributes = ATTRIBUTE_COUNT_MAX;
-    config.max_attribute_length = ATTRIBUTE_SIZE_MAX;
-    config.max_name_length = NAME_SIZE_MAX;
+    // The XML reader compares before it adds a byte.
+    config.max_attribute_length = ATTRIBUTE_SIZE_MAX - 1;
+    config.max_name_length = NAME_SIZE_MAX - 1;
     config.max_data_length = XML_SIZE_MAX;
-    config.max_entity_expansion_length = ENTITY_SIZE_MAX;
-    config.max_entity_expansion_depth = ENTITY_DEPTH_MAX;
     config
 }
 
 struct Reader<'a> {
+    xml: &'a str,
     events: EventReader<&'a [u8]>,
     /// Elements that began and did not end, at most [`XML_DEPTH_MAX`].
     depth: usize,
 }
 
 /// The beginning of an element.
-struct Element {
+struct Element<'a> {
     name: String,
     attributes: Vec<OwnedAttribute>,
-    position: TextPosition,
+    /// The document up to the element's tag.
+    before: &'a str,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn document(&mut self) -> Result<Node, ParseError> {
-        let position = self.events.position();
         let Some(root) = self.next_element()? else {
-            return Err(error(position, ParseErrorKind::NoNode { found: String::new() }));
+            return Err(error_after(self.xml, ParseErrorKind::NoNode { found: String::new() }));
         };
         if root.name != "node" {
             return Err(root.error(ParseErrorKind::NoNode { found: root.name.clone() }));
@@ -175,7 +185,7 @@ impl Reader<'_> {
         Ok(node)
     }
 
-    fn interface(&mut self, element: &Element) -> Result<Interface, ParseError> {
+    fn interface(&mut self, element: &Element<'_>) -> Result<Interface, ParseError> {
         let mut interface = Interface::new(&element.required("interface", "name")?);
         while let Some(element) = self.next_element()? {
             match element.name.as_str() {
@@ -189,7 +199,7 @@ impl Reader<'_> {
         Ok(interface)
     }
 
-    fn method(&mut self, element: &Element) -> Result<Method, ParseError> {
+    fn method(&mut self, element: &Element<'_>) -> Result<Method, ParseError> {
         let mut method = Method::new(&element.required("method", "name")?);
         while let Some(element) = self.next_element()? {
             match element.name.as_str() {
@@ -204,7 +214,7 @@ impl Reader<'_> {
         Ok(method)
     }
 
-    fn signal(&mut self, element: &Element) -> Result<Signal, ParseError> {
+    fn signal(&mut self, element: &Element<'_>) -> Result<Signal, ParseError> {
         let mut signal = Signal::new(&element.required("signal", "name")?);
         while let Some(element) = self.next_element()? {
             match element.name.as_str() {
@@ -219,7 +229,7 @@ impl Reader<'_> {
         Ok(signal)
     }
 
-    fn property(&mut self, element: &Element) -> Result<Property, ParseError> {
+    fn property(&mut self, element: &Element<'_>) -> Result<Property, ParseError> {
         let name = element.required("property", "name")?;
         let signature = element.required("property", "type")?;
         let access = element.required("property", "access")?;
@@ -231,7 +241,7 @@ impl Reader<'_> {
         Ok(Property { name, signature, access, annotations })
     }
 
-    fn argument(&mut self, element: &Element) -> Result<Arg, ParseError> {
+    fn argument(&mut self, element: &Element<'_>) -> Result<Arg, ParseError> {
         let signature = element.required("arg", "type")?;
         let name = element.optional("name").filter(|name| !name.is_empty());
         Ok(Arg { name, signature, annotations: self.annotations("arg")? })
@@ -248,7 +258,7 @@ impl Reader<'_> {
         Ok(annotations)
     }
 
-    fn annotation(&mut self, element: &Element) -> Result<Annotation, ParseError> {
+    fn annotation(&mut self, element: &Element<'_>) -> Result<Annotation, ParseError> {
         let name = element.required("annotation", "name")?;
         let value = element.required("annotation", "value")?;
         while let Some(element) = self.next_element()? {
@@ -258,7 +268,7 @@ impl Reader<'_> {
     }
 
     /// Skips an element that the format does not know; one that it knows is out of place.
-    fn leave_out(&mut self, element: &Element, parent: &'static str) -> Result<(), ParseError> {
+    fn leave_out(&mut self, element: &Element<'_>, parent: &'static str) -> Result<(), ParseError> {
         const KNOWN: [&str; 7] =
             ["node", "interface", "method", "signal", "property", "arg", "annotation"];
         if KNOWN.contains(&element.name.as_str()) {
@@ -273,26 +283,36 @@ impl Reader<'_> {
 
     /// The next element inside the one that began last, or `None` at its end. Text, comments and
     /// instructions between elements mean nothing.
-    fn next_element(&mut self) -> Result<Option<Element>, ParseError> {
+    fn next_element(&mut self) -> Result<Option<Element<'a>>, ParseError> {
         loop {
-            let event = self.events.next().map_err(|error| not_xml(&error))?;
-            match event {
+            match self.events.next().map_err(|cause| not_xml(&cause))? {
                 XmlEvent::StartElement { name, attributes, .. } => {
-                    let position = self.events.position();
-                    let name = name.to_string();
-                    return self.enter(Element { name, attributes, position }).map(Some);
+                    let name = name.borrow().to_repr();
+                    let element = Element { name, attributes, before: self.before_tag() };
+                    return self.enter(element).map(Some);
                 }
                 XmlEvent::EndElement { .. } => {
                     self.depth = self.depth.saturating_sub(1);
                     return Ok(None);
                 }
-                XmlEvent::EndDocument => return Ok(None),
+                XmlEvent::EndDocument => {
+                    self.depth = 0;
+                    return Ok(None);
+                }
                 _ => {}
             }
         }
     }
 
-    fn enter(&mut self, element: Element) -> Result<Element, ParseError> {
+    /// The document up to the last `<` that was read. In a tag that is where it begins, since
+    /// values cannot hold one.
+    fn before_tag(&self) -> &'a str {
+        let unread_size = self.events.source().len();
+        let read = self.xml.get(..self.xml.len() - unread_size).unwrap_or(self.xml);
+        read.rsplit_once('<').map_or(read, |(before, _)| before)
+    }
+
+    fn enter(&mut self, element: Element<'a>) -> Result<Element<'a>, ParseError> {
         if self.depth >= XML_DEPTH_MAX {
             return Err(element.error(ParseErrorKind::TooDeep));
         }
@@ -306,7 +326,7 @@ enum Direction {
     Out,
 }
 
-impl Element {
+impl Element<'_> {
     fn required(
         &self,
         element: &'static str,
@@ -342,17 +362,26 @@ impl Element {
     }
 
     fn error(&self, kind: ParseErrorKind) -> ParseError {
-        error(self.position, kind)
+        error_after(self.before, kind)
     }
 }
 
 fn not_xml(cause: &xml::reader::Error) -> ParseError {
-    error(cause.position(), ParseErrorKind::NotXml(cause.msg().to_owned()))
-}
-
-fn error(position: TextPosition, kind: ParseErrorKind) -> ParseError {
+    let position = cause.position();
+    let reason = match cause.kind() {
+        ErrorKind::Syntax(reason) => reason.to_string(),
+        _ => "the document ends too early".to_owned(),
+    };
+    let kind = ParseErrorKind::NotXml(reason);
     // The XML reader counts from 0.
     ParseError { line: position.row() + 1, column: position.column() + 1, kind }
+}
+
+/// An error in what follows the text `before`.
+fn error_after(before: &str, kind: ParseErrorKind) -> ParseError {
+    let line = before.matches('\n').count() as u64 + 1;
+    let last_line = before.rsplit('\n').next().unwrap_or_default();
+    ParseError { line, column: last_line.chars().count() as u64 + 1, kind }
 }
 
 #[cfg(test)]
