@@ -340,10 +340,10 @@ impl fmt::Display for Refusal {
                 write!(f, "org.freedesktop.DBus does not understand message {member}")
             }
             Self::UnknownInterfaceOfProperty { interface } => {
-                write!(f, "Interface \"{interface}\" has no properties here")
+                write!(f, "Interface \"{interface}\" not found")
             }
             Self::UnknownProperty { interface, property } => {
-                write!(f, "Property {interface}.{property} was not found")
+                write!(f, "Property \"{interface}.{property}\" not found")
             }
             Self::PropertyReadOnly { property } => {
                 write!(f, "Property '{property}' cannot be set")
