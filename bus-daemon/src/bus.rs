@@ -169,7 +169,13 @@ pub enum Event<'a> {
 #[derive(Debug)]
 pub enum Effect {
     /// Close this client's socket; the bus has forgotten the client.
-    Close(ClientId),
+    Close {
+        /// Whose.
+        client: ClientId,
+        /// What to try to write first: the end of a handshake that failed, so that the client
+        /// learns of it. Mostly empty.
+        last_words: Vec<u8>,
+    },
     /// Tell the administrator.
     Log(LogRecord),
     /// Find a DBUS_COOKIE_SHA1 cookie for this client and answer with [`Event::CookieFound`].

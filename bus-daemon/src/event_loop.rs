@@ -10,7 +10,7 @@
 //! Running out of descriptors pauses accepting until a client goes or [`ACCEPT_PAUSE_MS`] have
 //! passed; it never ends the bus, and never makes the loop spin.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -76,6 +76,8 @@ pub struct EventLoop {
     accepting: bool,
     /// When to try accepting again after the system ran out of something.
     accept_again_at: Option<Timestamp>,
+    /// Why accepting failed last, so that it is logged once; none after a success.
+    accept_trouble: Option<Errno>,
     sockets: Vec<Option<ClientSocket>>,
     signals: Signals,
     worker: Worker<WorkResult>,
@@ -123,6 +125,7 @@ impl EventLoop {
             listeners,
             accepting: true,
             accept_again_at: None,
+            accept_trouble: None,
             sockets: Vec::new(),
             signals,
             worker,
@@ -215,7 +218,7 @@ impl EventLoop {
     fn carry_out(&mut self, now: Timestamp) {
         while let Some(effect) = self.bus.poll_effect() {
             match effect {
-                Effect::Close(id) => self.close(id),
+                Effect::Close { client, last_words } => self.close(client, &last_words),
                 Effect::Log(LogRecord { severity, text }) => self.journal.log(severity, text),
                 Effect::FindCookie { client, context } => self.find_cookie(client, context, now),
                 Effect::Reload => self.start_reload(now),
@@ -223,14 +226,17 @@ impl EventLoop {
         }
     }
 
-    fn close(&mut self, id: ClientId) {
-        if let Some(slot) = self.sockets.get_mut(id.index as usize)
-            && slot.as_ref().is_some_and(|socket| socket.generation == id.generation)
-        {
-            // Closing the descriptor takes it out of the epoll.
-            *slot = None;
-            self.accept_again_at = None;
+    fn close(&mut self, id: ClientId, last_words: &[u8]) {
+        let Some(slot) = self.sockets.get_mut(id.index as usize) else { return };
+        // Dropping the descriptor takes it out of the epoll.
+        let Some(socket) = slot.take_if(|socket| socket.generation == id.generation) else {
+            return;
+        };
+        if !last_words.is_empty() {
+            // Whether the client reads them is its own affair.
+            let _ = client_socket::send(&socket.fd, &[IoSlice::new(last_words)], &[]);
         }
+        self.accept_again_at = None;
     }
 
     // --- clients --------------------------------------------------------------------------------
@@ -245,25 +251,34 @@ impl EventLoop {
             match accept(listener) {
                 Ok(fd) => self.take_in(fd, number, kind, now),
                 Err(Errno::AGAIN) => return,
-                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
-                    self.accept_again_at = Some(now.plus_ms(ACCEPT_PAUSE_MS));
-                    self.journal.log(
-                        Severity::Warning,
-                        format!(
-                            "Cannot accept connections for now: {error}; {} clients are connected. \
-                             Raise RLIMIT_NOFILE, or find who holds so many connections.",
-                            self.bus.client_count()
-                        ),
-                    );
-                    return;
-                }
                 // That one client is gone again.
-                Err(_) => {}
+                Err(Errno::CONNABORTED | Errno::PROTO | Errno::PERM | Errno::TIMEDOUT) => {}
+                Err(error) => return self.pause_accepting(error, now),
             }
         }
     }
 
+    /// The system has no room for another client, or a listener is out of order: what waits to be
+    /// accepted waits, and is tried again.
+    fn pause_accepting(&mut self, error: Errno, now: Timestamp) {
+        self.accept_again_at = Some(now.plus_ms(ACCEPT_PAUSE_MS));
+        if self.accept_trouble.replace(error) == Some(error) {
+            return;
+        }
+        let hint = match error {
+            Errno::MFILE => "raise the limit of open files (RLIMIT_NOFILE)",
+            Errno::NFILE => "raise the system's limit of open files (fs.file-max)",
+            _ => "free some of it, or look for what is wrong with the listening socket",
+        };
+        let count = self.bus.client_count();
+        self.journal.log(
+            Severity::Error,
+            format!("Cannot accept connections for now: {error}. {count} clients are connected; {hint}, or find who holds so many connections."),
+        );
+    }
+
     fn take_in(&mut self, fd: OwnedFd, listener: usize, kind: ListenerKind, now: Timestamp) {
+        self.accept_trouble = None;
         let (credentials, fds_possible) = match kind {
             ListenerKind::Unix => (peer_credentials(&fd), true),
             _ => Default::default(),

@@ -187,6 +187,7 @@ impl Bus {
         client.leaving = true;
         let (is_incomplete, is_registered) = (client.is_incomplete(), client.is_registered());
         let uid = client.uid;
+        let last_words = if is_incomplete { client.outbox.to_vec() } else { Vec::new() };
         if reason != Disconnection::ByClient {
             let who = self.describe(id);
             self.log(LogRecord::new(
@@ -206,7 +207,7 @@ impl Bus {
         }
         self.clients.remove(id);
         self.trim_queues();
-        self.effects.push_back(Effect::Close(id));
+        self.effects.push_back(Effect::Close { client: id, last_words });
     }
 
     /// Everything that a registered client gives up, whether it goes or becomes a monitor.

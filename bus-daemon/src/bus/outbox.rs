@@ -210,6 +210,14 @@ impl Outbox {
         fds
     }
 
+    /// What is still to be written, in one piece.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut slices = WriteSlices::new();
+        self.batch(&mut slices);
+        slices.iter().flat_map(|slice| slice.iter().copied()).collect()
+    }
+
     /// Bytes still to be written.
     #[must_use]
     pub const fn bytes(&self) -> usize {
