@@ -159,18 +159,32 @@ fn deeper(depth: usize) -> Result<usize, MessageError> {
     if depth < CONTAINER_DEPTH_MAX { Ok(depth + 1) } else { Err(MessageError::TooDeep) }
 }
 
-/// Checks one value of the next complete type, and moves past that type.
+/// Checks one value of the next complete type, and moves past that type. Inlined, so
+/// that only containers cost a call.
+#[inline(always)]
 fn value(
     reader: &mut BodyReader<'_>,
     types: &mut TypeCodes<'_>,
     depth: usize,
 ) -> Result<(), MessageError> {
-    let Some(code) = types.next() else { return Ok(()) };
+    match types.next() {
+        Some(code @ (b'v' | b'a' | b'(' | b'{')) => container(reader, types, code, depth),
+        Some(code) => basic(reader, code),
+        None => Ok(()),
+    }
+}
+
+/// Checks one value of a type that starts with `code`, which `types` has passed.
+fn container(
+    reader: &mut BodyReader<'_>,
+    types: &mut TypeCodes<'_>,
+    code: u8,
+    depth: usize,
+) -> Result<(), MessageError> {
     match code {
         b'v' => check_variant(reader, depth),
         b'a' => array(reader, types, deeper(depth)?),
-        b'(' | b'{' => fields(reader, types, deeper(depth)?),
-        _ => basic(reader, code),
+        _ => fields(reader, types, deeper(depth)?),
     }
 }
 
