@@ -117,13 +117,13 @@ name_type!(/// A group of bus names: one name and all that continue it after a `
 impl Namespace<'_> {
     /// Whether `name` is this namespace's own name or continues it after a `.` (protocol.md A166).
     pub fn contains(self, name: &str) -> bool {
-        is_or_continues(name, self.0, '.')
+        is_or_continues(name.as_bytes(), self.0.as_bytes(), b'.')
     }
 }
 
 /// Whether `text` is `base`, or `base` and more after a separator.
-pub(crate) fn is_or_continues(text: &str, base: &str, separator: char) -> bool {
-    text.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with(separator))
+pub(crate) fn is_or_continues(text: &[u8], base: &[u8], separator: u8) -> bool {
+    text.strip_prefix(base).is_some_and(|rest| rest.first().is_none_or(|next| *next == separator))
 }
 
 /// Either kind of bus name.

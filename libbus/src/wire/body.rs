@@ -64,13 +64,16 @@ pub struct Arguments<'a> {
     body: &'a [u8],
 }
 
-/// An argument that a match rule can look at.
+/// An argument that a match rule can look at: the bytes of its text, which are valid UTF-8.
+///
+/// They are handed out as bytes, since turning them into a `str` again would cost a look at each of
+/// them for each rule that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument<'a> {
     /// A STRING.
-    String(&'a str),
+    String(&'a [u8]),
     /// An OBJECT_PATH.
-    ObjectPath(&'a str),
+    ObjectPath(&'a [u8]),
 }
 
 impl<'a> Arguments<'a> {
@@ -85,14 +88,12 @@ impl<'a> Arguments<'a> {
 
     /// Argument `index`, counted from 0, if it is a string or an object path.
     pub fn get(&self, index: u8) -> Option<Argument<'a>> {
-        let text = std::str::from_utf8(self.bytes(index)?).ok()?;
+        let text = self.bytes(index)?;
         let is_path = self.spans.paths >> index & 1 == 1;
         Some(if is_path { Argument::ObjectPath(text) } else { Argument::String(text) })
     }
 
-    /// The bytes of argument `index`, if it is a string or an object path: what [`Self::get`]
-    /// returns, at a cost that does not grow with the length of the text.
-    pub fn bytes(&self, index: u8) -> Option<&'a [u8]> {
+    fn bytes(&self, index: u8) -> Option<&'a [u8]> {
         let span = self.spans.spans.get(usize::from(index))?;
         if self.spans.noted >> index & 1 == 0 {
             return None;
