@@ -1,2 +1,29 @@
-//! (to be written)
+//! What no single crate can prove: that the parts together are a message bus.
+//!
+//! This library is the harness the test targets share. It starts a bus daemon, ours or any
+//! other that takes the reference's command line, and speaks to it byte by byte. Its encoder and
+//! decoder are written from the specification and use nothing of `libbus`: a mistake in `libbus`
+//! can not hide behind the same mistake in the tests.
+//!
+//! - [`harness::Bus`]: one daemon process with a configuration of its own, gone when dropped.
+//! - [`harness::RawClient`]: a socket, handshake lines and frames, malformed ones included.
+//! - [`harness::Client`]: a registered client that can tell what did *not* arrive.
+//! - [`harness::Message`]: a message in either byte order, as written or as received.
+//!
+//! The test targets:
+//!
+//! - `conformance`: one file per section of the specification, run against our daemon and against
+//!   the system's `dbus-daemon`. Whatever the two do differently must be listed, with its reason,
+//!   in `allowed_differences.toml`.
+//!
+//! Nothing here sleeps. A test waits for an event with a generous deadline; that something does
+//! not arrive is proved by the bus's total order, with a marker sent after it.
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the whole crate is test code: a broken expectation is a failed test"
+)]
+
+pub mod harness;

@@ -1,0 +1,18 @@
+//! A bus under test, and clients that speak to it without our own library.
+
+mod bus_process;
+mod message;
+mod raw_client;
+
+pub use bus_process::{Bus, Config, Daemon, Listen};
+pub use message::{Encoder, Endian, Message, Value, Written, field, flag, kind};
+pub use raw_client::{
+    Client, DEADLINE, RawClient, Received, borrow_all, identity_of, own_identity,
+};
+
+/// The name of the bus itself.
+pub const BUS_NAME: &str = "org.freedesktop.DBus";
+/// The canonical object path of the bus.
+pub const BUS_PATH: &str = "/org/freedesktop/DBus";
+/// The interface of the bus's own methods.
+pub const BUS_INTERFACE: &str = "org.freedesktop.DBus";

@@ -1,0 +1,358 @@
+//! Starts and stops the daemon under test.
+//!
+//! Each daemon has a directory of its own with its configuration, its socket and its log. The
+//! configuration is the session bus's allow-all policy with the limits a test asks for, and no
+//! service directories. The line that `--print-address` writes tells when the bus is ready.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::raw_client::{Client, RawClient};
+
+/// A daemon program to be tested.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Daemon {
+    /// What results call it.
+    pub label: &'static str,
+    /// The program.
+    pub program: PathBuf,
+}
+
+impl Daemon {
+    /// Our daemon: `$BUS_DAEMON`, or the one cargo builds beside this test.
+    pub fn ours() -> Self {
+        let program = std::env::var_os("BUS_DAEMON").map_or_else(built_program, PathBuf::from);
+        Self { label: "bus-daemon", program }
+    }
+
+    /// The system's `dbus-daemon` (or `$REFERENCE_BUS_DAEMON`), if it is installed.
+    pub fn reference() -> Option<Self> {
+        let program = std::env::var_os("REFERENCE_BUS_DAEMON")
+            .map_or_else(|| PathBuf::from("/usr/bin/dbus-daemon"), PathBuf::from);
+        program.is_file().then_some(Self { label: "dbus-daemon", program })
+    }
+}
+
+/// The binary in cargo's target directory, built anew if it is missing or older than its sources.
+fn built_program() -> PathBuf {
+    let executable = std::env::current_exe().expect("the path of this test");
+    let profile_dir = executable.ancestors().nth(2).expect("target/<profile>/deps/<test>");
+    let program = profile_dir.join("bus-daemon");
+    if is_stale(&program) {
+        build_program(profile_dir);
+    }
+    assert!(program.is_file(), "no bus-daemon at {}", program.display());
+    program
+}
+
+fn is_stale(program: &Path) -> bool {
+    let Ok(built) = fs::metadata(program).and_then(|metadata| metadata.modified()) else {
+        return true;
+    };
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    ["libbus", "policy", "introspect", "bus-daemon"]
+        .iter()
+        .any(|name| has_file_after(&workspace.join(name), built))
+}
+
+fn has_file_after(dir: &Path, moment: std::time::SystemTime) -> bool {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| {
+        if path.is_dir() {
+            return has_file_after(&path, moment);
+        }
+        fs::metadata(&path).and_then(|metadata| metadata.modified()).is_ok_and(|at| at > moment)
+    })
+}
+
+fn build_program(profile_dir: &Path) {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", "bus-daemon", "--bin", "bus-daemon"]);
+    if profile_dir.ends_with("release") {
+        build.arg("--release");
+    }
+    let target_dir = profile_dir.parent().expect("the target directory");
+    build.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target_dir);
+    assert!(build.status().expect("cargo runs").success(), "cannot build bus-daemon");
+}
+
+/// Where a bus listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// A socket file in the bus's own directory.
+    Path,
+    /// Addresses as written; `{dir}` stands for the bus's own directory.
+    Addresses(&'static [&'static str]),
+}
+
+/// What a test needs of its bus.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// `<limit>` elements; those not named keep the program's built-in values.
+    pub limits: &'static [(&'static str, u32)],
+    /// `<auth>` elements.
+    pub auth: &'static [&'static str],
+    /// `<listen>` elements.
+    pub listen: Listen,
+    /// Further elements, as written.
+    pub elements: &'static str,
+    /// Further arguments.
+    pub arguments: &'static [&'static str],
+}
+
+impl Config {
+    /// A session bus: EXTERNAL, a socket file, everything allowed, built-in limits.
+    pub const SESSION: Self = Self {
+        limits: &[],
+        auth: &["EXTERNAL"],
+        listen: Listen::Path,
+        elements: "",
+        arguments: &[],
+    };
+
+    fn to_xml(self, dir: &Path) -> String {
+        let listens: String = self
+            .listen_addresses(dir)
+            .iter()
+            .map(|address| format!("  <listen>{address}</listen>\n"))
+            .collect();
+        let auths: String =
+            self.auth.iter().map(|name| format!("  <auth>{name}</auth>\n")).collect();
+        let limits: String = self
+            .limits
+            .iter()
+            .map(|(name, value)| format!("  <limit name=\"{name}\">{value}</limit>\n"))
+            .collect();
+        format!(
+            "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\"\n \
+             \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n\
+             <busconfig>\n  <type>session</type>\n  <keep_umask/>\n{listens}{auths}\
+             \x20 <policy context=\"default\">\n\
+             \x20   <allow send_destination=\"*\" eavesdrop=\"true\"/>\n\
+             \x20   <allow eavesdrop=\"true\"/>\n    <allow own=\"*\"/>\n  </policy>\n\
+             {}{limits}</busconfig>\n",
+            self.elements
+        )
+    }
+
+    fn listen_addresses(self, dir: &Path) -> Vec<String> {
+        let dir = dir.to_str().expect("a temporary directory in UTF-8");
+        match self.listen {
+            Listen::Path => vec![format!("unix:path={dir}/bus")],
+            Listen::Addresses(addresses) => {
+                addresses.iter().map(|address| address.replace("{dir}", dir)).collect()
+            }
+        }
+    }
+}
+
+/// A running daemon, and what a test saw of it.
+#[derive(Debug)]
+pub struct Bus {
+    /// The address list as the daemon printed it.
+    pub address: String,
+    /// The directory with its socket, configuration and log.
+    pub dir: PathBuf,
+    daemon: Daemon,
+    child: Mutex<Child>,
+    observations: Mutex<Vec<(String, String)>>,
+}
+
+static STARTED: AtomicU32 = AtomicU32::new(0);
+
+impl Bus {
+    /// Starts `daemon` and waits until it listens.
+    pub fn start(daemon: &Daemon, config: &Config) -> Self {
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("bus-tests-{}-{number}", std::process::id()));
+        fs::create_dir_all(&dir).expect("a directory for the bus");
+        let config_file = dir.join("bus.conf");
+        fs::write(&config_file, config.to_xml(&dir)).expect("the configuration");
+        let mut child = Command::new(&daemon.program)
+            .arg(format!("--config-file={}", config_file.display()))
+            .args(["--nofork", "--nopidfile", "--print-address=1"])
+            .args(config.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(dir.join("log")).expect("the log"))
+            .spawn()
+            .expect("the daemon starts");
+        let mut address = String::new();
+        BufReader::new(child.stdout.take().expect("stdout"))
+            .read_line(&mut address)
+            .expect("the address");
+        let bus = Self {
+            address: address.trim_end().to_owned(),
+            dir,
+            daemon: daemon.clone(),
+            child: Mutex::new(child),
+            observations: Mutex::new(Vec::new()),
+        };
+        assert!(address.ends_with('\n'), "no address printed; log: {}", bus.log());
+        bus
+    }
+
+    /// A connected socket that has sent nothing.
+    pub fn connect_raw(&self) -> RawClient {
+        self.connect_raw_to(0)
+    }
+
+    /// The same, to the address number `index` of the list.
+    pub fn connect_raw_to(&self, index: usize) -> RawClient {
+        let address = self.addresses().nth(index).expect("an address");
+        RawClient::new(connect(address))
+    }
+
+    /// An authenticated connection that can pass descriptors and has not said Hello.
+    pub fn connect_unregistered(&self) -> Client {
+        let mut raw = self.connect_raw();
+        raw.authenticate(true);
+        Client::unregistered(raw)
+    }
+
+    /// A registered client that can pass descriptors.
+    pub fn connect(&self) -> Client {
+        let mut raw = self.connect_raw();
+        raw.authenticate(true);
+        Client::register(raw)
+    }
+
+    /// A registered client that has not negotiated descriptor passing.
+    pub fn connect_without_fds(&self) -> Client {
+        let mut raw = self.connect_raw();
+        raw.authenticate(false);
+        Client::register(raw)
+    }
+
+    /// The addresses the daemon printed, one by one.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.address.split(';')
+    }
+
+    /// The value of `key` in the address number `index`.
+    pub fn address_value(&self, index: usize, key: &str) -> Option<&str> {
+        let (_, pairs) = self.addresses().nth(index)?.split_once(':')?;
+        pairs
+            .split(',')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|pair| pair.0 == key)
+            .map(|pair| pair.1)
+    }
+
+    /// Starts another bus with the same daemon.
+    pub fn start_another(&self, config: &Config) -> Self {
+        Self::start(&self.daemon, config)
+    }
+
+    /// The daemon's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.lock().expect("the child").id()
+    }
+
+    /// What the daemon wrote to stderr so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    /// Notes what this daemon does, to be compared with what the other one does.
+    pub fn observe(&self, key: impl Into<String>, value: impl Into<String>) {
+        let mut observations = self.observations.lock().expect("observations");
+        let (key, value) = (key.into(), value.into());
+        assert!(observations.iter().all(|(known, _)| *known != key), "{key} observed twice");
+        observations.push((key, value));
+    }
+
+    /// All that was observed, in order.
+    pub fn take_observations(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut *self.observations.lock().expect("observations"))
+    }
+
+    /// Asks the daemon to end and waits until it has; answers whether it ended well.
+    pub fn terminate(&self) -> bool {
+        self.signal(Signal::TERM);
+        self.child.lock().expect("the child").wait().expect("the daemon's end").success()
+    }
+
+    /// Sends SIGHUP to the daemon.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child.lock().expect("the child"));
+        kill_process(pid, signal).expect("a running daemon");
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        // The process may be gone already; that is the test's finding, not this one's.
+        if let Ok(child) = self.child.get_mut() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn connect(address: &str) -> OwnedFd {
+    let (transport, pairs) = address.split_once(':').expect("an address");
+    let value = |key: &str| {
+        pairs
+            .split(',')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|pair| pair.0 == key)
+            .map(|pair| pair.1)
+    };
+    match (transport, value("path"), value("abstract")) {
+        ("unix", Some(path), _) => UnixStream::connect(unescape(path)).expect("connect").into(),
+        ("unix", None, Some(name)) => connect_abstract(&unescape(name)),
+        ("tcp" | "nonce-tcp", ..) => {
+            let host = value("host").expect("a host");
+            let port: u16 = value("port").and_then(|port| port.parse().ok()).expect("a port");
+            TcpStream::connect((host, port)).expect("connect").into()
+        }
+        _ => panic!("cannot connect to {address}"),
+    }
+}
+
+fn connect_abstract(name: &str) -> OwnedFd {
+    use std::os::linux::net::SocketAddrExt as _;
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name).expect("a name");
+    UnixStream::connect_addr(&address).expect("connect").into()
+}
+
+/// Undoes the `%XX` of an address value.
+fn unescape(value: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = value.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits: Vec<u8> = rest.by_ref().take(2).collect();
+            let digits = String::from_utf8(digits).expect("hex digits");
+            bytes.push(u8::from_str_radix(&digits, 16).expect("hex digits"));
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).expect("a path in UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn address_values_are_unescaped() {
+        assert_eq!(unescape("/tmp/a%20b%2fc"), "/tmp/a b/c");
+    }
+}

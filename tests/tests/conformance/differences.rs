@@ -1,0 +1,71 @@
+//! The list of differences between our daemon and the reference that are meant to be.
+
+use std::collections::BTreeSet;
+
+/// What one daemon did: keys and values in order.
+pub type Observations = Vec<(String, String)>;
+
+/// The entries of `allowed_differences.toml`.
+#[derive(Debug)]
+pub struct AllowedDifferences {
+    /// Case and key of each.
+    entries: BTreeSet<(String, String)>,
+}
+
+impl AllowedDifferences {
+    /// Reads the list that stands in this repository.
+    pub fn load() -> Self {
+        Self::parse(include_str!("../../allowed_differences.toml"))
+    }
+
+    fn parse(text: &str) -> Self {
+        let table: toml::Table = text.parse().expect("allowed_differences.toml is TOML");
+        let list = table.get("difference").and_then(toml::Value::as_array);
+        let entries = list.into_iter().flatten().map(|entry| {
+            let text_of = |key: &str| match entry.get(key).and_then(toml::Value::as_str) {
+                Some(text) if !text.trim().is_empty() => text.to_owned(),
+                _ => panic!("allowed_differences.toml: no `{key}` in {entry:?}"),
+            };
+            text_of("item");
+            text_of("reason");
+            text_of("specification");
+            (text_of("case"), text_of("observation"))
+        });
+        Self { entries: entries.collect() }
+    }
+
+    /// Names of cases in the list, to find entries for cases that are gone.
+    pub fn cases(&self) -> BTreeSet<&str> {
+        self.entries.iter().map(|(case, _)| case.as_str()).collect()
+    }
+
+    /// Compares the two daemons on `case`: every difference not in the list, and every entry of the
+    /// list that is no difference.
+    pub fn complaints(
+        &self,
+        case: &str,
+        ours: &Observations,
+        reference: &Observations,
+    ) -> Vec<String> {
+        let keys = ours.iter().chain(reference).map(|(key, _)| key.as_str());
+        let different: BTreeSet<&str> =
+            keys.filter(|key| value(ours, key) != value(reference, key)).collect();
+        let listed: BTreeSet<&str> = self
+            .entries
+            .iter()
+            .filter(|(known, _)| known == case)
+            .map(|(_, key)| key.as_str())
+            .collect();
+        let unlisted = different.difference(&listed).map(|key| {
+            let (ours, theirs) = (value(ours, key), value(reference, key));
+            format!("{key}\n  ours:      {ours}\n  reference: {theirs}")
+        });
+        let stale =
+            listed.difference(&different).map(|key| format!("{key}: no difference, but listed"));
+        unlisted.chain(stale).collect()
+    }
+}
+
+fn value<'a>(observations: &'a Observations, key: &str) -> &'a str {
+    observations.iter().find(|(known, _)| known == key).map_or("(nothing)", |(_, value)| value)
+}
