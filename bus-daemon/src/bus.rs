@@ -169,7 +169,13 @@ pub enum Event<'a> {
 #[derive(Debug)]
 pub enum Effect {
     /// Close this client's socket; the bus has forgotten the client.
-    Close(ClientId),
+    Close {
+        /// Whose.
+        client: ClientId,
+        /// What to try to write first: the end of a handshake that failed, so that the client
+        /// learns of it. Mostly empty.
+        last_words: Vec<u8>,
+    },
     /// Tell the administrator.
     Log(LogRecord),
     /// Find a DBUS_COOKIE_SHA1 cookie for this client and answer with [`Event::CookieFound`].
@@ -304,7 +310,8 @@ impl Bus {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let limits = &self.settings.limits;
         let auth = self.auth_queue.front().map(|(at, _)| at.plus_ms(limits.auth_timeout_ms.into()));
-        let fds = self.fd_queue.front().map(|(at, _)| at.plus_ms(limits.pending_fd_timeout_ms.into()));
+        let fds =
+            self.fd_queue.front().map(|(at, _)| at.plus_ms(limits.pending_fd_timeout_ms.into()));
         let reply =
             limits.reply_timeout_ms.and_then(|timeout| self.replies.next_deadline(timeout.into()));
         [auth, fds, reply].into_iter().flatten().min()

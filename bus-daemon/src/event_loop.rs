@@ -10,7 +10,7 @@
 //! Running out of descriptors pauses accepting until a client goes or [`ACCEPT_PAUSE_MS`] have
 //! passed; it never ends the bus, and never makes the loop spin.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -76,6 +76,8 @@ pub struct EventLoop {
     accepting: bool,
     /// When to try accepting again after the system ran out of something.
     accept_again_at: Option<Timestamp>,
+    /// Why accepting failed last, so that it is logged once; none after a success.
+    accept_trouble: Option<Errno>,
     sockets: Vec<Option<ClientSocket>>,
     signals: Signals,
     worker: Worker<WorkResult>,
@@ -115,12 +117,7 @@ impl EventLoop {
         epoll::add(&epoll, &signals, token(Event::Signal), epoll::EventFlags::IN)?;
         epoll::add(&epoll, &worker, token(Event::WorkDone), epoll::EventFlags::IN)?;
         for (number, listener) in listeners.iter().enumerate() {
-            epoll::add(
-                &epoll,
-                listener,
-                token(Event::Listener(number)),
-                epoll::EventFlags::IN,
-            )?;
+            epoll::add(&epoll, listener, token(Event::Listener(number)), epoll::EventFlags::IN)?;
         }
         Ok(Self {
             epoll,
@@ -128,6 +125,7 @@ impl EventLoop {
             listeners,
             accepting: true,
             accept_again_at: None,
+            accept_trouble: None,
             sockets: Vec::new(),
             signals,
             worker,
@@ -220,7 +218,7 @@ impl EventLoop {
     fn carry_out(&mut self, now: Timestamp) {
         while let Some(effect) = self.bus.poll_effect() {
             match effect {
-                Effect::Close(id) => self.close(id),
+                Effect::Close { client, last_words } => self.close(client, &last_words),
                 Effect::Log(LogRecord { severity, text }) => self.journal.log(severity, text),
                 Effect::FindCookie { client, context } => self.find_cookie(client, context, now),
                 Effect::Reload => self.start_reload(now),
@@ -228,14 +226,17 @@ impl EventLoop {
         }
     }
 
-    fn close(&mut self, id: ClientId) {
-        if let Some(slot) = self.sockets.get_mut(id.index as usize)
-            && slot.as_ref().is_some_and(|socket| socket.generation == id.generation)
-        {
-            // Closing the descriptor takes it out of the epoll.
-            *slot = None;
-            self.accept_again_at = None;
+    fn close(&mut self, id: ClientId, last_words: &[u8]) {
+        let Some(slot) = self.sockets.get_mut(id.index as usize) else { return };
+        // Dropping the descriptor takes it out of the epoll.
+        let Some(socket) = slot.take_if(|socket| socket.generation == id.generation) else {
+            return;
+        };
+        if !last_words.is_empty() {
+            // Whether the client reads them is its own affair.
+            let _ = client_socket::send(&socket.fd, &[IoSlice::new(last_words)], &[]);
         }
+        self.accept_again_at = None;
     }
 
     // --- clients --------------------------------------------------------------------------------
@@ -250,25 +251,34 @@ impl EventLoop {
             match accept(listener) {
                 Ok(fd) => self.take_in(fd, number, kind, now),
                 Err(Errno::AGAIN) => return,
-                Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
-                    self.accept_again_at = Some(now.plus_ms(ACCEPT_PAUSE_MS));
-                    self.journal.log(
-                        Severity::Warning,
-                        format!(
-                            "Cannot accept connections for now: {error}; {} clients are connected. \
-                             Raise RLIMIT_NOFILE, or find who holds so many connections.",
-                            self.bus.client_count()
-                        ),
-                    );
-                    return;
-                }
                 // That one client is gone again.
-                Err(_) => {}
+                Err(Errno::CONNABORTED | Errno::PROTO | Errno::PERM | Errno::TIMEDOUT) => {}
+                Err(error) => return self.pause_accepting(error, now),
             }
         }
     }
 
+    /// The system has no room for another client, or a listener is out of order: what waits to be
+    /// accepted waits, and is tried again.
+    fn pause_accepting(&mut self, error: Errno, now: Timestamp) {
+        self.accept_again_at = Some(now.plus_ms(ACCEPT_PAUSE_MS));
+        if self.accept_trouble.replace(error) == Some(error) {
+            return;
+        }
+        let hint = match error {
+            Errno::MFILE => "raise the limit of open files (RLIMIT_NOFILE)",
+            Errno::NFILE => "raise the system's limit of open files (fs.file-max)",
+            _ => "free some of it, or look for what is wrong with the listening socket",
+        };
+        let count = self.bus.client_count();
+        self.journal.log(
+            Severity::Error,
+            format!("Cannot accept connections for now: {error}. {count} clients are connected; {hint}, or find who holds so many connections."),
+        );
+    }
+
     fn take_in(&mut self, fd: OwnedFd, listener: usize, kind: ListenerKind, now: Timestamp) {
+        self.accept_trouble = None;
         let (credentials, fds_possible) = match kind {
             ListenerKind::Unix => (peer_credentials(&fd), true),
             _ => Default::default(),
@@ -426,8 +436,7 @@ impl EventLoop {
             return;
         }
         self.accepting = accepting;
-        let interest =
-            if accepting { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
+        let interest = if accepting { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
         for (number, listener) in self.listeners.iter().enumerate() {
             let event = token(Event::Listener(number));
             if let Err(error) = epoll::modify(&self.epoll, listener, event, interest) {
@@ -444,9 +453,7 @@ impl EventLoop {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started = self.worker.start(move || {
             let cookie = keyring_directory()
-                .and_then(|directory| {
-                    server_challenge(&directory, context, since_1970.as_secs())
-                })
+                .and_then(|directory| server_challenge(&directory, context, since_1970.as_secs()))
                 .map_err(|error| error.to_string());
             WorkResult::Cookie { client, cookie }
         });
@@ -457,9 +464,8 @@ impl EventLoop {
 
     fn start_reload(&mut self, now: Timestamp) {
         let (source, running) = (self.source.clone(), self.config.clone());
-        let started = self
-            .worker
-            .start(move || WorkResult::Reloaded(source.reload(&running).map(Box::new)));
+        let started =
+            self.worker.start(move || WorkResult::Reloaded(source.reload(&running).map(Box::new)));
         if !started {
             let result = Err("too much other work waits".to_owned());
             self.bus.handle_event(bus::Event::Reloaded { result }, now);
@@ -513,10 +519,7 @@ enum Wrote {
     Failed,
 }
 
-fn socket_mut(
-    sockets: &mut [Option<ClientSocket>],
-    id: ClientId,
-) -> Option<&mut ClientSocket> {
+fn socket_mut(sockets: &mut [Option<ClientSocket>], id: ClientId) -> Option<&mut ClientSocket> {
     let socket = sockets.get_mut(id.index as usize)?.as_mut()?;
     (socket.generation == id.generation).then_some(socket)
 }

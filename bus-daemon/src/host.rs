@@ -20,10 +20,10 @@ pub mod keyring;
 pub mod listener;
 pub mod resource_limits;
 pub mod signals;
-pub mod worker;
 mod system_call;
 #[cfg(test)]
 mod tests_support;
+pub mod worker;
 
 /// Bytes from the kernel's random source, for ids, nonces and names nobody can guess.
 ///
@@ -36,7 +36,7 @@ pub fn random_bytes<const N: usize>() -> std::io::Result<[u8; N]> {
 }
 
 /// What an error of the system says, as a phrase without its number.
-fn phrase(error: &std::io::Error) -> String {
+pub(crate) fn phrase(error: &std::io::Error) -> String {
     match error.raw_os_error() {
         Some(code) => nix::errno::Errno::from_raw(code).desc().to_owned(),
         None => error.to_string(),

@@ -159,7 +159,7 @@ impl PathMatch {
         match self {
             PathMatch::Exact(expected) => **expected == *path,
             PathMatch::Namespace(root) if **root == *"/" => true,
-            PathMatch::Namespace(base) => is_or_continues(path, base, '/'),
+            PathMatch::Namespace(base) => is_or_continues(path.as_bytes(), base.as_bytes(), b'/'),
         }
     }
 }
@@ -168,15 +168,16 @@ impl ArgumentMatch {
     /// Whether an argument meets this condition.
     pub fn matches(&self, argument: Argument<'_>) -> bool {
         match (self, argument) {
-            (ArgumentMatch::Equal(expected), Argument::String(text)) => **expected == *text,
+            (ArgumentMatch::Equal(expected), Argument::String(text)) => expected.as_bytes() == text,
             (ArgumentMatch::Namespace(base), Argument::String(text)) => {
-                is_or_continues(text, base, '.')
+                is_or_continues(text, base.as_bytes(), b'.')
             }
             (
                 ArgumentMatch::Path(expected),
                 Argument::String(text) | Argument::ObjectPath(text),
             ) => {
-                **expected == *text
+                let expected = expected.as_bytes();
+                expected == text
                     || is_directory_of(expected, text)
                     || is_directory_of(text, expected)
             }
@@ -186,8 +187,8 @@ impl ArgumentMatch {
 }
 
 /// Whether `path` lies in the directory `directory`, which is none unless it ends with `/`.
-fn is_directory_of(directory: &str, path: &str) -> bool {
-    directory.ends_with('/') && path.starts_with(directory)
+fn is_directory_of(directory: &[u8], path: &[u8]) -> bool {
+    directory.ends_with(b"/") && path.starts_with(directory)
 }
 
 /// White space that may stand around a key (protocol.md A156).

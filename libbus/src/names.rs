@@ -117,13 +117,13 @@ name_type!(/// A group of bus names: one name and all that continue it after a `
 impl Namespace<'_> {
     /// Whether `name` is this namespace's own name or continues it after a `.` (protocol.md A166).
     pub fn contains(self, name: &str) -> bool {
-        is_or_continues(name, self.0, '.')
+        is_or_continues(name.as_bytes(), self.0.as_bytes(), b'.')
     }
 }
 
 /// Whether `text` is `base`, or `base` and more after a separator.
-pub(crate) fn is_or_continues(text: &str, base: &str, separator: char) -> bool {
-    text.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with(separator))
+pub(crate) fn is_or_continues(text: &[u8], base: &[u8], separator: u8) -> bool {
+    text.strip_prefix(base).is_some_and(|rest| rest.first().is_none_or(|next| *next == separator))
 }
 
 /// Either kind of bus name.
@@ -323,7 +323,9 @@ const fn without_count(result: Result<usize, NameError>) -> Result<(), NameError
 /// Checks the elements at the end of `text` and counts the separators between them.
 ///
 /// The one loop of this module: what the next byte may be is a set of classes that changes after
-/// each separator.
+/// each separator. It runs to the end without a branch; only a wrong text is looked at again, to
+/// find the rule it breaks. Inlined, so that each kind of name has its own loop.
+#[inline(always)]
 const fn count_separators(
     text: &[u8],
     elements: &[u8],
@@ -332,32 +334,41 @@ const fn count_separators(
     let inside = alphabet.rest | alphabet.separator;
     let mut allowed = alphabet.first;
     let mut separators = 0;
+    let mut wrong = false;
     let mut left = elements;
     while let [byte, after @ ..] = left {
         let class = CLASSES[*byte as usize];
-        if class & allowed == 0 {
-            return Err(refusal(class, alphabet, allowed != inside, text.len() - left.len()));
-        }
-        if class == alphabet.separator {
-            separators += 1;
-            allowed = alphabet.first;
-        } else {
-            allowed = inside;
-        }
+        let is_separator = class == alphabet.separator;
+        wrong |= class & allowed == 0;
+        separators += is_separator as usize;
+        allowed = if is_separator { alphabet.first } else { inside };
         left = after;
     }
-    if allowed == inside { Ok(separators) } else { Err(NameError::EmptyElement) }
+    if wrong || allowed != inside {
+        return Err(broken_rule(text, elements, alphabet));
+    }
+    Ok(separators)
 }
 
-/// Names the rule that a byte broke.
-const fn refusal(class: u8, alphabet: &Alphabet, at_start: bool, index: usize) -> NameError {
-    if at_start && class & alphabet.separator != 0 {
-        NameError::EmptyElement
-    } else if at_start && class & alphabet.rest != 0 {
-        NameError::LeadingDigit
-    } else {
-        NameError::InvalidCharacter { index }
+/// Names the rule that the first wrong byte breaks, or that the end does.
+#[cold]
+const fn broken_rule(text: &[u8], elements: &[u8], alphabet: &Alphabet) -> NameError {
+    let mut at_start = true;
+    let mut left = elements;
+    while let [byte, after @ ..] = left {
+        let class = CLASSES[*byte as usize];
+        let allowed = if at_start { alphabet.first } else { alphabet.rest | alphabet.separator };
+        if class & allowed == 0 {
+            return match class {
+                class if at_start && class & alphabet.separator != 0 => NameError::EmptyElement,
+                class if at_start && class & alphabet.rest != 0 => NameError::LeadingDigit,
+                _ => NameError::InvalidCharacter { index: text.len() - left.len() },
+            };
+        }
+        at_start = class == alphabet.separator;
+        left = after;
     }
+    NameError::EmptyElement
 }
 
 #[cfg(test)]

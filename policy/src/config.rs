@@ -288,8 +288,13 @@ pub enum Fault {
         /// A permitted attribute with nearly the same name.
         meant: Option<&'static str>,
     },
-    /// Text in an element that takes none (B003).
-    UnexpectedText(String),
+    /// Text in an element that takes none (B003); placed at the start tag before it.
+    UnexpectedText {
+        /// The element.
+        element: String,
+        /// How the text starts.
+        text: String,
+    },
     /// No text in an element that needs it.
     MissingText(String),
     /// An element lacks an attribute that it needs.
@@ -316,8 +321,10 @@ pub enum Fault {
     Limit(LimitError),
     /// No `<listen>` in any of the files (B004).
     NoListen,
-    /// A file is missing.
+    /// The top-level file is missing.
     NotFound(PathBuf),
+    /// A file named by an `<include>` is missing (B009).
+    MissingInclude(PathBuf),
     /// A file or directory cannot be read.
     Unreadable {
         /// The file or directory.
@@ -380,9 +387,10 @@ impl fmt::Display for Fault {
                     None => write!(f, "; remove it"),
                 }
             }
-            Self::UnexpectedText(element) => {
-                write!(f, "<{element}> takes no text; remove it or put it in a comment")
-            }
+            Self::UnexpectedText { element, text } => write!(
+                f,
+                "<{element}> takes no text such as {text:?}; remove it or put it in a comment"
+            ),
             Self::MissingText(element) => {
                 write!(
                     f,
@@ -405,9 +413,12 @@ impl fmt::Display for Fault {
                 "Configuration file needs one or more <listen> elements giving addresses; \
                  add one such as <listen>unix:tmpdir=/tmp</listen>",
             ),
-            Self::NotFound(path) => write!(
+            Self::NotFound(path) => {
+                write!(f, "there is no file {}; create it, or correct its name", path.display())
+            }
+            Self::MissingInclude(path) => write!(
                 f,
-                "there is no file {}; create it, or include it with ignore_missing=\"yes\"",
+                "there is no file {}; create it, correct its name, or add ignore_missing=\"yes\"",
                 path.display()
             ),
             Self::Unreadable { path, reason } => {

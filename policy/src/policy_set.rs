@@ -104,7 +104,9 @@ pub enum Restriction {
     Receive,
     /// The allow rules leave out some names.
     Own,
-    /// The allow rules treat replies or eavesdropping differently for each message type.
+    /// A rule for some users removes the rules before it and allows less than they did (B054).
+    Narrows,
+    /// A rule allows unrequested replies or eavesdropping only for some messages or users.
     Uneven,
 }
 
@@ -129,9 +131,13 @@ impl fmt::Display for Restriction {
                 "not every name may be owned, and that would not be enforced; add \
                  <allow own=\"*\"/> to <policy context=\"default\">"
             }
+            Self::Narrows => {
+                "this rule takes something from some users, and that would not be enforced; \
+                 remove it"
+            }
             Self::Uneven => {
-                "requested_reply and eavesdrop differ between message types, and that would not be \
-                 enforced; write one rule without a type"
+                "requested_reply or eavesdrop allows more here than in other rules, and that would \
+                 not be enforced; write them alike in all rules"
             }
         })
     }
@@ -351,50 +357,64 @@ impl Claim {
     }
 }
 
-/// The rules of one kind seen so far.
+/// The rules of one kind seen so far, without those that a later wildcard removes.
 #[derive(Default)]
 struct Kind<'a> {
-    /// The first rule that denies something and was not removed.
+    /// The first rule that denies something.
     deny: Option<&'a Rule>,
-    /// The first rule that logs and was not removed.
+    /// The first rule that logs.
     log: Option<&'a Rule>,
+    /// The first rule that removes rules before it for somebody and allows less than everything.
+    narrows: Option<&'a Rule>,
+    /// An allow rule of the highest level, whatever and whomever it is for.
+    highest: Option<(Level, &'a Rule)>,
     /// How much is allowed to everybody of each of [`MESSAGES`].
     levels: [Level; MESSAGES.len()],
 }
 
 impl<'a> Kind<'a> {
     fn add(&mut self, reach: Reach, rule: &'a Rule, claim: &Claim) {
-        let helps_somebody = reach == Reach::Somebody && rule.effect == Effect::Allow;
-        if claim.is_wildcard && !(helps_somebody && claim.is_full) {
+        if claim.is_wildcard && reach == Reach::Everybody {
             *self = Self::default();
         }
         if claim.logs {
             self.log = self.log.or(Some(rule));
         }
-        if rule.effect == Effect::Deny {
-            self.deny = self.deny.or(Some(rule));
-        } else if !helps_somebody && claim.covers_fields {
+        match rule.effect {
+            Effect::Deny => self.deny = self.deny.or(Some(rule)),
+            Effect::Allow => self.add_allow(reach, rule, claim),
+        }
+    }
+
+    fn add_allow(&mut self, reach: Reach, rule: &'a Rule, claim: &Claim) {
+        if self.highest.is_none_or(|(level, _)| level < claim.level) {
+            self.highest = Some((claim.level, rule));
+        }
+        if reach == Reach::Somebody {
+            let narrows = claim.is_wildcard && !claim.is_full;
+            self.narrows = self.narrows.or(narrows.then_some(rule));
+        } else if claim.covers_fields {
             for (level, matches) in self.levels.iter_mut().zip(claim.matches) {
                 *level = if matches { (*level).max(claim.level) } else { *level };
             }
         }
     }
 
-    /// How much is allowed of every message alike.
+    /// How much is allowed to everybody of every message alike.
     fn verdict(&self, lacking: Restriction) -> Result<Level, Obstacle<'a>> {
-        if self.deny.is_some() {
-            return Err((self.deny, Restriction::Deny));
+        let obstacles = [
+            (self.deny, Restriction::Deny),
+            (self.log, Restriction::Log),
+            (self.narrows, Restriction::Narrows),
+        ];
+        if let Some(obstacle) = obstacles.into_iter().find(|(rule, _)| rule.is_some()) {
+            return Err(obstacle);
         }
-        if self.log.is_some() {
-            return Err((self.log, Restriction::Log));
-        }
-        let [first, ..] = self.levels;
-        if self.levels.contains(&Level::Nothing) {
-            return Err((None, lacking));
-        }
-        match self.levels.iter().all(|level| *level == first) {
-            true => Ok(first),
-            false => Err((None, Restriction::Uneven)),
+        let level = self.levels.into_iter().min().unwrap_or_default();
+        match self.highest {
+            _ if level == Level::Nothing => Err((None, lacking)),
+            Some((highest, rule)) if highest > level => Err((Some(rule), Restriction::Uneven)),
+            _ => Ok(level),
         }
     }
 }

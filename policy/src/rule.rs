@@ -292,7 +292,7 @@ impl RuleAttributes<'_> {
         match self.subject()? {
             Subject::Send => Ok(Action::Send(self.send_rule(effect)?)),
             Subject::Receive => Ok(Action::Receive(self.receive_rule(effect)?)),
-            Subject::Own(name) if name == "*" => Ok(Action::Own(NamePattern::Any)),
+            Subject::Own("*") => Ok(Action::Own(NamePattern::Any)),
             Subject::Own(name) => Ok(Action::Own(NamePattern::Exactly(name.into()))),
             Subject::OwnPrefix(name) => Ok(Action::Own(NamePattern::Prefix(name.into()))),
             Subject::User(name) => Ok(Action::ConnectUser(account(name))),

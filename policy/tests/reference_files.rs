@@ -19,7 +19,8 @@ impl ConfigFiles for Disk {
 
     fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
         let entries = std::fs::read_dir(directory).map_err(|error| file_error(&error))?;
-        Ok(entries.map(|entry| entry.unwrap().path()).collect())
+        let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+        paths.collect::<Result<_, _>>().map_err(|error| file_error(&error))
     }
 
     fn selinux_root(&self) -> Option<PathBuf> {
@@ -47,7 +48,7 @@ fn load_all(directory: &str) -> Option<Vec<(String, Loaded)>> {
     };
     paths.sort();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
-    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Some(paths.iter().map(|path| (name(path), load(path, &Disk))).collect())
 }
 

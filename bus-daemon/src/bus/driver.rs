@@ -55,7 +55,10 @@ const NAME_OWNER_CHANGED_ARGS: Signature<'static> = Signature::from_static("sss"
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Path {
     Any,
+    /// Only at the canonical path; elsewhere the caller is told so.
     Canonical,
+    /// The whole interface exists only at the canonical path; elsewhere it is not known.
+    CanonicalInterface,
 }
 
 /// Who may call a method.
@@ -84,20 +87,17 @@ const fn method(
     output: &'static [(&'static str, &'static str)],
     handler: fn(&mut Bus, &Call<'_>) -> Result<(), Refusal>,
 ) -> Method {
-    Method {
-        interface,
-        member,
-        input,
-        output,
-        path: Path::Any,
-        access: Access::Everyone,
-        handler,
-    }
+    Method { interface, member, input, output, path: Path::Any, access: Access::Everyone, handler }
 }
 
 impl Method {
     const fn canonical(mut self) -> Self {
         self.path = Path::Canonical;
+        self
+    }
+
+    const fn of_canonical_interface(mut self) -> Self {
+        self.path = Path::CanonicalInterface;
         self
     }
 
@@ -203,9 +203,9 @@ static METHODS: &[Method] = &[
         &[("v", "value")],
         Bus::get,
     )
-    .canonical(),
+    .of_canonical_interface(),
     method(PROPERTIES, "GetAll", &[("s", "interface")], &[("a{sv}", "properties")], Bus::get_all)
-        .canonical(),
+        .of_canonical_interface(),
     method(
         PROPERTIES,
         "Set",
@@ -213,7 +213,7 @@ static METHODS: &[Method] = &[
         &[],
         Bus::set,
     )
-    .canonical(),
+    .of_canonical_interface(),
     method(INTROSPECTABLE, "Introspect", &[], &[("s", "xml")], Bus::introspect),
     method(
         MONITORING,
@@ -222,9 +222,9 @@ static METHODS: &[Method] = &[
         &[],
         Bus::become_monitor,
     )
-    .canonical()
+    .of_canonical_interface()
     .privileged(),
-    method(STATS, "GetStats", &[], &[("a{sv}", "stats")], Bus::get_stats).canonical(),
+    method(STATS, "GetStats", &[], &[("a{sv}", "stats")], Bus::get_stats).of_canonical_interface(),
     method(
         STATS,
         "GetConnectionStats",
@@ -232,9 +232,9 @@ static METHODS: &[Method] = &[
         &[("a{sv}", "stats")],
         Bus::get_connection_stats,
     )
-    .canonical(),
+    .of_canonical_interface(),
     method(STATS, "GetAllMatchRules", &[], &[("a{sas}", "rules")], Bus::get_all_match_rules)
-        .canonical(),
+        .of_canonical_interface(),
     method(PEER, "GetMachineId", &[], &[("s", "machine_id")], Bus::get_machine_id),
     method(PEER, "Ping", &[], &[], Bus::ping),
 ];
@@ -437,8 +437,11 @@ impl Bus {
 fn find_method(header: &Header<'_>, member: MemberName<'_>) -> Result<&'static Method, Refusal> {
     let in_interface =
         |method: &&Method| header.interface.is_none_or(|interface| method.interface == interface);
-    let reachable =
-        |method: &&Method| header.destination.is_some() || method.interface == PEER;
+    let canonical = header.path == Some(CANONICAL_PATH);
+    let reachable = |method: &&Method| {
+        (header.destination.is_some() || method.interface == PEER)
+            && (canonical || method.path != Path::CanonicalInterface)
+    };
     let mut candidates = METHODS.iter().filter(reachable).filter(in_interface).peekable();
     let interface_known = candidates.peek().is_some() || header.destination.is_none();
     candidates.find(|method| method.member == member.as_str()).ok_or_else(|| {

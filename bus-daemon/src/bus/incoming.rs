@@ -70,7 +70,7 @@ impl Incoming {
 
     /// The held message, if all of it has arrived.
     pub fn take_complete(&mut self) -> Option<Rc<Vec<u8>>> {
-        if self.filled <= FIXED_HEADER_SIZE - 1 || self.filled < self.held.len() {
+        if self.filled < FIXED_HEADER_SIZE || self.filled < self.held.len() {
             return None;
         }
         self.filled = 0;

@@ -105,12 +105,7 @@ impl Bus {
         id
     }
 
-    pub(super) fn handle_received(
-        &mut self,
-        id: ClientId,
-        bytes: &[u8],
-        fds: &mut Vec<OwnedFd>,
-    ) {
+    pub(super) fn handle_received(&mut self, id: ClientId, bytes: &[u8], fds: &mut Vec<OwnedFd>) {
         if let Err(reason) = self.receive(id, bytes, fds) {
             self.disconnect(id, reason);
         }
@@ -192,6 +187,7 @@ impl Bus {
         client.leaving = true;
         let (is_incomplete, is_registered) = (client.is_incomplete(), client.is_registered());
         let uid = client.uid;
+        let last_words = if is_incomplete { client.outbox.to_vec() } else { Vec::new() };
         if reason != Disconnection::ByClient {
             let who = self.describe(id);
             self.log(LogRecord::new(
@@ -211,7 +207,7 @@ impl Bus {
         }
         self.clients.remove(id);
         self.trim_queues();
-        self.effects.push_back(Effect::Close(id));
+        self.effects.push_back(Effect::Close { client: id, last_words });
     }
 
     /// Everything that a registered client gives up, whether it goes or becomes a monitor.
@@ -267,7 +263,8 @@ impl Bus {
     ) -> Result<Option<&'b [u8]>, Disconnection> {
         let mut lines = std::mem::take(&mut self.scratch.handshake);
         lines.clear();
-        let progress = self.with_auth(id, |auth, config| auth.handle_bytes(bytes, config, &mut lines));
+        let progress =
+            self.with_auth(id, |auth, config| auth.handle_bytes(bytes, config, &mut lines));
         self.clients.push_bytes(id, &lines);
         self.scratch.handshake = lines;
         let Some(progress) = progress.transpose().map_err(Disconnection::Handshake)? else {
@@ -465,5 +462,6 @@ impl Bus {
 /// Descriptors that may wait for their message: at least one message's worth, else the message they
 /// belong to could never be handled.
 fn fds_waiting_max(limits: &bus_policy::config::Limits) -> usize {
-    usize::try_from(limits.incoming_unix_fds_max.max(limits.message_unix_fds_max)).unwrap_or(usize::MAX)
+    usize::try_from(limits.incoming_unix_fds_max.max(limits.message_unix_fds_max))
+        .unwrap_or(usize::MAX)
 }

@@ -210,6 +210,14 @@ impl Outbox {
         fds
     }
 
+    /// What is still to be written, in one piece.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut slices = WriteSlices::new();
+        self.batch(&mut slices);
+        slices.iter().flat_map(|slice| slice.iter().copied()).collect()
+    }
+
     /// Bytes still to be written.
     #[must_use]
     pub const fn bytes(&self) -> usize {
@@ -292,7 +300,11 @@ mod tests {
 
     /// Writes `step` bytes at a time and returns what arrives: the bytes, and at which offset how
     /// many descriptors came.
-    fn drain(outbox: &mut Outbox, pool: &mut BufferPool, step: usize) -> (Vec<u8>, Vec<(usize, usize)>) {
+    fn drain(
+        outbox: &mut Outbox,
+        pool: &mut BufferPool,
+        step: usize,
+    ) -> (Vec<u8>, Vec<(usize, usize)>) {
         let (mut arrived, mut fds_at) = (Vec::new(), Vec::new());
         while !outbox.is_empty() {
             let mut slices = WriteSlices::new();

@@ -85,6 +85,7 @@ pub fn send(
 
 #[cfg(test)]
 mod tests {
+    use std::net::Shutdown;
     use std::os::unix::net::UnixStream;
 
     use rustix::io::{FdFlags, fcntl_getfd};
@@ -159,10 +160,11 @@ mod tests {
         let block = [0; 65_536];
         let full = std::iter::repeat_with(|| sent(&ours, &block, &[])).find(Result::is_err);
         assert_eq!(full, Some(Err(Errno::AGAIN)));
-        drop(theirs);
+        // Closing is not enough: a program that another test just starts holds a copy.
+        theirs.shutdown(Shutdown::Both).unwrap();
         assert_eq!(sent(&ours, b"x", &[]), Err(Errno::PIPE));
         let (ours, theirs) = UnixStream::pair().unwrap();
-        drop(ours);
+        ours.shutdown(Shutdown::Both).unwrap();
         assert_eq!(receive(&theirs, &mut [0; 8], &mut fds).unwrap().bytes, 0);
     }
 }

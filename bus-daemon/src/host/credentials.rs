@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn the_process_descriptor_is_close_on_exec_where_there_is_one() {
         let (one, _other) = UnixStream::pair().unwrap();
-        if let Some(fd) = peer_credentials(&one).process_fd {
+        for fd in peer_credentials(&one).process_fd.iter().flat_map(|fds| fds.iter()) {
             let flags = rustix::io::fcntl_getfd(fd).unwrap();
             assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
         }

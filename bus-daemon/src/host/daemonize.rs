@@ -196,6 +196,17 @@ mod tests {
     use super::*;
     use crate::host::tests_support::TemporaryDirectory;
 
+    // config.md B126
+    #[test]
+    fn inherited_descriptors_stay_with_the_daemon() {
+        use rustix::io::{FdFlags, fcntl_getfd};
+        let (reader, _writer) = pipe_with(PipeFlags::empty()).unwrap();
+        assert!(!fcntl_getfd(&reader).unwrap().contains(FdFlags::CLOEXEC));
+        close_on_exec_beyond_stdio().unwrap();
+        assert!(fcntl_getfd(&reader).unwrap().contains(FdFlags::CLOEXEC));
+        assert!(!fcntl_getfd(io::stdout()).unwrap().contains(FdFlags::CLOEXEC));
+    }
+
     // config.md B015
     #[test]
     fn a_pid_file_is_written_once_and_removed() {
@@ -241,12 +252,12 @@ mod tests {
 
     #[test]
     fn forking_is_refused_beside_other_threads() {
-        let (_hold, wait) = std::sync::mpsc::channel::<()>();
+        let (hold, wait) = std::sync::mpsc::channel::<()>();
         let other = std::thread::spawn(move || wait.recv());
         let error = fork_to_background(Umask::Keep).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EBUSY));
-        drop(_hold);
-        let _ = other.join().unwrap();
+        drop(hold);
+        other.join().unwrap().unwrap_err();
     }
 
     /// Runs `in_background` below in a fresh process, where a fork is possible.

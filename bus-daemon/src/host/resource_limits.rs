@@ -166,6 +166,37 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "run by the test below in a process of its own"]
+    fn as_nobody() {
+        let Some(user) = std::env::var_os("TEST_USER") else { return };
+        drop_privileges(user.to_str().unwrap()).unwrap();
+        let account = find_user("nobody").unwrap();
+        assert_eq!((geteuid(), getegid()), (account.uid, account.gid));
+        let groups = nix::unistd::getgroups().unwrap();
+        assert!(!groups.contains(&nix::unistd::Gid::from_raw(0)), "{groups:?}");
+        let error = drop_privileges("root").unwrap_err();
+        assert!(matches!(error, DropPrivilegesError::Refused { .. }), "{error}");
+        drop_privileges("nobody").unwrap();
+    }
+
+    // config.md B011
+    #[test]
+    fn root_becomes_another_user_for_good() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let uid = find_user("nobody").unwrap().uid;
+        for user in ["nobody", &uid.to_string()] {
+            let output = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "host::resource_limits::tests::as_nobody", "--ignored"])
+                .env("TEST_USER", user)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        }
+    }
+
+    #[test]
     fn being_the_user_already_is_enough() {
         if let Ok(Some(account)) = User::from_uid(geteuid())
             && !geteuid().is_root()

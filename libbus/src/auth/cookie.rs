@@ -215,3 +215,6 @@ fn parse_number(text: &str) -> Option<u64> {
 fn is_secret(text: &str) -> bool {
     (1..=SECRET_SIZE_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,10 +162,7 @@ impl ServerAuth {
         out: &mut Vec<u8>,
     ) -> Result<ServerProgress, ServerAuthError> {
         let result = self.advance(bytes, config, out);
-        if let Err(error) = result {
-            self.state = State::Failed(error);
-        }
-        result
+        self.remember_failure(result)
     }
 
     /// Answers [`ServerProgress::CookieNeeded`]: the cookie to use, or `None` if there is none, and
@@ -180,10 +177,11 @@ impl ServerAuth {
         if !matches!(self.state, State::WaitingForCookie) {
             return self.handle_bytes(&[], config, out);
         }
-        self.state = match cookie {
-            Some(cookie) => challenge(&cookie, out),
-            None => self.reject(config, out)?,
+        let next = match cookie {
+            Some(cookie) => Ok(challenge(&cookie, out)),
+            None => self.reject(config, out),
         };
+        self.state = self.remember_failure(next)?;
         let held = std::mem::take(&mut self.held);
         let progress = self.handle_bytes(&held, config, out)?;
         let ServerProgress::Authenticated { consumed, identity, unix_fds } = progress else {
@@ -196,6 +194,16 @@ impl ServerAuth {
     /// The beginning of the message stream that came while a cookie was fetched; usually empty.
     pub fn take_rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
+    }
+
+    fn remember_failure<T>(
+        &mut self,
+        result: Result<T, ServerAuthError>,
+    ) -> Result<T, ServerAuthError> {
+        if let Err(error) = result {
+            self.state = State::Failed(error);
+        }
+        result
     }
 
     fn advance(

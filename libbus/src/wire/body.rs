@@ -6,7 +6,7 @@
 
 use super::message::{Endian, MessageError};
 use super::signature::{Signature, SignatureError, alignment_of, fixed_size, type_end};
-use super::unmarshal::BodyReader;
+use super::unmarshal::{BodyReader, aligned};
 use crate::limits::{CONTAINER_DEPTH_MAX, MATCH_ARGUMENT_INDEX_MAX, SIGNATURE_SIZE_MAX};
 
 /// How many arguments match rules can ask for.
@@ -64,13 +64,16 @@ pub struct Arguments<'a> {
     body: &'a [u8],
 }
 
-/// An argument that a match rule can look at.
+/// An argument that a match rule can look at: the bytes of its text, which are valid UTF-8.
+///
+/// They are handed out as bytes, since turning them into a `str` again would cost a look at each of
+/// them for each rule that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument<'a> {
     /// A STRING.
-    String(&'a str),
+    String(&'a [u8]),
     /// An OBJECT_PATH.
-    ObjectPath(&'a str),
+    ObjectPath(&'a [u8]),
 }
 
 impl<'a> Arguments<'a> {
@@ -85,14 +88,12 @@ impl<'a> Arguments<'a> {
 
     /// Argument `index`, counted from 0, if it is a string or an object path.
     pub fn get(&self, index: u8) -> Option<Argument<'a>> {
-        let text = std::str::from_utf8(self.bytes(index)?).ok()?;
+        let text = self.bytes(index)?;
         let is_path = self.spans.paths >> index & 1 == 1;
         Some(if is_path { Argument::ObjectPath(text) } else { Argument::String(text) })
     }
 
-    /// The bytes of argument `index`, if it is a string or an object path: what [`Self::get`]
-    /// returns, at a cost that does not grow with the length of the text.
-    pub fn bytes(&self, index: u8) -> Option<&'a [u8]> {
+    fn bytes(&self, index: u8) -> Option<&'a [u8]> {
         let span = self.spans.spans.get(usize::from(index))?;
         if self.spans.noted >> index & 1 == 0 {
             return None;
@@ -117,7 +118,7 @@ pub fn check_body(
     let mut index = 0;
     while let Some(code) = types.peek() {
         // The text of a string starts after its length, which is aligned to 4.
-        let text_start = reader.position().next_multiple_of(4) + 4;
+        let text_start = aligned(reader.position(), 4) + 4;
         value(&mut reader, &mut types, 0)?;
         if matches!(code, b's' | b'o') {
             spans.note(index, code == b'o', text_start, reader.position() - 1);
@@ -143,6 +144,10 @@ pub(super) fn check_value(
 /// Checks a variant, its signature included, where `depth` containers are open already (A011).
 pub(super) fn check_variant(reader: &mut BodyReader<'_>, depth: usize) -> Result<(), MessageError> {
     let depth = deeper(depth)?;
+    // The usual variant holds a basic type, which needs no signature parsed.
+    if let Some(code) = reader.basic_variant() {
+        return basic(reader, code);
+    }
     let signature = reader.variant()?;
     check_value(reader, signature, depth)
 }
@@ -155,25 +160,47 @@ fn deeper(depth: usize) -> Result<usize, MessageError> {
     if depth < CONTAINER_DEPTH_MAX { Ok(depth + 1) } else { Err(MessageError::TooDeep) }
 }
 
-/// Checks one value of the next complete type, and moves past that type.
+/// Checks one value of the next complete type, and moves past that type. Inlined, so
+/// that only containers cost a call.
+#[inline(always)]
 fn value(
     reader: &mut BodyReader<'_>,
     types: &mut TypeCodes<'_>,
     depth: usize,
 ) -> Result<(), MessageError> {
-    let Some(code) = types.next() else { return Ok(()) };
+    match types.next() {
+        Some(code @ (b'v' | b'a' | b'(' | b'{')) => container(reader, types, code, depth),
+        Some(code) => basic(reader, code),
+        None => Ok(()),
+    }
+}
+
+/// Checks one value of a type that starts with `code`, which `types` has passed.
+fn container(
+    reader: &mut BodyReader<'_>,
+    types: &mut TypeCodes<'_>,
+    code: u8,
+    depth: usize,
+) -> Result<(), MessageError> {
     match code {
+        b'v' => check_variant(reader, depth),
+        b'a' => array(reader, types, deeper(depth)?),
+        _ => fields(reader, types, deeper(depth)?),
+    }
+}
+
+/// Checks one value of a type that is not a container.
+#[inline]
+fn basic(reader: &mut BodyReader<'_>, code: u8) -> Result<(), MessageError> {
+    match code {
+        b's' => reader.check_string(),
         b'y' => reader.byte().map(drop),
         b'n' | b'q' => reader.uint16().map(drop),
         b'i' | b'u' | b'h' => reader.uint32().map(drop),
         b'x' | b't' | b'd' => reader.uint64().map(drop),
         b'b' => reader.boolean().map(drop),
-        b's' => reader.string().map(drop),
         b'o' => reader.object_path().map(drop),
         b'g' => reader.signature().map(drop),
-        b'v' => check_variant(reader, depth),
-        b'a' => array(reader, types, deeper(depth)?),
-        b'(' | b'{' => fields(reader, types, deeper(depth)?),
         // A valid signature has no other codes where a type starts.
         _ => Err(MessageError::InvalidSignature(SignatureError::UnknownTypeCode)),
     }

@@ -7,7 +7,7 @@ use super::message::{
     Endian, FIXED_HEADER_SIZE, FixedHeader, Flags, Frame, MessageError, MessageType,
 };
 use super::signature::Signature;
-use super::unmarshal::BodyReader;
+use super::unmarshal::{BodyReader, aligned};
 use crate::names::{BusName, ErrorName, InterfaceName, MemberName, ObjectPath};
 
 /// The header fields' codes (A040–A050).
@@ -22,6 +22,21 @@ pub(super) mod field {
     pub(crate) const SENDER: u8 = 7;
     pub(crate) const SIGNATURE: u8 = 8;
     pub(crate) const UNIX_FDS: u8 = 9;
+
+    /// How each field starts: its code, and its type as the signature of a variant. None has the
+    /// code 0.
+    pub(super) static KNOWN: [[u8; 4]; 10] = [
+        [0xff; 4],
+        [PATH, 1, b'o', 0],
+        [INTERFACE, 1, b's', 0],
+        [MEMBER, 1, b's', 0],
+        [ERROR_NAME, 1, b's', 0],
+        [REPLY_SERIAL, 1, b'u', 0],
+        [DESTINATION, 1, b's', 0],
+        [SENDER, 1, b's', 0],
+        [SIGNATURE, 1, b'g', 0],
+        [UNIX_FDS, 1, b'u', 0],
+    ];
 }
 
 /// The path and the interface with which a library talks to itself (A054).
@@ -117,6 +132,50 @@ impl<'a> Header<'a> {
         Ok(())
     }
 
+    /// Takes the value of a field of type `s` or `o`.
+    #[inline]
+    fn set_text(&mut self, code: u8, text: &'a str) -> Result<(), MessageError> {
+        match code {
+            field::PATH => {
+                let path = ObjectPath::parse(text).map_err(|_| MessageError::InvalidPath)?;
+                self.path = Some(path);
+            }
+            field::INTERFACE => {
+                let name =
+                    InterfaceName::parse(text).map_err(|_| MessageError::InvalidInterface)?;
+                self.interface = Some(name);
+            }
+            field::MEMBER => {
+                let name = MemberName::parse(text).map_err(|_| MessageError::InvalidMember)?;
+                self.member = Some(name);
+            }
+            field::ERROR_NAME => {
+                let name = ErrorName::parse(text).map_err(|_| MessageError::InvalidErrorName)?;
+                self.error_name = Some(name);
+            }
+            field::DESTINATION => {
+                let name = BusName::parse(text).map_err(|_| MessageError::InvalidDestination)?;
+                self.destination = Some(name);
+            }
+            _ => {
+                let name = BusName::parse(text).map_err(|_| MessageError::InvalidSender)?;
+                self.sender = Some(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the value of a field of type `u`.
+    fn set_number(&mut self, code: u8, number: u32) -> Result<(), MessageError> {
+        if code == field::UNIX_FDS {
+            self.unix_fds = number;
+        } else {
+            let serial = NonZeroU32::new(number).ok_or(MessageError::ZeroReplySerial)?;
+            self.reply_serial = Some(serial);
+        }
+        Ok(())
+    }
+
     fn require_path_and_member(&self) -> Result<(), MessageError> {
         self.path.ok_or(MessageError::MissingPath)?;
         self.member.ok_or(MessageError::MissingMember)?;
@@ -125,56 +184,6 @@ impl<'a> Header<'a> {
 
     fn require_reply_serial(&self) -> Result<(), MessageError> {
         self.reply_serial.ok_or(MessageError::MissingReplySerial).map(drop)
-    }
-
-    /// Reads the value of one field. Returns whether the bus passes the field on as it is.
-    fn read_field(&mut self, code: u8, reader: &mut BodyReader<'a>) -> Result<bool, MessageError> {
-        match code {
-            field::INVALID => return Err(MessageError::InvalidFieldCode),
-            field::PATH => {
-                expect_type(reader, b'o')?;
-                self.path = Some(reader.object_path()?);
-            }
-            field::INTERFACE => {
-                let name = InterfaceName::parse(text(reader)?);
-                self.interface = Some(name.map_err(|_| MessageError::InvalidInterface)?);
-            }
-            field::MEMBER => {
-                let name = MemberName::parse(text(reader)?);
-                self.member = Some(name.map_err(|_| MessageError::InvalidMember)?);
-            }
-            field::ERROR_NAME => {
-                let name = ErrorName::parse(text(reader)?);
-                self.error_name = Some(name.map_err(|_| MessageError::InvalidErrorName)?);
-            }
-            field::REPLY_SERIAL => {
-                expect_type(reader, b'u')?;
-                let serial = NonZeroU32::new(reader.uint32()?);
-                self.reply_serial = Some(serial.ok_or(MessageError::ZeroReplySerial)?);
-            }
-            field::DESTINATION => {
-                let name = BusName::parse(text(reader)?);
-                self.destination = Some(name.map_err(|_| MessageError::InvalidDestination)?);
-            }
-            field::SENDER => {
-                let name = BusName::parse(text(reader)?);
-                self.sender = Some(name.map_err(|_| MessageError::InvalidSender)?);
-                return Ok(false);
-            }
-            field::SIGNATURE => {
-                expect_type(reader, b'g')?;
-                self.signature = reader.signature()?;
-            }
-            field::UNIX_FDS => {
-                expect_type(reader, b'u')?;
-                self.unix_fds = reader.uint32()?;
-            }
-            _ => {
-                check_variant(reader, FIELD_DEPTH)?;
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }
 
@@ -197,16 +206,18 @@ impl<'a> ParsedHeader<'a> {
     /// `frame` is what [`super::frame`] returned for the same bytes.
     pub fn parse(message: &'a [u8], frame: &Frame) -> Result<Self, MessageError> {
         let bytes = message.get(..frame.header_size).ok_or(MessageError::NotEnoughData)?;
-        let fixed = bytes.first_chunk().ok_or(MessageError::NotEnoughData)?;
+        let (fixed, rest) = bytes.split_first_chunk().ok_or(MessageError::NotEnoughData)?;
         let fixed = FixedHeader::parse(fixed)?;
-        let fields_end = FIXED_HEADER_SIZE.saturating_add(fixed.fields_size as usize);
-        let fields = bytes.get(..fields_end).ok_or(MessageError::NotEnoughData)?;
+        let fields_size = fixed.fields_size as usize;
+        let (fields, padding) =
+            rest.split_at_checked(fields_size).ok_or(MessageError::NotEnoughData)?;
         let mut header = Header::new(fixed.message_type, fixed.serial);
         header.endian = fixed.endian;
         header.flags = fixed.flags;
         let has_foreign_fields = read_fields(&mut header, fields)?;
+        let fields_end = FIXED_HEADER_SIZE + fields_size;
         // The padding between the fields and the body (A022, A031).
-        BodyReader::at(bytes, fields_end, fixed.endian).align(8)?;
+        BodyReader::at(padding, fields_end, fixed.endian).align(8)?;
         header.check_fields()?;
         Ok(Self { header, size: frame.header_size, fields_end, has_foreign_fields })
     }
@@ -227,26 +238,17 @@ impl<'a> ParsedHeader<'a> {
         } else {
             out.extend_from_slice(fields);
         }
-        self.append_sender(sender, start, out);
-        if let Some(flags) = out.get_mut(start + 2) {
-            *flags = self.header.flags.bits();
-        }
-    }
-
-    /// Appends SENDER to the header that starts at `start`, and corrects the length of the fields.
-    fn append_sender(&self, sender: &str, start: usize, out: &mut Vec<u8>) {
         let endian = self.header.endian;
-        pad_to_8(out, start);
-        out.extend_from_slice(&[field::SENDER, 1, b's', 0]);
-        // A bus name is at most 255 bytes long, the fields at most 64 MiB.
-        out.extend_from_slice(&endian.u32_to(sender.len() as u32));
-        out.extend_from_slice(sender.as_bytes());
-        out.push(0);
+        append_sender(sender, endian, start, out);
+        // A bus name is at most 255 bytes long, the other fields have at most 64 MiB.
         let fields_size = (out.len() - start - FIXED_HEADER_SIZE) as u32;
-        if let Some(size) = out.get_mut(start + 12..start + FIXED_HEADER_SIZE) {
-            size.copy_from_slice(&endian.u32_to(fields_size));
-        }
         pad_to_8(out, start);
+        if let Some([_, _, flags, _, _, _, _, _, _, _, _, _, size @ ..]) =
+            out.get_mut(start..).and_then(|header| header.first_chunk_mut::<FIXED_HEADER_SIZE>())
+        {
+            *flags = self.header.flags.bits();
+            *size = endian.u32_to(fields_size);
+        }
     }
 }
 
@@ -254,39 +256,96 @@ impl<'a> ParsedHeader<'a> {
 /// length, NUL, padding after.
 const SENDER_OVERHEAD: usize = 7 + 8 + 1 + 7;
 
-fn pad_to_8(out: &mut Vec<u8>, start: usize) {
-    let size = (out.len() - start).next_multiple_of(8);
-    out.resize(start + size, 0);
+/// Appends SENDER to the header that starts at `start`.
+fn append_sender(sender: &str, endian: Endian, start: usize, out: &mut Vec<u8>) {
+    let [a, b, c, d] = endian.u32_to(sender.len() as u32);
+    // As much of the zeros as the padding needs, and the field after them: one copy.
+    let field = [0, 0, 0, 0, 0, 0, 0, field::SENDER, 1, b's', 0, a, b, c, d];
+    let padding = padding_to_8(out, start);
+    out.extend_from_slice(field.get(7 - padding..).unwrap_or_default());
+    out.extend_from_slice(sender.as_bytes());
+    out.push(0);
 }
 
-/// Reads the field array, which ends where `bytes` end. Returns whether there are fields among
-/// them that must not be passed on.
+/// Appends the padding before a field, or after the last one, of the header that starts at `start`.
+fn pad_to_8(out: &mut Vec<u8>, start: usize) {
+    let padding = padding_to_8(out, start);
+    out.extend_from_slice([0; 7].get(..padding).unwrap_or_default());
+}
+
+fn padding_to_8(out: &[u8], start: usize) -> usize {
+    aligned(out.len() - start, 8) - (out.len() - start)
+}
+
+/// Reads the field array. Returns whether there are fields in it that must not be passed on.
 fn read_fields<'a>(header: &mut Header<'a>, bytes: &'a [u8]) -> Result<bool, MessageError> {
+    // In the usual case all bytes together are UTF-8, and no text among them needs its own check.
+    let all_text = std::str::from_utf8(bytes).ok();
     let mut reader = BodyReader::at(bytes, FIXED_HEADER_SIZE, header.endian);
     let mut seen = 0_u16;
     let mut has_foreign_fields = false;
     while !reader.is_empty() {
-        reader.structure()?;
-        let code = reader.byte()?;
-        if code <= field::UNIX_FDS {
-            // A051: a known field appears once.
-            if seen >> code & 1 == 1 {
-                return Err(MessageError::FieldTwice);
-            }
-            seen |= 1 << code;
+        reader.align(8)?;
+        let start = reader.position() - FIXED_HEADER_SIZE;
+        let head = reader.chunk()?;
+        let [code, _, known_type, _] = *head;
+        if field::KNOWN.get(usize::from(code)) != Some(head) {
+            let field = bytes.get(start..).unwrap_or_default();
+            reader = BodyReader::at(field, start + FIXED_HEADER_SIZE, header.endian);
+            check_other_field(&mut reader)?;
+            has_foreign_fields = true;
+            continue;
         }
-        has_foreign_fields |= !header.read_field(code, &mut reader)?;
+        // A051: a known field appears once.
+        if seen >> code & 1 == 1 {
+            return Err(MessageError::FieldTwice);
+        }
+        seen |= 1 << code;
+        match known_type {
+            b'u' => header.set_number(code, reader.uint32()?)?,
+            b'g' => header.signature = reader.signature()?,
+            _ => header.set_text(code, read_text(&mut reader, all_text)?)?,
+        }
     }
-    Ok(has_foreign_fields)
+    Ok(has_foreign_fields || header.sender.is_some())
 }
 
-/// Copies the fixed part and the fields that the bus passes on. `bytes` were checked; each field
+/// Reads a STRING or OBJECT_PATH among the fields, all of which are `all_text` if they are UTF-8. A
+/// NUL inside is for the rules of names to refuse.
+#[inline]
+fn read_text<'a>(
+    reader: &mut BodyReader<'a>,
+    all_text: Option<&'a str>,
+) -> Result<&'a str, MessageError> {
+    let bytes = reader.string_bytes()?;
+    let end = reader.position() - 1 - FIXED_HEADER_SIZE;
+    match all_text.and_then(|text| text.get(end - bytes.len()..end)) {
+        Some(text) => Ok(text),
+        None => std::str::from_utf8(bytes).map_err(|_| MessageError::InvalidUtf8),
+    }
+}
+
+/// Checks a field that is not a known one of the right type: it is ignored (A052) if its code is
+/// not known, and has no fault but its type (A051) if it is.
+#[cold]
+fn check_other_field(reader: &mut BodyReader<'_>) -> Result<(), MessageError> {
+    let code = reader.byte()?;
+    if code == field::INVALID {
+        return Err(MessageError::InvalidFieldCode);
+    }
+    check_variant(reader, FIELD_DEPTH)?;
+    if code <= field::UNIX_FDS { Err(MessageError::FieldWrongType) } else { Ok(()) }
+}
+
+/// Copies the fixed part and the fields that the bus passes on. `header` was checked; each field
 /// starts at a multiple of 8 there and here, so that the padding inside it stays right.
-fn copy_known_fields(bytes: &[u8], endian: Endian, out: &mut Vec<u8>) {
+#[cold]
+fn copy_known_fields(header: &[u8], endian: Endian, out: &mut Vec<u8>) {
     let start = out.len();
-    out.extend_from_slice(bytes.get(..FIXED_HEADER_SIZE).unwrap_or_default());
-    let mut reader = BodyReader::at(bytes, FIXED_HEADER_SIZE, endian);
-    while let Ok(Some((code, field))) = next_field(&mut reader, bytes) {
+    let (fixed, fields) = header.split_at_checked(FIXED_HEADER_SIZE).unwrap_or_default();
+    out.extend_from_slice(fixed);
+    let mut reader = BodyReader::at(fields, FIXED_HEADER_SIZE, endian);
+    while let Ok((code, field)) = next_field(&mut reader) {
         if matches!(code, field::PATH..=field::UNIX_FDS) && code != field::SENDER {
             pad_to_8(out, start);
             out.extend_from_slice(field);
@@ -294,36 +353,12 @@ fn copy_known_fields(bytes: &[u8], endian: Endian, out: &mut Vec<u8>) {
     }
 }
 
-/// The next field of a checked header: its code and all its bytes.
-fn next_field<'a>(
-    reader: &mut BodyReader<'_>,
-    bytes: &'a [u8],
-) -> Result<Option<(u8, &'a [u8])>, MessageError> {
-    if reader.is_empty() {
-        return Ok(None);
-    }
-    reader.structure()?;
-    let start = reader.position();
+/// The next field of a checked header: its code and all its bytes. An error means that there is no
+/// further field.
+fn next_field<'a>(reader: &mut BodyReader<'a>) -> Result<(u8, &'a [u8]), MessageError> {
+    reader.align(8)?;
+    let mut field = reader.clone();
     let code = reader.byte()?;
     check_variant(reader, FIELD_DEPTH)?;
-    Ok(bytes.get(start..reader.position()).map(|field| (code, field)))
-}
-
-/// Reads the value of a field that must be a STRING. What the text may be, NUL included, is for
-/// the name's own rules.
-fn text<'a>(reader: &mut BodyReader<'a>) -> Result<&'a str, MessageError> {
-    expect_type(reader, b's')?;
-    std::str::from_utf8(reader.string_bytes()?).map_err(|_| MessageError::InvalidUtf8)
-}
-
-/// Reads the signature of a known field's variant, which must be `code` alone (A051).
-fn expect_type(reader: &mut BodyReader<'_>, code: u8) -> Result<(), MessageError> {
-    let mut ahead = reader.clone();
-    if ahead.chunk() == Ok([1, code, 0]) {
-        *reader = ahead;
-        return Ok(());
-    }
-    // Some other value: say what is wrong with it before saying that it is the wrong one.
-    check_variant(reader, FIELD_DEPTH)?;
-    Err(MessageError::FieldWrongType)
+    Ok((code, field.take(reader.position() - field.position())?))
 }

@@ -8,6 +8,7 @@ use super::body::{ArgumentSpans, check_body};
 use super::header::{Header, field};
 use super::message::{Endian, FIXED_HEADER_SIZE, MessageError, PROTOCOL_VERSION};
 use super::signature::Signature;
+use super::unmarshal::aligned;
 use crate::names::ObjectPath;
 
 /// Appends the values of a body to a buffer, aligned from the body's start.
@@ -158,7 +159,7 @@ impl<'b> BodyWriter<'b> {
 
     /// Writes the padding before a value (A022).
     fn align(&mut self, alignment: usize) {
-        let size = (self.out.len() - self.start).next_multiple_of(alignment);
+        let size = aligned(self.out.len() - self.start, alignment);
         self.out.resize(self.start + size, 0);
     }
 

@@ -42,18 +42,28 @@ impl Endian {
         }
     }
 
-    pub(super) const fn u32_from(self, bytes: [u8; 4]) -> u32 {
-        match self {
-            Self::Little => u32::from_le_bytes(bytes),
-            Self::Big => u32::from_be_bytes(bytes),
-        }
+    #[inline]
+    pub(super) const fn u16_from(self, bytes: [u8; 2]) -> u16 {
+        let value = u16::from_le_bytes(bytes);
+        if let Self::Little = self { value } else { value.swap_bytes() }
     }
 
+    #[inline]
+    pub(super) const fn u32_from(self, bytes: [u8; 4]) -> u32 {
+        let value = u32::from_le_bytes(bytes);
+        if let Self::Little = self { value } else { value.swap_bytes() }
+    }
+
+    #[inline]
+    pub(super) const fn u64_from(self, bytes: [u8; 8]) -> u64 {
+        let value = u64::from_le_bytes(bytes);
+        if let Self::Little = self { value } else { value.swap_bytes() }
+    }
+
+    #[inline]
     pub(super) const fn u32_to(self, value: u32) -> [u8; 4] {
-        match self {
-            Self::Little => value.to_le_bytes(),
-            Self::Big => value.to_be_bytes(),
-        }
+        let value = if let Self::Little = self { value } else { value.swap_bytes() };
+        value.to_le_bytes()
     }
 }
 

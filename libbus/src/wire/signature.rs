@@ -213,6 +213,10 @@ const fn validate(codes: &[u8]) -> Result<(), SignatureError> {
     }
     let mut at = 0;
     while at < codes.len() {
+        if is_basic(codes[at]) {
+            at += 1;
+            continue;
+        }
         at = check!(complete_type(codes, at, Depth { arrays: 0, structures: 0, dict_entries: 0 }));
     }
     Ok(())
@@ -232,7 +236,8 @@ const fn complete_type(codes: &[u8], at: usize, depth: Depth) -> Result<usize, S
     }
 }
 
-const fn is_basic(code: u8) -> bool {
+/// Whether `code` is the code of a type that is not a container.
+pub(super) const fn is_basic(code: u8) -> bool {
     fixed_size(code).is_some() || matches!(code, b'b' | b's' | b'o' | b'g')
 }
 

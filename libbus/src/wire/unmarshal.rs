@@ -6,16 +6,16 @@
 
 use super::body::check_value;
 use super::message::{Endian, MessageError};
-use super::signature::{Signature, SignatureError};
+use super::signature::{Signature, SignatureError, is_basic};
 use crate::limits::ARRAY_SIZE_MAX;
 use crate::names::ObjectPath;
 
 /// Reads the values of a body, in order.
 #[derive(Clone, Debug)]
 pub struct BodyReader<'a> {
-    /// Alignment counts from the first byte.
-    bytes: &'a [u8],
-    /// Never beyond the end of `bytes`.
+    /// What is not read yet.
+    rest: &'a [u8],
+    /// How many bytes were read: alignment counts from there.
     position: usize,
     endian: Endian,
 }
@@ -23,22 +23,23 @@ pub struct BodyReader<'a> {
 impl<'a> BodyReader<'a> {
     /// A reader at the start of a body.
     pub const fn new(body: &'a [u8], endian: Endian) -> Self {
-        Self { bytes: body, position: 0, endian }
+        Self { rest: body, position: 0, endian }
     }
 
-    /// A reader in the midst of bytes; `position` is inside or at the end.
-    pub(super) const fn at(bytes: &'a [u8], position: usize, endian: Endian) -> Self {
-        Self { bytes, position, endian }
+    /// A reader of `rest`, which `position` other bytes precede.
+    pub(super) const fn at(rest: &'a [u8], position: usize, endian: Endian) -> Self {
+        Self { rest, position, endian }
     }
 
     /// Reads a BYTE.
+    #[inline]
     pub fn byte(&mut self) -> Result<u8, MessageError> {
-        let byte = *self.bytes.get(self.position).ok_or(MessageError::NotEnoughData)?;
-        self.position += 1;
-        Ok(byte)
+        let [byte] = self.chunk()?;
+        Ok(*byte)
     }
 
     /// Reads a BOOLEAN (A003).
+    #[inline]
     pub fn boolean(&mut self) -> Result<bool, MessageError> {
         match self.uint32()? {
             0 => Ok(false),
@@ -53,13 +54,11 @@ impl<'a> BodyReader<'a> {
     }
 
     /// Reads a UINT16.
+    #[inline]
     pub fn uint16(&mut self) -> Result<u16, MessageError> {
         self.align(2)?;
         let bytes = self.chunk()?;
-        Ok(match self.endian {
-            Endian::Little => u16::from_le_bytes(bytes),
-            Endian::Big => u16::from_be_bytes(bytes),
-        })
+        Ok(self.endian.u16_from(*bytes))
     }
 
     /// Reads an INT32.
@@ -68,10 +67,11 @@ impl<'a> BodyReader<'a> {
     }
 
     /// Reads a UINT32.
+    #[inline]
     pub fn uint32(&mut self) -> Result<u32, MessageError> {
         self.align(4)?;
         let bytes = self.chunk()?;
-        Ok(self.endian.u32_from(bytes))
+        Ok(self.endian.u32_from(*bytes))
     }
 
     /// Reads an INT64.
@@ -80,13 +80,11 @@ impl<'a> BodyReader<'a> {
     }
 
     /// Reads a UINT64.
+    #[inline]
     pub fn uint64(&mut self) -> Result<u64, MessageError> {
         self.align(8)?;
         let bytes = self.chunk()?;
-        Ok(match self.endian {
-            Endian::Little => u64::from_le_bytes(bytes),
-            Endian::Big => u64::from_be_bytes(bytes),
-        })
+        Ok(self.endian.u64_from(*bytes))
     }
 
     /// Reads a DOUBLE.
@@ -103,11 +101,8 @@ impl<'a> BodyReader<'a> {
     /// Reads a STRING (A008).
     pub fn string(&mut self) -> Result<&'a str, MessageError> {
         let bytes = self.string_bytes()?;
-        let text = std::str::from_utf8(bytes).map_err(|_| MessageError::InvalidUtf8)?;
-        if bytes.contains(&0) {
-            return Err(MessageError::NulInString);
-        }
-        Ok(text)
+        check_text(bytes)?;
+        std::str::from_utf8(bytes).map_err(|_| MessageError::InvalidUtf8)
     }
 
     /// Reads an OBJECT_PATH (A009).
@@ -161,9 +156,7 @@ impl<'a> BodyReader<'a> {
     /// Reads an ARRAY of BYTE.
     pub fn bytes(&mut self) -> Result<&'a [u8], MessageError> {
         let end = self.array_end(1)?;
-        let bytes = self.bytes.get(self.position..end).ok_or(MessageError::LengthOutOfBounds)?;
-        self.position = end;
-        Ok(bytes)
+        self.take(end - self.position)
     }
 
     /// Reads an ARRAY of STRING.
@@ -178,10 +171,26 @@ impl<'a> BodyReader<'a> {
 
     /// Whether everything was read.
     pub const fn is_empty(&self) -> bool {
-        self.position == self.bytes.len()
+        self.rest.is_empty()
     }
 
-    /// Index of the next byte.
+    /// Passes over the signature of a variant that holds one basic type, and returns its code;
+    /// `None` leaves the reader where it is, for [`Self::variant`] to read any signature.
+    #[inline]
+    pub(super) fn basic_variant(&mut self) -> Option<u8> {
+        match *self.rest.first_chunk()? {
+            [1, code, 0] if is_basic(code) => self.chunk::<3>().ok().map(|_| code),
+            _ => None,
+        }
+    }
+
+    /// Passes over a STRING.
+    #[inline]
+    pub(super) fn check_string(&mut self) -> Result<(), MessageError> {
+        check_text(self.string_bytes()?)
+    }
+
+    /// How many bytes precede the next one.
     pub(super) const fn position(&self) -> usize {
         self.position
     }
@@ -192,10 +201,9 @@ impl<'a> BodyReader<'a> {
 
     fn aligned_array(&mut self, alignment: usize) -> Result<Self, MessageError> {
         let end = self.array_end(alignment)?;
-        let bytes = self.bytes.get(..end).ok_or(MessageError::LengthOutOfBounds)?;
-        let elements = Self { bytes, ..*self };
-        self.position = end;
-        Ok(elements)
+        let position = self.position;
+        let rest = self.take(end - position)?;
+        Ok(Self { rest, position, endian: self.endian })
     }
 
     /// Reads an array's length and the padding before its first element; returns where it ends
@@ -206,7 +214,7 @@ impl<'a> BodyReader<'a> {
             return Err(MessageError::ArrayTooLong);
         }
         self.align(alignment)?;
-        if size as usize > self.bytes.len() - self.position {
+        if size as usize > self.rest.len() {
             return Err(MessageError::LengthOutOfBounds);
         }
         Ok(self.position + size as usize)
@@ -215,30 +223,33 @@ impl<'a> BodyReader<'a> {
     /// Passes over the padding before a value (A022); `alignment` is a power of two.
     #[inline]
     pub(super) fn align(&mut self, alignment: usize) -> Result<(), MessageError> {
-        let aligned = self.position.next_multiple_of(alignment);
-        if aligned == self.position {
+        let padding = aligned(self.position, alignment) - self.position;
+        if padding == 0 {
             return Ok(());
         }
-        let padding = self.bytes.get(self.position..aligned).ok_or(MessageError::NotEnoughData)?;
-        if padding.iter().any(|byte| *byte != 0) {
-            return Err(MessageError::PaddingNotNul);
-        }
-        self.position = aligned;
-        Ok(())
+        // All of the padding at once, if eight bytes are left.
+        let nul = match self.rest.first_chunk() {
+            Some(word) => u64::from_le_bytes(*word) << (64 - 8 * padding) == 0,
+            None => self.rest.iter().take(padding).all(|byte| *byte == 0),
+        };
+        self.take(padding)?;
+        if nul { Ok(()) } else { Err(MessageError::PaddingNotNul) }
     }
 
     /// The next bytes, `size` of them.
+    #[inline]
     pub(super) fn take(&mut self, size: usize) -> Result<&'a [u8], MessageError> {
-        let rest = self.bytes.get(self.position..).unwrap_or_default();
-        let taken = rest.get(..size).ok_or(MessageError::NotEnoughData)?;
+        let (taken, rest) = self.rest.split_at_checked(size).ok_or(MessageError::NotEnoughData)?;
+        self.rest = rest;
         self.position += size;
         Ok(taken)
     }
 
+    /// The next bytes, `SIZE` of them.
     #[inline]
-    pub(super) fn chunk<const SIZE: usize>(&mut self) -> Result<[u8; SIZE], MessageError> {
-        let rest = self.bytes.get(self.position..).unwrap_or_default();
-        let chunk = *rest.first_chunk().ok_or(MessageError::NotEnoughData)?;
+    pub(super) fn chunk<const SIZE: usize>(&mut self) -> Result<&'a [u8; SIZE], MessageError> {
+        let (chunk, rest) = self.rest.split_first_chunk().ok_or(MessageError::NotEnoughData)?;
+        self.rest = rest;
         self.position += SIZE;
         Ok(chunk)
     }
@@ -266,15 +277,15 @@ impl<'a> BodyReader<'a> {
         out_of_bounds: MessageError,
         not_terminated: MessageError,
     ) -> Result<&'a [u8], MessageError> {
-        let rest = self.bytes.get(self.position..).unwrap_or_default();
-        let (text, rest) = rest.split_at_checked(size).ok_or(out_of_bounds)?;
-        match rest.first() {
-            Some(0) => {
+        let (text, rest) = self.rest.split_at_checked(size).ok_or(out_of_bounds)?;
+        match rest {
+            [0, rest @ ..] => {
+                self.rest = rest;
                 self.position += size + 1;
                 Ok(text)
             }
-            Some(_) => Err(not_terminated),
-            None => Err(out_of_bounds),
+            [_, ..] => Err(not_terminated),
+            [] => Err(out_of_bounds),
         }
     }
 }
@@ -291,6 +302,38 @@ impl<'a> Iterator for Strings<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         if self.elements.is_empty() { None } else { Some(self.elements.string()) }
     }
+}
+
+/// The first multiple of `alignment`, a power of two, that is not below `position`.
+pub(super) const fn aligned(position: usize, alignment: usize) -> usize {
+    // Positions are below 2^28: they are inside a message.
+    (position + alignment - 1) & !(alignment - 1)
+}
+
+/// Whether these bytes are a STRING's: UTF-8 without NUL (A008).
+pub(super) fn check_text(bytes: &[u8]) -> Result<(), MessageError> {
+    if is_ascii_without_nul(bytes) {
+        return Ok(());
+    }
+    std::str::from_utf8(bytes).map_err(|_| MessageError::InvalidUtf8)?;
+    if bytes.contains(&0) { Err(MessageError::NulInString) } else { Ok(()) }
+}
+
+/// Eight bytes at a time: a byte has its highest bit set, or gets it when 1 is taken from it, if it
+/// is not one of 0x01–0x7f.
+fn is_ascii_without_nul(bytes: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHEST_BITS: u64 = ONES << 7;
+    let suspicious = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        word | word.wrapping_sub(ONES)
+    };
+    let Some(last) = bytes.last_chunk() else {
+        return bytes.iter().all(|byte| (1..0x80).contains(byte));
+    };
+    let (words, _) = bytes.as_chunks();
+    let all = words.iter().fold(suspicious(last), |all, word| all | suspicious(word));
+    all & HIGHEST_BITS == 0
 }
 
 fn parse_signature(bytes: &[u8]) -> Result<Signature<'_>, SignatureError> {

@@ -3,6 +3,9 @@
 //! Only well-formedness is checked here, not the DTD, which the reference ships out of date
 //! (config.md B006); a doctype may be there or not (B001). Bounds: [`DEPTH_MAX`],
 //! [`ATTRIBUTE_COUNT_MAX`]; the file's own size bounds the rest.
+//!
+//! The XML reader loses count of its positions behind a doctype, so [`StartTags`] finds them in
+//! the text. They only serve messages.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,6 +22,9 @@ const DEPTH_MAX: usize = 8;
 /// More than `<allow>` has different ones.
 const ATTRIBUTE_COUNT_MAX: usize = 64;
 
+/// Characters of misplaced text that a message shows.
+const SHOWN_TEXT_MAX: usize = 32;
+
 /// One element of a file.
 #[derive(Debug)]
 pub(super) struct Element {
@@ -28,26 +34,22 @@ pub(super) struct Element {
     pub(super) children: Vec<Element>,
     /// All text directly in this element.
     text: String,
-    /// Where the first text that is not white space stands.
+    /// The start tag before the first text that is not white space.
     text_location: Option<Location>,
 }
 
 /// Reads the text of `file` and returns its root element.
 pub(super) fn parse_document(file: &Arc<Path>, text: &[u8]) -> Result<Element, Problem> {
     let mut reader = EventReader::new_with_config(text, parser_config());
+    let mut tags = StartTags::new(file, text);
     let mut root = None;
     // The elements that are not closed yet, from the root inwards.
     let mut open: Vec<Element> = Vec::new();
     loop {
         let event = reader.next().map_err(|error| not_well_formed(file, text, &error))?;
-        let location = at(file, reader.position());
         match event {
             XmlEvent::StartElement { name, attributes, namespace } => {
-                let location = if starts_with_element(text) && open.is_empty() {
-                    start_of(file)
-                } else {
-                    location
-                };
+                let location = tags.advance().unwrap_or_else(|| at(file, reader.position()));
                 let attributes = attributes.into_iter().map(|a| (written(&a.name), a.value));
                 let element = Element::new(written(&name), location, attributes.collect());
                 if !namespace.is_essentially_empty() {
@@ -60,7 +62,7 @@ pub(super) fn parse_document(file: &Arc<Path>, text: &[u8]) -> Result<Element, P
             }
             XmlEvent::Characters(text) => {
                 if let Some(element) = open.last_mut() {
-                    element.push_text(&text, &location);
+                    element.push_text(&text, &tags.location);
                 }
             }
             XmlEvent::EndElement { .. } => match (open.pop(), open.last_mut()) {
@@ -83,12 +85,6 @@ fn parser_config() -> ParserConfig {
     config.max_attributes = ATTRIBUTE_COUNT_MAX;
     config.max_data_length = CONFIG_SIZE_MAX;
     config
-}
-
-/// Whether the root element is the first thing in the file. The XML reader then places it at its
-/// end.
-fn starts_with_element(text: &[u8]) -> bool {
-    matches!(text, [b'<', next, ..] if !b"!?".contains(next))
 }
 
 /// The name of an element or attribute as it stands in the file.
@@ -130,11 +126,9 @@ impl Element {
         Self { name, location, attributes, children, text: String::new(), text_location: None }
     }
 
-    fn push_text(&mut self, text: &str, location: &Location) {
-        let trimmed = text.trim_start();
-        if self.text_location.is_none() && !trimmed.is_empty() {
-            let space = &text[..text.len() - trimmed.len()];
-            self.text_location = Some(after(location, space));
+    fn push_text(&mut self, text: &str, start_tag: &Location) {
+        if self.text_location.is_none() && !text.trim_start().is_empty() {
+            self.text_location = Some(start_tag.clone());
         }
         self.text.push_str(text);
     }
@@ -167,7 +161,10 @@ impl Element {
     pub(super) fn takes_no_text(&self) -> Result<(), Problem> {
         match &self.text_location {
             Some(location) => {
-                Err(Problem::fatal(location, Fault::UnexpectedText(self.name.clone())))
+                let text = self.text.trim().chars().take_while(|c| *c != '\n');
+                let text = text.take(SHOWN_TEXT_MAX).collect();
+                let element = self.name.clone();
+                Err(Problem::fatal(location, Fault::UnexpectedText { element, text }))
             }
             None => Ok(()),
         }
@@ -208,6 +205,89 @@ impl Element {
         let (element, attribute) = (self.name.clone(), name.to_owned());
         Problem::fatal(&self.location, Fault::UnexpectedAttribute { element, attribute, meant })
     }
+}
+
+/// Finds the start tags of a well-formed text one after the other.
+///
+/// It relies on `<` standing only before markup, and knows the kinds of markup that may hold
+/// another `<`. An internal DTD subset with apostrophes in its comments would mislead it.
+struct StartTags<'a> {
+    /// What was not looked at yet. Empty if the text is not UTF-8.
+    rest: &'a str,
+    /// Where `rest` starts.
+    position: Location,
+    /// The start tag found last.
+    location: Location,
+}
+
+impl<'a> StartTags<'a> {
+    fn new(file: &Arc<Path>, text: &'a [u8]) -> Self {
+        let rest = std::str::from_utf8(text).unwrap_or("");
+        let rest = rest.strip_prefix('\u{feff}').unwrap_or(rest);
+        Self { rest, position: start_of(file), location: start_of(file) }
+    }
+
+    /// Goes on to the next start tag. `None` if there is none.
+    fn advance(&mut self) -> Option<Location> {
+        loop {
+            self.skip(self.rest.find('<')?)?;
+            self.location = self.position.clone();
+            match markup_size(self.rest)? {
+                Markup::StartTag => break,
+                Markup::Other(size) => self.skip(size)?,
+            }
+        }
+        self.skip(1)?;
+        Some(self.location.clone())
+    }
+
+    fn skip(&mut self, size: usize) -> Option<()> {
+        let (skipped, rest) = self.rest.split_at_checked(size)?;
+        self.position = after(&self.position, skipped);
+        self.rest = rest;
+        Some(())
+    }
+}
+
+/// What a `<` begins.
+enum Markup {
+    StartTag,
+    /// Anything else, and how many bytes of it may hold a `<` that means nothing.
+    Other(usize),
+}
+
+fn markup_size(text: &str) -> Option<Markup> {
+    let until = |end: &str| Some(Markup::Other(text.find(end)? + end.len()));
+    if text.starts_with("<!--") {
+        until("-->")
+    } else if text.starts_with("<![CDATA[") {
+        until("]]>")
+    } else if text.starts_with("<?") {
+        until("?>")
+    } else if text.starts_with("<!") {
+        Some(Markup::Other(doctype_size(text)?))
+    } else if text.starts_with("</") {
+        Some(Markup::Other(2))
+    } else {
+        Some(Markup::StartTag)
+    }
+}
+
+/// The size of a doctype with all that stands in its brackets and quotes.
+fn doctype_size(text: &str) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut quote = None;
+    for (index, letter) in text.char_indices() {
+        match (letter, quote) {
+            (_, Some(open)) => quote = Some(open).filter(|open| *open != letter),
+            ('"' | '\'', None) => quote = Some(letter),
+            ('<', None) => depth += 1,
+            ('>', None) if depth <= 1 => return Some(index + 1),
+            ('>', None) => depth -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The place after `text`, which starts at `start`.

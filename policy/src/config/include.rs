@@ -172,7 +172,7 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
         match self.read_file(&path, &element.location, &file.config.limits)? {
             Some(included) => file.config.absorb(included),
             None if ignore_missing => {}
-            None => return Err(Problem::fatal(&element.location, Fault::NotFound(path))),
+            None => return Err(Problem::fatal(&element.location, Fault::MissingInclude(path))),
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::nearest::nearest;
 
-/// No message is longer, whatever the configuration says: 128 MiB (protocol.md A036).
+/// No message is longer, whatever the configuration says: 128 MiB (protocol.md A037).
 pub const MESSAGE_SIZE_MAX: u32 = 128 * MIB as u32;
 
 const MIB: u64 = 1024 * 1024;
@@ -142,7 +142,6 @@ impl Limits {
     /// See [`LimitError`]; nothing is changed then.
     pub(super) fn set(&mut self, name: &str, text: &str) -> Result<Option<LimitError>, LimitError> {
         let (value, rest) = leading_integer(text)?;
-        // The name is looked at first: it tells more than a wrong number.
         self.set_value(name, value)?;
         let trailing = || LimitError::TrailingText { value, text: rest.trim().to_owned() };
         Ok((!rest.trim().is_empty()).then(trailing))

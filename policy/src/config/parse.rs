@@ -31,7 +31,7 @@ const ELEMENTS: &[&str] = &[
     "apparmor",
 ];
 
-/// The mechanisms that clients can use (protocol.md A074–A076).
+/// The mechanisms that clients can use (protocol.md A089–A096).
 const MECHANISMS: &[&str] = &["EXTERNAL", "DBUS_COOKIE_SHA1", "ANONYMOUS"];
 
 impl<F: ConfigFiles> Loader<'_, F> {

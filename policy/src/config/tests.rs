@@ -194,17 +194,17 @@ fn refuses_what_is_wrong_with_its_place() {
     check(
         "text in busconfig",
         "\n\n <fork/> moo",
-        "3:10: <busconfig> takes no text; remove it or put it in a comment",
+        "3:2: <busconfig> takes no text such as \"moo\"; remove it or put it in a comment",
     );
     check(
         "text in policy",
         "<policy context='default'>a</policy>",
-        "1:38: <policy> takes no text; remove it or put it in a comment",
+        "1:12: <policy> takes no text such as \"a\"; remove it or put it in a comment",
     );
     check(
         "text in fork",
         "<fork>yes</fork>",
-        "1:18: <fork> takes no text; remove it or put it in a comment",
+        "1:12: <fork> takes no text such as \"yes\"; remove it or put it in a comment",
     );
     check(
         "empty text",
@@ -276,6 +276,37 @@ fn refuses_what_is_wrong_with_its_place() {
     );
 }
 
+// Everything that may stand before an element, with a `<` in it where that is possible.
+#[test]
+fn finds_the_place_behind_any_markup() {
+    let check = |case: &str, before: &str, expected: &str| {
+        let text = format!("{before}\n <busconfig a='b'/>");
+        let loaded = load_text(Path::new("a"), text.as_bytes(), &MemoryFiles::new(&[]));
+        assert_eq!(loaded.problems[0].location.to_string(), expected, "{case}");
+    };
+    let declaration = "<?xml version='1.0'?>";
+    check("nothing", "", "a:2:2");
+    check("byte order mark", "\u{feff}", "a:2:2");
+    check("declaration", declaration, "a:2:2");
+    check("comments", "<!-- <a> -->\n<!-- ' > -->", "a:3:2");
+    check("processing instruction", "<?a <b> ?>", "a:2:2");
+    check("doctype", &format!("{declaration}\n<!DOCTYPE a PUBLIC 'b'\n \"c'\">"), "a:4:2");
+    check("doctype after a comment", "<!-- a -->\n<!DOCTYPE a>", "a:3:2");
+    let subset = "<!DOCTYPE a [\n<!ENTITY b '<c/>'>\n]>";
+    check("doctype with entities", subset, "a:4:2");
+
+    let inside = |before: &str| {
+        let text =
+            format!("<?xml version='1.0'?><!DOCTYPE a>\n<busconfig>{before}<ä/></busconfig>");
+        let loaded = load_text(Path::new("a"), text.as_bytes(), &MemoryFiles::new(&[]));
+        loaded.problems[0].location.to_string()
+    };
+    assert_eq!(inside(""), "a:2:12");
+    assert_eq!(inside("<user>&lt;ä</user>"), "a:2:30");
+    assert_eq!(inside("<user\n>a<![CDATA[<b>]]></user>"), "a:3:25");
+    assert_eq!(inside("<fork/><!-- <fork/> --><fork></fork>"), "a:2:48");
+}
+
 // config.md B002, B003, B004
 #[test]
 fn refuses_what_is_no_configuration() {
@@ -327,8 +358,7 @@ fn refuses_a_file_that_is_not_there() {
         assert_eq!(problems(&loaded), [format!("Fatal /etc/bus.conf: {expected}")], "{case}");
     };
     let mut files = MemoryFiles::new(&[]);
-    let missing = "there is no file /etc/bus.conf; create it, or include it with \
-                   ignore_missing=\"yes\"";
+    let missing = "there is no file /etc/bus.conf; create it, or correct its name";
     check("missing", &files, missing);
     files.files.insert("/etc/bus.conf".into(), None);
     let unreadable = "/etc/bus.conf cannot be read: Permission denied; check its permissions";
@@ -450,7 +480,7 @@ fn finds_cycles_and_not_repetitions() {
 
     let text = b"<busconfig><include>bus.conf</include></busconfig>";
     let loaded = load_text(Path::new("/etc/bus.conf"), text, &MemoryFiles::new(&[]));
-    assert_eq!(loaded.problems[0].fault, Fault::NotFound("/etc/bus.conf".into()));
+    assert_eq!(loaded.problems[0].fault, Fault::MissingInclude("/etc/bus.conf".into()));
 }
 
 // config.md B005, B010, B105
@@ -486,8 +516,8 @@ fn leaves_out_bad_files_of_a_directory() {
             left_out.as_slice(),
             [
                 (Severity::Ignored, Fault::UnexpectedElement { .. }),
-                (Severity::Ignored, Fault::NotFound(_)),
-                (Severity::Ignored, Fault::NotFound(_)),
+                (Severity::Ignored, Fault::MissingInclude(_)),
+                (Severity::Ignored, Fault::MissingInclude(_)),
                 (Severity::Ignored, Fault::Unreadable { .. }),
                 (Severity::Ignored, Fault::Unreadable { .. }),
             ]

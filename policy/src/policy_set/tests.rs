@@ -220,6 +220,10 @@ fn refuses_what_restricts() {
         "<allow receive_type='*'/><allow receive_type='error' eavesdrop='true'/>{SEND}{OWN}"
     );
     check("errors may be overheard", &uneven, Restriction::Uneven);
+    let uneven = format!(
+        "<allow send_type='*'/><allow send_path='/a' send_requested_reply='false'/>{RECEIVE}{OWN}"
+    );
+    check("unrequested replies with a path", &uneven, Restriction::Uneven);
 }
 
 // config.md B049
@@ -239,9 +243,9 @@ fn takes_blocks_for_some_users_as_restricting() {
     );
     check("a deny", "<policy group='a'><deny own='b.c'/></policy>", Some(Restriction::Deny));
     let narrowing = "<policy user='a'><allow send_destination='*' max_fds='0'/></policy>";
-    check("a wildcard that allows less", narrowing, Some(Restriction::Send));
+    check("a wildcard that allows less", narrowing, Some(Restriction::Narrows));
     let unrequested = "<policy at_console='false'><allow send_destination='*'/></policy>";
-    check("a wildcard without replies", unrequested, Some(Restriction::Send));
+    check("a wildcard without replies", unrequested, Some(Restriction::Narrows));
     let logs = "<policy user='a'><allow send_destination='b.c' log='true'/></policy>";
     check("a log", logs, Some(Restriction::Log));
     let overruled = format!(
@@ -250,6 +254,12 @@ fn takes_blocks_for_some_users_as_restricting() {
     check("a deny that is overruled", &overruled, None);
     let mandatory = "<policy context='mandatory'><deny own='b.c'/></policy>";
     check("mandatory deny", mandatory, Some(Restriction::Deny));
+
+    let overruled = format!("{narrowing}<policy context='mandatory'>{SEND}</policy>");
+    check("a wildcard that is overruled", &overruled, None);
+    let plain = "<policy context='default'><allow send_type='*'/><allow receive_type='*'/>\
+                 <allow own='*'/></policy><policy user='a'><allow eavesdrop='true'/></policy>";
+    assert_eq!(restriction(ask(plain)), Some(Restriction::Uneven), "one user may overhear");
 
     let only_some = format!("<policy user='a'>{}</policy>", session());
     assert_eq!(restriction(ask(&only_some)), Some(Restriction::Send));

@@ -78,9 +78,8 @@ mod tests {
     #[test]
     fn variables_are_set_all_or_none_and_bounded() {
         let mut environment = ActivationEnvironment::default();
-        let many = |count: usize| {
-            (0..count).map(|n| (format!("V{n}"), String::new())).collect::<Vec<_>>()
-        };
+        let many =
+            |count: usize| (0..count).map(|n| (format!("V{n}"), String::new())).collect::<Vec<_>>();
         assert_eq!(environment.update(many(ACTIVATION_VARIABLE_COUNT_MAX)), Ok(()));
         let before = environment.clone();
         let full = Err(Refusal::ActivationEnvironmentFull);

@@ -2,8 +2,8 @@
 
 use libbus::match_rule::MatchRule;
 
-use super::error_reply::Refusal;
 use super::Call;
+use super::error_reply::Refusal;
 use crate::bus::Bus;
 use crate::bus::id::ClientId;
 use crate::bus::match_index::MatchIndex;

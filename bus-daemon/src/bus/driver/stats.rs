@@ -23,7 +23,9 @@ impl Bus {
             ("PeakMatchRules", self.matches.peak_len() + self.eavesdroppers.peak_len()),
             (
                 "PeakMatchRulesPerConnection",
-                self.matches.peak_count_per_client().max(self.eavesdroppers.peak_count_per_client()),
+                self.matches
+                    .peak_count_per_client()
+                    .max(self.eavesdroppers.peak_count_per_client()),
             ),
             ("BusNames", self.names.total_count()),
             ("PeakBusNames", self.names.peak_total_count()),

@@ -78,16 +78,17 @@ impl KeyHasher {
         sender: Option<SenderKey>,
     ) -> (Shape, u64) {
         let (path, path_namespace) = match &rule.path {
-            Some(PathMatch::Exact(path)) => (Some(&**path), None),
-            Some(PathMatch::Namespace(path)) => (None, Some(&**path)),
+            Some(PathMatch::Exact(path)) => (Some(path.as_bytes()), None),
+            Some(PathMatch::Namespace(path)) => (None, Some(path.as_bytes())),
             None => (None, None),
         };
         let (argument0, argument0_namespace) = match rule.arguments.first() {
-            Some((0, ArgumentMatch::Equal(text))) => (Some(&**text), None),
-            Some((0, ArgumentMatch::Namespace(text))) => (None, Some(&**text)),
+            Some((0, ArgumentMatch::Equal(text))) => (Some(text.as_bytes()), None),
+            Some((0, ArgumentMatch::Namespace(text))) => (None, Some(text.as_bytes())),
             _ => (None, None),
         };
-        let (interface, member) = (rule.interface.as_deref(), rule.member.as_deref());
+        let interface = rule.interface.as_deref().map(str::as_bytes);
+        let member = rule.member.as_deref().map(str::as_bytes);
         let exact = self.exact(sender, [interface, member, path, argument0]);
         let (prefix, prefix_hash) = self.prefix(argument0_namespace, path_namespace);
         let bits = (0..).zip(exact).filter(|(_, part)| part.is_some());
@@ -98,10 +99,10 @@ impl KeyHasher {
     /// The prefix by which a rule is found: the more selective of the two it may have.
     fn prefix(
         &self,
-        argument0_namespace: Option<&str>,
-        path_namespace: Option<&str>,
+        argument0_namespace: Option<&[u8]>,
+        path_namespace: Option<&[u8]>,
     ) -> (Prefix, Option<u64>) {
-        let longest = |namespace: Option<&str>, separator: u8| {
+        let longest = |namespace: Option<&[u8]>, separator: u8| {
             let text = namespace?;
             let (depth, end) = (1..).zip(prefix_ends(text, separator)).last()?;
             Some((depth, self.text(text.get(..end)?)))
@@ -110,7 +111,7 @@ impl KeyHasher {
             return (Prefix::Argument0(depth), Some(hash));
         }
         // The root is above every path and selects nothing (protocol.md A162).
-        match longest(path_namespace.filter(|path| *path != "/"), b'/') {
+        match longest(path_namespace.filter(|path| *path != b"/"), b'/') {
             Some((depth, hash)) => (Prefix::Path(depth), Some(hash)),
             None => (Prefix::None, None),
         }
@@ -119,7 +120,7 @@ impl KeyHasher {
     fn exact(
         &self,
         sender: Option<SenderKey>,
-        texts: [Option<&str>; EXACT_COUNT - 1],
+        texts: [Option<&[u8]>; EXACT_COUNT - 1],
     ) -> [Option<u64>; EXACT_COUNT] {
         let [interface, member, path, argument0] = texts.map(|text| {
             // No rule holds a longer text, and hashing a long argument would be wasted.
@@ -128,7 +129,7 @@ impl KeyHasher {
         [sender.map(|sender| self.0.hash_one(sender)), interface, member, path, argument0]
     }
 
-    fn text(&self, text: &str) -> u64 {
+    fn text(&self, text: &[u8]) -> u64 {
         self.0.hash_one(text)
     }
 
@@ -160,13 +161,13 @@ impl MessageKeys {
         shapes: &ShapesInUse,
     ) -> Self {
         let header = message.header;
-        let path = header.path.map(|path| path.as_str());
+        let path = header.path.map(|path| path.as_str().as_bytes());
         let argument0 = match message.arguments.get(0) {
             Some(Argument::String(text)) => Some(text),
             Some(Argument::ObjectPath(_)) | None => None,
         };
-        let interface = header.interface.map(|interface| interface.as_str());
-        let member = header.member.map(|member| member.as_str());
+        let interface = header.interface.map(|interface| interface.as_str().as_bytes());
+        let member = header.member.map(|member| member.as_str().as_bytes());
         Self {
             exact: hasher.exact(Some(message.sender), [interface, member, path, argument0]),
             argument0: Prefixes::of(argument0, b'.', shapes.argument0_depth, hasher),
@@ -243,7 +244,7 @@ impl Shape {
 
 impl Prefixes {
     /// The first `depth` prefixes of `text`, or as many as it has.
-    fn of(text: Option<&str>, separator: u8, depth: usize, hasher: &KeyHasher) -> Self {
+    fn of(text: Option<&[u8]>, separator: u8, depth: usize, hasher: &KeyHasher) -> Self {
         let mut prefixes = Self { hashes: [0; PREFIX_DEPTH_MAX], depth: 0 };
         let Some(text) = text.filter(|_| depth > 0) else { return prefixes };
         let ends = prefix_ends(text, separator).take(depth);
@@ -263,9 +264,9 @@ impl Prefixes {
 
 /// Where the first elements of `text` end: `/a/b` has the prefixes `/a` and `/a/b`. No more than
 /// take part in a hash, and none longer than a rule can be.
-fn prefix_ends(text: &str, separator: u8) -> impl Iterator<Item = usize> + '_ {
+fn prefix_ends(text: &[u8], separator: u8) -> impl Iterator<Item = usize> + '_ {
     // A rule is short, so only so much of an argument is ever looked at.
-    let head = text.as_bytes().get(..=MATCH_RULE_SIZE_MAX).unwrap_or(text.as_bytes());
+    let head = text.get(..=MATCH_RULE_SIZE_MAX).unwrap_or(text);
     let inner = head.iter().enumerate().skip(1);
     let inner = inner.filter(move |(_, byte)| **byte == separator).map(|(index, _)| index);
     let whole = (text.len() <= MATCH_RULE_SIZE_MAX).then_some(text.len());

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use libbus::address::Address;
@@ -102,6 +101,5 @@ fn unix_address(name: &SocketAddrUnix) -> Option<Address> {
     if let Some(name) = name.abstract_name() {
         return Some(address.with("abstract", name));
     }
-    let path = name.path()?;
-    Some(address.with("path", std::ffi::OsStr::from_bytes(path.to_bytes()).as_bytes()))
+    Some(address.with("path", name.path()?.to_bytes()))
 }

@@ -3,6 +3,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram, UnixListener, UnixStream};
+use std::process::Command;
 
 use libbus::address::ConnectAddress;
 use rustix::fs::OFlags;
@@ -277,6 +278,39 @@ fn inherited_sockets_become_listeners_once() {
     drop(listeners);
     assert!(path.exists(), "the service manager's file");
     assert!(matches!(failures("systemd:", &mut context)[..], [ListenFailure::NoSocketReceived]));
+}
+
+#[test]
+#[ignore = "run by the test below in a process of its own"]
+fn with_a_service_manager() {
+    if std::env::var_os("TEST_SOCKET").is_none() {
+        return;
+    }
+    let mut context = ListenContext::from_process();
+    assert_eq!(context.inherited.len(), 1, "the second descriptor is not open");
+    check_connects(&one("systemd:", &mut context));
+}
+
+// protocol.md A109: the variables and descriptors of sd_listen_fds(3)
+#[test]
+fn a_service_manager_is_believed_when_it_means_this_process() {
+    let directory = TemporaryDirectory::new();
+    let run = |pid: &str| {
+        let path = directory.path().join(pid.len().to_string());
+        let script = format!("LISTEN_PID={pid} LISTEN_FDS=2 exec \"$0\" \"$@\" 3<&0 4<&-");
+        Command::new("sh")
+            .args(["-c", &script])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "host::listener::tests::with_a_service_manager"])
+            .args(["--ignored", "--test-threads=1"])
+            .env("TEST_SOCKET", "3")
+            .stdin(OwnedFd::from(UnixListener::bind(path).unwrap()))
+            .output()
+            .unwrap()
+    };
+    let output = run("$$");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(!run("1").status.success());
 }
 
 #[test]

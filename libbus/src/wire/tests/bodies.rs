@@ -215,11 +215,11 @@ fn argument_spans() {
     assert_eq!(check_body(signature, &body.0, Endian::Little, &mut spans), Ok(()));
     let arguments = Arguments::new(&spans, &body.0);
     let expected = [
-        Some(Argument::String("zero")),
+        Some(Argument::String(b"zero")),
         None,
-        Some(Argument::ObjectPath("/two")),
+        Some(Argument::ObjectPath(b"/two")),
         None,
-        Some(Argument::String("")),
+        Some(Argument::String(b"")),
         None,
     ];
     for (index, argument) in (0..).zip(expected) {
@@ -244,7 +244,7 @@ fn arguments_beyond_63_are_not_noted() {
     let mut spans = ArgumentSpans::new();
     assert_eq!(check_body(signature, &body.0, Endian::Little, &mut spans), Ok(()));
     let arguments = Arguments::new(&spans, &body.0);
-    assert_eq!(arguments.get(63), Some(Argument::String("63")));
+    assert_eq!(arguments.get(63), Some(Argument::String(b"63")));
     assert_eq!(arguments.get(64), None);
     assert_eq!(arguments.get(255), None);
 }
