@@ -23,6 +23,7 @@ use crate::host::daemonize::{
 use crate::host::journal::{Journal, JournalConfig, bus_prefix, program_name};
 use crate::host::listener::{ListenContext, Listener, connectable_addresses, listen};
 use crate::host::resource_limits::{drop_privileges, raise_fd_limit};
+use crate::host::service_manager::{self, State};
 use crate::host::signals::Signals;
 use crate::host::{config_files, credentials, phrase, random_bytes};
 
@@ -118,7 +119,10 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
             .report_ready()
             .map_err(|error| format!("Failed to detach: {}", phrase(&error)))?;
     }
-    event_loop.run().map_err(|error| format!("Failed to wait for events: {}", phrase(&error)))
+    service_manager::tell(State::Ready);
+    let result = event_loop.run();
+    service_manager::tell(State::Stopping);
+    result.map_err(|error| format!("Failed to wait for events: {}", phrase(&error)))
 }
 
 /// Reads the configuration; everything wrong in it that does not stop the start is said on standard

@@ -19,6 +19,7 @@ pub mod journal;
 pub mod keyring;
 pub mod listener;
 pub mod resource_limits;
+pub mod service_manager;
 pub mod signals;
 mod system_call;
 #[cfg(test)]
