@@ -70,7 +70,9 @@ impl Client {
         client.name = ":0.0".to_owned();
         client.at_relay = true;
         client.send(&role.preamble(group))?;
-        client.read_exact(&mut [0])?;
+        if role != Role::Echo {
+            client.read_exact(&mut [0])?;
+        }
         Ok(client)
     }
 

@@ -8,7 +8,9 @@
 #![allow(clippy::expect_used, reason = "a measuring program: what it expects of itself may end it")]
 
 mod broker;
+mod crowd;
 mod failure;
+mod grpc;
 mod load;
 mod measure;
 mod peers;
@@ -27,7 +29,7 @@ use clap::Parser;
 use crate::failure::Result;
 use crate::measure::{LOAD_CORE, pin};
 use crate::peers::Kind;
-use crate::rounds::{Plan, Results};
+use crate::rounds::Plan;
 
 /// Compares message buses by what they cost.
 #[derive(Debug, Parser)]

@@ -14,8 +14,8 @@ pub(crate) const LOAD_CORE: usize = 0;
 pub(crate) const BUS_CORE: usize = 1;
 
 /// How long a workload runs before it is measured, and while it is.
-const WARM_UP: Duration = Duration::from_millis(30);
-const MEASURED: Duration = Duration::from_millis(120);
+pub(crate) const WARM_UP: Duration = Duration::from_millis(30);
+pub(crate) const MEASURED: Duration = Duration::from_millis(120);
 /// Fewer operations than this are no measurement.
 const OPERATIONS_MIN: u64 = 16;
 
@@ -46,6 +46,8 @@ pub(crate) struct Sample {
     pub(crate) p99_ns: f64,
     /// Operations per second.
     pub(crate) throughput: f64,
+    /// How many times what it is without another client's flood the 99th percentile is.
+    pub(crate) rise: Option<f64>,
 }
 
 impl Sample {
@@ -102,6 +104,7 @@ pub(crate) fn run(pid: u32, load: &mut impl Load) -> Result<Sample> {
         p50_ns: latencies.percentile(0.5),
         p99_ns: latencies.percentile(0.99),
         throughput: operations / elapsed.as_secs_f64(),
+        rise: None,
     })
 }
 

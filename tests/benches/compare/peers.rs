@@ -173,6 +173,16 @@ impl Running {
         self.admit(0, Role::Echo)
     }
 
+    /// A client that has authenticated and not said Hello.
+    pub(crate) fn connect_unregistered(&self) -> Result<Client> {
+        let client = match self.kind {
+            Kind::NullRelay => self.single()?,
+            _ => Client::connect(&self.socket)?,
+        };
+        client.authenticate()?;
+        Ok(client)
+    }
+
     /// Clients that belong to no group.
     pub(crate) fn singles(&self, count: usize) -> Result<Vec<Client>> {
         (0..count).map(|_| self.single()).collect()

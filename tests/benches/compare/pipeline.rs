@@ -12,6 +12,8 @@ use crate::measure::{Latencies, Load};
 use crate::wire::{Template, small_reply};
 
 const EVENTS_MAX: usize = 256;
+/// Calls in one write that are left unanswered.
+const UNANSWERED_BATCH: usize = 100;
 
 /// Sockets that are waited for together, each under a number.
 pub(crate) struct Watch {
@@ -82,12 +84,23 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Waits once and serves whoever has bytes; answers how many calls were completed.
-    fn serve(&mut self, latencies: &mut Latencies) -> Result<u64> {
+    /// Sends calls until each caller has as many in flight as it should.
+    pub(crate) fn fill(&mut self) -> Result<()> {
+        self.pairs.iter_mut().try_for_each(Pair::fill)
+    }
+
+    /// Waits once and serves whoever has bytes, with `between` before each; answers how many calls
+    /// were completed.
+    pub(crate) fn serve(
+        &mut self,
+        latencies: &mut Latencies,
+        between: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<u64> {
         self.watch.wait(&mut self.ready)?;
         let mut completed = 0;
         for number in &self.ready {
-            let pair = self.pairs.get_mut(number / 2).ok_or_else(|| Failure::new("no pair"))?;
+            between()?;
+            let Some(pair) = self.pairs.get_mut(number / 2) else { continue };
             if number % 2 == 0 {
                 completed += pair.take_replies(latencies)?;
             } else {
@@ -96,20 +109,52 @@ impl Pipeline {
         }
         Ok(completed)
     }
+
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    /// The callee of the first pair.
+    pub(crate) fn callee(&mut self) -> Result<&mut Client> {
+        Ok(&mut self.first()?.callee)
+    }
+
+    /// What the caller of the first pair sends from now on.
+    pub(crate) fn set_call(&mut self, call: Template) -> Result<()> {
+        self.first()?.call = call;
+        Ok(())
+    }
+
+    /// Has the caller of the first pair make calls that will never be answered.
+    pub(crate) fn leave_unanswered(&mut self, count: usize) -> Result<()> {
+        let Pair { caller, callee, call, out, .. } = self.first()?;
+        let mut rest = count;
+        while rest > 0 {
+            let batch = rest.min(UNANSWERED_BATCH);
+            out.clear();
+            (0..batch).for_each(|_| call.append(caller.next_serial(), 0, out));
+            caller.send(out)?;
+            callee.wait_for(batch)?;
+            rest -= batch;
+        }
+        Ok(())
+    }
+
+    fn first(&mut self) -> Result<&mut Pair> {
+        self.pairs.first_mut().ok_or_else(|| Failure::new("no pair"))
+    }
 }
 
 impl Load for Pipeline {
     fn step(&mut self, latencies: &mut Latencies) -> Result<u64> {
-        for pair in &mut self.pairs {
-            pair.fill()?;
-        }
-        self.serve(latencies)
+        self.fill()?;
+        self.serve(latencies, &mut || Ok(()))
     }
 
     fn drain(&mut self) -> Result<u64> {
         let mut completed = 0;
         while self.pairs.iter().any(|pair| pair.in_flight > 0) {
-            completed += self.serve(&mut Latencies::default())?;
+            completed += self.serve(&mut Latencies::default(), &mut || Ok(()))?;
         }
         Ok(completed)
     }

@@ -6,7 +6,8 @@
 //! whatever it is sent, and saves the relay every system call that a bus could save too.
 //!
 //! A member starts with 8 bytes: its group, its role, and whether descriptors are to be passed on.
-//! One byte comes back when it belongs to the group.
+//! One byte comes back when it belongs to the
+//! group, but not if the group is itself alone.
 
 use std::collections::HashMap;
 use std::io::{IoSlice, IoSliceMut, Write as _};
@@ -127,7 +128,9 @@ impl Relay {
         let number = socket.as_raw_fd().unsigned_abs().into();
         self.watch(socket.as_fd(), number)?;
         let targets = self.join(number, group, role);
-        send(&socket, &[1], SendFlags::NOSIGNAL)?;
+        if role != Role::Echo {
+            send(&socket, &[1], SendFlags::NOSIGNAL)?;
+        }
         self.members.insert(number, Member { socket, group, role, targets });
         Ok(())
     }

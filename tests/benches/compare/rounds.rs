@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::failure::{Failure, Result, fail};
+use crate::grpc;
 use crate::measure::Sample;
 use crate::peers::{Kind, Peer};
 use crate::workloads::{WORKLOADS, Workload};
@@ -45,7 +46,7 @@ impl Plan {
         for round in 1..=self.rounds {
             for workload in &self.workloads {
                 eprint!("\r\x1b[Kround {round} of {}: {}", self.rounds, workload.key);
-                for peer in &self.peers {
+                for peer in self.peers.iter().filter(|peer| workload.is_for(peer.kind)) {
                     results.take_turn(workload, peer);
                 }
             }
@@ -59,13 +60,11 @@ impl Results {
     /// A peer that failed at a workload once is not asked again.
     fn take_turn(&mut self, workload: &Workload, peer: &Peer) {
         let key = (workload.key, peer.kind);
-        let sample = if self.failures.contains_key(&key) {
-            None
-        } else {
-            measure_one(workload, peer).unwrap_or_else(|failure| {
-                self.failures.insert(key, failure);
-                None
-            })
+        let sample = match self.failures.get(&key) {
+            Some(_) => None,
+            None => measure_one(workload, peer)
+                .map_err(|failure| self.failures.insert(key, failure))
+                .ok(),
         };
         self.samples.entry(key).or_default().push(sample);
     }
@@ -101,12 +100,13 @@ impl Results {
     }
 }
 
-fn measure_one(workload: &Workload, peer: &Peer) -> Result<Option<Sample>> {
-    if peer.kind == Kind::Grpc {
-        return Ok(None);
-    }
+fn measure_one(workload: &Workload, peer: &Peer) -> Result<Sample> {
     let mut running = peer.start()?;
-    (workload.run)(&running).map(Some).map_err(|failure| running.explain(failure))
+    let sample = match (peer.kind, workload.grpc) {
+        (Kind::Grpc, Some(load)) => grpc::run(peer, &running, load),
+        _ => (workload.run)(&running),
+    };
+    sample.map_err(|failure| running.explain(failure))
 }
 
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
