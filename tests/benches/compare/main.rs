@@ -8,6 +8,7 @@
 #![allow(clippy::expect_used, reason = "a measuring program: what it expects of itself may end it")]
 
 mod broker;
+mod chart;
 mod crowd;
 mod failure;
 mod grpc;
@@ -18,6 +19,7 @@ mod pipeline;
 mod relay;
 mod report;
 mod rounds;
+mod scaling;
 mod wire;
 mod workloads;
 
@@ -79,8 +81,16 @@ fn compare(options: &Options) -> Result<bool> {
     pin(LOAD_CORE);
     let plan = Plan::new(&options.only, &options.peers, options.rounds)?;
     let results = plan.run();
-    report::print(&plan, &results);
-    Ok(results.has_no_failure_of(Kind::Ours))
+    if options.json {
+        println!("{:#}", report::to_json(&plan, &results));
+    } else {
+        println!("{}", report::to_text(&plan, &results));
+    }
+    if options.readme {
+        report::update(&plan, &results)?;
+    }
+    let ours_is_missing = plan.missing.iter().any(|(kind, _)| *kind == Kind::Ours);
+    Ok(!ours_is_missing && results.failures().all(|(_, kind, _)| kind != Kind::Ours))
 }
 
 /// Thousands of clients need a descriptor each, here and in the bus, which inherits the limit.

@@ -6,11 +6,16 @@ use crate::failure::{Failure, Result, fail};
 use crate::grpc;
 use crate::measure::Sample;
 use crate::peers::{Kind, Peer};
+use crate::scaling::{DIMENSIONS, Dimension, Growth};
 use crate::workloads::{WORKLOADS, Workload};
+
+/// How often the growth of costs is measured at most; it takes longer than all the rest.
+const GROWTH_ROUNDS_MAX: usize = 3;
 
 /// What is to be measured.
 pub(crate) struct Plan {
     pub(crate) workloads: Vec<&'static Workload>,
+    pub(crate) dimensions: Vec<&'static Dimension>,
     pub(crate) peers: Vec<Peer>,
     /// Peers that cannot take part, and why.
     pub(crate) missing: Vec<(Kind, Failure)>,
@@ -23,15 +28,25 @@ pub(crate) struct Results {
     /// By workload and peer: one sample a round, `None` for a round without.
     samples: BTreeMap<(&'static str, Kind), Vec<Option<Sample>>>,
     /// The first failure of each peer at each workload.
-    pub(crate) failures: BTreeMap<(&'static str, Kind), Failure>,
+    failures: BTreeMap<(&'static str, Kind), Failure>,
+    pub(crate) growth: Growth,
 }
 
 impl Plan {
     /// The workloads and peers of those names, all if there are no names.
     pub(crate) fn new(only: &[String], peers: &[String], rounds: usize) -> Result<Self> {
-        let mut plan =
-            Self { workloads: choose_workloads(only)?, peers: vec![], missing: vec![], rounds };
-        for kind in choose_peers(peers)? {
+        let workload_keys = WORKLOADS.iter().map(|workload| workload.key);
+        let keys = workload_keys.chain(DIMENSIONS.iter().map(|dimension| dimension.key));
+        check_names("workload", only, &keys.collect::<Vec<_>>())?;
+        check_names("peer", peers, &Kind::ALL.map(Kind::label))?;
+        let mut plan = Self {
+            workloads: WORKLOADS.iter().filter(|w| is_chosen(w.key, only)).collect(),
+            dimensions: DIMENSIONS.iter().filter(|d| is_chosen(d.key, only)).collect(),
+            peers: vec![],
+            missing: vec![],
+            rounds: rounds.max(1),
+        };
+        for kind in Kind::ALL.into_iter().filter(|kind| is_chosen(kind.label(), peers)) {
             match Peer::find(kind) {
                 Ok(peer) => plan.peers.push(peer),
                 Err(failure) => plan.missing.push((kind, failure)),
@@ -45,15 +60,40 @@ impl Plan {
         let mut results = Results::default();
         for round in 1..=self.rounds {
             for workload in &self.workloads {
-                eprint!("\r\x1b[Kround {round} of {}: {}", self.rounds, workload.key);
+                self.show_progress(round, workload.key);
                 for peer in self.peers.iter().filter(|peer| workload.is_for(peer.kind)) {
                     results.take_turn(workload, peer);
+                }
+            }
+            for dimension in self.dimensions.iter().filter(|_| round <= GROWTH_ROUNDS_MAX) {
+                self.show_progress(round, dimension.key);
+                for peer in self.peers.iter().filter(|peer| peer.kind.is_bus()) {
+                    results.growth.take_turn(dimension, peer);
                 }
             }
         }
         eprint!("\r\x1b[K");
         results
     }
+
+    fn show_progress(&self, round: usize, key: &str) {
+        eprint!("\r\x1b[Kround {round} of {}: {key}", self.rounds);
+    }
+
+    pub(crate) fn has(&self, kind: Kind) -> bool {
+        self.peers.iter().any(|peer| peer.kind == kind)
+    }
+}
+
+fn check_names(what: &str, names: &[String], known: &[&str]) -> Result<()> {
+    match names.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => fail(format!("no {what} {name}; there are: {}", known.join(", "))),
+        None => Ok(()),
+    }
+}
+
+fn is_chosen(name: &str, chosen: &[String]) -> bool {
+    chosen.is_empty() || chosen.iter().any(|other| other == name)
 }
 
 impl Results {
@@ -62,45 +102,44 @@ impl Results {
         let key = (workload.key, peer.kind);
         let sample = match self.failures.get(&key) {
             Some(_) => None,
-            None => measure_one(workload, peer)
-                .map_err(|failure| self.failures.insert(key, failure))
-                .ok(),
+            None => {
+                measure(workload, peer).map_err(|failure| self.failures.insert(key, failure)).ok()
+            }
         };
         self.samples.entry(key).or_default().push(sample);
     }
 
-    pub(crate) fn has_no_failure_of(&self, kind: Kind) -> bool {
-        self.failures.keys().all(|(_, failed)| *failed != kind)
+    /// Everything that failed: the workload, the peer, why.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (&'static str, Kind, &Failure)> {
+        let all = self.failures.iter().chain(&self.growth.failures);
+        all.map(|((key, kind), failure)| (*key, *kind, failure))
     }
 
-    /// The samples of the rounds that have one.
-    pub(crate) fn samples(
-        &self,
-        workload: &Workload,
-        kind: Kind,
-    ) -> impl Iterator<Item = &Sample> + Clone {
-        self.samples.get(&(workload.key, kind)).into_iter().flatten().flatten()
-    }
-
-    /// The median over the rounds of `figure`.
+    /// The median over the rounds of a figure.
     pub(crate) fn median(
         &self,
         workload: &Workload,
         kind: Kind,
-        figure: impl Fn(&Sample) -> f64,
+        figure: impl Fn(&Sample) -> Option<f64>,
     ) -> Option<f64> {
-        median(self.samples(workload, kind).map(figure).collect())
+        let samples = self.samples.get(&(workload.key, kind))?;
+        median(samples.iter().flatten().filter_map(figure).collect())
+    }
+
+    /// The median cost.
+    pub(crate) fn cost(&self, workload: &Workload, kind: Kind) -> Option<f64> {
+        self.median(workload, kind, |sample| Some(sample.cost))
     }
 
     /// The median of the ratios, each within its round, of the costs of one peer and of another.
     pub(crate) fn ratio(&self, workload: &Workload, kind: Kind, other: Kind) -> Option<f64> {
-        let rounds = |kind| self.samples.get(&(workload.key, kind)).into_iter().flatten();
-        let pairs = rounds(kind).zip(rounds(other));
+        let rounds = |kind| self.samples.get(&(workload.key, kind));
+        let pairs = rounds(kind)?.iter().zip(rounds(other)?);
         median(pairs.filter_map(|(one, other)| Some((*one)?.cost / (*other)?.cost)).collect())
     }
 }
 
-fn measure_one(workload: &Workload, peer: &Peer) -> Result<Sample> {
+fn measure(workload: &Workload, peer: &Peer) -> Result<Sample> {
     let mut running = peer.start()?;
     let sample = match (peer.kind, workload.grpc) {
         (Kind::Grpc, Some(load)) => grpc::run(peer, &running, load),
@@ -109,6 +148,7 @@ fn measure_one(workload: &Workload, peer: &Peer) -> Result<Sample> {
     sample.map_err(|failure| running.explain(failure))
 }
 
+/// The middle of the values.
 pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -117,24 +157,4 @@ pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
         size if size % 2 == 1 => values.get(middle).copied(),
         _ => Some((values[middle - 1] + values[middle]) / 2.0),
     }
-}
-
-fn choose_workloads(only: &[String]) -> Result<Vec<&'static Workload>> {
-    if let Some(name) = only.iter().find(|name| WORKLOADS.iter().all(|w| w.key != **name)) {
-        let known: Vec<&str> = WORKLOADS.iter().map(|workload| workload.key).collect();
-        return fail(format!("no workload {name}; there are: {}", known.join(", ")));
-    }
-    let is_chosen = |key: &str| only.is_empty() || only.iter().any(|name| name == key);
-    Ok(WORKLOADS.iter().filter(|workload| is_chosen(workload.key)).collect())
-}
-
-fn choose_peers(labels: &[String]) -> Result<Vec<Kind>> {
-    if let Some(label) = labels.iter().find(|label| Kind::ALL.iter().all(|k| k.label() != **label))
-    {
-        let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.label()).collect();
-        return fail(format!("no peer {label}; there are: {}", known.join(", ")));
-    }
-    let is_chosen =
-        |kind: &Kind| labels.is_empty() || labels.iter().any(|label| label == kind.label());
-    Ok(Kind::ALL.into_iter().filter(is_chosen).collect())
 }
