@@ -8,13 +8,15 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, Uid, kill_process};
+use rustix::thread::set_thread_res_uid;
 
 use super::raw_client::{Client, RawClient};
 
@@ -231,6 +233,27 @@ impl Bus {
         let mut raw = self.connect_raw();
         raw.authenticate(false);
         Client::register(raw)
+    }
+
+    /// An authenticated connection of another user; needs root.
+    ///
+    /// The kernel notes who connects when it happens, so one thread takes on the user's id, connects
+    /// and ends.
+    pub fn connect_as(&self, uid: u32) -> RawClient {
+        // The user must be able to reach the socket.
+        for path in [self.dir.clone(), self.dir.join("bus")] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("permissions");
+        }
+        let address = self.addresses().next().expect("an address").to_owned();
+        let connect_as_user = move || {
+            let user = Uid::from_raw(uid);
+            set_thread_res_uid(None::<Uid>, user, None::<Uid>).expect("root");
+            connect(&address)
+        };
+        let socket = std::thread::spawn(connect_as_user).join().expect("a connection");
+        let mut raw = RawClient::new(socket);
+        raw.authenticate_as(uid, true);
+        raw
     }
 
     /// The addresses the daemon printed, one by one.

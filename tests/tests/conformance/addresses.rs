@@ -6,7 +6,7 @@ use bus_tests::harness::{Bus, Client};
 
 use crate::case::Case;
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("unix:path listens there", "A098 A102 A108", path),
         Case::new("the printed address has a guid", "A100 A101 A118 B122", printed),
@@ -87,10 +87,11 @@ fn stale_socket(bus: &Bus) {
 }
 
 fn terminate(bus: &Bus) {
+    // A round trip first: a daemon that has just printed its address may not handle signals yet.
+    bus.connect();
     assert!(bus.dir.join("bus").exists());
-    let ended_well = bus.terminate();
-    bus.observe("the socket file is there", bus.dir.join("bus").exists().to_string());
-    bus.observe("exit code 0", ended_well.to_string());
+    assert!(bus.terminate(), "exit code");
+    assert!(!bus.dir.join("bus").exists(), "the socket is still there");
 }
 
 fn terminate_clients(bus: &Bus) {

@@ -6,7 +6,7 @@ use bus_tests::harness::{
 
 use crate::case::Case;
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     const ALL: &[&str] = &["EXTERNAL", "DBUS_COOKIE_SHA1", "ANONYMOUS"];
     vec![
         Case::new("a first byte that is not NUL disconnects", "A068", first_byte),

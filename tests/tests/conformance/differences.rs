@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 
 /// What one daemon did: keys and values in order.
-pub type Observations = Vec<(String, String)>;
+pub(crate) type Observations = Vec<(String, String)>;
 
 /// The entries of `allowed_differences.toml`.
 #[derive(Debug)]
-pub struct AllowedDifferences {
+pub(crate) struct AllowedDifferences {
     /// Case and key of each.
     entries: BTreeSet<(String, String)>,
 }
 
 impl AllowedDifferences {
     /// Reads the list that stands in this repository.
-    pub fn load() -> Self {
+    pub(crate) fn load() -> Self {
         Self::parse(include_str!("../../allowed_differences.toml"))
     }
 
@@ -35,13 +35,13 @@ impl AllowedDifferences {
     }
 
     /// Names of cases in the list, to find entries for cases that are gone.
-    pub fn cases(&self) -> BTreeSet<&str> {
+    pub(crate) fn cases(&self) -> BTreeSet<&str> {
         self.entries.iter().map(|(case, _)| case.as_str()).collect()
     }
 
     /// Compares the two daemons on `case`: every difference not in the list, and every entry of the
     /// list that is no difference.
-    pub fn complaints(
+    pub(crate) fn complaints(
         &self,
         case: &str,
         ours: &Observations,

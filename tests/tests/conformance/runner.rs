@@ -15,7 +15,7 @@ use crate::differences::{AllowedDifferences, Observations};
 const LAST_ITEM: u32 = 241;
 
 /// Runs what the command line selects; the exit code tells whether all of it passed.
-pub fn run(sections: Vec<(&'static str, Vec<Case>)>) -> ExitCode {
+pub(crate) fn run(sections: Vec<(&'static str, Vec<Case>)>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Cases wait more than they compute.
     arguments.test_threads.get_or_insert(4);
