@@ -9,7 +9,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -94,6 +94,8 @@ pub enum Listen {
     Path,
     /// Addresses as written; `{dir}` stands for the bus's own directory.
     Addresses(&'static [&'static str]),
+    /// A socket in the bus's own directory, passed in as a service manager would.
+    Systemd,
 }
 
 /// What a test needs of its bus.
@@ -109,6 +111,8 @@ pub struct Config {
     pub elements: &'static str,
     /// Further arguments.
     pub arguments: &'static [&'static str],
+    /// Environment variables; `{dir}` stands for the bus's own directory.
+    pub environment: &'static [(&'static str, &'static str)],
 }
 
 impl Config {
@@ -119,6 +123,7 @@ impl Config {
         listen: Listen::Path,
         elements: "",
         arguments: &[],
+        environment: &[],
     };
 
     fn to_xml(self, dir: &Path) -> String {
@@ -150,6 +155,7 @@ impl Config {
         let dir = dir.to_str().expect("a temporary directory in UTF-8");
         match self.listen {
             Listen::Path => vec![format!("unix:path={dir}/bus")],
+            Listen::Systemd => vec!["systemd:".to_owned()],
             Listen::Addresses(addresses) => {
                 addresses.iter().map(|address| address.replace("{dir}", dir)).collect()
             }
@@ -179,11 +185,14 @@ impl Bus {
         fs::create_dir_all(&dir).expect("a directory for the bus");
         let config_file = dir.join("bus.conf");
         fs::write(&config_file, config.to_xml(&dir)).expect("the configuration");
-        let mut child = Command::new(&daemon.program)
+        let mut command = command_for(daemon, config, &dir);
+        for (key, value) in config.environment {
+            command.env(key, value.replace("{dir}", dir.to_str().expect("UTF-8")));
+        }
+        let mut child = command
             .arg(format!("--config-file={}", config_file.display()))
             .args(["--nofork", "--nopidfile", "--print-address=1"])
             .args(config.arguments)
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(dir.join("log")).expect("the log"))
             .spawn()
@@ -325,6 +334,20 @@ impl Drop for Bus {
         }
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+/// The daemon itself, or a shell that hands it its listening socket as descriptor 3.
+fn command_for(daemon: &Daemon, config: &Config, dir: &Path) -> Command {
+    if config.listen != Listen::Systemd {
+        let mut command = Command::new(&daemon.program);
+        command.stdin(Stdio::null());
+        return command;
+    }
+    let listener = UnixListener::bind(dir.join("bus")).expect("a listening socket");
+    let mut command = Command::new("/bin/sh");
+    let script = r#"LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@" 3<&0 </dev/null"#;
+    command.args(["-c", script]).arg(&daemon.program).stdin(OwnedFd::from(listener));
+    command
 }
 
 fn connect(address: &str) -> OwnedFd {

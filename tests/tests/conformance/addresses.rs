@@ -17,6 +17,10 @@ pub(crate) fn cases() -> Vec<Case> {
             .listen(&["unix:tmpdir={dir}"]),
         Case::new("unix:abstract", "A105 A108", abstract_name)
             .listen(&["unix:abstract={dir}/abstract"]),
+        Case::new("unix:runtime is the socket in XDG_RUNTIME_DIR", "A106", runtime)
+            .listen(&["unix:runtime=yes"])
+            .environment(&[("XDG_RUNTIME_DIR", "{dir}")]),
+        Case::new("systemd: takes the socket passed in", "A109 A101", systemd).listen_systemd(),
         Case::new("a socket file left over is replaced", "A102", stale_socket),
         Case::new("SIGTERM ends the bus", "A102 B124", terminate),
         Case::new("SIGTERM ends every connection", "B124", terminate_clients),
@@ -72,6 +76,21 @@ fn abstract_name(bus: &Bus) {
     let expected = format!("{}/abstract", bus.dir.display());
     assert_eq!(bus.address_value(0, "abstract"), Some(expected.as_str()));
     bus.connect();
+}
+
+fn runtime(bus: &Bus) {
+    let expected = bus.dir.join("bus");
+    assert_eq!(bus.address_value(0, "path"), expected.to_str());
+    bus.connect();
+}
+
+fn systemd(bus: &Bus) {
+    let expected = bus.dir.join("bus");
+    assert_eq!(bus.address_value(0, "path"), expected.to_str(), "{}", bus.address);
+    assert!(bus.address_value(0, "guid").is_some());
+    bus.connect();
+    bus.terminate();
+    bus.observe("the socket file is there afterwards", expected.exists().to_string());
 }
 
 fn stale_socket(bus: &Bus) {

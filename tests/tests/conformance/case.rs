@@ -47,6 +47,21 @@ impl Case {
         self
     }
 
+    /// On a socket passed in.
+    pub(crate) const fn listen_systemd(mut self) -> Self {
+        self.config.listen = Listen::Systemd;
+        self
+    }
+
+    /// With these environment variables.
+    pub(crate) const fn environment(
+        mut self,
+        environment: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        self.config.environment = environment;
+        self
+    }
+
     /// Run by root only, since it connects as another user.
     pub(crate) const fn needs_root(mut self) -> Self {
         self.needs_root = true;

@@ -28,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("ListActivatableNames", "A180 A135", activatable),
         Case::new("UpdateActivationEnvironment", "A177", update_environment),
         Case::new("ReloadConfig", "A189 B105 B108", reload_config),
+        Case::new("what ReloadConfig announces", "A199", reload_signals),
         Case::new("properties of the bus", "A194 A195 A200", properties),
         Case::new("wrong questions about properties", "A200 A233", wrong_properties),
         Case::new("Peer on any path", "A202", peer),
@@ -299,6 +300,13 @@ fn reload_config(bus: &Bus) {
         client.refused("RequestName", &["a.c".into(), 0.into()]),
         format!("{ERROR}LimitsExceeded")
     );
+}
+
+fn reload_signals(bus: &Bus) {
+    let (mut client, mut observer) = (bus.connect(), bus.connect());
+    observer.add_match("type='signal',sender='org.freedesktop.DBus'");
+    client.call("ReloadConfig", &[]);
+    bus.observe("signals", format!("{:?}", observer.drain_lines()));
 }
 
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
