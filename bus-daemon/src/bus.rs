@@ -1,6 +1,346 @@
 //! The bus without an operating system.
+//!
+//! [`Bus`] is a state machine. The host tells it what happened with [`Bus::handle_event`] and asks
+//! what to do with [`Bus::poll_effect`] (after each event) and [`Bus::poll_write`] (after all events
+//! of a round, so that what a client got in one round leaves in one write). Between the two it reads
+//! no clock, file or environment and waits for nothing: time, randomness and the answers of the
+//! operating system arrive as arguments. The calling order:
+//!
+//! ```text
+//! handle_connected ─┐
+//! handle_event ─────┼─ poll_effect until None ─┐
+//! ...               ┘   (once an event)        ├─ poll_write until None (once a round), each:
+//!                                              │    write_batch → the host writes → Event::Written
+//!                                              └─ next_deadline → how long the host may wait
+//! ```
+//!
+//! Every message is handled in the order in which it was read, and each recipient gets its share of
+//! that one order (protocol.md A144).
+//!
+//! Bounds: each table is limited by `bus_policy`'s limits, per connection and per user; what no
+//! configuration limits is in [`limits`]. [`Bus::check_invariants`] says what must hold between the
+//! tables after each event.
 
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use bus_policy::config::Limits;
+use bus_policy::policy_set::AllowAll;
+use foldhash::fast::FixedState;
+use libbus::auth::{CookieChallenge, Mechanism};
+use libbus::guid::Guid;
+use libbus::wire::ArgumentSpans;
+
+pub mod client;
+pub mod credentials;
+pub mod driver;
 pub mod id;
+pub mod incoming;
+pub mod limits;
+pub mod log;
 pub mod match_index;
 pub mod name_registry;
+pub mod outbox;
 pub mod pending_reply;
+pub mod quota;
+
+mod invariants;
+mod lifecycle;
+mod routing;
+
+use client::{Client, ClientTable};
+use credentials::PeerCredentials;
+use driver::activation::ActivationEnvironment;
+use id::{ClientId, Timestamp};
+use lifecycle::Disconnection;
+use log::LogRecord;
+use match_index::{MatchIndex, Recipients};
+use name_registry::NameRegistry;
+use outbox::{MessageFds, WriteSlices};
+use pending_reply::PendingReplies;
+use quota::UserTable;
+
+/// What the bus is told once, at its start.
+pub struct Identity {
+    /// The bus-wide id that GetId returns (protocol.md A190).
+    pub guid: Guid,
+    /// The id of each address that is listened on, by the number that a client's connection brings.
+    pub listener_guids: Vec<Guid>,
+    /// The uid the bus runs as: it is privileged, as root is.
+    pub own_uid: u32,
+    /// What the credential methods say about the bus itself.
+    pub own_credentials: PeerCredentials,
+    /// Whether SELinux mediates (protocol.md A188, A194).
+    pub selinux_enabled: bool,
+    /// That user's login name, for DBUS_COOKIE_SHA1.
+    pub own_user_name: String,
+    /// Mechanisms that clients may authenticate with, as configured (config.md B018).
+    pub mechanisms: Vec<Mechanism>,
+    /// Whether a client that authenticated as nobody may connect (config.md B016).
+    pub allow_anonymous: bool,
+    /// The machine's id, or why there is none: which error, and its text (protocol.md A237).
+    pub machine_id: Result<Guid, MachineIdError>,
+    /// Seeds the tables whose keys clients choose.
+    pub hash_seed: u64,
+    /// The name of a process, for log lines and refusals (protocol.md A241).
+    pub process_name: fn(pid: i32) -> Option<String>,
+}
+
+/// Why the machine's id is not known (protocol.md A237).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineIdError {
+    /// The D-Bus error that GetMachineId answers with.
+    pub error: libbus::names::ErrorName<'static>,
+    /// What was wrong with which file.
+    pub text: String,
+}
+
+/// What a reload may change (config.md B106).
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The configured limits.
+    pub limits: Limits,
+    /// What the policy allows: everything, but for these distinctions.
+    pub policy: AllowAll,
+}
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Bytes and descriptors arrived in one read. The descriptors are taken out of `fds`.
+    Received {
+        /// Who sent them.
+        client: ClientId,
+        /// The bytes; their handling is complete when the call returns.
+        bytes: &'a [u8],
+        /// The descriptors.
+        fds: &'a mut Vec<OwnedFd>,
+    },
+    /// Bytes were read into [`Bus::receive_space`].
+    ReceivedInPlace {
+        /// Who sent them.
+        client: ClientId,
+        /// How many.
+        size: usize,
+        /// Descriptors that came with them.
+        fds: &'a mut Vec<OwnedFd>,
+    },
+    /// Bytes of [`Bus::write_batch`] were written.
+    Written {
+        /// To whom.
+        client: ClientId,
+        /// How many.
+        size: usize,
+    },
+    /// The other end is gone, or its socket failed.
+    Closed {
+        /// Whose.
+        client: ClientId,
+    },
+    /// The kernel had no room for descriptors that a client sent: they are lost (MSG_CTRUNC).
+    FdsLost {
+        /// Whose.
+        client: ClientId,
+    },
+    /// The kernel would not take the descriptors of the message that is next to be written
+    /// (ETOOMANYREFS): that message cannot be delivered, and its recipient is not to blame.
+    FdsRefused {
+        /// The recipient.
+        client: ClientId,
+    },
+    /// The host looked for the cookie that [`Effect::FindCookie`] asked for.
+    CookieFound {
+        /// For whom.
+        client: ClientId,
+        /// The cookie and a fresh challenge, or nothing if there is no usable cookie.
+        cookie: Option<CookieChallenge>,
+    },
+    /// The configuration was read again (config.md B106, B108).
+    Reloaded {
+        /// The new settings, or what was wrong.
+        result: Result<Settings, String>,
+    },
+    /// A deadline may have passed.
+    TimePassed,
+}
+
+/// Something that the host is to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Close this client's socket; the bus has forgotten the client.
+    Close {
+        /// Whose.
+        client: ClientId,
+        /// What to try to write first: the end of a handshake that failed, so that the client
+        /// learns of it. Mostly empty.
+        last_words: Vec<u8>,
+    },
+    /// Tell the administrator.
+    Log(LogRecord),
+    /// Find a DBUS_COOKIE_SHA1 cookie for this client and answer with [`Event::CookieFound`].
+    FindCookie {
+        /// For whom.
+        client: ClientId,
+        /// The cookie context (protocol.md A092).
+        context: &'static str,
+    },
+    /// Read the configuration again and answer with [`Event::Reloaded`].
+    Reload,
+}
+
+/// The whole state of a message bus.
+pub struct Bus {
+    identity: Identity,
+    settings: Settings,
+    clients: ClientTable,
+    unique_names: HashMap<u64, ClientId, FixedState>,
+    names: NameRegistry,
+    /// Rules that see what is broadcast.
+    matches: MatchIndex,
+    /// Rules with `eavesdrop='true'`, which see what is meant for others too.
+    eavesdroppers: MatchIndex,
+    /// Rules of monitors.
+    monitors: MatchIndex,
+    replies: PendingReplies,
+    users: UserTable,
+    activation_environment: ActivationEnvironment,
+    next_unique: u64,
+    serial: u32,
+    incomplete_count: u32,
+    completed_count: u32,
+    /// Calls of ReloadConfig that wait for [`Event::Reloaded`].
+    reload_callers: Vec<driver::ReplyTo>,
+    /// Clients in the order of connecting, of whom the first may have to be let go.
+    auth_queue: VecDeque<(Timestamp, ClientId)>,
+    /// Clients in the order in which they began to owe the message that descriptors belong to.
+    fd_queue: VecDeque<(Timestamp, ClientId)>,
+    effects: VecDeque<Effect>,
+    now: Timestamp,
+    /// Reused from message to message, so that none allocates.
+    scratch: Scratch,
+}
+
+#[derive(Default)]
+struct Scratch {
+    /// The header of the message in hand as recipients get it.
+    stamped: Vec<u8>,
+    /// A message of the driver.
+    driver_message: Vec<u8>,
+    spans: ArgumentSpans,
+    recipients: Recipients,
+    handshake: Vec<u8>,
+}
+
+impl Bus {
+    /// An empty bus.
+    #[must_use]
+    pub fn new(identity: Identity, settings: Settings) -> Self {
+        let seed = identity.hash_seed;
+        Self {
+            settings,
+            clients: ClientTable::default(),
+            unique_names: HashMap::default(),
+            names: NameRegistry::new(seed),
+            matches: MatchIndex::new(seed),
+            eavesdroppers: MatchIndex::new(seed),
+            monitors: MatchIndex::new(seed),
+            replies: PendingReplies::new(seed),
+            users: UserTable::default(),
+            activation_environment: ActivationEnvironment::default(),
+            next_unique: 0,
+            serial: 0,
+            incomplete_count: 0,
+            completed_count: 0,
+            reload_callers: Vec::new(),
+            auth_queue: VecDeque::new(),
+            fd_queue: VecDeque::new(),
+            effects: VecDeque::new(),
+            now: Timestamp::default(),
+            scratch: Scratch::default(),
+            identity,
+        }
+    }
+
+    /// Takes in what happened at `now`, which never goes back.
+    pub fn handle_event(&mut self, event: Event<'_>, now: Timestamp) {
+        self.now = self.now.max(now);
+        match event {
+            Event::Received { client, bytes, fds } => self.handle_received(client, bytes, fds),
+            Event::ReceivedInPlace { client, size, fds } => {
+                self.handle_received_in_place(client, size, fds);
+            }
+            Event::Written { client, size } => self.clients.handle_written(client, size),
+            Event::Closed { client } => self.disconnect(client, Disconnection::ByClient),
+            Event::FdsLost { client } => self.disconnect(client, Disconnection::FdsLost),
+            Event::FdsRefused { client } => self.handle_fds_refused(client),
+            Event::CookieFound { client, cookie } => self.handle_cookie(client, cookie),
+            Event::Reloaded { result } => self.handle_reloaded(result),
+            Event::TimePassed => self.handle_time_passed(),
+        }
+    }
+
+    /// What the host is to do next, in order.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// A client that got something since it was last returned here.
+    pub fn poll_write(&mut self) -> Option<ClientId> {
+        self.clients.poll_write()
+    }
+
+    /// What to write to a client next: slices in order, and the descriptors that go with their first
+    /// byte. No slices: nothing is owed to it, or it is gone.
+    pub fn write_batch<'a>(
+        &'a self,
+        client: ClientId,
+        slices: &mut WriteSlices<'a>,
+    ) -> Option<&'a MessageFds> {
+        self.clients.get(client)?.outbox.batch(slices)
+    }
+
+    /// Where to read into instead of the shared buffer, if a large message is on its way.
+    pub fn receive_space(&mut self, client: ClientId) -> Option<&mut [u8]> {
+        self.clients.get_mut(client)?.incoming.space()
+    }
+
+    /// When [`Event::TimePassed`] is due at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let limits = &self.settings.limits;
+        let auth = self.auth_queue.front().map(|(at, _)| at.plus_ms(limits.auth_timeout_ms.into()));
+        let fds =
+            self.fd_queue.front().map(|(at, _)| at.plus_ms(limits.pending_fd_timeout_ms.into()));
+        let reply =
+            limits.reply_timeout_ms.and_then(|timeout| self.replies.next_deadline(timeout.into()));
+        [auth, fds, reply].into_iter().flatten().min()
+    }
+
+    /// Whether another connection may be accepted (config.md B037).
+    #[must_use]
+    pub fn accepts_connections(&self) -> bool {
+        self.incomplete_count < self.settings.limits.incomplete_connections_max
+    }
+
+    /// How many clients are connected, whatever their phase.
+    #[must_use]
+    pub fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// The client, unless it is gone.
+    #[must_use]
+    pub fn client(&self, client: ClientId) -> Option<&Client> {
+        self.clients.get(client)
+    }
+
+    fn log(&mut self, record: LogRecord) {
+        self.effects.push_back(Effect::Log(record));
+    }
+}
+
+/// The descriptors of one message, in the form in which all its recipients share them.
+fn share_fds(fds: Vec<OwnedFd>) -> Option<MessageFds> {
+    if fds.is_empty() { None } else { Some(Rc::from(fds)) }
+}

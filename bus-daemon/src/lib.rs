@@ -1,3 +1,13 @@
 //! The message bus.
+//!
+//! [`bus`] is the bus itself, without an operating system: events in, effects out. [`host`] is the
+//! operating system, as thin wrappers that decide nothing. [`event_loop`] joins the two and is the
+//! one place that waits. [`arguments`] and [`configuration`] say what the daemon is asked to be, and
+//! [`daemon`] starts it in the right order.
 
+pub mod arguments;
 pub mod bus;
+pub mod configuration;
+pub mod daemon;
+pub mod event_loop;
+pub mod host;

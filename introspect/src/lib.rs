@@ -1,2 +1,29 @@
-//! (to be written)
+//! Introspection: what an object offers, as a value and as the XML that travels over the bus
+//! (protocol.md A209–A214).
+//!
+//! [`Node`] and what it holds are plain values. [`Node::to_xml`] prints them, the same bytes each
+//! time; [`Node::from_xml`] reads what another program sent, strictly and within bounds; and
+//! [`Node::check`] says which of its names, signatures and annotations break the rules, so that a
+//! reader can show a faulty description and complain about it too.
+//!
+//! ```
+//! use bus_introspect::{Interface, Method, Node};
+//!
+//! let interface = Interface::new("org.example.Clock")
+//!     .with_method(Method::new("GetTime").with_output("seconds", "t"));
+//! let node = Node::new().with_interface(interface).with_child("alarm");
+//! assert_eq!(Node::from_xml(&node.to_xml()), Ok(node));
+//! ```
 #![forbid(unsafe_code)]
+
+mod check;
+mod model;
+mod parse;
+mod render;
+
+pub use check::{Fault, Problem};
+pub use model::{
+    Access, Annotation, Arg, EmitsChangedSignal, Interface, Method, Node, Property, Signal,
+    annotation,
+};
+pub use parse::{ParseError, ParseErrorKind, XML_DEPTH_MAX, XML_SIZE_MAX};

@@ -1,0 +1,301 @@
+//! One connected client, and the table of all of them.
+//!
+//! A client lives in a slot of the table; its [`ClientId`] names the slot and its generation, so
+//! that an id which outlived its client finds nothing. The table also owns what all outboxes share
+//! (the pool of buffers) and the list of clients that got something this round: whoever queues
+//! bytes does it through [`ClientTable::push`], and nobody is forgotten or flushed twice.
+
+use std::fmt::{self, Write as _};
+
+use bus_policy::config::Limits;
+use libbus::auth::ServerAuth;
+use smallvec::SmallVec;
+
+use super::credentials::PeerCredentials;
+use super::id::{ClientId, Timestamp};
+use super::incoming::Incoming;
+use super::outbox::{BufferPool, MessageFds, Outbox, OutgoingBody};
+
+/// A unique name: `:1.N`, kept as its number and as text (protocol.md A123).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UniqueNameText {
+    number: u64,
+    text: SmallVec<[u8; 24]>,
+}
+
+impl UniqueNameText {
+    /// The name of the connection that said Hello as number `number`.
+    #[must_use]
+    pub fn new(number: u64) -> Self {
+        let mut name = Self { number, text: SmallVec::new() };
+        // INVARIANT: writing to the vector cannot fail.
+        let _ = write!(name, ":1.{number}");
+        name
+    }
+
+    /// N of `:1.N`.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The name's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text).unwrap_or_default()
+    }
+
+    /// N of a text `:1.N` as this bus would write it.
+    #[must_use]
+    pub fn parse_number(text: &str) -> Option<u64> {
+        let digits = text.strip_prefix(":1.")?;
+        let canonical = digits == "0" || !digits.starts_with(['0', '+']);
+        digits.parse().ok().filter(|_| canonical)
+    }
+}
+
+impl fmt::Write for UniqueNameText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.text.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// What a client is allowed to do next, named for what the bus waits for.
+#[derive(Debug)]
+pub enum Phase {
+    /// The handshake runs (protocol.md A068–A097).
+    Authenticating(Box<ServerAuth>),
+    /// Authenticated; only Hello is answered (protocol.md A120).
+    WaitingForHello,
+    /// Has a unique name and takes part.
+    Registered,
+    /// Sees what others send and may send nothing (protocol.md A203).
+    Monitor,
+}
+
+/// One client.
+#[derive(Debug)]
+pub struct Client {
+    /// Its own id.
+    pub id: ClientId,
+    /// Who is at the other end, from the kernel at the time of connecting.
+    pub credentials: PeerCredentials,
+    /// Which listener it came through.
+    pub listener: u32,
+    /// Whether its transport can carry descriptors.
+    pub fds_possible: bool,
+    /// Whether it negotiated descriptors.
+    pub unix_fds: bool,
+    /// See [`Phase`].
+    pub phase: Phase,
+    /// The uid that authentication proved; None for an anonymous client.
+    pub uid: Option<u32>,
+    /// Its unique name, from Hello on; a monitor keeps it here for the log only.
+    pub unique: Option<UniqueNameText>,
+    /// When it connected.
+    pub connected_at: Timestamp,
+    /// What it has sent of an incomplete message.
+    pub incoming: Incoming,
+    /// What it is owed.
+    pub outbox: Outbox,
+    /// Set while it is being disconnected: nothing is queued for it any more.
+    pub leaving: bool,
+    /// Whether it stands in the table's list of clients to write to.
+    to_write: bool,
+}
+
+impl Client {
+    /// Whether it said Hello and is no monitor.
+    #[must_use]
+    pub const fn is_registered(&self) -> bool {
+        matches!(self.phase, Phase::Registered)
+    }
+
+    /// Whether Hello is still to come, which counts against `max_incomplete_connections`.
+    #[must_use]
+    pub const fn is_incomplete(&self) -> bool {
+        matches!(self.phase, Phase::Authenticating(_) | Phase::WaitingForHello)
+    }
+
+    /// Whether its queue is too full for another message (protocol.md A151): the limit is asked
+    /// before a message is queued, so that one message may exceed it.
+    #[must_use]
+    pub fn is_full(&self, limits: &Limits) -> bool {
+        self.outbox.bytes() as u64 >= limits.outgoing_bytes_max
+            || self.outbox.fds() as u64 > limits.outgoing_unix_fds_max
+    }
+
+    /// The unique name, or what stands for it in a log line before there is one.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.unique.as_ref().map_or("(inactive)", UniqueNameText::as_str)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    client: Option<Box<Client>>,
+}
+
+/// All clients, and what their outboxes share.
+#[derive(Debug, Default)]
+pub struct ClientTable {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    pool: BufferPool,
+    to_write: Vec<ClientId>,
+}
+
+impl ClientTable {
+    /// Takes in a client that has just connected.
+    pub fn insert(
+        &mut self,
+        credentials: PeerCredentials,
+        listener: u32,
+        fds_possible: bool,
+        auth: ServerAuth,
+        now: Timestamp,
+    ) -> ClientId {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            // INVARIANT: the host has far fewer descriptors than 2^32.
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return ClientId { index, generation: u32::MAX };
+        };
+        let id = ClientId { index, generation: slot.generation };
+        slot.client = Some(Box::new(Client {
+            id,
+            credentials,
+            listener,
+            fds_possible,
+            unix_fds: false,
+            phase: Phase::Authenticating(Box::new(auth)),
+            uid: None,
+            unique: None,
+            connected_at: now,
+            incoming: Incoming::default(),
+            outbox: Outbox::default(),
+            leaving: false,
+            to_write: false,
+        }));
+        id
+    }
+
+    /// Lets a client go; its slot is free for the next one.
+    pub fn remove(&mut self, id: ClientId) -> Option<Box<Client>> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        if slot.generation != id.generation {
+            return None;
+        }
+        let client = slot.client.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(id.index);
+        Some(client)
+    }
+
+    /// Queues one message for one client and notes that it is to be written to.
+    pub fn push(
+        &mut self,
+        id: ClientId,
+        head: &[u8],
+        body: &OutgoingBody<'_>,
+        fds: Option<&MessageFds>,
+    ) {
+        let Self { slots, pool, to_write, .. } = self;
+        let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
+        let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) else { return };
+        if client.leaving {
+            return;
+        }
+        client.outbox.push(pool, head, body, fds);
+        if !client.to_write {
+            client.to_write = true;
+            to_write.push(id);
+        }
+    }
+
+    /// Queues lines of the handshake.
+    pub fn push_bytes(&mut self, id: ClientId, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.push(id, bytes, &OutgoingBody::Copied(&[]), None);
+        }
+    }
+
+    /// The next client that got something since it was last returned here.
+    pub fn poll_write(&mut self) -> Option<ClientId> {
+        loop {
+            let id = self.to_write.pop()?;
+            if let Some(client) = self.get_mut(id) {
+                client.to_write = false;
+                return Some(id);
+            }
+        }
+    }
+
+    /// `size` bytes were written to this client.
+    pub fn handle_written(&mut self, id: ClientId, size: usize) {
+        let Self { slots, pool, .. } = self;
+        let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
+        if let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) {
+            client.outbox.handle_written(pool, size);
+        }
+    }
+
+    /// Takes the next message out of this client's outbox: see [`Outbox::drop_next_message`].
+    pub fn drop_next_message(&mut self, id: ClientId) -> Option<Vec<u8>> {
+        let Self { slots, pool, .. } = self;
+        let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation)?;
+        slot.client.as_deref_mut()?.outbox.drop_next_message(pool)
+    }
+
+    /// The client, unless it is gone.
+    #[must_use]
+    pub fn get(&self, id: ClientId) -> Option<&Client> {
+        let slot = self.slots.get(id.index as usize)?;
+        slot.client.as_deref().filter(|_| slot.generation == id.generation)
+    }
+
+    /// The client, unless it is gone.
+    pub fn get_mut(&mut self, id: ClientId) -> Option<&mut Client> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        let generation = slot.generation;
+        slot.client.as_deref_mut().filter(|_| generation == id.generation)
+    }
+
+    /// All clients, in the order of their slots.
+    pub fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.slots.iter().filter_map(|slot| slot.client.as_deref())
+    }
+
+    /// How many clients there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Whether there is no client.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unique_names_print_and_parse_as_this_bus_writes_them() {
+        for (number, text) in [(0, ":1.0"), (42, ":1.42"), (u64::MAX, ":1.18446744073709551615")] {
+            assert_eq!(UniqueNameText::new(number).as_str(), text);
+            assert_eq!(UniqueNameText::parse_number(text), Some(number));
+        }
+        for other in ["", ":1.", ":1.00", ":1.01", ":1.+1", ":2.1", ":1.1.1", "1.1", ":1.x"] {
+            assert_eq!(UniqueNameText::parse_number(other), None, "{other}");
+        }
+    }
+}

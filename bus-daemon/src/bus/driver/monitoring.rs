@@ -1,0 +1,50 @@
+//! BecomeMonitor (protocol.md A203).
+
+use libbus::match_rule::MatchRule;
+
+use super::Call;
+use super::error_reply::Refusal;
+use super::matches::Index;
+use crate::bus::Bus;
+use crate::bus::client::Phase;
+use crate::bus::log::{LogRecord, Severity};
+
+impl Bus {
+    /// The client sees from now on what its rules match, whoever it is meant for, and takes part no
+    /// longer: it loses its names, its rules and the calls it waits for.
+    pub(super) fn become_monitor(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        let mut arguments = call.arguments();
+        let texts = arguments.strings()?;
+        let mut rules = Vec::new();
+        for text in texts {
+            rules.push(MatchRule::parse(text?)?);
+        }
+        if arguments.uint32()? != 0 {
+            return Err(Refusal::MonitorFlags);
+        }
+        if rules.is_empty() {
+            rules.push(MatchRule::default());
+        }
+        let id = call.client();
+        let max = self.settings.limits.match_rules_per_connection_max;
+        if rules.len() > max as usize {
+            return Err(Refusal::TooManyMatchRules { client: self.name_of(id), max });
+        }
+        self.reply_empty(&call.reply_to);
+        self.leave(id);
+        if let Some(client) = self.clients.get_mut(id) {
+            client.phase = Phase::Monitor;
+        }
+        for mut rule in rules {
+            // Every rule of a monitor eavesdrops, whatever it says.
+            rule.eavesdrop = true;
+            self.insert_rule(id, Index::Monitoring, rule);
+        }
+        let name = self.name_of(id);
+        self.log(LogRecord::new(
+            Severity::Info,
+            &format_args!("Connection {name} became a monitor."),
+        ));
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! Hello, and the methods about bus names (protocol.md A120–A136, A173–A175, A178–A184).
+
+use std::rc::Rc;
+
+use libbus::names::BusName;
+use libbus::wire::Signature;
+
+use super::error_reply::Refusal;
+use super::{BUS_NAME, Call, Unique};
+use crate::bus::Bus;
+use crate::bus::client::{Phase, UniqueNameText};
+use crate::bus::id::ClientId;
+use crate::bus::name_registry::RequestFlags;
+
+const STRINGS: Signature<'static> = Signature::from_static("as");
+const BOOLEAN: Signature<'static> = Signature::from_static("b");
+
+impl Bus {
+    /// protocol.md A120–A124: gives the client its unique name. A refused client may try again until
+    /// `auth_timeout` (protocol.md A122).
+    pub(super) fn hello(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        let id = call.client();
+        let limits = &self.settings.limits;
+        let Some(client) = self.clients.get(id) else { return Ok(()) };
+        if !client.is_incomplete() {
+            return Err(Refusal::AlreadyRegistered);
+        }
+        let uid = client.uid;
+        let max = limits.completed_connections_max;
+        if self.completed_count >= max {
+            return Err(Refusal::TooManyConnections { max });
+        }
+        let max = limits.connections_per_user_max;
+        if self.users.connection_count(uid) >= max {
+            return Err(Refusal::TooManyConnectionsOfUser { uid, max });
+        }
+        let name = self.register(id, uid);
+        for index in [&mut self.matches, &mut self.eavesdroppers, &mut self.monitors] {
+            index.handle_owner_change(name.as_str(), Some(id));
+        }
+        self.reply_string(&call.reply_to, name.as_str());
+        self.announce_unique(id, name.as_str(), Unique::New);
+        Ok(())
+    }
+
+    fn register(&mut self, id: ClientId, uid: Option<u32>) -> UniqueNameText {
+        let name = UniqueNameText::new(self.next_unique);
+        self.next_unique += 1;
+        self.unique_names.insert(name.number(), id);
+        self.names.add_client(id);
+        self.users.add_connection(uid);
+        self.incomplete_count -= 1;
+        self.completed_count += 1;
+        if let Some(client) = self.clients.get_mut(id) {
+            client.phase = Phase::Registered;
+            client.unique = Some(name.clone());
+        }
+        self.trim_queues();
+        name
+    }
+
+    pub(super) fn request_name(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        let mut arguments = call.arguments();
+        let text = arguments.string()?;
+        let flags = RequestFlags::from_bits(arguments.uint32()?);
+        let id = call.client();
+        let name = match BusName::parse(text) {
+            Err(_) => return Err(Refusal::InvalidName { name: text.to_owned() }),
+            Ok(BusName::Unique(_)) => {
+                return Err(Refusal::UniqueNameRequested { name: text.to_owned() });
+            }
+            Ok(BusName::WellKnown(BUS_NAME)) => {
+                return Err(Refusal::BusNameRequested { client: self.name_of(id) });
+            }
+            Ok(BusName::WellKnown(name)) => name,
+        };
+        let max = self.settings.limits.names_per_connection_max;
+        if self.names.owned_count(id) >= max {
+            return Err(Refusal::TooManyNames { client: self.name_of(id), max });
+        }
+        let outcome = self.names.request(id, name, flags);
+        if let Some(change) = &outcome.change {
+            self.announce(change);
+        }
+        self.reply_uint32(&call.reply_to, outcome.reply as u32);
+        Ok(())
+    }
+
+    pub(super) fn release_name(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        let text = call.name_argument()?;
+        let name = match BusName::parse(text) {
+            Err(_) => return Err(Refusal::InvalidNameReleased { name: text.to_owned() }),
+            Ok(BusName::Unique(_)) => {
+                return Err(Refusal::UniqueNameReleased { name: text.to_owned() });
+            }
+            Ok(BusName::WellKnown(BUS_NAME)) => return Err(Refusal::BusNameReleased),
+            Ok(BusName::WellKnown(name)) => name,
+        };
+        let outcome = self.names.release(call.client(), name);
+        if let Some(change) = &outcome.change {
+            self.announce(change);
+        }
+        self.reply_uint32(&call.reply_to, outcome.reply as u32);
+        Ok(())
+    }
+
+    pub(super) fn name_has_owner(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        let name = call.name_argument()?;
+        let has_owner = name == BUS_NAME.as_str() || self.resolve_text(name).is_some();
+        self.reply(&call.reply_to, BOOLEAN, |body| body.boolean(has_owner));
+        Ok(())
+    }
+
+    /// protocol.md A135: the bus itself, all unique names, all well-known names with an owner.
+    pub(super) fn list_names(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        let mut names: Vec<Rc<str>> = vec![Rc::from(BUS_NAME.as_str())];
+        let clients = self.clients.iter().filter(|client| client.is_registered());
+        let mut unique: Vec<&UniqueNameText> =
+            clients.filter_map(|client| client.unique.as_ref()).collect();
+        unique.sort_unstable_by_key(|name| name.number());
+        names.extend(unique.iter().map(|name| Rc::from(name.as_str())));
+        let mut well_known: Vec<&str> = self.names.names().collect();
+        well_known.sort_unstable();
+        names.extend(well_known.into_iter().map(Rc::from));
+        self.reply(&call.reply_to, STRINGS, |body| {
+            body.strings(names.iter().map(AsRef::as_ref));
+        });
+        Ok(())
+    }
+
+    pub(super) fn get_name_owner(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        let name = call.name_argument()?;
+        if name == BUS_NAME.as_str() {
+            self.reply_string(&call.reply_to, name);
+            return Ok(());
+        }
+        let owner = self.resolve_text(name).ok_or_else(|| no_owner("owner", name))?;
+        let owner = self.name_of(owner);
+        self.reply_string(&call.reply_to, &owner);
+        Ok(())
+    }
+
+    /// protocol.md A184: the queue, its head first.
+    pub(super) fn list_queued_owners(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        let name = call.name_argument()?;
+        let owners: Vec<String> = if name == BUS_NAME.as_str() {
+            vec![name.to_owned()]
+        } else if name.starts_with(':') {
+            self.resolve_text(name).map(|client| self.name_of(client)).into_iter().collect()
+        } else {
+            self.names.queue(name).map(|client| self.name_of(client)).collect()
+        };
+        if owners.is_empty() {
+            return Err(no_owner("owners", name));
+        }
+        self.reply(&call.reply_to, STRINGS, |body| {
+            body.strings(owners.iter().map(String::as_str));
+        });
+        Ok(())
+    }
+
+    pub(super) fn get_id(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        let id = self.identity.guid.to_string();
+        self.reply_string(&call.reply_to, &id);
+        Ok(())
+    }
+
+    pub(super) fn reload_config(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        self.reload_callers.push(call.reply_to);
+        if self.reload_callers.len() == 1 {
+            self.effects.push_back(crate::bus::Effect::Reload);
+        }
+        Ok(())
+    }
+
+    /// The client that a text means, if it is the name of one.
+    pub(super) fn resolve_text(&self, name: &str) -> Option<ClientId> {
+        BusName::parse(name).ok().and_then(|name| self.resolve(name))
+    }
+}
+
+pub(super) fn no_owner(what: &'static str, name: &str) -> Refusal {
+    Refusal::NameHasNoOwner { what, name: name.to_owned() }
+}

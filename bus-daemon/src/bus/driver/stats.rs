@@ -1,0 +1,124 @@
+//! org.freedesktop.DBus.Debug.Stats (protocol.md A204–A206).
+
+use std::collections::BTreeMap;
+
+use libbus::wire::{BodyWriter, Signature};
+
+use super::error_reply::Refusal;
+use super::names::no_owner;
+use super::{BUS_NAME, Call, STRING, UINT32};
+use crate::bus::Bus;
+use crate::bus::client::Client;
+
+const DICTIONARY: Signature<'static> = Signature::from_static("a{sv}");
+const RULES: Signature<'static> = Signature::from_static("a{sas}");
+
+impl Bus {
+    pub(super) fn get_stats(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        let stats = [
+            ("Serial", self.serial),
+            ("ActiveConnections", self.completed_count),
+            ("IncompleteConnections", self.incomplete_count),
+            ("MatchRules", self.matches.len() + self.eavesdroppers.len()),
+            ("PeakMatchRules", self.matches.peak_len() + self.eavesdroppers.peak_len()),
+            (
+                "PeakMatchRulesPerConnection",
+                self.matches
+                    .peak_count_per_client()
+                    .max(self.eavesdroppers.peak_count_per_client()),
+            ),
+            ("BusNames", self.names.total_count()),
+            ("PeakBusNames", self.names.peak_total_count()),
+            ("PeakBusNamesPerConnection", self.names.peak_count_per_client()),
+        ];
+        self.reply(&call.reply_to, DICTIONARY, |body| {
+            body.dict(|entries| write_counts(entries, &stats));
+        });
+        Ok(())
+    }
+
+    pub(super) fn get_connection_stats(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        let name = call.name_argument()?;
+        if name == BUS_NAME.as_str() {
+            return Err(Refusal::StatsOfBus);
+        }
+        let client = self.resolve_text(name).and_then(|client| self.clients.get(client));
+        let client = client.ok_or_else(|| no_owner("stats", name))?;
+        let unique = client.name().to_owned();
+        let stats = self.counts_of(client);
+        self.reply(&call.reply_to, DICTIONARY, |body| {
+            body.dict(|entries| {
+                entries.dict_entry(|entry| {
+                    entry.string("UniqueName");
+                    entry.variant(STRING, |body| body.string(&unique));
+                });
+                write_counts(entries, &stats);
+            });
+        });
+        Ok(())
+    }
+
+    fn counts_of(&self, client: &Client) -> Vec<(&'static str, u32)> {
+        let id = client.id;
+        let (incoming, outbox) = (&client.incoming, &client.outbox);
+        let peak_rules = |index: &crate::bus::MatchIndex| index.peak_rule_count(id);
+        vec![
+            ("Serial", self.serial),
+            ("MatchRules", self.match_rule_count(id)),
+            ("PeakMatchRules", peak_rules(&self.matches) + peak_rules(&self.eavesdroppers)),
+            ("BusNames", self.names.owned_count(id)),
+            ("PeakBusNames", self.names.peak_owned_count(id)),
+            // A complete message is handled at once: only the incomplete one ever waits.
+            ("IncomingMessages", u32::from(incoming.is_partial())),
+            ("IncomingBytes", saturate(incoming.bytes())),
+            ("IncomingFDs", saturate(incoming.fds.len())),
+            ("PeakIncomingBytes", saturate(incoming.bytes_peak())),
+            ("PeakIncomingFDs", saturate(incoming.fds_peak)),
+            ("OutgoingMessages", saturate(outbox.message_count())),
+            ("OutgoingBytes", saturate(outbox.bytes())),
+            ("OutgoingFDs", saturate(outbox.fds())),
+            ("PeakOutgoingBytes", saturate(outbox.bytes_peak())),
+            ("PeakOutgoingFDs", saturate(outbox.fds_peak())),
+        ]
+    }
+
+    pub(super) fn get_all_match_rules(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for client in self.clients.iter() {
+            let indices = [&self.matches, &self.eavesdroppers];
+            let rules = indices.into_iter().flat_map(|index| index.rules_of(client.id));
+            let mut texts: Vec<String> = rules
+                .flat_map(|(rule, count)| std::iter::repeat_n(rule.to_string(), count as usize))
+                .collect();
+            texts.sort_unstable();
+            if client.is_registered() {
+                all.insert(client.name().to_owned(), texts);
+            }
+        }
+        self.reply(&call.reply_to, RULES, |body| {
+            body.dict(|entries| {
+                for (name, rules) in &all {
+                    entries.dict_entry(|entry| {
+                        entry.string(name);
+                        entry.strings(rules.iter().map(String::as_str));
+                    });
+                }
+            });
+        });
+        Ok(())
+    }
+}
+
+fn write_counts(entries: &mut BodyWriter<'_>, counts: &[(&str, u32)]) {
+    for (name, count) in counts {
+        entries.dict_entry(|entry| {
+            entry.string(name);
+            entry.variant(UINT32, |body| body.uint32(*count));
+        });
+    }
+}
+
+/// The statistics are 32 bits wide.
+fn saturate(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,186 @@
+//! The part of a message that has arrived, and the descriptors that came with it.
+//!
+//! Whole messages are handled where they lie in the reader's buffer. Only what is left of an
+//! incomplete one is kept here, in a buffer of exactly the message's size, which the rest of a large
+//! message is read straight into. A client with nothing half-read holds no buffer.
+//!
+//! Invariants: `held.len()` is the message's size once its first 16 bytes are known, and `filled`
+//! says how many of them have arrived; both are 0 when nothing is held. Bounded by
+//! `max_message_size` and `max_incoming_unix_fds` (config.md B031, B028).
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use libbus::wire::{self, FIXED_HEADER_SIZE, MessageError};
+
+use super::id::Timestamp;
+use super::limits::DIRECT_RECEIVE_SIZE_MIN;
+
+/// What one client has sent of a message that is not complete.
+#[derive(Debug, Default)]
+pub struct Incoming {
+    held: Vec<u8>,
+    filled: usize,
+    bytes_peak: usize,
+    /// The most descriptors that waited here at once.
+    pub fds_peak: usize,
+    /// Descriptors that no complete message has taken yet.
+    pub fds: VecDeque<OwnedFd>,
+    /// Since when `fds` has not been empty (config.md B035).
+    pub fds_since: Option<Timestamp>,
+}
+
+impl Incoming {
+    /// Keeps the beginning of a message, after as many bytes as it takes, and returns the rest.
+    /// Call it until [`Incoming::take_complete`] gives a message or nothing is left.
+    ///
+    /// # Errors
+    /// The header announces a message that is not valid or larger than `message_size_max` bytes.
+    pub fn fill<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        message_size_max: u32,
+    ) -> Result<&'b [u8], MessageError> {
+        let bytes = self.fill_up_to(bytes, FIXED_HEADER_SIZE);
+        if self.filled < FIXED_HEADER_SIZE {
+            return Ok(bytes);
+        }
+        let head = self.held.get(..FIXED_HEADER_SIZE).unwrap_or_default();
+        match wire::frame(head, message_size_max)? {
+            Some(frame) => Ok(self.fill_up_to(bytes, frame.message_size())),
+            None => Ok(bytes),
+        }
+    }
+
+    /// `size` bytes were read into what [`Incoming::space`] gave.
+    pub fn handle_filled(&mut self, size: usize) {
+        self.filled = self.filled.saturating_add(size).min(self.held.len());
+        self.bytes_peak = self.bytes_peak.max(self.filled);
+    }
+
+    /// Where the rest of a large message is to be read into, if one is on its way.
+    pub fn space(&mut self) -> Option<&mut [u8]> {
+        let missing = self.held.len() - self.filled;
+        if missing < DIRECT_RECEIVE_SIZE_MIN {
+            return None;
+        }
+        self.held.get_mut(self.filled..)
+    }
+
+    /// The held message, if all of it has arrived.
+    pub fn take_complete(&mut self) -> Option<Rc<Vec<u8>>> {
+        if self.filled < FIXED_HEADER_SIZE || self.filled < self.held.len() {
+            return None;
+        }
+        self.filled = 0;
+        Some(Rc::new(std::mem::take(&mut self.held)))
+    }
+
+    /// Whether a message has begun and not ended.
+    #[must_use]
+    pub const fn is_partial(&self) -> bool {
+        self.filled > 0
+    }
+
+    /// The most bytes that were held at once.
+    #[must_use]
+    pub const fn bytes_peak(&self) -> usize {
+        self.bytes_peak
+    }
+
+    /// Bytes held.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.filled
+    }
+
+    /// Copies bytes until `size` of them are held. Memory is asked for as zeroes, which the host
+    /// gives out only as they are written: announcing a large message does not cost its size.
+    fn fill_up_to<'b>(&mut self, bytes: &'b [u8], size: usize) -> &'b [u8] {
+        if self.held.len() < size {
+            let mut grown = vec![0; size];
+            if let (Some(begin), Some(old)) =
+                (grown.get_mut(..self.filled), self.held.get(..self.filled))
+            {
+                begin.copy_from_slice(old);
+            }
+            self.held = grown;
+        }
+        let space = self.held.get_mut(self.filled..size).unwrap_or_default();
+        let (taken, rest) = bytes.split_at(bytes.len().min(space.len()));
+        if let Some(space) = space.get_mut(..taken.len()) {
+            space.copy_from_slice(taken);
+        }
+        self.filled += taken.len();
+        self.bytes_peak = self.bytes_peak.max(self.filled);
+        rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A METHOD_CALL header's first 16 bytes: `fields` bytes of header fields, `body` bytes of body.
+    fn announce(fields: u32, body: u32) -> Vec<u8> {
+        let mut bytes = vec![b'l', 1, 0, 1];
+        bytes.extend(body.to_le_bytes());
+        bytes.extend(1u32.to_le_bytes());
+        bytes.extend(fields.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_message_is_complete_after_its_last_byte_however_it_comes() {
+        let mut message = announce(8, 5);
+        message.extend([9; 13]);
+        for step in 1..=message.len() {
+            let mut incoming = Incoming::default();
+            for (index, chunk) in message.chunks(step).enumerate() {
+                assert!(incoming.take_complete().is_none(), "step {step}, chunk {index}");
+                let rest = incoming.fill(chunk, 1000).unwrap();
+                assert!(rest.is_empty(), "step {step}, chunk {index}");
+            }
+            assert_eq!(*incoming.take_complete().unwrap(), message, "step {step}");
+            assert!(!incoming.is_partial());
+            assert_eq!(incoming.held.capacity(), 0, "nothing is held for an idle client");
+        }
+    }
+
+    #[test]
+    fn the_next_message_is_left_to_the_caller() {
+        let mut message = announce(8, 0);
+        message.extend([0; 8]);
+        let mut bytes = message.clone();
+        bytes.extend(b"next");
+        let mut incoming = Incoming::default();
+        incoming.fill(&bytes[..10], 1000).unwrap();
+        assert_eq!(incoming.fill(&bytes[10..], 1000).unwrap(), b"next");
+        assert_eq!(*incoming.take_complete().unwrap(), message);
+    }
+
+    #[test]
+    fn a_large_message_is_read_into_its_own_buffer() {
+        let size = u32::try_from(DIRECT_RECEIVE_SIZE_MIN).unwrap() * 2;
+        let mut incoming = Incoming::default();
+        let begin = announce(0, size);
+        incoming.fill(&begin, 1 << 27).unwrap();
+        let space = incoming.space().expect("a large message has space");
+        assert_eq!(space.len(), size as usize);
+        space.fill(7);
+        incoming.handle_filled(size as usize);
+        let message = incoming.take_complete().unwrap();
+        assert_eq!((message.len(), message[16]), (16 + size as usize, 7));
+        incoming.fill(&announce(0, 100), 1000).unwrap();
+        assert!(incoming.space().is_none(), "a small one is read with the others");
+    }
+
+    #[test]
+    fn a_message_above_the_limit_is_refused_by_its_header() {
+        let mut incoming = Incoming::default();
+        assert!(incoming.fill(&announce(0, 100), 116).is_ok());
+        let mut incoming = Incoming::default();
+        assert!(incoming.fill(&announce(0, 101), 116).is_err());
+    }
+}

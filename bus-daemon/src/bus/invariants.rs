@@ -1,0 +1,60 @@
+//! What must hold between the tables of the bus after each event.
+
+use super::Bus;
+use super::client::UniqueNameText;
+
+impl Bus {
+    /// Checks the whole state. For tests: it walks every table.
+    ///
+    /// # Panics
+    /// When something does not hold, which is a defect of the bus.
+    pub fn check_invariants(&self) {
+        self.names.check_invariants();
+        self.matches.check_invariants();
+        self.eavesdroppers.check_invariants();
+        self.monitors.check_invariants();
+        self.replies.check_invariants();
+        let incomplete = self.clients.iter().filter(|client| client.is_incomplete()).count();
+        assert_eq!(incomplete, self.incomplete_count as usize, "incomplete clients are counted");
+        assert_eq!(
+            self.clients.len() - incomplete,
+            self.completed_count as usize,
+            "registered clients and monitors are counted"
+        );
+        assert_eq!(self.users.total(), self.completed_count, "and so they are for their users");
+        let registered: Vec<_> = self.clients.iter().filter(|c| c.is_registered()).collect();
+        assert_eq!(registered.len(), self.unique_names.len(), "one unique name each");
+        for client in registered {
+            let number = client.unique.as_ref().map(UniqueNameText::number);
+            assert_eq!(
+                number.and_then(|number| self.unique_names.get(&number)),
+                Some(&client.id),
+                "a unique name leads to its client"
+            );
+        }
+        for name in self.names.names() {
+            for client in self.names.queue(name) {
+                let registered = self.clients.get(client).is_some_and(|c| c.is_registered());
+                assert!(registered, "only registered clients stand in a queue");
+            }
+        }
+        assert!(
+            self.auth_queue.len() <= 2 * self.incomplete_count as usize + 65,
+            "the queue of authentication deadlines is bounded"
+        );
+    }
+
+    /// Checks that nothing is left of clients once all are gone.
+    ///
+    /// # Panics
+    /// When something is left, which is a leak.
+    pub fn check_empty(&self) {
+        self.check_invariants();
+        assert!(self.clients.is_empty(), "no client");
+        assert!(self.names.is_empty(), "no name");
+        assert!(self.matches.is_empty() && self.eavesdroppers.is_empty(), "no rule");
+        assert!(self.monitors.is_empty(), "no rule of a monitor");
+        assert!(self.replies.is_empty(), "no call in flight");
+        assert!(self.unique_names.is_empty(), "no unique name");
+    }
+}

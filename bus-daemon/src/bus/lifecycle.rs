@@ -1,0 +1,467 @@
+//! How a client comes, speaks and goes: the handshake, the stream of messages, deadlines, and what
+//! is undone when a client leaves.
+//!
+//! A client is disconnected for breaking the protocol, for what the configuration says, or because
+//! it went itself; [`Disconnection`] has a variant for each reason, and all of them end in
+//! [`Bus::disconnect`], the one place that knows what a client holds.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+use bus_policy::policy_set::Connect;
+use libbus::auth::{
+    CookieChallenge, Identity as AuthIdentity, ServerAuth, ServerAuthConfig, ServerAuthError,
+    ServerProgress,
+};
+use libbus::wire::{self, MessageError};
+
+use super::client::Phase;
+use super::credentials::PeerCredentials;
+use super::driver::Unique;
+use super::driver::error_reply::Refusal;
+use super::id::{ClientId, Timestamp};
+use super::log::{LogRecord, Severity};
+use super::{Bus, Effect, Settings};
+
+/// Why a client is disconnected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Disconnection {
+    /// It closed its socket, or the socket failed.
+    ByClient,
+    /// A message is malformed (protocol.md A055).
+    Malformed(MessageError),
+    /// The handshake went wrong (protocol.md A068, A080, A081).
+    Handshake(ServerAuthError),
+    /// Authenticated as a user who may not connect (config.md B071).
+    UserRefused,
+    /// Authenticated as nobody, which the configuration does not allow (config.md B016).
+    AnonymousRefused,
+    /// A message to someone else before Hello (protocol.md A121).
+    SentBeforeHello,
+    /// Fewer descriptors than UNIX_FDS says (protocol.md A057).
+    FdsMissing,
+    /// More descriptors than one message may have (config.md B032).
+    TooManyFds,
+    /// The kernel dropped descriptors (MSG_CTRUNC).
+    FdsLost,
+    /// More descriptors waiting for their message than allowed (config.md B028).
+    TooManyIncomingFds,
+    /// Handshake and Hello took too long (config.md B034).
+    AuthTimeout,
+    /// Descriptors waited too long for their message (config.md B035).
+    PendingFdTimeout,
+    /// A monitor sent something (protocol.md A203).
+    MonitorSent,
+}
+
+impl fmt::Display for Disconnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByClient => f.write_str("it closed its connection"),
+            Self::Malformed(error) => write!(f, "it sent a malformed message: {error}"),
+            Self::Handshake(error) => write!(f, "its handshake failed: {error}"),
+            Self::UserRefused => f.write_str(
+                "its user may not connect to this bus; <allow user=…/> in the configuration decides",
+            ),
+            Self::AnonymousRefused => f.write_str(
+                "it authenticated as nobody; <allow_anonymous/> in the configuration would allow it",
+            ),
+            Self::SentBeforeHello => f.write_str("it sent a message before it said Hello"),
+            Self::FdsMissing => {
+                f.write_str("a message announces more file descriptors than came with it")
+            }
+            Self::TooManyFds => {
+                f.write_str("a message has more file descriptors than max_message_unix_fds")
+            }
+            Self::FdsLost => f.write_str("file descriptors it sent did not fit and were lost"),
+            Self::TooManyIncomingFds => f.write_str(
+                "more file descriptors than max_incoming_unix_fds wait for their message",
+            ),
+            Self::AuthTimeout => {
+                f.write_str("it did not authenticate and say Hello within auth_timeout")
+            }
+            Self::PendingFdTimeout => {
+                f.write_str("file descriptors waited longer than pending_fd_timeout for the message they belong to")
+            }
+            Self::MonitorSent => f.write_str("a monitor must not send messages"),
+        }
+    }
+}
+
+impl Bus {
+    /// Takes in a new connection from listener number `listener`, and returns how to call it.
+    pub fn handle_connected(
+        &mut self,
+        credentials: PeerCredentials,
+        listener: u32,
+        fds_possible: bool,
+        now: Timestamp,
+    ) -> ClientId {
+        self.now = self.now.max(now);
+        let auth = ServerAuth::new(credentials.uid, fds_possible);
+        let id = self.clients.insert(credentials, listener, fds_possible, auth, self.now);
+        self.incomplete_count += 1;
+        self.auth_queue.push_back((self.now, id));
+        id
+    }
+
+    pub(super) fn handle_received(&mut self, id: ClientId, bytes: &[u8], fds: &mut Vec<OwnedFd>) {
+        if let Err(reason) = self.receive(id, bytes, fds) {
+            self.disconnect(id, reason);
+        }
+    }
+
+    pub(super) fn handle_received_in_place(
+        &mut self,
+        id: ClientId,
+        size: usize,
+        fds: &mut Vec<OwnedFd>,
+    ) {
+        if let Some(client) = self.clients.get_mut(id) {
+            client.incoming.handle_filled(size);
+        }
+        self.handle_received(id, &[], fds);
+    }
+
+    pub(super) fn handle_cookie(&mut self, id: ClientId, cookie: Option<CookieChallenge>) {
+        if let Err(reason) = self.continue_handshake(id, cookie) {
+            self.disconnect(id, reason);
+        }
+    }
+
+    pub(super) fn handle_reloaded(&mut self, result: Result<Settings, String>) {
+        let refusal = match result {
+            Ok(settings) => {
+                self.settings = settings;
+                None
+            }
+            Err(text) => Some(text),
+        };
+        if let Some(text) = &refusal {
+            self.log(LogRecord::new(
+                Severity::Error,
+                &format_args!("Unable to reload configuration: {text}; the old one stays in force"),
+            ));
+        } else {
+            self.log(LogRecord::new(Severity::Info, &format_args!("Reloaded configuration")));
+        }
+        for caller in std::mem::take(&mut self.reload_callers) {
+            match &refusal {
+                None => self.reply_empty(&caller),
+                Some(text) => self.reply_error(&caller, &Refusal::ReloadFailed(text.clone())),
+            }
+        }
+    }
+
+    pub(super) fn handle_time_passed(&mut self) {
+        let auth_timeout = self.settings.limits.auth_timeout_ms.into();
+        while let Some((at, id)) = self.auth_queue.front().copied() {
+            let pending = self.clients.get(id).is_some_and(|client| client.is_incomplete());
+            if pending && at.plus_ms(auth_timeout) > self.now {
+                break;
+            }
+            self.auth_queue.pop_front();
+            if pending {
+                self.disconnect(id, Disconnection::AuthTimeout);
+            }
+        }
+        let fd_timeout = self.settings.limits.pending_fd_timeout_ms.into();
+        while let Some((at, id)) = self.fd_queue.front().copied() {
+            let client = self.clients.get(id);
+            let pending = client.is_some_and(|client| client.incoming.fds_since == Some(at));
+            if pending && at.plus_ms(fd_timeout) > self.now {
+                break;
+            }
+            self.fd_queue.pop_front();
+            if pending {
+                self.disconnect(id, Disconnection::PendingFdTimeout);
+            }
+        }
+        self.expire_replies();
+    }
+
+    /// Forgets a client: gives up its names, ends its calls in both directions, drops its rules and
+    /// tells everybody who watches (protocol.md A134, A147).
+    pub(super) fn disconnect(&mut self, id: ClientId, reason: Disconnection) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.leaving = true;
+        let (is_incomplete, is_registered) = (client.is_incomplete(), client.is_registered());
+        let uid = client.uid;
+        let last_words = if is_incomplete { client.outbox.to_vec() } else { Vec::new() };
+        if reason != Disconnection::ByClient {
+            let who = self.describe(id);
+            self.log(LogRecord::new(
+                Severity::Warning,
+                &format_args!("Disconnected client {who}: {reason}"),
+            ));
+        }
+        if is_incomplete {
+            self.incomplete_count -= 1;
+        } else {
+            self.completed_count -= 1;
+            self.users.remove_connection(uid);
+        }
+        self.monitors.remove_client(id);
+        if is_registered {
+            self.leave(id);
+        }
+        self.clients.remove(id);
+        self.trim_queues();
+        self.effects.push_back(Effect::Close { client: id, last_words });
+    }
+
+    /// Everything that a registered client gives up, whether it goes or becomes a monitor.
+    pub(super) fn leave(&mut self, id: ClientId) {
+        self.matches.remove_client(id);
+        self.eavesdroppers.remove_client(id);
+        while let Some(given_up) = self.names.release_next(id) {
+            if let Some(change) = given_up.change {
+                self.announce(&change);
+            }
+        }
+        self.replies.remove_caller(id);
+        let unique = self.clients.get(id).and_then(|client| client.unique.clone());
+        if let Some(unique) = unique {
+            self.unique_names.remove(&unique.number());
+            self.matches.handle_unique_name_gone(unique.as_str());
+            self.eavesdroppers.handle_unique_name_gone(unique.as_str());
+            self.announce_unique(id, unique.as_str(), Unique::Gone);
+        }
+        while let Some(pending) = self.replies.next_of_callee(id) {
+            self.send_error_from_driver(
+                pending.caller,
+                Some(pending.serial),
+                &Refusal::CalleeDisconnected,
+            );
+        }
+    }
+
+    fn receive(
+        &mut self,
+        id: ClientId,
+        bytes: &[u8],
+        fds: &mut Vec<OwnedFd>,
+    ) -> Result<(), Disconnection> {
+        self.keep_fds(id, fds)?;
+        let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
+        let stream = match &client.phase {
+            Phase::Authenticating(_) => self.handle_handshake(id, bytes)?,
+            _ => Some(bytes),
+        };
+        if let Some(stream) = stream {
+            self.handle_stream(id, stream)?;
+            self.settle_fds(id);
+        }
+        Ok(())
+    }
+
+    /// Returns the part of `bytes` that begins the message stream, once BEGIN was seen.
+    fn handle_handshake<'b>(
+        &mut self,
+        id: ClientId,
+        bytes: &'b [u8],
+    ) -> Result<Option<&'b [u8]>, Disconnection> {
+        let mut lines = std::mem::take(&mut self.scratch.handshake);
+        lines.clear();
+        let progress =
+            self.with_auth(id, |auth, config| auth.handle_bytes(bytes, config, &mut lines));
+        self.clients.push_bytes(id, &lines);
+        self.scratch.handshake = lines;
+        let Some(progress) = progress.transpose().map_err(Disconnection::Handshake)? else {
+            return Ok(None);
+        };
+        match progress {
+            ServerProgress::InProgress => Ok(None),
+            ServerProgress::CookieNeeded { context } => {
+                self.effects.push_back(Effect::FindCookie { client: id, context });
+                Ok(None)
+            }
+            ServerProgress::Authenticated { consumed, identity, unix_fds } => {
+                self.handle_authenticated(id, identity, unix_fds)?;
+                Ok(Some(bytes.get(consumed..).unwrap_or_default()))
+            }
+        }
+    }
+
+    fn continue_handshake(
+        &mut self,
+        id: ClientId,
+        cookie: Option<CookieChallenge>,
+    ) -> Result<(), Disconnection> {
+        let mut lines = Vec::new();
+        let progress =
+            self.with_auth(id, |auth, config| auth.handle_cookie(cookie, config, &mut lines));
+        self.clients.push_bytes(id, &lines);
+        match progress.transpose().map_err(Disconnection::Handshake)? {
+            None | Some(ServerProgress::InProgress) => Ok(()),
+            Some(ServerProgress::CookieNeeded { context }) => {
+                self.effects.push_back(Effect::FindCookie { client: id, context });
+                Ok(())
+            }
+            Some(ServerProgress::Authenticated { identity, unix_fds, .. }) => {
+                let rest = self.clients.get_mut(id).map(|client| match &mut client.phase {
+                    Phase::Authenticating(auth) => auth.take_rest(),
+                    _ => Vec::new(),
+                });
+                self.handle_authenticated(id, identity, unix_fds)?;
+                self.handle_stream(id, &rest.unwrap_or_default())
+            }
+        }
+    }
+
+    fn with_auth<R>(
+        &mut self,
+        id: ClientId,
+        step: impl FnOnce(&mut ServerAuth, &ServerAuthConfig<'_>) -> R,
+    ) -> Option<R> {
+        let client = self.clients.get_mut(id)?;
+        let Phase::Authenticating(auth) = &mut client.phase else { return None };
+        let guid = self.identity.listener_guids.get(client.listener as usize);
+        let config = ServerAuthConfig {
+            guid: *guid.unwrap_or(&self.identity.guid),
+            mechanisms: &self.identity.mechanisms,
+            own_uid: self.identity.own_uid,
+            own_user_name: &self.identity.own_user_name,
+        };
+        Some(step(auth, &config))
+    }
+
+    fn handle_authenticated(
+        &mut self,
+        id: ClientId,
+        identity: AuthIdentity,
+        unix_fds: bool,
+    ) -> Result<(), Disconnection> {
+        let uid = match identity {
+            AuthIdentity::Unix(uid) => Some(uid),
+            AuthIdentity::Anonymous => None,
+        };
+        let own_user = uid == Some(self.identity.own_uid);
+        match (uid, self.settings.policy.connect) {
+            (None, _) if !self.identity.allow_anonymous => {
+                return Err(Disconnection::AnonymousRefused);
+            }
+            (Some(_), Connect::OwnUser) if !own_user => {
+                return Err(Disconnection::UserRefused);
+            }
+            _ => {}
+        }
+        if let Some(client) = self.clients.get_mut(id) {
+            client.uid = uid;
+            client.unix_fds = unix_fds;
+            client.phase = Phase::WaitingForHello;
+        }
+        Ok(())
+    }
+
+    /// Handles each whole message of the stream and keeps what is left of the last.
+    fn handle_stream(&mut self, id: ClientId, bytes: &[u8]) -> Result<(), Disconnection> {
+        let size_max = self.settings.limits.message_size_max;
+        let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
+        let mut rest = bytes;
+        if client.incoming.is_partial() {
+            rest = client.incoming.fill(rest, size_max).map_err(Disconnection::Malformed)?;
+            let Some(message) = client.incoming.take_complete() else { return Ok(()) };
+            self.handle_message(id, &message, Some(&message))?;
+        }
+        while let Some(frame) = wire::frame(rest, size_max).map_err(Disconnection::Malformed)? {
+            let Some((message, after)) = rest.split_at_checked(frame.message_size()) else { break };
+            self.handle_message(id, message, None)?;
+            rest = after;
+        }
+        if !rest.is_empty()
+            && let Some(client) = self.clients.get_mut(id)
+        {
+            client.incoming.fill(rest, size_max).map_err(Disconnection::Malformed)?;
+        }
+        Ok(())
+    }
+
+    fn keep_fds(&mut self, id: ClientId, fds: &mut Vec<OwnedFd>) -> Result<(), Disconnection> {
+        if fds.is_empty() {
+            return Ok(());
+        }
+        let limits = &self.settings.limits;
+        let Some(client) = self.clients.get_mut(id) else {
+            fds.clear();
+            return Ok(());
+        };
+        if client.incoming.fds.len() + fds.len() > fds_waiting_max(limits) {
+            return Err(Disconnection::TooManyIncomingFds);
+        }
+        client.incoming.fds.extend(fds.drain(..));
+        client.incoming.fds_peak = client.incoming.fds_peak.max(client.incoming.fds.len());
+        if client.incoming.fds_since.is_none() {
+            client.incoming.fds_since = Some(self.now);
+            self.fd_queue.push_back((self.now, id));
+        }
+        Ok(())
+    }
+
+    /// After a read: descriptors that no message asked for are closed, unless the message that is
+    /// still coming may be theirs.
+    // deviation: the reference keeps surplus descriptors for later messages (protocol.md A057);
+    // closing them is what the specification's "one set per message" asks for and leaks nothing.
+    fn settle_fds(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if client.incoming.fds_since.is_none() {
+            return;
+        }
+        if !client.incoming.is_partial() {
+            client.incoming.fds.clear();
+        }
+        if client.incoming.fds.is_empty() {
+            client.incoming.fds_since = None;
+            self.trim_queues();
+        }
+    }
+
+    /// Keeps the two queues of deadlines from growing with clients whose deadline no longer counts.
+    pub(super) fn trim_queues(&mut self) {
+        let Self { clients, auth_queue, fd_queue, incomplete_count, .. } = self;
+        let incomplete = |id: ClientId| clients.get(id).is_some_and(|c| c.is_incomplete());
+        let owes = |at, id: ClientId| {
+            clients.get(id).is_some_and(|client| client.incoming.fds_since == Some(at))
+        };
+        while auth_queue.front().is_some_and(|(_, id)| !incomplete(*id)) {
+            auth_queue.pop_front();
+        }
+        if auth_queue.len() > 2 * *incomplete_count as usize + 64 {
+            auth_queue.retain(|(_, id)| incomplete(*id));
+        }
+        while fd_queue.front().is_some_and(|(at, id)| !owes(*at, *id)) {
+            fd_queue.pop_front();
+        }
+        if fd_queue.len() > 2 * clients.len() + 64 {
+            fd_queue.retain(|(at, id)| owes(*at, *id));
+        }
+    }
+
+    /// Who a client is, for a log line or a refusal: its name and its process (protocol.md A241).
+    pub(super) fn describe(&self, id: ClientId) -> String {
+        let Some(client) = self.clients.get(id) else { return "(gone)".to_owned() };
+        format!("{} ({})", client.name(), self.describe_process(&client.credentials))
+    }
+
+    pub(super) fn describe_process(&self, credentials: &PeerCredentials) -> String {
+        let mut parts = Vec::new();
+        if let Some(uid) = credentials.uid {
+            parts.push(format!("uid={uid}"));
+        }
+        if let Some(pid) = credentials.pid {
+            let name = (self.identity.process_name)(pid).unwrap_or_default();
+            parts.push(format!("pid={pid} comm=\"{name}\""));
+        }
+        if let Some(label) = &credentials.security_label {
+            parts.push(format!("label=\"{}\"", String::from_utf8_lossy(label)));
+        }
+        parts.join(" ")
+    }
+}
+
+/// Descriptors that may wait for their message: at least one message's worth, else the message they
+/// belong to could never be handled.
+fn fds_waiting_max(limits: &bus_policy::config::Limits) -> usize {
+    usize::try_from(limits.incoming_unix_fds_max.max(limits.message_unix_fds_max))
+        .unwrap_or(usize::MAX)
+}

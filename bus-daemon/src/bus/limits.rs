@@ -1,0 +1,20 @@
+//! Every bound of the bus core that no configuration sets. The configured ones are
+//! [`bus_policy::config::Limits`] (config.md B027–B045).
+
+/// A body above this size, in bytes, is held once for all recipients instead of being copied to
+/// each.
+pub const COPIED_BODY_SIZE_MAX: usize = 16 * 1024;
+/// Size in bytes past which an outbox begins a new buffer instead of growing the last one.
+pub const OUTBOX_SEGMENT_SIZE_MAX: usize = 128 * 1024;
+/// Slices in one write; the kernel takes at most 1024.
+pub const WRITE_SLICE_COUNT_MAX: usize = 32;
+/// Buffers kept for reuse.
+pub const FREE_BUFFER_COUNT_MAX: usize = 64;
+/// Largest buffer kept for reuse, in bytes.
+pub const FREE_BUFFER_SIZE_MAX: usize = 64 * 1024;
+/// A message with more bytes than this still to come is read straight into its own buffer.
+pub const DIRECT_RECEIVE_SIZE_MIN: usize = 128 * 1024;
+/// Variables that UpdateActivationEnvironment may set in all.
+pub const ACTIVATION_VARIABLE_COUNT_MAX: usize = 4096;
+/// Bytes of all activation variables, names and values.
+pub const ACTIVATION_ENVIRONMENT_SIZE_MAX: usize = 1 << 20;

@@ -1,0 +1,377 @@
+//! Bytes and file descriptors on their way to one client.
+//!
+//! All that a client got in one round lies in one buffer and leaves in one write. Three things end
+//! a buffer: a body too large to be worth copying, which is held once for all its recipients; a
+//! message with descriptors, which must begin the write that carries them; and a size past which
+//! growing the buffer would copy too much. Descriptors go with the first byte of their message and
+//! are let go as soon as that byte is written.
+//!
+//! Invariants: `bytes` is what is still to be written; no segment is empty; a client to whom
+//! nothing is owed holds no buffer. The bound on `bytes` and `fds` is `max_outgoing_bytes` and
+//! `max_outgoing_unix_fds` (config.md B029, B030), kept by the router, which asks before it queues.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use libbus::wire;
+use smallvec::SmallVec;
+
+use super::limits::{
+    FREE_BUFFER_COUNT_MAX, FREE_BUFFER_SIZE_MAX, OUTBOX_SEGMENT_SIZE_MAX, WRITE_SLICE_COUNT_MAX,
+};
+
+/// The descriptors of one message, shared by all its recipients.
+pub type MessageFds = Rc<[OwnedFd]>;
+
+/// The slices of one write.
+pub type WriteSlices<'a> = SmallVec<[IoSlice<'a>; WRITE_SLICE_COUNT_MAX]>;
+
+/// A message's body as it goes to a recipient.
+#[derive(Clone, Debug)]
+pub enum OutgoingBody<'a> {
+    /// Copied into the recipient's buffer.
+    Copied(&'a [u8]),
+    /// Held once for all recipients: the bytes, and which part of them is the body.
+    Shared(Rc<Vec<u8>>, Range<usize>),
+}
+
+impl OutgoingBody<'_> {
+    /// The body's bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Shared(bytes, range) => bytes.get(range.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Buffers that no outbox needs at the moment; taking one costs no allocation.
+#[derive(Debug, Default)]
+pub struct BufferPool {
+    free: Vec<Vec<u8>>,
+}
+
+impl BufferPool {
+    fn take(&mut self) -> Vec<u8> {
+        self.free.pop().unwrap_or_else(|| Vec::with_capacity(512))
+    }
+
+    fn give_back(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= FREE_BUFFER_SIZE_MAX && self.free.len() < FREE_BUFFER_COUNT_MAX {
+            buffer.clear();
+            self.free.push(buffer);
+        }
+    }
+}
+
+/// Bytes that are written together: small messages one after the other, and at the end perhaps one
+/// body that is held elsewhere.
+#[derive(Debug)]
+struct Segment {
+    own: Vec<u8>,
+    body: Option<SharedBody>,
+    fds: Option<MessageFds>,
+}
+
+#[derive(Debug)]
+struct SharedBody {
+    bytes: Rc<Vec<u8>>,
+    range: Range<usize>,
+}
+
+impl Segment {
+    fn body(&self) -> &[u8] {
+        let body = self.body.as_ref();
+        body.and_then(|body| body.bytes.get(body.range.clone())).unwrap_or_default()
+    }
+
+    fn size(&self) -> usize {
+        self.own.len() + self.body().len()
+    }
+
+    /// What is left after the first `written` bytes.
+    fn slices(&self, written: usize) -> [&[u8]; 2] {
+        let own = self.own.get(written..).unwrap_or_default();
+        let body = self.body().get(written.saturating_sub(self.own.len())..).unwrap_or_default();
+        [own, body]
+    }
+}
+
+/// What one client is still owed.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    segments: VecDeque<Segment>,
+    /// Bytes of the first segment that are written already.
+    written: usize,
+    bytes: usize,
+    fds: usize,
+    bytes_peak: usize,
+    fds_peak: usize,
+}
+
+impl Outbox {
+    /// Queues one message: its stamped header, its body and its descriptors.
+    pub fn push(
+        &mut self,
+        pool: &mut BufferPool,
+        head: &[u8],
+        body: &OutgoingBody<'_>,
+        fds: Option<&MessageFds>,
+    ) {
+        if fds.is_some() || !self.last_may_grow() {
+            let own = pool.take();
+            self.segments.push_back(Segment { own, body: None, fds: fds.cloned() });
+        }
+        let Some(last) = self.segments.back_mut() else { return };
+        last.own.extend_from_slice(head);
+        match body {
+            OutgoingBody::Copied(bytes) => last.own.extend_from_slice(bytes),
+            OutgoingBody::Shared(bytes, range) => {
+                last.body = Some(SharedBody { bytes: Rc::clone(bytes), range: range.clone() });
+            }
+        }
+        self.bytes += head.len() + body.bytes().len();
+        self.fds += fds.map_or(0, |fds| fds.len());
+        self.bytes_peak = self.bytes_peak.max(self.bytes);
+        self.fds_peak = self.fds_peak.max(self.fds);
+    }
+
+    /// Queues bytes that are no message: the lines of the authentication handshake.
+    pub fn push_bytes(&mut self, pool: &mut BufferPool, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.push(pool, bytes, &OutgoingBody::Copied(&[]), None);
+        }
+    }
+
+    /// `size` bytes of what [`Outbox::batch`] gave were written.
+    pub fn handle_written(&mut self, pool: &mut BufferPool, size: usize) {
+        let mut rest = size.min(self.bytes);
+        self.bytes -= rest;
+        while rest > 0 {
+            let Some(first) = self.segments.front_mut() else { return };
+            if let Some(fds) = first.fds.take() {
+                self.fds -= fds.len();
+            }
+            let left = first.size() - self.written;
+            if rest < left {
+                self.written += rest;
+                return;
+            }
+            rest -= left;
+            self.written = 0;
+            if let Some(segment) = self.segments.pop_front() {
+                pool.give_back(segment.own);
+            }
+        }
+    }
+
+    /// Takes out the message that the next write would begin with, if none of it is written yet, and
+    /// returns its header: its descriptors cannot be sent.
+    pub fn drop_next_message(&mut self, pool: &mut BufferPool) -> Option<Vec<u8>> {
+        let first = self.segments.front_mut().filter(|_| self.written == 0)?;
+        let frame = wire::frame(&first.own, libbus::limits::MESSAGE_SIZE_MAX).ok()??;
+        let header = first.own.get(..frame.header_size)?.to_vec();
+        let own_size = frame.message_size().min(first.own.len());
+        first.own.drain(..own_size);
+        self.bytes -= own_size;
+        if own_size < frame.message_size() {
+            self.bytes -= first.body().len();
+            first.body = None;
+        }
+        if let Some(fds) = first.fds.take() {
+            self.fds -= fds.len();
+        }
+        if first.size() == 0
+            && let Some(segment) = self.segments.pop_front()
+        {
+            pool.give_back(segment.own);
+        }
+        Some(header)
+    }
+
+    /// What the next write takes: slices in order, and the descriptors that go with their first
+    /// byte.
+    pub fn batch<'a>(&'a self, slices: &mut WriteSlices<'a>) -> Option<&'a MessageFds> {
+        let fds = self.segments.front()?.fds.as_ref();
+        let mut skip = self.written;
+        for (index, segment) in self.segments.iter().enumerate() {
+            let begins_next_write = index > 0 && segment.fds.is_some();
+            if begins_next_write || slices.len() + 2 > WRITE_SLICE_COUNT_MAX {
+                break;
+            }
+            let parts = segment.slices(skip).into_iter().filter(|part| !part.is_empty());
+            slices.extend(parts.map(IoSlice::new));
+            skip = 0;
+        }
+        fds
+    }
+
+    /// What is still to be written, in one piece.
+    #[must_use]
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut slices = WriteSlices::new();
+        self.batch(&mut slices);
+        slices.iter().flat_map(|slice| slice.iter().copied()).collect()
+    }
+
+    /// Bytes still to be written.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Descriptors still to be sent.
+    #[must_use]
+    pub const fn fds(&self) -> usize {
+        self.fds
+    }
+
+    /// The most bytes that waited here at once.
+    #[must_use]
+    pub const fn bytes_peak(&self) -> usize {
+        self.bytes_peak
+    }
+
+    /// The most descriptors that waited here at once.
+    #[must_use]
+    pub const fn fds_peak(&self) -> usize {
+        self.fds_peak
+    }
+
+    /// Whether nothing is owed.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Messages of which at least the last byte is not written. Walks the queue: for statistics.
+    #[must_use]
+    pub fn message_count(&self) -> usize {
+        let mut count = 0;
+        let mut written = self.written;
+        for segment in &self.segments {
+            count += count_messages(&segment.own, written);
+            written = 0;
+        }
+        count
+    }
+
+    fn last_may_grow(&self) -> bool {
+        self.segments
+            .back()
+            .is_some_and(|last| last.body.is_none() && last.own.len() < OUTBOX_SEGMENT_SIZE_MAX)
+    }
+}
+
+/// Messages in `bytes`, which begin at a message's start, that end after `written`. A message whose
+/// body is held elsewhere ends where its header does, at the end of `bytes`.
+fn count_messages(bytes: &[u8], written: usize) -> usize {
+    let mut start = 0;
+    let mut count = 0;
+    while let Some(Ok(Some(frame))) =
+        bytes.get(start..).map(|rest| wire::frame(rest, libbus::limits::MESSAGE_SIZE_MAX))
+    {
+        start += frame.message_size();
+        if start > written {
+            count += 1;
+        }
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shared(bytes: &[u8]) -> OutgoingBody<'static> {
+        OutgoingBody::Shared(Rc::new(bytes.to_vec()), 0..bytes.len())
+    }
+
+    fn fds(count: usize) -> MessageFds {
+        (0..count)
+            .map(|_| OwnedFd::from(std::fs::File::open("/dev/null").unwrap()))
+            .collect::<Vec<_>>()
+            .into()
+    }
+
+    /// Writes `step` bytes at a time and returns what arrives: the bytes, and at which offset how
+    /// many descriptors came.
+    fn drain(
+        outbox: &mut Outbox,
+        pool: &mut BufferPool,
+        step: usize,
+    ) -> (Vec<u8>, Vec<(usize, usize)>) {
+        let (mut arrived, mut fds_at) = (Vec::new(), Vec::new());
+        while !outbox.is_empty() {
+            let mut slices = WriteSlices::new();
+            if let Some(fds) = outbox.batch(&mut slices) {
+                fds_at.push((arrived.len(), fds.len()));
+            }
+            let write: Vec<u8> = slices.iter().flat_map(|s| s.iter().copied()).take(step).collect();
+            assert!(!write.is_empty(), "a batch of a non-empty outbox has bytes");
+            drop(slices);
+            arrived.extend_from_slice(&write);
+            outbox.handle_written(pool, write.len());
+        }
+        (arrived, fds_at)
+    }
+
+    #[test]
+    fn everything_arrives_in_order_and_descriptors_with_the_first_byte_of_their_message() {
+        for step in [1, 2, 3, 7, 100] {
+            let (mut outbox, mut pool) = (Outbox::default(), BufferPool::default());
+            let body = OutgoingBody::Copied(b"bb");
+            outbox.push(&mut pool, b"head1", &body, None);
+            outbox.push(&mut pool, b"head2", &shared(b"large"), None);
+            outbox.push(&mut pool, b"head3", &body, Some(&fds(2)));
+            outbox.push(&mut pool, b"head4", &body, None);
+            outbox.push(&mut pool, b"head5", &shared(b"LARGE"), Some(&fds(1)));
+            assert_eq!((outbox.bytes(), outbox.fds()), (41, 3));
+            let (arrived, fds_at) = drain(&mut outbox, &mut pool, step);
+            assert_eq!(arrived, b"head1bbhead2largehead3bbhead4bbhead5LARGE", "step {step}");
+            assert_eq!(fds_at, [(17, 2), (31, 1)], "step {step}");
+            assert_eq!((outbox.bytes(), outbox.fds()), (0, 0));
+            assert_eq!((outbox.bytes_peak(), outbox.fds_peak()), (41, 3));
+        }
+    }
+
+    #[test]
+    fn small_messages_share_one_slice_and_one_buffer() {
+        let (mut outbox, mut pool) = (Outbox::default(), BufferPool::default());
+        for _ in 0..100 {
+            outbox.push(&mut pool, b"0123456789", &OutgoingBody::Copied(b"x"), None);
+        }
+        let mut slices = WriteSlices::new();
+        assert!(outbox.batch(&mut slices).is_none());
+        assert_eq!(slices.len(), 1);
+        drop(slices);
+        outbox.handle_written(&mut pool, 1100);
+        assert_eq!(pool.free.len(), 1, "the buffer goes back to the pool");
+        assert!(outbox.segments.is_empty(), "a drained outbox holds no buffer");
+    }
+
+    #[test]
+    fn large_buffers_and_too_many_buffers_are_not_kept() {
+        let mut pool = BufferPool::default();
+        pool.give_back(Vec::with_capacity(FREE_BUFFER_SIZE_MAX * 2));
+        assert!(pool.free.is_empty());
+        for _ in 0..FREE_BUFFER_COUNT_MAX + 3 {
+            pool.give_back(Vec::with_capacity(16));
+        }
+        assert_eq!(pool.free.len(), FREE_BUFFER_COUNT_MAX);
+    }
+
+    #[test]
+    fn a_segment_past_its_bound_begins_a_new_one() {
+        let (mut outbox, mut pool) = (Outbox::default(), BufferPool::default());
+        let half = vec![7; OUTBOX_SEGMENT_SIZE_MAX / 2];
+        for _ in 0..4 {
+            outbox.push(&mut pool, &half, &OutgoingBody::Copied(&[]), None);
+        }
+        assert_eq!(outbox.segments.len(), 2);
+    }
+}

@@ -1,0 +1,553 @@
+//! Who receives a message, and why not (protocol.md A137–A153).
+//!
+//! A message with DESTINATION goes to the primary owner of that name, whatever the match rules say;
+//! a signal without one goes to every client with a rule that matches, once; a call without one is
+//! the bus's own. Before a recipient gets a message it is asked, in this order, whether it is
+//! allowed to (a reply must have been asked for), whether it can take descriptors, whether its queue
+//! has room; then the reply that a call expects is recorded (config.md B076). A refusal answers the
+//! sender; a broadcast leaves the recipient out.
+//!
+//! The header is stamped with SENDER once a message; bodies are never copied more than once a
+//! recipient, and large ones not at all.
+
+use std::num::NonZeroU32;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use bus_policy::policy_set::{Eavesdropping, Replies};
+use libbus::match_rule::MatchNames;
+use libbus::names::BusName;
+use libbus::wire::{
+    self, Arguments, Flags, Header, MessageType, ParsedHeader, check_body, write_message,
+};
+
+use super::client::{ClientTable, Phase, UniqueNameText};
+use super::driver::{self, error_reply::Refusal};
+use super::id::ClientId;
+use super::lifecycle::Disconnection;
+use super::limits::COPIED_BODY_SIZE_MAX;
+use super::log::{LogRecord, Severity};
+use super::match_index::{MatchedMessage, SenderKey};
+use super::name_registry::NameRegistry;
+use super::outbox::{MessageFds, OutgoingBody};
+use super::{Bus, Scratch, share_fds};
+
+/// What a monitor sees as the sender of a message from a client that has not said Hello yet.
+const NOT_YET_NAMED: &str = ":not.active.yet";
+
+/// One message of a client, checked and ready to be routed.
+pub(super) struct Message<'a> {
+    pub(super) sender: ClientId,
+    pub(super) header: &'a Header<'a>,
+    pub(super) body: &'a [u8],
+    parsed: &'a ParsedHeader<'a>,
+    bytes: &'a [u8],
+    /// The whole message, where it lies in a buffer of its own.
+    held: Option<&'a Rc<Vec<u8>>>,
+    fds: Option<MessageFds>,
+}
+
+impl Message<'_> {
+    /// The body in the form in which all recipients get it.
+    fn outgoing_body(&self) -> OutgoingBody<'_> {
+        match self.held {
+            _ if self.body.len() <= COPIED_BODY_SIZE_MAX => OutgoingBody::Copied(self.body),
+            Some(held) => OutgoingBody::Shared(Rc::clone(held), self.parsed.size..held.len()),
+            None => OutgoingBody::Shared(Rc::new(self.body.to_vec()), 0..self.body.len()),
+        }
+    }
+
+    fn expects_reply(&self) -> bool {
+        self.header.message_type == MessageType::MethodCall
+            && !self.header.flags.contains(Flags::NO_REPLY_EXPECTED)
+    }
+}
+
+/// Answers a match rule's questions about names for one message.
+struct Ownership<'a> {
+    names: &'a NameRegistry,
+    clients: &'a ClientTable,
+    sender: SenderKey,
+    destination: Option<BusName<'a>>,
+    recipient: Option<ClientId>,
+}
+
+impl Ownership<'_> {
+    fn client_is(&self, client: ClientId, name: &str) -> bool {
+        if name.starts_with(':') {
+            let unique = self.clients.get(client).and_then(|client| client.unique.as_ref());
+            unique.is_some_and(|unique| unique.as_str() == name)
+        } else {
+            self.names.owner(name) == Some(client)
+        }
+    }
+}
+
+impl MatchNames for Ownership<'_> {
+    fn sender_is(&self, name: &str) -> bool {
+        match self.sender {
+            SenderKey::Driver => name == driver::BUS_NAME.as_str(),
+            SenderKey::Client(client) => self.client_is(client, name),
+        }
+    }
+
+    fn destination_is(&self, name: &str) -> bool {
+        self.destination.is_some_and(|destination| destination.as_str() == name)
+            || self.recipient.is_some_and(|recipient| self.client_is(recipient, name))
+    }
+}
+
+impl Bus {
+    /// Checks one message and takes it to where it belongs.
+    pub(super) fn handle_message(
+        &mut self,
+        sender: ClientId,
+        bytes: &[u8],
+        held: Option<&Rc<Vec<u8>>>,
+    ) -> Result<(), Disconnection> {
+        let size_max = self.settings.limits.message_size_max;
+        let Some(frame) = wire::frame(bytes, size_max).map_err(Disconnection::Malformed)? else {
+            return Ok(());
+        };
+        let parsed = ParsedHeader::parse(bytes, &frame).map_err(Disconnection::Malformed)?;
+        let header = &parsed.header;
+        let fds = self.take_fds(sender, header.unix_fds)?;
+        let body = bytes.get(frame.header_size..).unwrap_or_default();
+        check_body(header.signature, body, header.endian, &mut self.scratch.spans)
+            .map_err(Disconnection::Malformed)?;
+        let message = Message { sender, header, body, parsed: &parsed, bytes, held, fds };
+        match self.clients.get(sender).map(|client| &client.phase) {
+            Some(Phase::Registered) => {}
+            Some(Phase::Monitor) => return Err(Disconnection::MonitorSent),
+            Some(_) if header.destination != Some(BusName::WellKnown(driver::BUS_NAME)) => {
+                return Err(Disconnection::SentBeforeHello);
+            }
+            _ => {}
+        }
+        self.route(&message);
+        Ok(())
+    }
+
+    fn route(&mut self, message: &Message<'_>) {
+        self.capture(message);
+        let outcome = match (message.header.destination, message.header.message_type) {
+            (_, MessageType::Unknown(_)) => Err(Refusal::UnknownMessageType),
+            (Some(BusName::WellKnown(driver::BUS_NAME)), _) => {
+                self.eavesdrop(message, None);
+                self.handle_driver_message(message)
+            }
+            (Some(name), _) => self.unicast(message, name),
+            (None, MessageType::Signal) => {
+                self.broadcast(message);
+                Ok(())
+            }
+            (None, MessageType::MethodCall) => self.handle_driver_message(message),
+            // protocol.md A140
+            (None, _) => Ok(()),
+        };
+        if let Err(refusal) = outcome {
+            self.refuse(message, &refusal);
+        }
+    }
+
+    /// Tells the sender why its message went nowhere (protocol.md A150), and the administrator when
+    /// it was policy or a limit.
+    fn refuse(&mut self, message: &Message<'_>, refusal: &Refusal) {
+        if let Some(severity) = refusal.log_severity() {
+            self.log(LogRecord::new(severity, &format_args!("{refusal}")));
+        }
+        self.send_error_from_driver(message.sender, Some(message.header.serial), refusal);
+    }
+
+    fn unicast(&mut self, message: &Message<'_>, name: BusName<'_>) -> Result<(), Refusal> {
+        let recipient = self.resolve(name).ok_or_else(|| no_owner(message, name))?;
+        self.may_receive(message, recipient)?;
+        self.stamp(message)?;
+        if message.expects_reply() {
+            self.expect_reply(message, recipient)?;
+        }
+        let body = message.outgoing_body();
+        self.clients.push(recipient, &self.scratch.stamped, &body, message.fds.as_ref());
+        self.eavesdrop(message, Some(recipient));
+        Ok(())
+    }
+
+    fn may_receive(&mut self, message: &Message<'_>, recipient: ClientId) -> Result<(), Refusal> {
+        let is_reply =
+            matches!(message.header.message_type, MessageType::MethodReturn | MessageType::Error);
+        let asked = message.header.reply_serial.filter(|_| is_reply);
+        // protocol.md A145, config.md B063
+        let policy = &self.settings.policy;
+        let any_reply =
+            policy.send_replies == Replies::Any && policy.receive_replies == Replies::Any;
+        if let Some(serial) = asked
+            && !any_reply
+            && !self.replies.is_expected(recipient, message.sender, serial)
+        {
+            return Err(self.denied(message, recipient));
+        }
+        let Some(client) = self.clients.get(recipient) else { return Ok(()) };
+        if message.fds.is_some() && !client.unix_fds {
+            return Err(Refusal::FdsNotSupported);
+        }
+        if self.is_full(recipient) {
+            return Err(self.queue_full(message, recipient));
+        }
+        if let Some(serial) = asked {
+            self.replies.take(recipient, message.sender, serial);
+        }
+        Ok(())
+    }
+
+    fn expect_reply(&mut self, message: &Message<'_>, callee: ClientId) -> Result<(), Refusal> {
+        let caller = message.sender;
+        let max = self.settings.limits.replies_per_connection_max;
+        if self.replies.count_of_caller(caller) >= max {
+            return Err(Refusal::TooManyReplies {
+                caller: self.name_of(caller),
+                callee: self.name_of(callee),
+                max,
+            });
+        }
+        self.replies
+            .insert(caller, callee, message.header.serial, self.now)
+            .map_err(|_| Refusal::DuplicateSerial)
+    }
+
+    fn broadcast(&mut self, message: &Message<'_>) {
+        self.scratch.recipients.start();
+        let Self { matches, eavesdroppers, names, clients, scratch, .. } = self;
+        let Scratch { spans, recipients, .. } = scratch;
+        let sender = SenderKey::Client(message.sender);
+        let ownership = Ownership { names, clients, sender, destination: None, recipient: None };
+        let arguments = Arguments::new(spans, message.body);
+        let matched = MatchedMessage { header: message.header, arguments, sender };
+        matches.find(&matched, &ownership, recipients);
+        eavesdroppers.find(&matched, &ownership, recipients);
+        self.push_to_recipients(message, None);
+    }
+
+    /// Gives a unicast message to those who asked to see what is meant for others
+    /// (protocol.md A167).
+    fn eavesdrop(&mut self, message: &Message<'_>, recipient: Option<ClientId>) {
+        let refused = self.settings.policy.eavesdropping == Eavesdropping::Refused;
+        if self.eavesdroppers.is_empty() || refused {
+            return;
+        }
+        self.scratch.recipients.start();
+        let Self { eavesdroppers, names, clients, scratch, .. } = self;
+        let Scratch { spans, recipients, .. } = scratch;
+        let sender = SenderKey::Client(message.sender);
+        let destination = message.header.destination;
+        let ownership = Ownership { names, clients, sender, destination, recipient };
+        let arguments = Arguments::new(spans, message.body);
+        let matched = MatchedMessage { header: message.header, arguments, sender };
+        eavesdroppers.find(&matched, &ownership, recipients);
+        self.push_to_recipients(message, recipient);
+    }
+
+    /// Gives a message to monitors, before anything is decided about it (protocol.md A203).
+    fn capture(&mut self, message: &Message<'_>) {
+        if self.monitors.is_empty() {
+            return;
+        }
+        self.scratch.recipients.start();
+        let recipient = message.header.destination.and_then(|name| self.resolve(name));
+        let Self { monitors, names, clients, scratch, .. } = self;
+        let Scratch { spans, recipients, .. } = scratch;
+        let sender = SenderKey::Client(message.sender);
+        let destination = message.header.destination;
+        let ownership = Ownership { names, clients, sender, destination, recipient };
+        let arguments = Arguments::new(spans, message.body);
+        let matched = MatchedMessage { header: message.header, arguments, sender };
+        monitors.find(&matched, &ownership, recipients);
+        self.push_to_recipients(message, None);
+    }
+
+    /// Gives the message to all of `scratch.recipients` that can take it, but not to `addressee`,
+    /// who has it already. Nobody is told about those left out.
+    fn push_to_recipients(&mut self, message: &Message<'_>, addressee: Option<ClientId>) {
+        if self.scratch.recipients.is_empty() {
+            return;
+        }
+        if self.stamp(message).is_err() {
+            return;
+        }
+        let body = message.outgoing_body();
+        let Self { clients, scratch, settings, .. } = self;
+        for recipient in scratch.recipients.iter() {
+            let Some(client) = clients.get(recipient) else { continue };
+            let can_take = message.fds.is_none() || client.unix_fds;
+            if can_take && Some(recipient) != addressee && !client.is_full(&settings.limits) {
+                clients.push(recipient, &scratch.stamped, &body, message.fds.as_ref());
+            }
+        }
+    }
+
+    /// Writes the header that recipients get. A message that SENDER makes longer than any message
+    /// may be cannot be delivered (protocol.md A037).
+    fn stamp(&mut self, message: &Message<'_>) -> Result<(), Refusal> {
+        self.scratch.stamped.clear();
+        let sender = self.clients.get(message.sender).and_then(|client| client.unique.as_ref());
+        let sender = sender.map_or(NOT_YET_NAMED, UniqueNameText::as_str);
+        message.parsed.write_stamped(message.bytes, sender, &mut self.scratch.stamped);
+        let size = self.scratch.stamped.len() + message.body.len();
+        if size > libbus::limits::MESSAGE_SIZE_MAX as usize {
+            return Err(Refusal::TooLongWithSender { size });
+        }
+        Ok(())
+    }
+
+    fn take_fds(
+        &mut self,
+        sender: ClientId,
+        count: u32,
+    ) -> Result<Option<MessageFds>, Disconnection> {
+        if count == 0 {
+            return Ok(None);
+        }
+        if u64::from(count) > self.settings.limits.message_unix_fds_max {
+            return Err(Disconnection::TooManyFds);
+        }
+        let Some(client) = self.clients.get_mut(sender) else { return Ok(None) };
+        let count = count as usize;
+        if client.incoming.fds.len() < count {
+            return Err(Disconnection::FdsMissing);
+        }
+        let fds: Vec<OwnedFd> = client.incoming.fds.drain(..count).collect();
+        Ok(share_fds(fds))
+    }
+
+    /// The client that a name means at the moment.
+    pub(super) fn resolve(&self, name: BusName<'_>) -> Option<ClientId> {
+        match name {
+            BusName::Unique(name) => {
+                let number = UniqueNameText::parse_number(name.as_str())?;
+                self.unique_names.get(&number).copied()
+            }
+            BusName::WellKnown(name) => self.names.owner(name.as_str()),
+        }
+    }
+
+    pub(super) fn name_of(&self, client: ClientId) -> String {
+        self.clients.get(client).map_or_else(String::new, |client| client.name().to_owned())
+    }
+
+    fn is_full(&self, recipient: ClientId) -> bool {
+        self.clients.get(recipient).is_some_and(|client| client.is_full(&self.settings.limits))
+    }
+
+    // --- messages of the driver -----------------------------------------------------------------
+
+    /// Sends a message of the bus to one client.
+    pub(super) fn send_from_driver(
+        &mut self,
+        recipient: ClientId,
+        header: &Header<'_>,
+        fds: Option<&MessageFds>,
+        body: impl FnOnce(&mut wire::BodyWriter<'_>),
+    ) {
+        let mut bytes = self.write_driver_message(header, body);
+        self.capture_from_driver(&bytes);
+        if !self.is_full(recipient) {
+            self.clients.push(recipient, &bytes, &OutgoingBody::Copied(&[]), fds);
+        }
+        bytes.clear();
+        self.scratch.driver_message = bytes;
+    }
+
+    /// Sends a signal of the bus to everyone with a rule that matches it.
+    pub(super) fn broadcast_from_driver(
+        &mut self,
+        header: &Header<'_>,
+        body: impl FnOnce(&mut wire::BodyWriter<'_>),
+    ) {
+        let mut bytes = self.write_driver_message(header, body);
+        self.capture_from_driver(&bytes);
+        self.scratch.recipients.start();
+        self.find_for_driver(&bytes, FindIn::Subscribers);
+        let Self { clients, scratch, settings, .. } = self;
+        for recipient in scratch.recipients.iter() {
+            if clients.get(recipient).is_some_and(|client| !client.is_full(&settings.limits)) {
+                clients.push(recipient, &bytes, &OutgoingBody::Copied(&[]), None);
+            }
+        }
+        bytes.clear();
+        self.scratch.driver_message = bytes;
+    }
+
+    /// Sends an error of the bus: the answer to call number `reply_serial` (protocol.md A224–A241).
+    pub(super) fn send_error_from_driver(
+        &mut self,
+        recipient: ClientId,
+        reply_serial: Option<NonZeroU32>,
+        refusal: &Refusal,
+    ) {
+        let text = refusal.to_string();
+        let destination = self.name_of(recipient);
+        let header = Header {
+            error_name: Some(refusal.error_name()),
+            reply_serial,
+            destination: BusName::parse(&destination).ok(),
+            signature: driver::STRING,
+            ..self.driver_header(MessageType::Error)
+        };
+        self.send_from_driver(recipient, &header, None, |body| body.string(&text));
+    }
+
+    /// The fields that every message of the bus has: its serial, SENDER and that it wants no reply.
+    pub(super) fn driver_header(&mut self, message_type: MessageType) -> Header<'static> {
+        self.serial = self.serial.wrapping_add(1).max(1);
+        driver::header(message_type, NonZeroU32::new(self.serial).unwrap_or(NonZeroU32::MIN))
+    }
+
+    fn write_driver_message(
+        &mut self,
+        header: &Header<'_>,
+        body: impl FnOnce(&mut wire::BodyWriter<'_>),
+    ) -> Vec<u8> {
+        let mut bytes = std::mem::take(&mut self.scratch.driver_message);
+        bytes.clear();
+        write_message(header, &mut bytes, body);
+        bytes
+    }
+
+    fn capture_from_driver(&mut self, bytes: &[u8]) {
+        if self.monitors.is_empty() {
+            return;
+        }
+        self.scratch.recipients.start();
+        self.find_for_driver(bytes, FindIn::Monitors);
+        let Self { clients, scratch, settings, .. } = self;
+        for recipient in scratch.recipients.iter() {
+            if clients.get(recipient).is_some_and(|client| !client.is_full(&settings.limits)) {
+                clients.push(recipient, bytes, &OutgoingBody::Copied(&[]), None);
+            }
+        }
+    }
+
+    fn find_for_driver(&mut self, bytes: &[u8], find_in: FindIn) {
+        let Ok(Some(frame)) = wire::frame(bytes, libbus::limits::MESSAGE_SIZE_MAX) else { return };
+        let Ok(parsed) = ParsedHeader::parse(bytes, &frame) else { return };
+        let body = bytes.get(frame.header_size..).unwrap_or_default();
+        let header = &parsed.header;
+        let recipient = header.destination.and_then(|name| self.resolve(name));
+        let Self { matches, eavesdroppers, monitors, names, clients, scratch, .. } = self;
+        let Scratch { recipients, .. } = scratch;
+        let mut spans = wire::ArgumentSpans::default();
+        if check_body(header.signature, body, header.endian, &mut spans).is_err() {
+            return;
+        }
+        let sender = SenderKey::Driver;
+        let destination = header.destination;
+        let ownership = Ownership { names, clients, sender, destination, recipient };
+        let arguments = Arguments::new(&spans, body);
+        let matched = MatchedMessage { header, arguments, sender };
+        match find_in {
+            FindIn::Monitors => monitors.find(&matched, &ownership, recipients),
+            FindIn::Subscribers => {
+                matches.find(&matched, &ownership, recipients);
+                eavesdroppers.find(&matched, &ownership, recipients);
+            }
+        }
+    }
+
+    /// A message whose descriptors the kernel refused is dropped; if it was a call, its sender is
+    /// told. A victim of somebody else's descriptors in flight is not disconnected
+    /// (the class of CVE-2014-3532).
+    pub(super) fn handle_fds_refused(&mut self, recipient: ClientId) {
+        let Some(bytes) = self.clients.drop_next_message(recipient) else { return };
+        let name = self.name_of(recipient);
+        self.log(LogRecord::new(
+            Severity::Warning,
+            &format_args!(
+                "Dropped a message with file descriptors to {name}: too many descriptors of this \
+                 user are in flight (ETOOMANYREFS)"
+            ),
+        ));
+        let size_max = libbus::limits::MESSAGE_SIZE_MAX;
+        let Ok(Some(frame)) = wire::frame(&bytes, size_max) else { return };
+        let Ok(ParsedHeader { header, .. }) = ParsedHeader::parse(&bytes, &frame) else { return };
+        let Some(caller) = header.sender.and_then(|sender| self.resolve(sender)) else { return };
+        if self.replies.take(caller, recipient, header.serial).is_some() {
+            let refusal = Refusal::TooManyFdsInFlight { name };
+            self.send_error_from_driver(caller, Some(header.serial), &refusal);
+        }
+    }
+
+    /// Answers calls that waited longer than `reply_timeout` (protocol.md A148).
+    pub(super) fn expire_replies(&mut self) {
+        let Some(timeout) = self.settings.limits.reply_timeout_ms else { return };
+        while let Some(pending) = self.replies.pop_expired(self.now, timeout.into()) {
+            self.send_error_from_driver(
+                pending.caller,
+                Some(pending.serial),
+                &Refusal::ReplyTimeout,
+            );
+        }
+    }
+
+    // --- what a refusal says --------------------------------------------------------------------
+
+    fn queue_full(&self, message: &Message<'_>, recipient: ClientId) -> Refusal {
+        let why = "Rejected: destination has a full message queue, 0 matched rules";
+        let limits = &self.settings.limits;
+        let held = self.clients.get(recipient).map_or(0, |client| client.outbox.bytes());
+        let text = format!(
+            "{}; {held} bytes wait for it (max_outgoing_bytes={}, max_outgoing_unix_fds={})",
+            self.describe_rejection(message, recipient, why),
+            limits.outgoing_bytes_max,
+            limits.outgoing_unix_fds_max
+        );
+        Refusal::QueueFull { text }
+    }
+
+    fn denied(&self, message: &Message<'_>, recipient: ClientId) -> Refusal {
+        let why = "Rejected send message, 0 matched rules";
+        Refusal::SendDenied { text: self.describe_rejection(message, recipient, why) }
+    }
+
+    /// The text that users and log tools know from the reference (protocol.md A241).
+    fn describe_rejection(&self, message: &Message<'_>, recipient: ClientId, why: &str) -> String {
+        const UNSET: &str = "(unset)";
+        let header = message.header;
+        let kind = match header.message_type {
+            MessageType::MethodCall => "method_call",
+            MessageType::MethodReturn => "method_return",
+            MessageType::Error => "error",
+            MessageType::Signal => "signal",
+            MessageType::Unknown(_) => "unknown",
+        };
+        let process = |client| {
+            let client = self.clients.get(client);
+            client.map_or_else(String::new, |client| self.describe_process(&client.credentials))
+        };
+        format!(
+            "{why}; type=\"{kind}\", sender=\"{}\" ({}) interface=\"{}\" member=\"{}\" \
+             error name=\"{}\" requested_reply=\"0\" destination=\"{}\" ({})",
+            self.name_of(message.sender),
+            process(message.sender),
+            header.interface.map_or(UNSET, |interface| interface.as_str()),
+            header.member.map_or(UNSET, |member| member.as_str()),
+            header.error_name.map_or(UNSET, |name| name.as_str()),
+            header.destination.map_or(UNSET, |name| name.as_str()),
+            process(recipient),
+        )
+    }
+}
+
+#[derive(Clone, Copy)]
+enum FindIn {
+    Monitors,
+    Subscribers,
+}
+
+/// protocol.md A226, A227
+fn no_owner(message: &Message<'_>, name: BusName<'_>) -> Refusal {
+    let name = name.as_str().to_owned();
+    if message.header.flags.contains(Flags::NO_AUTO_START) {
+        Refusal::DestinationHasNoOwner { name }
+    } else {
+        Refusal::NotActivatable { name }
+    }
+}

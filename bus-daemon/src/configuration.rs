@@ -1,0 +1,115 @@
+//! From a configuration file to what the daemon and the bus need of it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use bus_policy::config::{self, BusConfig, Loaded, Problem};
+use bus_policy::policy_set::allow_all;
+use libbus::auth::Mechanism;
+
+use crate::arguments::ConfigFile;
+use crate::bus::Settings;
+use crate::host::config_files::DiskFiles;
+
+/// Where distributions put the two standard configurations (config.md B083, B120).
+const STANDARD_DIRECTORY: &str = "/usr/share/dbus-1";
+/// What `--session` and `--system` mean on a machine that has no such files.
+const BUILT_IN_SESSION: &str = include_str!("../data/session.conf");
+const BUILT_IN_SYSTEM: &str = include_str!("../data/system.conf");
+
+/// Where a configuration is read from, at the start and at each reload.
+#[derive(Clone, Debug)]
+pub struct ConfigSource {
+    path: PathBuf,
+    built_in: Option<&'static str>,
+}
+
+impl ConfigSource {
+    /// What the command line chose.
+    #[must_use]
+    pub fn new(file: &ConfigFile) -> Self {
+        let standard = |name: &str, built_in| Self {
+            path: Path::new(STANDARD_DIRECTORY).join(name),
+            built_in: Some(built_in),
+        };
+        match file {
+            ConfigFile::Session => standard("session.conf", BUILT_IN_SESSION),
+            ConfigFile::System => standard("system.conf", BUILT_IN_SYSTEM),
+            ConfigFile::Path(path) => Self { path: path.clone(), built_in: None },
+        }
+    }
+
+    /// Reads the file and all it includes.
+    #[must_use]
+    pub fn load(&self) -> Loaded {
+        match self.built_in {
+            Some(text) if !self.path.exists() => {
+                config::load_text(&self.path, text.as_bytes(), &DiskFiles)
+            }
+            _ => config::load(&self.path, &DiskFiles),
+        }
+    }
+
+    /// Reads again, as a reload does: the settings a running bus can take over, or everything that
+    /// is wrong in one line.
+    ///
+    /// # Errors
+    /// The problems, separated by `; `.
+    pub fn reload(&self, running: &BusConfig) -> Result<Reloaded, String> {
+        let loaded = self.load();
+        let Some(fresh) = loaded.config else { return Err(join(&loaded.problems)) };
+        let reload = config::reload(running, fresh);
+        let settings = settings_of(&reload.config)?;
+        let mut notes: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+        if !reload.postponed.is_empty() {
+            notes.push(format!(
+                "{} of the configuration changed and will count from the next start of the bus on",
+                reload.postponed.join(", ")
+            ));
+        }
+        Ok(Reloaded { config: reload.config, settings, notes })
+    }
+}
+
+/// What a reload brought.
+#[derive(Clone, Debug)]
+pub struct Reloaded {
+    /// The configuration now in force.
+    pub config: BusConfig,
+    /// What the bus takes over.
+    pub settings: Settings,
+    /// What the administrator should know.
+    pub notes: Vec<String>,
+}
+
+/// What the bus needs of a configuration.
+///
+/// # Errors
+/// The policies are not allow-all, and nothing here would enforce them.
+pub fn settings_of(config: &BusConfig) -> Result<Settings, String> {
+    let policy = allow_all(config).map_err(|refused| refused.to_string())?;
+    Ok(Settings { limits: config.limits.clone(), policy })
+}
+
+/// The mechanisms a configuration names; all of them if it names none (config.md B018). Names of
+/// mechanisms that do not exist are returned too.
+#[must_use]
+pub fn mechanisms_of(config: &BusConfig) -> (Vec<Mechanism>, Vec<String>) {
+    let all = [Mechanism::External, Mechanism::DbusCookieSha1, Mechanism::Anonymous];
+    if config.auth.is_empty() {
+        return (all.to_vec(), Vec::new());
+    }
+    let known = |name: &String| all.into_iter().find(|mechanism| mechanism.name() == name);
+    let unknown = config.auth.iter().filter(|name| known(name).is_none()).cloned().collect();
+    let named = all.into_iter().filter(|m| config.auth.iter().any(|name| name == m.name()));
+    (named.collect(), unknown)
+}
+
+fn join(problems: &[Problem]) -> String {
+    problems.iter().fold(String::new(), |mut text, problem| {
+        let separator = if text.is_empty() { "" } else { "; " };
+        // INVARIANT: writing to a String cannot fail.
+        let _ = write!(text, "{separator}{problem}");
+        text
+    })
+}

@@ -1,0 +1,231 @@
+//! Starting and ending the daemon: arguments, configuration, sockets, in the order that
+//! [`crate::host`] asks for; then the event loop, whose result becomes the exit code.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::os::fd::RawFd;
+use std::process::ExitCode;
+
+use bus_policy::config::{BusConfig, Severity as ProblemSeverity};
+use libbus::guid::Guid;
+use libbus::standard_error;
+
+use crate::arguments::{
+    self, Arguments, Fork, Invocation, LogTargets, PidFileUse, USAGE_EXIT_CODE,
+};
+use crate::bus::log::Severity;
+use crate::bus::{Bus, Identity, MachineIdError, driver};
+use crate::configuration::{ConfigSource, mechanisms_of, settings_of};
+use crate::event_loop::{EventLoop, Parts};
+use crate::host::daemonize::{
+    PidFile, Umask, close_on_exec_beyond_stdio, fork_to_background, print_line_to_fd,
+};
+use crate::host::journal::{Journal, JournalConfig, bus_prefix, program_name};
+use crate::host::listener::{ListenContext, Listener, connectable_addresses, listen};
+use crate::host::resource_limits::{drop_privileges, raise_fd_limit};
+use crate::host::service_manager::{self, State};
+use crate::host::signals::Signals;
+use crate::host::{config_files, credentials, phrase, random_bytes};
+
+/// What the daemon exits with when it cannot start.
+const FAILURE: u8 = 1;
+
+/// Runs the daemon as its command line says.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match arguments::parse(arguments) {
+        Ok(Invocation::Print(text)) => print(&text),
+        Ok(Invocation::Introspect) => print(&driver::introspection_of_bus()),
+        Ok(Invocation::Run(arguments)) => match serve(&arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(text) => fail(&text, FAILURE),
+        },
+        Err(error) => fail(&error.to_string(), USAGE_EXIT_CODE),
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(FAILURE),
+    }
+}
+
+fn fail(text: &str, code: u8) -> ExitCode {
+    let _ = writeln!(io::stderr(), "{}: {text}", program_name());
+    ExitCode::from(code)
+}
+
+/// Serves until SIGTERM. An error is why the daemon could not start, in one line.
+fn serve(arguments: &Arguments) -> Result<(), String> {
+    let mut context = ListenContext::from_process();
+    // Works without on kernels that cannot; nothing is started from here yet.
+    let _ = close_on_exec_beyond_stdio();
+    let source = ConfigSource::new(&arguments.config_file);
+    let config = load(&source)?;
+    let settings = settings_of(&config)?;
+    let fd_limit = raise_fd_limit();
+    let listeners = open_listeners(arguments, &config, &mut context)?;
+
+    let fork = match arguments.fork {
+        Fork::AsConfigured => config.fork,
+        Fork::Always => true,
+        Fork::Never => false,
+    };
+    let umask = if config.keep_umask { Umask::Keep } else { Umask::Daemon };
+    let background = match fork {
+        true => {
+            Some(fork_to_background(umask).map_err(|e| format!("Failed to fork: {}", phrase(&e)))?)
+        }
+        false => None,
+    };
+    let _pid_file = match (&config.pidfile, arguments.pid_file) {
+        (Some(path), PidFileUse::AsConfigured) => {
+            Some(PidFile::create(path).map_err(|error| error.to_string())?)
+        }
+        _ => None,
+    };
+    print_lines(arguments, &connectable_addresses(&listeners))?;
+    if let Some(user) = &config.user {
+        drop_privileges(user).map_err(|error| error.to_string())?;
+    }
+    let signals = Signals::install()
+        .map_err(|error| format!("Failed to prepare for signals: {}", phrase(&error)))?;
+    let journal = start_journal(arguments, &config, fork)?;
+    match fd_limit {
+        Ok(raised) => {
+            if let Some(error) = raised.failure {
+                let text = format!(
+                    "Failed to raise the limit of open files beyond {}: {}",
+                    raised.current.soft,
+                    phrase(&error)
+                );
+                journal.log(Severity::Warning, text);
+            }
+        }
+        Err(error) => {
+            journal.log(
+                Severity::Warning,
+                format!("Cannot read the limit of open files: {}", phrase(&error)),
+            );
+        }
+    }
+    let listeners: Vec<Listener> = listeners.into_iter().flatten().collect();
+    let identity = identity(&config, &listeners, &journal)?;
+    let bus = Bus::new(identity, settings);
+    let mut event_loop = EventLoop::new(Parts { bus, listeners, signals, journal, source, config })
+        .map_err(|error| format!("Failed to prepare for events: {}", phrase(&error)))?;
+    if let Some(background) = background {
+        background
+            .report_ready()
+            .map_err(|error| format!("Failed to detach: {}", phrase(&error)))?;
+    }
+    service_manager::tell(State::Ready);
+    let result = event_loop.run();
+    service_manager::tell(State::Stopping);
+    result.map_err(|error| format!("Failed to wait for events: {}", phrase(&error)))
+}
+
+/// Reads the configuration; everything wrong in it that does not stop the start is said on standard
+/// error.
+fn load(source: &ConfigSource) -> Result<BusConfig, String> {
+    let loaded = source.load();
+    let fatal = |problem: &&bus_policy::config::Problem| problem.severity == ProblemSeverity::Fatal;
+    for problem in loaded.problems.iter().filter(|problem| !fatal(problem)) {
+        let _ = writeln!(io::stderr(), "{}: {problem}", program_name());
+    }
+    loaded.config.ok_or_else(|| {
+        let texts = loaded.problems.iter().filter(fatal).map(ToString::to_string);
+        texts.collect::<Vec<_>>().join(&format!("\n{}: ", program_name()))
+    })
+}
+
+/// One inner list for each `<listen>`, or for each address of `--address` (config.md B121).
+fn open_listeners(
+    arguments: &Arguments,
+    config: &BusConfig,
+    context: &mut ListenContext,
+) -> Result<Vec<Vec<Listener>>, String> {
+    let given = arguments.address.as_ref().map(std::slice::from_ref);
+    let addresses = given.unwrap_or(&config.listen);
+    addresses
+        .iter()
+        .map(|address| {
+            listen(address, context)
+                .map_err(|error| format!("Failed to listen on \"{address}\": {error}"))
+        })
+        .collect()
+}
+
+/// Prints what was asked for, each descriptor's lines in one write (config.md B122).
+fn print_lines(arguments: &Arguments, address: &str) -> Result<(), String> {
+    let pid = std::process::id();
+    let print = |fd: RawFd, text: &str| {
+        print_line_to_fd(fd, text)
+            .map_err(|error| format!("Cannot print to descriptor {fd}: {}", phrase(&error)))
+    };
+    match (arguments.print_address, arguments.print_pid) {
+        (Some(both), Some(same)) if both == same => print(both, &format!("{address}\n{pid}")),
+        (address_fd, pid_fd) => {
+            address_fd.map_or(Ok(()), |fd| print(fd, address))?;
+            pid_fd.map_or(Ok(()), |fd| print(fd, &pid.to_string()))
+        }
+    }
+}
+
+fn start_journal(arguments: &Arguments, config: &BusConfig, fork: bool) -> Result<Journal, String> {
+    let (standard_error, syslog) = match arguments.log_targets {
+        LogTargets::AsConfigured => (true, config.syslog),
+        LogTargets::Both => (true, true),
+        LogTargets::SyslogOnly => (false, true),
+        LogTargets::StandardErrorOnly => (true, false),
+    };
+    Journal::start(JournalConfig {
+        program: program_name(),
+        prefix: bus_prefix(
+            config.bus_type.as_deref(),
+            rustix::process::getuid().as_raw(),
+            std::process::id(),
+        ),
+        // In the background nobody reads it.
+        standard_error: standard_error && !fork,
+        syslog,
+    })
+    .map_err(|error| format!("Failed to start the log's thread: {}", phrase(&error)))
+}
+
+fn identity(
+    config: &BusConfig,
+    listeners: &[Listener],
+    journal: &Journal,
+) -> Result<Identity, String> {
+    let random = |error: io::Error| format!("Failed to read random bytes: {}", phrase(&error));
+    let (mechanisms, unknown) = mechanisms_of(config);
+    for name in unknown {
+        journal.log(Severity::Warning, format!("<auth>{name}</auth> names no known mechanism"));
+    }
+    let own_uid = rustix::process::getuid().as_raw();
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(own_uid));
+    Ok(Identity {
+        guid: Guid::from_bytes(random_bytes().map_err(random)?),
+        listener_guids: listeners.iter().map(Listener::guid).collect(),
+        own_uid,
+        own_credentials: credentials::own_credentials(),
+        selinux_enabled: config_files::selinux_enabled(),
+        own_user_name: user.ok().flatten().map_or_else(|| own_uid.to_string(), |user| user.name),
+        mechanisms,
+        allow_anonymous: config.allow_anonymous,
+        machine_id: config_files::read_machine_id().map_err(|error| machine_id_error(&error)),
+        hash_seed: u64::from_ne_bytes(random_bytes().map_err(random)?),
+        process_name: credentials::process_name,
+    })
+}
+
+/// protocol.md A237
+fn machine_id_error(error: &config_files::MachineIdError) -> MachineIdError {
+    let name = match error {
+        config_files::MachineIdError::NotFound => standard_error::FILE_NOT_FOUND,
+        config_files::MachineIdError::Invalid(_) => standard_error::INVALID_FILE_CONTENT,
+        config_files::MachineIdError::Unreadable(..) => standard_error::IO_ERROR,
+    };
+    MachineIdError { error: name, text: error.to_string() }
+}

@@ -1,0 +1,561 @@
+//! Waits, reads, writes, fires timers: the one place where the daemon stops for something.
+//!
+//! A level-triggered epoll watches every socket. A round: wait, read each ready client once, let the
+//! bus handle it, write to each client that got something, fire what is due. The clock is read once
+//! a round. A client's socket is registered once; interest in writing is added only when the socket
+//! was full and taken away when it drained.
+//!
+//! [`Event`] is closed: whatever can wake the daemon is a variant of it.
+//!
+//! Running out of descriptors pauses accepting until a client goes or [`ACCEPT_PAUSE_MS`] have
+//! passed; it never ends the bus, and never makes the loop spin.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bus_policy::config::BusConfig;
+use libbus::auth::CookieChallenge;
+use rustix::event::{Timespec, epoll};
+use smallvec::SmallVec;
+
+use crate::bus::id::{ClientId, Timestamp};
+use crate::bus::log::{LogRecord, Severity};
+use crate::bus::outbox::WriteSlices;
+use crate::bus::{self, Bus, Effect};
+use crate::configuration::{ConfigSource, Reloaded};
+use crate::host::client_socket::{self, Errno, FDS_PER_SEND_MAX};
+use crate::host::credentials::peer_credentials;
+use crate::host::journal::Journal;
+use crate::host::keyring::{keyring_directory, server_challenge};
+use crate::host::listener::{Listener, ListenerKind, NONCE_SIZE, accept};
+use crate::host::service_manager::{self, State};
+use crate::host::signals::{Signal, Signals};
+use crate::host::worker::Worker;
+
+/// Bytes read from a client at once; longer messages are read into buffers of their own.
+const READ_BUFFER_SIZE: usize = 256 * 1024;
+/// Ready descriptors that one wait returns.
+const READY_COUNT_MAX: usize = 512;
+/// Connections taken from one listener in one round, so that a flood of them leaves time for others.
+const ACCEPT_COUNT_MAX: usize = 64;
+/// Writes to one client in one round, so that one fast reader leaves time for others.
+const WRITE_COUNT_MAX: usize = 16;
+/// How long accepting pauses when the system has no descriptor or memory left.
+const ACCEPT_PAUSE_MS: u64 = 1000;
+
+/// Whatever can wake the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    Client { id: ClientId, readable: bool, writable: bool },
+    Listener(usize),
+    Signal,
+    WorkDone,
+}
+
+/// What the worker's thread brings back.
+enum WorkResult {
+    Cookie { client: ClientId, cookie: Result<CookieChallenge, String> },
+    Reloaded(Result<Box<Reloaded>, String>),
+}
+
+/// One client's socket.
+struct ClientSocket {
+    fd: OwnedFd,
+    generation: u32,
+    /// Whether its socket was full, so that writing waits for room.
+    wants_write: bool,
+    /// What a `nonce-tcp:` client still has to send before its first byte counts.
+    nonce: Option<SmallVec<[u8; NONCE_SIZE]>>,
+}
+
+/// What the daemon consists of while it runs.
+pub struct EventLoop {
+    epoll: OwnedFd,
+    bus: Bus,
+    listeners: Vec<Listener>,
+    accepting: bool,
+    /// When to try accepting again after the system ran out of something.
+    accept_again_at: Option<Timestamp>,
+    /// Why accepting failed last, so that it is logged once; none after a success.
+    accept_trouble: Option<Errno>,
+    sockets: Vec<Option<ClientSocket>>,
+    signals: Signals,
+    worker: Worker<WorkResult>,
+    journal: Journal,
+    source: ConfigSource,
+    config: BusConfig,
+    started: Instant,
+    buffer: Box<[u8]>,
+    fds: Vec<OwnedFd>,
+}
+
+/// The parts that `main` has made.
+pub struct Parts {
+    /// An empty bus.
+    pub bus: Bus,
+    /// Where clients come in; their numbers are those of `Identity::listener_guids`.
+    pub listeners: Vec<Listener>,
+    /// Signals, already blocked.
+    pub signals: Signals,
+    /// The log.
+    pub journal: Journal,
+    /// Where to read the configuration again.
+    pub source: ConfigSource,
+    /// The configuration in force.
+    pub config: BusConfig,
+}
+
+impl EventLoop {
+    /// Registers everything that can wake the daemon.
+    ///
+    /// # Errors
+    /// When the system has no descriptor or memory left.
+    pub fn new(parts: Parts) -> io::Result<Self> {
+        let Parts { bus, listeners, signals, journal, source, config } = parts;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let worker = Worker::new()?;
+        epoll::add(&epoll, &signals, token(Event::Signal), epoll::EventFlags::IN)?;
+        epoll::add(&epoll, &worker, token(Event::WorkDone), epoll::EventFlags::IN)?;
+        for (number, listener) in listeners.iter().enumerate() {
+            epoll::add(&epoll, listener, token(Event::Listener(number)), epoll::EventFlags::IN)?;
+        }
+        Ok(Self {
+            epoll,
+            bus,
+            listeners,
+            accepting: true,
+            accept_again_at: None,
+            accept_trouble: None,
+            sockets: Vec::new(),
+            signals,
+            worker,
+            journal,
+            source,
+            config,
+            started: Instant::now(),
+            buffer: vec![0; READ_BUFFER_SIZE].into_boxed_slice(),
+            fds: Vec::new(),
+        })
+    }
+
+    /// Serves clients until SIGTERM.
+    ///
+    /// # Errors
+    /// Only when waiting itself fails, which does not happen in a sound system.
+    pub fn run(&mut self) -> io::Result<()> {
+        let mut ready = Vec::with_capacity(READY_COUNT_MAX);
+        loop {
+            let timeout = self.timeout();
+            match epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut ready),
+                timeout.as_ref(),
+            ) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let now = self.now();
+            for event in ready.drain(..) {
+                if self.handle(event_of(event), now) == Next::Stop {
+                    return Ok(());
+                }
+            }
+            self.handle_time(now);
+            self.write_all(now);
+            self.pause_or_resume_accepting(now);
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// How long to wait: until the next deadline, rounded up, or for ever.
+    fn timeout(&self) -> Option<Timespec> {
+        let next = [self.bus.next_deadline(), self.accept_again_at].into_iter().flatten().min()?;
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let wait = Duration::from_millis(next.0.saturating_sub(now).saturating_add(1));
+        Timespec::try_from(wait).ok()
+    }
+
+    fn handle(&mut self, event: Event, now: Timestamp) -> Next {
+        match event {
+            Event::Client { id, readable, writable } => {
+                if writable {
+                    self.write_to(id, now);
+                }
+                if readable {
+                    self.read_from(id, now);
+                }
+            }
+            Event::Listener(number) => self.accept_from(number, now),
+            Event::Signal => return self.handle_signals(now),
+            Event::WorkDone => self.handle_results(now),
+        }
+        self.carry_out(now);
+        Next::Wait
+    }
+
+    fn handle_signals(&mut self, now: Timestamp) -> Next {
+        while let Ok(Some(signal)) = self.signals.next_signal() {
+            match signal {
+                Signal::Terminate => return Next::Stop,
+                Signal::Reload => self.start_reload(now),
+            }
+        }
+        self.carry_out(now);
+        Next::Wait
+    }
+
+    fn handle_time(&mut self, now: Timestamp) {
+        if self.bus.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.bus.handle_event(bus::Event::TimePassed, now);
+            self.carry_out(now);
+        }
+    }
+
+    /// Does what the bus asks for.
+    fn carry_out(&mut self, now: Timestamp) {
+        while let Some(effect) = self.bus.poll_effect() {
+            match effect {
+                Effect::Close { client, last_words } => self.close(client, &last_words),
+                Effect::Log(LogRecord { severity, text }) => self.journal.log(severity, text),
+                Effect::FindCookie { client, context } => self.find_cookie(client, context, now),
+                Effect::Reload => self.start_reload(now),
+            }
+        }
+    }
+
+    fn close(&mut self, id: ClientId, last_words: &[u8]) {
+        let Some(slot) = self.sockets.get_mut(id.index as usize) else { return };
+        // Dropping the descriptor takes it out of the epoll.
+        let Some(socket) = slot.take_if(|socket| socket.generation == id.generation) else {
+            return;
+        };
+        if !last_words.is_empty() {
+            // Whether the client reads them is its own affair.
+            let _ = client_socket::send(&socket.fd, &[IoSlice::new(last_words)], &[]);
+        }
+        self.accept_again_at = None;
+    }
+
+    // --- clients --------------------------------------------------------------------------------
+
+    fn accept_from(&mut self, number: usize, now: Timestamp) {
+        for _ in 0..ACCEPT_COUNT_MAX {
+            if !self.bus.accepts_connections() {
+                return;
+            }
+            let Some(listener) = self.listeners.get(number) else { return };
+            let kind = listener.kind();
+            match accept(listener) {
+                Ok(fd) => self.take_in(fd, number, kind, now),
+                Err(Errno::AGAIN) => return,
+                // That one client is gone again.
+                Err(Errno::CONNABORTED | Errno::PROTO | Errno::PERM | Errno::TIMEDOUT) => {}
+                Err(error) => return self.pause_accepting(error, now),
+            }
+        }
+    }
+
+    /// The system has no room for another client, or a listener is out of order: what waits to be
+    /// accepted waits, and is tried again.
+    fn pause_accepting(&mut self, error: Errno, now: Timestamp) {
+        self.accept_again_at = Some(now.plus_ms(ACCEPT_PAUSE_MS));
+        if self.accept_trouble.replace(error) == Some(error) {
+            return;
+        }
+        let hint = match error {
+            Errno::MFILE => "raise the limit of open files (RLIMIT_NOFILE)",
+            Errno::NFILE => "raise the system's limit of open files (fs.file-max)",
+            _ => "free some of it, or look for what is wrong with the listening socket",
+        };
+        let count = self.bus.client_count();
+        self.journal.log(
+            Severity::Error,
+            format!("Cannot accept connections for now: {error}. {count} clients are connected; {hint}, or find who holds so many connections."),
+        );
+    }
+
+    fn take_in(&mut self, fd: OwnedFd, listener: usize, kind: ListenerKind, now: Timestamp) {
+        self.accept_trouble = None;
+        let (credentials, fds_possible) = match kind {
+            ListenerKind::Unix => (peer_credentials(&fd), true),
+            _ => Default::default(),
+        };
+        let nonce = match kind {
+            ListenerKind::NonceTcp { nonce } => Some(SmallVec::from(nonce)),
+            _ => None,
+        };
+        let listener = u32::try_from(listener).unwrap_or(u32::MAX);
+        let id = self.bus.handle_connected(credentials, listener, fds_possible, now);
+        let index = id.index as usize;
+        if self.sockets.len() <= index {
+            self.sockets.resize_with(index + 1, || None);
+        }
+        let event = token(Event::Client { id, readable: true, writable: false });
+        let registered = epoll::add(&self.epoll, &fd, event, epoll::EventFlags::IN);
+        if let Some(slot) = self.sockets.get_mut(index) {
+            *slot = Some(ClientSocket { fd, generation: id.generation, wants_write: false, nonce });
+        }
+        if registered.is_err() {
+            self.bus.handle_event(bus::Event::Closed { client: id }, now);
+        }
+        self.carry_out(now);
+    }
+
+    fn read_from(&mut self, id: ClientId, now: Timestamp) {
+        let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
+        if socket.nonce.is_some() {
+            return self.read_nonce(id, now);
+        }
+        let space = self.bus.receive_space(id);
+        let in_place = space.is_some();
+        let buffer = space.unwrap_or(&mut self.buffer);
+        let received = match client_socket::receive(&socket.fd, buffer, &mut self.fds) {
+            Ok(received) => received,
+            Err(Errno::AGAIN) => return,
+            Err(_) => return self.bus.handle_event(bus::Event::Closed { client: id }, now),
+        };
+        let size = received.bytes;
+        let event = if size == 0 {
+            bus::Event::Closed { client: id }
+        } else if received.truncated_control {
+            bus::Event::FdsLost { client: id }
+        } else if in_place {
+            bus::Event::ReceivedInPlace { client: id, size, fds: &mut self.fds }
+        } else {
+            let bytes = self.buffer.get(..size).unwrap_or_default();
+            bus::Event::Received { client: id, bytes, fds: &mut self.fds }
+        };
+        self.bus.handle_event(event, now);
+        self.fds.clear();
+    }
+
+    /// Reads no further than the nonce, so that the client's first byte is the next one to come
+    /// (protocol.md A112).
+    fn read_nonce(&mut self, id: ClientId, now: Timestamp) {
+        let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
+        let Some(expected) = &mut socket.nonce else { return };
+        let Some(space) = self.buffer.get_mut(..expected.len()) else { return };
+        let size = match client_socket::receive(&socket.fd, space, &mut self.fds) {
+            Ok(received) => received.bytes,
+            Err(Errno::AGAIN) => return,
+            Err(_) => 0,
+        };
+        self.fds.clear();
+        let sent = self.buffer.get(..size).unwrap_or_default();
+        if size == 0 || !expected.starts_with(sent) {
+            return self.bus.handle_event(bus::Event::Closed { client: id }, now);
+        }
+        expected.drain(..size);
+        if expected.is_empty() {
+            socket.nonce = None;
+        }
+    }
+
+    /// Writes to each client that got something in this round.
+    fn write_all(&mut self, now: Timestamp) {
+        while let Some(id) = self.bus.poll_write() {
+            // A full socket is written to when it has room again.
+            if socket_mut(&mut self.sockets, id).is_some_and(|socket| !socket.wants_write) {
+                self.write_to(id, now);
+            }
+        }
+    }
+
+    fn write_to(&mut self, id: ClientId, now: Timestamp) {
+        let mut count = 0;
+        let full = loop {
+            match self.write_once(id, now) {
+                Wrote::Everything => break false,
+                Wrote::Batch if count < WRITE_COUNT_MAX => count += 1,
+                Wrote::Batch | Wrote::Part => break true,
+                Wrote::Failed => return,
+            }
+        };
+        let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
+        if socket.wants_write != full {
+            socket.wants_write = full;
+            let interest = if full {
+                epoll::EventFlags::IN | epoll::EventFlags::OUT
+            } else {
+                epoll::EventFlags::IN
+            };
+            let event = token(Event::Client { id, readable: true, writable: false });
+            if epoll::modify(&self.epoll, &socket.fd, event, interest).is_err() {
+                self.bus.handle_event(bus::Event::Closed { client: id }, now);
+                self.carry_out(now);
+            }
+        }
+    }
+
+    fn write_once(&mut self, id: ClientId, now: Timestamp) -> Wrote {
+        let Some(socket) = socket_mut(&mut self.sockets, id) else { return Wrote::Failed };
+        let mut slices = WriteSlices::new();
+        let fds = self.bus.write_batch(id, &mut slices);
+        let fds: SmallVec<[BorrowedFd<'_>; 16]> =
+            fds.iter().flat_map(|fds| fds.iter()).take(FDS_PER_SEND_MAX).map(AsFd::as_fd).collect();
+        let size: usize = slices.iter().map(|slice| slice.len()).sum();
+        if size == 0 {
+            return Wrote::Everything;
+        }
+        let written = match client_socket::send(&socket.fd, &slices, &fds) {
+            Ok(written) => written,
+            Err(Errno::AGAIN) => return Wrote::Part,
+            Err(Errno::TOOMANYREFS) => {
+                drop((slices, fds));
+                self.bus.handle_event(bus::Event::FdsRefused { client: id }, now);
+                self.carry_out(now);
+                return Wrote::Batch;
+            }
+            Err(_) => {
+                drop((slices, fds));
+                self.bus.handle_event(bus::Event::Closed { client: id }, now);
+                self.carry_out(now);
+                return Wrote::Failed;
+            }
+        };
+        drop((slices, fds));
+        self.bus.handle_event(bus::Event::Written { client: id, size: written }, now);
+        let done = self.bus.client(id).is_none_or(|client| client.outbox.is_empty());
+        match (done, written == size) {
+            (true, _) => Wrote::Everything,
+            (false, true) => Wrote::Batch,
+            (false, false) => Wrote::Part,
+        }
+    }
+
+    /// Stops watching the listeners while nothing can be accepted, and starts again afterwards.
+    fn pause_or_resume_accepting(&mut self, now: Timestamp) {
+        if self.accept_again_at.is_some_and(|at| at <= now) {
+            self.accept_again_at = None;
+        }
+        let accepting = self.bus.accepts_connections() && self.accept_again_at.is_none();
+        if accepting == self.accepting {
+            return;
+        }
+        self.accepting = accepting;
+        let interest = if accepting { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
+        for (number, listener) in self.listeners.iter().enumerate() {
+            let event = token(Event::Listener(number));
+            if let Err(error) = epoll::modify(&self.epoll, listener, event, interest) {
+                self.journal.log(Severity::Error, format!("Cannot watch a listener: {error}"));
+                self.accepting = !accepting;
+                self.accept_again_at = Some(now.plus_ms(ACCEPT_PAUSE_MS));
+            }
+        }
+    }
+
+    // --- work for the worker --------------------------------------------------------------------
+
+    fn find_cookie(&mut self, client: ClientId, context: &'static str, now: Timestamp) {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let started = self.worker.start(move || {
+            let cookie = keyring_directory()
+                .and_then(|directory| server_challenge(&directory, context, since_1970.as_secs()))
+                .map_err(|error| error.to_string());
+            WorkResult::Cookie { client, cookie }
+        });
+        if !started {
+            self.bus.handle_event(bus::Event::CookieFound { client, cookie: None }, now);
+        }
+    }
+
+    fn start_reload(&mut self, now: Timestamp) {
+        let (source, running) = (self.source.clone(), self.config.clone());
+        let started =
+            self.worker.start(move || WorkResult::Reloaded(source.reload(&running).map(Box::new)));
+        if !started {
+            let result = Err("too much other work waits".to_owned());
+            self.bus.handle_event(bus::Event::Reloaded { result }, now);
+        }
+    }
+
+    fn handle_results(&mut self, now: Timestamp) {
+        while let Some(result) = self.worker.next_result() {
+            match result {
+                WorkResult::Cookie { client, cookie } => {
+                    if let Err(text) = &cookie {
+                        self.journal.log(Severity::Warning, text.clone());
+                    }
+                    let cookie = cookie.ok();
+                    self.bus.handle_event(bus::Event::CookieFound { client, cookie }, now);
+                }
+                WorkResult::Reloaded(result) => {
+                    let result = result.map(|reloaded| self.take_over(*reloaded));
+                    self.bus.handle_event(bus::Event::Reloaded { result }, now);
+                }
+            }
+            self.carry_out(now);
+        }
+    }
+
+    fn take_over(&mut self, reloaded: Reloaded) -> bus::Settings {
+        for note in reloaded.notes {
+            self.journal.log(Severity::Warning, note);
+        }
+        self.config = reloaded.config;
+        reloaded.settings
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Wait,
+    Stop,
+}
+
+/// What one write achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrote {
+    /// Nothing is owed any more.
+    Everything,
+    /// All that one write may take; there is more.
+    Batch,
+    /// The socket is full.
+    Part,
+    /// The client is gone.
+    Failed,
+}
+
+fn socket_mut(sockets: &mut [Option<ClientSocket>], id: ClientId) -> Option<&mut ClientSocket> {
+    let socket = sockets.get_mut(id.index as usize)?.as_mut()?;
+    (socket.generation == id.generation).then_some(socket)
+}
+
+/// Slots of the client table end below this; what is above stands for the daemon's own descriptors.
+const OWN_TOKENS: u32 = 0xffff_0000;
+const SIGNAL_TOKEN: u32 = u32::MAX;
+const WORK_TOKEN: u32 = u32::MAX - 1;
+
+/// The 64 bits that the kernel hands back with an event.
+fn token(event: Event) -> epoll::EventData {
+    let (high, low) = match event {
+        Event::Client { id, .. } => (id.generation, id.index),
+        Event::Listener(number) => (0, OWN_TOKENS + u32::try_from(number).unwrap_or(0)),
+        Event::Signal => (0, SIGNAL_TOKEN),
+        Event::WorkDone => (0, WORK_TOKEN),
+    };
+    epoll::EventData::new_u64(u64::from(high) << 32 | u64::from(low))
+}
+
+fn event_of(event: epoll::Event) -> Event {
+    let data = event.data.u64();
+    let (high, low) = ((data >> 32) as u32, data as u32);
+    match low {
+        SIGNAL_TOKEN => Event::Signal,
+        WORK_TOKEN => Event::WorkDone,
+        OWN_TOKENS.. => Event::Listener((low - OWN_TOKENS) as usize),
+        index => {
+            let flags = event.flags;
+            let writable = epoll::EventFlags::OUT;
+            Event::Client {
+                id: ClientId { index, generation: high },
+                readable: flags.intersects(writable.complement()),
+                writable: flags.contains(writable),
+            }
+        }
+    }
+}

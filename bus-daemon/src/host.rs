@@ -1,0 +1,45 @@
+//! The operating system, as far as the bus needs it.
+//!
+//! Everything here is a thin, honest wrapper: it makes the system call, says what went wrong, and
+//! decides nothing about clients or messages. What waits, routes and refuses lives in the event
+//! loop and in [`crate::bus`]. The order in which a daemon uses these parts when it starts matters:
+//!
+//! 1. [`daemonize::close_on_exec_beyond_stdio`], [`resource_limits::raise_fd_limit`];
+//! 2. [`listener::listen`], while still privileged and before forking, so that a failure is seen;
+//! 3. [`daemonize::fork_to_background`] and [`daemonize::PidFile::create`];
+//! 4. [`resource_limits::drop_privileges`], before any client's bytes are read;
+//! 5. [`signals::Signals::install`] and only then [`journal::Journal::start`]: the journal's thread
+//!    must inherit the blocked signals, and no thread may exist when the process forks.
+
+pub mod client_socket;
+pub mod config_files;
+pub mod credentials;
+pub mod daemonize;
+pub mod journal;
+pub mod keyring;
+pub mod listener;
+pub mod resource_limits;
+pub mod service_manager;
+pub mod signals;
+mod system_call;
+#[cfg(test)]
+mod tests_support;
+pub mod worker;
+
+/// Bytes from the kernel's random source, for ids, nonces and names nobody can guess.
+///
+/// # Errors
+/// Only on kernels without `getrandom`.
+pub fn random_bytes<const N: usize>() -> std::io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(bytes)
+}
+
+/// What an error of the system says, as a phrase without its number.
+pub(crate) fn phrase(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(code) => nix::errno::Errno::from_raw(code).desc().to_owned(),
+        None => error.to_string(),
+    }
+}

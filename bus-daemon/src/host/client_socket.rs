@@ -1,0 +1,170 @@
+//! Bytes and descriptors in and out of one client's socket.
+//!
+//! One system call each, no heap allocation (but for the room the caller's vectors lack), never
+//! blocking: a socket with nothing to read or no room to write answers [`Errno::AGAIN`].
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+pub use rustix::io::Errno;
+use rustix::io::retry_on_intr;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+
+/// The most descriptors the kernel lets travel with one `sendmsg`.
+pub const FDS_PER_SEND_MAX: usize = 253;
+
+/// Room for the descriptors, and for the credentials that a listening socket inherited with
+/// `SO_PASSCRED` makes the kernel add.
+const CONTROL_SIZE: usize = rustix::cmsg_space!(ScmRights(FDS_PER_SEND_MAX), ScmCredentials(1));
+
+/// What one read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// How many bytes were written to the start of the buffer; 0 when the peer closed.
+    pub bytes: usize,
+    /// Whether descriptors were lost, because this process has no room for them (`EMFILE`): the
+    /// messages they belonged to can not be delivered.
+    pub truncated_control: bool,
+}
+
+/// Reads what is there into `buffer` and appends the descriptors that came with it, all of them
+/// close-on-exec, to `fds`.
+///
+/// # Errors
+/// [`Errno::AGAIN`] when there is nothing to read; else the connection is of no more use.
+pub fn receive(
+    socket: impl AsFd,
+    buffer: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+) -> Result<Received, Errno> {
+    let mut space = [MaybeUninit::uninit(); CONTROL_SIZE];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let message = retry_on_intr(|| {
+        recvmsg(socket.as_fd(), &mut [IoSliceMut::new(buffer)], &mut control, flags)
+    })?;
+    for ancillary in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = ancillary {
+            fds.extend(received);
+        }
+    }
+    Ok(Received {
+        bytes: message.bytes,
+        truncated_control: message.flags.contains(ReturnFlags::CTRUNC),
+    })
+}
+
+/// Writes as much of `parts` as the socket takes, with `fds` beside the first byte; returns how
+/// many bytes that was. When it is at least 1, all of `fds` have gone.
+///
+/// # Errors
+/// [`Errno::AGAIN`] when the socket is full, [`Errno::INVAL`] for more than [`FDS_PER_SEND_MAX`]
+/// descriptors, [`Errno::TOOMANYREFS`] when too many descriptors of this user are in flight, and
+/// [`Errno::PIPE`] (never a signal) when the peer is gone.
+pub fn send(
+    socket: impl AsFd,
+    parts: &[IoSlice<'_>],
+    fds: &[BorrowedFd<'_>],
+) -> Result<usize, Errno> {
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    if fds.is_empty() {
+        let mut control = SendAncillaryBuffer::default();
+        return retry_on_intr(|| sendmsg(socket.as_fd(), parts, &mut control, flags));
+    }
+    let mut space = [MaybeUninit::uninit(); CONTROL_SIZE];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if fds.len() > FDS_PER_SEND_MAX || !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(Errno::INVAL);
+    }
+    retry_on_intr(|| sendmsg(socket.as_fd(), parts, &mut control, flags))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Shutdown;
+    use std::os::unix::net::UnixStream;
+
+    use rustix::io::{FdFlags, fcntl_getfd};
+
+    use super::*;
+
+    fn sent(socket: &UnixStream, text: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize, Errno> {
+        send(socket, &[IoSlice::new(text)], fds)
+    }
+
+    #[test]
+    fn several_parts_arrive_as_one_stream() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let parts = [IoSlice::new(b"one "), IoSlice::new(b"two")];
+        assert_eq!(send(&ours, &parts, &[]), Ok(7));
+        let (mut buffer, mut fds) = ([0; 16], Vec::new());
+        let received = receive(&theirs, &mut buffer, &mut fds).unwrap();
+        assert_eq!(received, Received { bytes: 7, truncated_control: false });
+        assert_eq!(&buffer[..7], b"one two");
+        assert!(fds.is_empty());
+    }
+
+    #[test]
+    fn descriptors_arrive_close_on_exec_up_to_the_kernels_bound() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        for count in [1, 2, FDS_PER_SEND_MAX] {
+            let borrowed = vec![file.as_fd(); count];
+            assert_eq!(sent(&ours, b"x", &borrowed), Ok(1), "{count}");
+            let mut fds = Vec::new();
+            let received = receive(&theirs, &mut [0; 8], &mut fds).unwrap();
+            assert_eq!(received, Received { bytes: 1, truncated_control: false });
+            assert_eq!(fds.len(), count);
+            assert!(fds.iter().all(|fd| fcntl_getfd(fd).unwrap().contains(FdFlags::CLOEXEC)));
+        }
+        let borrowed = vec![file.as_fd(); FDS_PER_SEND_MAX + 1];
+        assert_eq!(sent(&ours, b"x", &borrowed), Err(Errno::INVAL));
+    }
+
+    /// The descriptors of one send are not mixed with those of the next, so that each set can be
+    /// given to its message.
+    #[test]
+    fn a_read_ends_where_the_next_descriptors_begin() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert_eq!(sent(&ours, b"ab", &[file.as_fd()]), Ok(2));
+        assert_eq!(sent(&ours, b"cd", &[file.as_fd()]), Ok(2));
+        let mut fds = Vec::new();
+        assert_eq!(receive(&theirs, &mut [0; 8], &mut fds).unwrap().bytes, 2);
+        assert_eq!(fds.len(), 1);
+        assert_eq!(receive(&theirs, &mut [0; 8], &mut fds).unwrap().bytes, 2);
+        assert_eq!(fds.len(), 2);
+    }
+
+    #[test]
+    fn credentials_that_the_kernel_adds_cost_no_descriptor() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        rustix::net::sockopt::set_socket_passcred(&theirs, true).unwrap();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert_eq!(sent(&ours, b"x", &vec![file.as_fd(); FDS_PER_SEND_MAX]), Ok(1));
+        let mut fds = Vec::new();
+        let received = receive(&theirs, &mut [0; 8], &mut fds).unwrap();
+        assert_eq!(received, Received { bytes: 1, truncated_control: false });
+        assert_eq!(fds.len(), FDS_PER_SEND_MAX);
+    }
+
+    #[test]
+    fn nothing_to_read_no_room_to_write_and_nobody_there() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut fds = Vec::new();
+        assert_eq!(receive(&theirs, &mut [0; 8], &mut fds), Err(Errno::AGAIN));
+        let block = [0; 65_536];
+        let full = std::iter::repeat_with(|| sent(&ours, &block, &[])).find(Result::is_err);
+        assert_eq!(full, Some(Err(Errno::AGAIN)));
+        // Closing is not enough: a program that another test just starts holds a copy.
+        theirs.shutdown(Shutdown::Both).unwrap();
+        assert_eq!(sent(&ours, b"x", &[]), Err(Errno::PIPE));
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.shutdown(Shutdown::Both).unwrap();
+        assert_eq!(receive(&theirs, &mut [0; 8], &mut fds).unwrap().bytes, 0);
+    }
+}

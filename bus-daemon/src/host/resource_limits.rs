@@ -1,0 +1,208 @@
+//! How many descriptors the daemon may hold, and which user it runs as.
+
+use std::ffi::CString;
+use std::fmt;
+use std::io;
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use nix::unistd::{Uid, User, getegid, geteuid, initgroups, setgid, setuid};
+
+/// What a privileged daemon wants at least (config.md B125).
+const PRIVILEGED_FDS: rlim_t = 65_536;
+
+/// The two bounds on how many descriptors a process may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FdLimit {
+    /// What is in force.
+    pub soft: u64,
+    /// How far the process may raise it without privileges.
+    pub hard: u64,
+}
+
+/// What [`raise_fd_limit`] found and did.
+#[derive(Debug)]
+pub struct RaisedFdLimit {
+    /// The limit before, which started services get back.
+    pub original: FdLimit,
+    /// The limit now.
+    pub current: FdLimit,
+    /// Why the limit is not what it should be. The bus works, with room for fewer clients: a line in
+    /// the log is the right answer.
+    pub failure: Option<io::Error>,
+}
+
+/// Raises `RLIMIT_NOFILE`: as root to at least 65,536, else to what the hard limit allows; never
+/// lowers it (config.md B125). Call before dropping privileges.
+///
+/// # Errors
+/// When the limit can not even be read.
+pub fn raise_fd_limit() -> io::Result<RaisedFdLimit> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let original = FdLimit { soft, hard };
+    let unprivileged = FdLimit { soft: hard, hard };
+    let wanted = if geteuid().is_root() {
+        FdLimit { soft: soft.max(PRIVILEGED_FDS), hard: hard.max(PRIVILEGED_FDS) }
+    } else {
+        unprivileged
+    };
+    let failure = match set_fd_limit(wanted) {
+        Ok(()) => return Ok(RaisedFdLimit { original, current: wanted, failure: None }),
+        Err(failure) => failure,
+    };
+    // A root without CAP_SYS_RESOURCE, as in many containers, can do what anybody can.
+    let current = if set_fd_limit(unprivileged).is_ok() { unprivileged } else { original };
+    let enough = current.soft >= wanted.soft;
+    Ok(RaisedFdLimit { original, current, failure: (!enough).then_some(failure) })
+}
+
+fn set_fd_limit(limit: FdLimit) -> io::Result<()> {
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, limit.soft, limit.hard)?)
+}
+
+/// Why [`drop_privileges`] failed; the daemon must not go on (config.md B011).
+#[derive(Debug)]
+pub enum DropPrivilegesError {
+    /// Neither a login name nor a user id of the user database.
+    UnknownUser(String),
+    /// The user database could not be read.
+    UserDatabase(Errno),
+    /// The kernel refused one of the three changes.
+    Refused {
+        /// What was being set: groups, group or user.
+        step: &'static str,
+        /// The user to become.
+        user: String,
+        /// What the kernel said.
+        errno: Errno,
+    },
+}
+
+impl fmt::Display for DropPrivilegesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownUser(user) => write!(
+                f,
+                "The user \"{user}\" of the configuration does not exist; create it or change \
+                 the <user> element"
+            ),
+            Self::UserDatabase(errno) => {
+                write!(f, "Failed to read the user database: {}", errno.desc())
+            }
+            Self::Refused { step, user, errno } => write!(
+                f,
+                "Failed to set the {step} of user \"{user}\": {}; start as root or remove the \
+                 <user> element",
+                errno.desc()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for DropPrivilegesError {}
+
+/// Becomes `user`, a login name or a user id: supplementary groups, group, user, for good.
+///
+/// A process that is that user and group already is left as it is.
+///
+/// # Errors
+/// See [`DropPrivilegesError`]; some of the three changes may have been made.
+pub fn drop_privileges(user: &str) -> Result<(), DropPrivilegesError> {
+    let account = find_user(user)?;
+    if !geteuid().is_root() && geteuid() == account.uid && getegid() == account.gid {
+        return Ok(());
+    }
+    let refused =
+        |step| move |errno| DropPrivilegesError::Refused { step, user: user.to_owned(), errno };
+    let name = CString::new(account.name)
+        .map_err(|_| DropPrivilegesError::UnknownUser(user.to_owned()))?;
+    initgroups(&name, account.gid).map_err(refused("supplementary groups"))?;
+    setgid(account.gid).map_err(refused("group"))?;
+    setuid(account.uid).map_err(refused("user id"))
+}
+
+fn find_user(user: &str) -> Result<User, DropPrivilegesError> {
+    let by_name = User::from_name(user).map_err(DropPrivilegesError::UserDatabase)?;
+    let found = match (by_name, user.parse()) {
+        (None, Ok(uid)) => {
+            User::from_uid(Uid::from_raw(uid)).map_err(DropPrivilegesError::UserDatabase)?
+        }
+        (by_name, _) => by_name,
+    };
+    found.ok_or_else(|| DropPrivilegesError::UnknownUser(user.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // config.md B125
+    #[test]
+    fn the_fd_limit_rises_and_the_original_is_remembered() {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        let raised = raise_fd_limit().unwrap();
+        assert_eq!(raised.original, FdLimit { soft, hard });
+        assert!(raised.current.soft >= soft);
+        let now = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        assert_eq!(now, (raised.current.soft, raised.current.hard));
+        assert!(raised.failure.is_some() || now.0 >= hard);
+        set_fd_limit(FdLimit { soft, hard: now.1 }).unwrap();
+    }
+
+    // config.md B011
+    #[test]
+    fn an_unknown_user_is_refused_before_anything_changes() {
+        for user in ["no-such-user-here", "4294967294", ""] {
+            let error = drop_privileges(user).unwrap_err();
+            assert!(matches!(&error, DropPrivilegesError::UnknownUser(name) if name == user));
+            assert!(error.to_string().contains("<user>"));
+        }
+    }
+
+    #[test]
+    fn a_user_is_found_by_name_and_by_number() {
+        assert_eq!(find_user("root").unwrap().uid.as_raw(), 0);
+        assert_eq!(find_user("0").unwrap().name, "root");
+    }
+
+    #[test]
+    #[ignore = "run by the test below in a process of its own"]
+    fn as_nobody() {
+        let Some(user) = std::env::var_os("TEST_USER") else { return };
+        drop_privileges(user.to_str().unwrap()).unwrap();
+        let account = find_user("nobody").unwrap();
+        assert_eq!((geteuid(), getegid()), (account.uid, account.gid));
+        let groups = nix::unistd::getgroups().unwrap();
+        assert!(!groups.contains(&nix::unistd::Gid::from_raw(0)), "{groups:?}");
+        let error = drop_privileges("root").unwrap_err();
+        assert!(matches!(error, DropPrivilegesError::Refused { .. }), "{error}");
+        drop_privileges("nobody").unwrap();
+    }
+
+    // config.md B011
+    #[test]
+    fn root_becomes_another_user_for_good() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let uid = find_user("nobody").unwrap().uid;
+        for user in ["nobody", &uid.to_string()] {
+            let output = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "host::resource_limits::tests::as_nobody", "--ignored"])
+                .env("TEST_USER", user)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        }
+    }
+
+    #[test]
+    fn being_the_user_already_is_enough() {
+        if let Ok(Some(account)) = User::from_uid(geteuid())
+            && !geteuid().is_root()
+            && account.gid == getegid()
+        {
+            drop_privileges(&account.name).unwrap();
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The few system calls that have no safe wrapper in a library we use, and the only unsafe code of
+//! the project. Each function is safe to call: what it needs for that is checked inside or is part
+//! of its documented promise.
+#![allow(unsafe_code)] // the reason for this module
+
+use std::ffi::c_int;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::unistd::ForkResult;
+
+/// Reads a `SOL_SOCKET` option into `value`; returns the option's size, which is larger than
+/// `value` when the error is `ERANGE` and the value did not fit.
+pub(super) fn socket_option(
+    socket: BorrowedFd<'_>,
+    option: c_int,
+    value: &mut [u8],
+) -> (usize, io::Result<()>) {
+    let mut size = libc::socklen_t::try_from(value.len()).unwrap_or(libc::socklen_t::MAX);
+    // SAFETY: `value` is writable for at least `size` bytes during the call, and the kernel writes
+    // no more than that; any bytes are a valid `[u8]`.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            value.as_mut_ptr().cast(),
+            &raw mut size,
+        )
+    };
+    (size as usize, if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) })
+}
+
+/// A new descriptor for the process that connected the peer of `socket` (Linux 6.5).
+pub(super) fn peer_process_fd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut value = [0; size_of::<RawFd>()];
+    let (size, result) = socket_option(socket, libc::SO_PEERPIDFD, &mut value);
+    result?;
+    let number = RawFd::from_ne_bytes(value);
+    if size != value.len() || number < 0 {
+        return Err(io::Error::from(io::ErrorKind::InvalidData));
+    }
+    // SAFETY: the kernel has just opened this descriptor for us, so nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Takes over a descriptor that this process was started with and knows by its number only, from
+/// its command line or environment. Fails with `EBADF` when no such descriptor is open.
+///
+/// The caller promises to take each number once, and before it opens any descriptor of its own that
+/// could have got that number.
+pub(super) fn adopt_inherited_fd(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: F_GETFD takes no pointer and changes nothing.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is open, and was handed to this process by number: by the caller's
+    // promise no other value here owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Marks every open descriptor from `first` on close-on-exec.
+pub(super) fn set_close_on_exec_from(first: u32) -> io::Result<()> {
+    // SAFETY: the call takes numbers only, and with CLOSE_RANGE_CLOEXEC closes nothing.
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Removes a variable from this process's environment, and so from that of programs it starts, if
+/// no other thread could be reading it; returns whether it did.
+pub(super) fn remove_environment_variable(name: &str) -> bool {
+    if !matches!(is_single_threaded(), Ok(true)) {
+        return false;
+    }
+    // SAFETY: no other thread reads or writes the environment, there is none.
+    unsafe { std::env::remove_var(name) };
+    true
+}
+
+fn is_single_threaded() -> io::Result<bool> {
+    Ok(std::fs::read_dir("/proc/self/task")?.count() == 1)
+}
+
+/// Splits the process in two. Refuses with `EBUSY` when this process has more than one thread: the
+/// child would inherit whatever locks the others hold.
+pub(super) fn fork_single_threaded() -> io::Result<ForkResult> {
+    if !is_single_threaded()? {
+        return Err(io::Error::from_raw_os_error(libc::EBUSY));
+    }
+    // SAFETY: the only thread is this one, so nobody can hold a lock across the fork and no thread
+    // can start in between; both processes may go on with any code.
+    Ok(unsafe { nix::unistd::fork() }?)
+}
+
+/// As [`fork_single_threaded`], for a test in a process of its own: the test harness's one other
+/// thread waits for the test to end, holding nothing.
+#[cfg(test)]
+pub(super) fn fork_beside_waiting_threads() -> io::Result<ForkResult> {
+    // SAFETY: the only other thread sleeps and holds no lock.
+    Ok(unsafe { nix::unistd::fork() }?)
+}

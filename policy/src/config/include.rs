@@ -1,0 +1,260 @@
+//! Follows `<include>` and `<includedir>` from the top-level file (config.md B009, B010).
+//!
+//! Each file is read into a configuration of its own, which starts with the limits of the
+//! including file and is taken over as a whole, or not at all.
+//!
+//! Bounds, for all files of one configuration: [`INCLUDE_DEPTH_MAX`], [`FILE_COUNT_MAX`],
+//! [`CONFIG_SIZE_MAX`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::document::{Element, parse_document};
+use super::{
+    BusConfig, ConfigFiles, Fault, FileError, Limits, Loaded, Location, Problem, Severity,
+};
+
+/// Files including each other in a row, the top-level file counted.
+pub const INCLUDE_DEPTH_MAX: usize = 16;
+/// Files of one configuration, a file that is included twice counted twice.
+pub const FILE_COUNT_MAX: usize = 4096;
+/// Bytes of all files of one configuration.
+pub const CONFIG_SIZE_MAX: usize = 16 * 1024 * 1024;
+
+pub(super) fn load(path: &Path, files: &impl ConfigFiles) -> Loaded {
+    let mut loader = Loader::new(files);
+    let top_level = loader.read_file(path, &Location::whole(path), &Limits::default());
+    let missing = || Problem::fatal(&Location::whole(path), Fault::NotFound(path.to_owned()));
+    let top_level = top_level.and_then(|config| config.ok_or_else(missing));
+    loader.finish(top_level)
+}
+
+pub(super) fn load_text(path: &Path, text: &[u8], files: &impl ConfigFiles) -> Loaded {
+    let mut loader = Loader::new(files);
+    let top_level = loader.read_text(path, text, &Location::whole(path), &Limits::default());
+    loader.finish(top_level)
+}
+
+/// The reading of all files of one configuration.
+pub(super) struct Loader<'a, F> {
+    files: &'a F,
+    problems: Vec<Problem>,
+    watched_directories: Vec<PathBuf>,
+    /// The canonical paths of the files being read, each included by the one before.
+    open_files: Vec<PathBuf>,
+    file_count: usize,
+    /// Bytes of all files up to now.
+    size: usize,
+}
+
+/// One file while it is read.
+pub(super) struct OpenFile {
+    /// Where its relative paths start from.
+    directory: PathBuf,
+    pub(super) config: BusConfig,
+}
+
+impl OpenFile {
+    /// The path that the text `path` in this file means.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.directory.join(path)
+    }
+}
+
+impl<'a, F: ConfigFiles> Loader<'a, F> {
+    fn new(files: &'a F) -> Self {
+        Self {
+            files,
+            problems: Vec::new(),
+            watched_directories: Vec::new(),
+            open_files: Vec::new(),
+            file_count: 0,
+            size: 0,
+        }
+    }
+
+    /// Ends with the top-level file: it must listen somewhere, whoever included says where
+    /// (config.md B004).
+    fn finish(mut self, top_level: Result<BusConfig, Problem>) -> Loaded {
+        let config = top_level.and_then(|config| match config.listen.is_empty() {
+            true => Err(Problem::fatal(&config.origin, Fault::NoListen)),
+            false => Ok(config),
+        });
+        let config = config.map_err(|problem| self.problems.push(problem)).ok();
+        let Self { problems, watched_directories, .. } = self;
+        Loaded { config, problems, watched_directories }
+    }
+
+    /// Reads the file `path`, which `included_at` names. `None` if there is no such file.
+    fn read_file(
+        &mut self,
+        path: &Path,
+        included_at: &Location,
+        limits: &Limits,
+    ) -> Result<Option<BusConfig>, Problem> {
+        match self.files.read(path, CONFIG_SIZE_MAX) {
+            Ok(text) => self.read_text(path, &text, included_at, limits).map(Some),
+            Err(FileError::NotFound) => Ok(None),
+            Err(FileError::Other(reason)) => {
+                let path = path.to_owned();
+                Err(Problem::fatal(included_at, Fault::Unreadable { path, reason }))
+            }
+        }
+    }
+
+    fn read_text(
+        &mut self,
+        path: &Path,
+        text: &[u8],
+        included_at: &Location,
+        limits: &Limits,
+    ) -> Result<BusConfig, Problem> {
+        self.count_file(path, text.len()).map_err(|fault| Problem::fatal(included_at, fault))?;
+        self.open_files.push(self.files.canonical(path));
+        let config = self.read_elements(path, text, limits);
+        self.open_files.pop();
+        config
+    }
+
+    fn read_elements(
+        &mut self,
+        path: &Path,
+        text: &[u8],
+        limits: &Limits,
+    ) -> Result<BusConfig, Problem> {
+        let root = parse_document(&Arc::from(path), text)?;
+        let (origin, limits) = (root.location.clone(), limits.clone());
+        let config = BusConfig { origin, limits, ..BusConfig::default() };
+        let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+        let mut file = OpenFile { directory, config };
+        self.read_root(&mut file, &root)?;
+        Ok(file.config)
+    }
+
+    /// Charges one more file of `size` bytes against the bounds.
+    fn count_file(&mut self, path: &Path, size: usize) -> Result<(), Fault> {
+        if self.open_files.contains(&self.files.canonical(path)) {
+            return Err(Fault::CircularInclude(path.to_owned()));
+        }
+        if self.open_files.len() == INCLUDE_DEPTH_MAX {
+            return Err(Fault::IncludedTooDeeply);
+        }
+        if self.file_count == FILE_COUNT_MAX {
+            return Err(Fault::TooManyFiles);
+        }
+        self.file_count += 1;
+        self.size = self.size.saturating_add(size);
+        if self.size > CONFIG_SIZE_MAX {
+            return Err(Fault::TooLarge);
+        }
+        Ok(())
+    }
+
+    /// `<include>` (config.md B009).
+    pub(super) fn include(
+        &mut self,
+        file: &mut OpenFile,
+        element: &Element,
+    ) -> Result<(), Problem> {
+        let ignore_missing = element.yes_or_no("ignore_missing")?;
+        let if_selinux_enabled = element.yes_or_no("if_selinux_enabled")?;
+        let selinux_root_relative = element.yes_or_no("selinux_root_relative")?;
+        let target = element.text_alone()?;
+        let selinux_root = self.files.selinux_root();
+        if if_selinux_enabled && selinux_root.is_none() {
+            return Ok(());
+        }
+        let path = match (selinux_root_relative, selinux_root) {
+            (false, _) => file.resolve(target),
+            (true, Some(root)) => root.join(target),
+            (true, None) => return Err(Problem::fatal(&element.location, Fault::NoSelinuxRoot)),
+        };
+        match self.read_file(&path, &element.location, &file.config.limits)? {
+            Some(included) => file.config.absorb(included),
+            None if ignore_missing => {}
+            None => return Err(Problem::fatal(&element.location, Fault::MissingInclude(path))),
+        }
+        Ok(())
+    }
+
+    /// `<includedir>` (config.md B010): every `*.conf`, those that are wrong left out (B005).
+    ///
+    /// deviation: in the order of their names, as dbus-broker does; the order of the reference is
+    /// that of the directory. A directory that cannot be read is left out like a file; for the
+    /// reference it is fatal.
+    pub(super) fn include_directory(
+        &mut self,
+        file: &mut OpenFile,
+        element: &Element,
+    ) -> Result<(), Problem> {
+        let directory = file.resolve(element.value()?);
+        let mut paths = match self.files.list(&directory) {
+            Ok(paths) => paths,
+            Err(FileError::NotFound) => return Ok(()),
+            Err(FileError::Other(reason)) => {
+                let fault = Fault::Unreadable { path: directory, reason };
+                self.leave_out(Problem::fatal(&element.location, fault));
+                return Ok(());
+            }
+        };
+        self.watch(directory);
+        paths.retain(|path| path.as_os_str().as_encoded_bytes().ends_with(b".conf"));
+        paths.sort();
+        for path in paths {
+            match self.read_file(&path, &Location::whole(&path), &file.config.limits) {
+                Ok(Some(included)) => file.config.absorb(included),
+                // It was removed since the directory was read.
+                Ok(None) => {}
+                Err(problem) => self.leave_out(problem),
+            }
+        }
+        Ok(())
+    }
+
+    fn leave_out(&mut self, problem: Problem) {
+        self.problems.push(Problem { severity: Severity::Ignored, ..problem });
+    }
+
+    /// Notes a directory whose changes call for a reload (config.md B105).
+    pub(super) fn watch(&mut self, directory: PathBuf) {
+        if !self.watched_directories.contains(&directory) {
+            self.watched_directories.push(directory);
+        }
+    }
+
+    pub(super) fn warn(&mut self, location: &Location, fault: impl Into<Fault>) {
+        self.problems.push(Problem::warning(location, fault));
+    }
+}
+
+impl BusConfig {
+    /// Takes over what an included file says, at the place where it is included.
+    ///
+    /// deviation: `<syslog/>` of an included file counts; the reference forgets it.
+    fn absorb(&mut self, included: Self) {
+        self.bus_type = included.bus_type.or(self.bus_type.take());
+        self.user = included.user.or(self.user.take());
+        self.fork |= included.fork;
+        self.keep_umask |= included.keep_umask;
+        self.syslog |= included.syslog;
+        self.pidfile = included.pidfile.or(self.pidfile.take());
+        self.allow_anonymous |= included.allow_anonymous;
+        self.listen.extend(included.listen);
+        self.auth.extend(included.auth);
+        for directory in included.service_dirs {
+            self.add_service_directory(directory);
+        }
+        self.service_helper = included.service_helper.or(self.service_helper.take());
+        self.limits = included.limits;
+        self.policies.extend(included.policies);
+        self.selinux_contexts.extend(included.selinux_contexts);
+        self.apparmor_mode = included.apparmor_mode.or(self.apparmor_mode);
+    }
+
+    /// Adds a directory unless it is there already: the first place counts (config.md B092).
+    pub(super) fn add_service_directory(&mut self, directory: super::ServiceDirectory) {
+        if !self.service_dirs.contains(&directory) {
+            self.service_dirs.push(directory);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! What each element of a file means (config.md B.2, B.4).
+
+use std::path::PathBuf;
+
+use super::document::Element;
+use super::include::{Loader, OpenFile};
+use super::{AppArmorMode, ConfigFiles, Fault, Problem, ServiceDirectory};
+use crate::policy_set::{PolicyBlock, PolicyContext};
+use crate::rule::{Action, Effect, RULE_ATTRIBUTES, Rule, RuleAttributes, RuleError};
+
+/// The elements that `<busconfig>` takes, to guess what was meant by another.
+const ELEMENTS: &[&str] = &[
+    "type",
+    "include",
+    "includedir",
+    "user",
+    "fork",
+    "keep_umask",
+    "syslog",
+    "pidfile",
+    "allow_anonymous",
+    "listen",
+    "auth",
+    "servicedir",
+    "standard_session_servicedirs",
+    "standard_system_servicedirs",
+    "servicehelper",
+    "limit",
+    "policy",
+    "selinux",
+    "apparmor",
+];
+
+/// The mechanisms that clients can use (protocol.md A089–A096).
+const MECHANISMS: &[&str] = &["EXTERNAL", "DBUS_COOKIE_SHA1", "ANONYMOUS"];
+
+impl<F: ConfigFiles> Loader<'_, F> {
+    /// Reads a file from its root element on (config.md B002, B007).
+    pub(super) fn read_root(&mut self, file: &mut OpenFile, root: &Element) -> Result<(), Problem> {
+        if root.name != "busconfig" {
+            return Err(Problem::fatal(&root.location, Fault::WrongRoot(root.name.clone())));
+        }
+        root.takes_attributes(&[])?;
+        root.takes_no_text()?;
+        root.children.iter().try_for_each(|element| self.read_element(file, element))
+    }
+
+    // One row an element: a flat table.
+    fn read_element(&mut self, file: &mut OpenFile, element: &Element) -> Result<(), Problem> {
+        let config = &mut file.config;
+        match element.name.as_str() {
+            "type" => config.bus_type = Some(element.value()?.to_owned()),
+            "include" => {
+                let attributes = ["ignore_missing", "if_selinux_enabled", "selinux_root_relative"];
+                element.takes_attributes(&attributes)?;
+                self.include(file, element)?;
+            }
+            "includedir" => self.include_directory(file, element)?,
+            "user" => config.user = Some(element.value()?.to_owned()),
+            "fork" => config.fork = element.flag()?,
+            "keep_umask" => config.keep_umask = element.flag()?,
+            "syslog" => config.syslog = element.flag()?,
+            "pidfile" => config.pidfile = Some(PathBuf::from(element.value()?)),
+            "allow_anonymous" => config.allow_anonymous = element.flag()?,
+            "listen" => config.listen.push(element.value()?.to_owned()),
+            "auth" => self.read_auth(file, element)?,
+            "servicedir" => {
+                let directory = file.resolve(element.value()?);
+                self.watch(directory.clone());
+                file.config.add_service_directory(ServiceDirectory::Path(directory));
+            }
+            "standard_session_servicedirs" => {
+                element.flag()?;
+                config.add_service_directory(ServiceDirectory::StandardSession);
+            }
+            "standard_system_servicedirs" => {
+                element.flag()?;
+                config.add_service_directory(ServiceDirectory::StandardSystem);
+            }
+            "servicehelper" => {
+                let path = file.resolve(element.value()?);
+                file.config.service_helper = Some(path);
+            }
+            "limit" => self.read_limit(file, element)?,
+            "policy" => {
+                let policy = self.read_policy(element)?;
+                file.config.policies.push(policy);
+            }
+            "selinux" => self.read_selinux(file, element)?,
+            "apparmor" => config.apparmor_mode = Some(apparmor_mode(element)?),
+            _ => return Err(element.unexpected("busconfig", ELEMENTS)),
+        }
+        Ok(())
+    }
+
+    /// `<auth>` (config.md B018).
+    fn read_auth(&mut self, file: &mut OpenFile, element: &Element) -> Result<(), Problem> {
+        let mechanism = element.value()?;
+        if !MECHANISMS.contains(&mechanism) {
+            self.warn(&element.location, Fault::UnknownMechanism(mechanism.to_owned()));
+        }
+        file.config.auth.push(mechanism.to_owned());
+        Ok(())
+    }
+
+    /// `<limit>` (config.md B023).
+    fn read_limit(&mut self, file: &mut OpenFile, element: &Element) -> Result<(), Problem> {
+        element.takes_attributes(&["name"])?;
+        let name = element.required_attribute("limit", "name")?;
+        let text = element.text_alone()?;
+        let set = file.config.limits.set(name, text);
+        if let Some(warning) = set.map_err(|error| Problem::fatal(&element.location, error))? {
+            self.warn(&element.location, warning);
+        }
+        Ok(())
+    }
+
+    /// `<policy>` (config.md B024, B047).
+    fn read_policy(&mut self, element: &Element) -> Result<PolicyBlock, Problem> {
+        element.takes_attributes(&["context", "user", "group", "at_console"])?;
+        element.takes_no_text()?;
+        let context = policy_context(element)?;
+        let rules = element.children.iter().map(|child| self.read_rule(&context, child));
+        let rules = rules.collect::<Result<_, _>>()?;
+        Ok(PolicyBlock { location: element.location.clone(), context, rules })
+    }
+
+    /// `<allow>` and `<deny>` (config.md B.5).
+    fn read_rule(&mut self, context: &PolicyContext, element: &Element) -> Result<Rule, Problem> {
+        let effect = match element.name.as_str() {
+            "allow" => Effect::Allow,
+            "deny" => Effect::Deny,
+            _ => return Err(element.unexpected("policy", &["allow", "deny"])),
+        };
+        element.takes_attributes(RULE_ATTRIBUTES)?;
+        element.is_empty()?;
+        let wrong = |error: RuleError| Problem::fatal(&element.location, error);
+        let attributes = RuleAttributes(&element.attributes);
+        let action = attributes.action(effect).map_err(wrong)?;
+        let connects = matches!(action, Action::ConnectUser(_) | Action::ConnectGroup(_));
+        match context {
+            // B071
+            PolicyContext::User(_) | PolicyContext::Group(_) if connects => {
+                return Err(wrong(RuleError::ConnectNotGlobal));
+            }
+            // (ref) no error here, but the rule is never looked at.
+            PolicyContext::AtConsole(_) if connects => {
+                self.warn(&element.location, RuleError::ConnectNotGlobal);
+            }
+            _ => {}
+        }
+        for warning in attributes.warnings(&action) {
+            self.warn(&element.location, warning);
+        }
+        Ok(Rule { location: element.location.clone(), effect, action })
+    }
+
+    /// `<selinux>` (config.md B025).
+    fn read_selinux(&mut self, file: &mut OpenFile, element: &Element) -> Result<(), Problem> {
+        element.takes_attributes(&[])?;
+        element.takes_no_text()?;
+        for child in &element.children {
+            if child.name != "associate" {
+                return Err(child.unexpected("selinux", &["associate"]));
+            }
+            child.takes_attributes(&["own", "context"])?;
+            child.is_empty()?;
+            let own = child.required_attribute("associate", "own")?;
+            let context = child.required_attribute("associate", "context")?;
+            if own == "*" {
+                self.warn(&child.location, Fault::AssociateAny);
+            }
+            file.config.selinux_contexts.insert(own.to_owned(), context.to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Whom a `<policy>` is for: exactly one attribute says so (config.md B047).
+fn policy_context(element: &Element) -> Result<PolicyContext, Problem> {
+    let wrong = |fault| Problem::fatal(&element.location, fault);
+    let [(attribute, value)] = element.attributes.as_slice() else {
+        return Err(wrong(Fault::PolicySubject));
+    };
+    let bad = |attribute, expected| {
+        let value = value.clone();
+        Err(wrong(Fault::BadValue { attribute, value, expected }))
+    };
+    match (attribute.as_str(), value.as_str()) {
+        ("context", "default") => Ok(PolicyContext::Default),
+        ("context", "mandatory") => Ok(PolicyContext::Mandatory),
+        ("context", _) => bad("context", "\"default\" or \"mandatory\""),
+        ("user", name) => Ok(PolicyContext::User(name.into())),
+        ("group", name) => Ok(PolicyContext::Group(name.into())),
+        (_, "true") => Ok(PolicyContext::AtConsole(true)),
+        (_, "false") => Ok(PolicyContext::AtConsole(false)),
+        _ => bad("at_console", "\"true\" or \"false\""),
+    }
+}
+
+/// `<apparmor>`; without an attribute the mode is the default one (config.md B026).
+fn apparmor_mode(element: &Element) -> Result<AppArmorMode, Problem> {
+    element.takes_attributes(&["mode"])?;
+    element.is_empty()?;
+    match element.attribute("mode") {
+        None | Some("enabled") => Ok(AppArmorMode::Enabled),
+        Some("disabled") => Ok(AppArmorMode::Disabled),
+        Some("required") => Ok(AppArmorMode::Required),
+        Some(value) => {
+            let expected = "\"enabled\", \"disabled\" or \"required\"";
+            Err(bad_value(element, "mode", value, expected))
+        }
+    }
+}
+
+fn bad_value(
+    element: &Element,
+    attribute: &'static str,
+    value: &str,
+    expected: &'static str,
+) -> Problem {
+    let value = value.to_owned();
+    Problem::fatal(&element.location, Fault::BadValue { attribute, value, expected })
+}
+
+impl Element {
+    /// The presence of an element such as `<fork/>`, which takes nothing.
+    fn flag(&self) -> Result<bool, Problem> {
+        self.takes_attributes(&[])?;
+        self.is_empty()?;
+        Ok(true)
+    }
+
+    /// An attribute that is yes or no, by default no.
+    pub(super) fn yes_or_no(&self, attribute: &'static str) -> Result<bool, Problem> {
+        match self.attribute(attribute) {
+            Some("yes") => Ok(true),
+            None | Some("no") => Ok(false),
+            Some(value) => Err(bad_value(self, attribute, value, "\"yes\" or \"no\"")),
+        }
+    }
+
+    fn required_attribute(
+        &self,
+        element: &'static str,
+        attribute: &'static str,
+    ) -> Result<&str, Problem> {
+        let missing =
+            || Problem::fatal(&self.location, Fault::MissingAttribute { element, attribute });
+        self.attribute(attribute).ok_or_else(missing)
+    }
+}
