@@ -295,10 +295,11 @@ impl Bus {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
-    /// Notes what this daemon does, to be compared with what the other one does.
+    /// Notes what this daemon does, to be compared with what the other one does. A line end after a
+    /// text is no difference.
     pub fn observe(&self, key: impl Into<String>, value: impl Into<String>) {
         let mut observations = self.observations.lock().expect("observations");
-        let (key, value) = (key.into(), value.into());
+        let (key, value) = (key.into(), value.into().trim_end().to_owned());
         assert!(observations.iter().all(|(known, _)| *known != key), "{key} observed twice");
         observations.push((key, value));
     }

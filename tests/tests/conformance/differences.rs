@@ -21,17 +21,7 @@ impl AllowedDifferences {
     fn parse(text: &str) -> Self {
         let table: toml::Table = text.parse().expect("allowed_differences.toml is TOML");
         let list = table.get("difference").and_then(toml::Value::as_array);
-        let entries = list.into_iter().flatten().map(|entry| {
-            let text_of = |key: &str| match entry.get(key).and_then(toml::Value::as_str) {
-                Some(text) if !text.trim().is_empty() => text.to_owned(),
-                _ => panic!("allowed_differences.toml: no `{key}` in {entry:?}"),
-            };
-            text_of("item");
-            text_of("reason");
-            text_of("specification");
-            (text_of("case"), text_of("observation"))
-        });
-        Self { entries: entries.collect() }
+        Self { entries: list.into_iter().flatten().flat_map(entries_of).collect() }
     }
 
     /// Names of cases in the list, to find entries for cases that are gone.
@@ -64,6 +54,23 @@ impl AllowedDifferences {
             listed.difference(&different).map(|key| format!("{key}: no difference, but listed"));
         unlisted.chain(stale).collect()
     }
+}
+
+/// Case and key of each observation of one entry, which must say why.
+fn entries_of(entry: &toml::Value) -> Vec<(String, String)> {
+    let text_of = |key: &str| match entry.get(key).and_then(toml::Value::as_str) {
+        Some(text) if !text.trim().is_empty() => text.to_owned(),
+        _ => panic!("allowed_differences.toml: no `{key}` in {entry:?}"),
+    };
+    for required in ["item", "reason", "specification"] {
+        text_of(required);
+    }
+    let keys = entry.get("observations").and_then(toml::Value::as_array);
+    let keys =
+        keys.unwrap_or_else(|| panic!("allowed_differences.toml: no `observations` in {entry:?}"));
+    keys.iter()
+        .map(|key| (text_of("case"), key.as_str().expect("a key is a text").to_owned()))
+        .collect()
 }
 
 fn value<'a>(observations: &'a Observations, key: &str) -> &'a str {
