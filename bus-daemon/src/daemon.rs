@@ -23,8 +23,9 @@ use crate::host::daemonize::{
 use crate::host::journal::{Journal, JournalConfig, bus_prefix, program_name};
 use crate::host::listener::{ListenContext, Listener, connectable_addresses, listen};
 use crate::host::resource_limits::{drop_privileges, raise_fd_limit};
+use crate::host::service_manager::{self, State};
 use crate::host::signals::Signals;
-use crate::host::{config_files, credentials, random_bytes};
+use crate::host::{config_files, credentials, phrase, random_bytes};
 
 /// What the daemon exits with when it cannot start.
 const FAILURE: u8 = 1;
@@ -72,7 +73,9 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     };
     let umask = if config.keep_umask { Umask::Keep } else { Umask::Daemon };
     let background = match fork {
-        true => Some(fork_to_background(umask).map_err(|e| format!("Failed to fork: {e}"))?),
+        true => {
+            Some(fork_to_background(umask).map_err(|e| format!("Failed to fork: {}", phrase(&e)))?)
+        }
         false => None,
     };
     let _pid_file = match (&config.pidfile, arguments.pid_file) {
@@ -85,32 +88,41 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     if let Some(user) = &config.user {
         drop_privileges(user).map_err(|error| error.to_string())?;
     }
-    let signals =
-        Signals::install().map_err(|error| format!("Failed to prepare for signals: {error}"))?;
+    let signals = Signals::install()
+        .map_err(|error| format!("Failed to prepare for signals: {}", phrase(&error)))?;
     let journal = start_journal(arguments, &config, fork)?;
     match fd_limit {
         Ok(raised) => {
             if let Some(error) = raised.failure {
                 let text = format!(
-                    "Failed to raise the limit of open files beyond {}: {error}",
-                    raised.current.soft
+                    "Failed to raise the limit of open files beyond {}: {}",
+                    raised.current.soft,
+                    phrase(&error)
                 );
                 journal.log(Severity::Warning, text);
             }
         }
         Err(error) => {
-            journal.log(Severity::Warning, format!("Cannot read the limit of open files: {error}"));
+            journal.log(
+                Severity::Warning,
+                format!("Cannot read the limit of open files: {}", phrase(&error)),
+            );
         }
     }
     let listeners: Vec<Listener> = listeners.into_iter().flatten().collect();
     let identity = identity(&config, &listeners, &journal)?;
     let bus = Bus::new(identity, settings);
     let mut event_loop = EventLoop::new(Parts { bus, listeners, signals, journal, source, config })
-        .map_err(|error| format!("Failed to prepare for events: {error}"))?;
+        .map_err(|error| format!("Failed to prepare for events: {}", phrase(&error)))?;
     if let Some(background) = background {
-        background.report_ready().map_err(|error| format!("Failed to detach: {error}"))?;
+        background
+            .report_ready()
+            .map_err(|error| format!("Failed to detach: {}", phrase(&error)))?;
     }
-    event_loop.run().map_err(|error| format!("Failed to wait for events: {error}"))
+    service_manager::tell(State::Ready);
+    let result = event_loop.run();
+    service_manager::tell(State::Stopping);
+    result.map_err(|error| format!("Failed to wait for events: {}", phrase(&error)))
 }
 
 /// Reads the configuration; everything wrong in it that does not stop the start is said on standard
@@ -149,7 +161,7 @@ fn print_lines(arguments: &Arguments, address: &str) -> Result<(), String> {
     let pid = std::process::id();
     let print = |fd: RawFd, text: &str| {
         print_line_to_fd(fd, text)
-            .map_err(|error| format!("Cannot print to descriptor {fd}: {error}"))
+            .map_err(|error| format!("Cannot print to descriptor {fd}: {}", phrase(&error)))
     };
     match (arguments.print_address, arguments.print_pid) {
         (Some(both), Some(same)) if both == same => print(both, &format!("{address}\n{pid}")),
@@ -178,7 +190,7 @@ fn start_journal(arguments: &Arguments, config: &BusConfig, fork: bool) -> Resul
         standard_error: standard_error && !fork,
         syslog,
     })
-    .map_err(|error| format!("Failed to start the log's thread: {error}"))
+    .map_err(|error| format!("Failed to start the log's thread: {}", phrase(&error)))
 }
 
 fn identity(
@@ -186,7 +198,7 @@ fn identity(
     listeners: &[Listener],
     journal: &Journal,
 ) -> Result<Identity, String> {
-    let random = |error: io::Error| format!("Failed to read random bytes: {error}");
+    let random = |error: io::Error| format!("Failed to read random bytes: {}", phrase(&error));
     let (mechanisms, unknown) = mechanisms_of(config);
     for name in unknown {
         journal.log(Severity::Warning, format!("<auth>{name}</auth> names no known mechanism"));

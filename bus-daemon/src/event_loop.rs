@@ -29,6 +29,7 @@ use crate::host::credentials::peer_credentials;
 use crate::host::journal::Journal;
 use crate::host::keyring::{keyring_directory, server_challenge};
 use crate::host::listener::{Listener, ListenerKind, NONCE_SIZE, accept};
+use crate::host::service_manager::{self, State};
 use crate::host::signals::{Signal, Signals};
 use crate::host::worker::Worker;
 

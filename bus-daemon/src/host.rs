@@ -19,6 +19,7 @@ pub mod journal;
 pub mod keyring;
 pub mod listener;
 pub mod resource_limits;
+pub mod service_manager;
 pub mod signals;
 mod system_call;
 #[cfg(test)]
@@ -36,7 +37,7 @@ pub fn random_bytes<const N: usize>() -> std::io::Result<[u8; N]> {
 }
 
 /// What an error of the system says, as a phrase without its number.
-fn phrase(error: &std::io::Error) -> String {
+pub(crate) fn phrase(error: &std::io::Error) -> String {
     match error.raw_os_error() {
         Some(code) => nix::errno::Errno::from_raw(code).desc().to_owned(),
         None => error.to_string(),

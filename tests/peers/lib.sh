@@ -11,6 +11,8 @@
 # Environment:
 #   PEER_CACHE     where virtual environments and downloads are kept
 #   PEER_CASE_S    seconds one case may take (default 30)
+#   PEER_WAITING   a list of cases as in waiting.txt: they get 3 seconds, since
+#                  most of them hang without a bus
 #   PEER_BUDGET_S  seconds the whole suite may take (default 900)
 #   PEER_VERBOSE   not empty: print the whole output of pytest as well
 #   PEER_KEEP      a directory that receives a copy of the logs
@@ -77,6 +79,10 @@ clean_up() {  # clean_up EXIT_CODE
   exit "$1"
 }
 
+# seconds_for CASE: what one case may take.
+seconds_for() {
+  if grep -qF -- "$ME $1  waits-for: " "${PEER_WAITING:-/dev/null}"; then echo 3; else echo "$CASE_S"; fi
+}
 left_s() { echo $((BUDGET_S - (SECONDS - T0))); }
 
 # --- buses ----------------------------------------------------------------
@@ -151,7 +157,7 @@ glib_cases() {
   [ -n "$cases" ] || { tap_whole "$name" "$bin"; return; }
   while read -r c; do
     in_time "$name:$c" || continue
-    timeout -k 5 "$CASE_S" "$bin" --tap -p "$c" >"$WORK/log/tap" 2>"$WORK/log/tap.err" </dev/null
+    timeout -k 5 "$(seconds_for "$name:$c")" "$bin" --tap -p "$c" >"$WORK/log/tap" 2>"$WORK/log/tap.err" </dev/null
     rc=$?
     pattern=$(sed 's/[][\.*^$+?(){}|]/\\&/g' <<<"$c")
     line=$(grep -E "^(not )?ok [0-9]+ (- )?$pattern( |\$)" "$WORK/log/tap" | tail -1)
@@ -166,7 +172,7 @@ glib_cases() {
 # tap_whole NAME BINARY [PREFIX-COMMAND...]: a TAP program run as a whole, with
 # TAP_ARG (default --tap). A case is named NAME:DESCRIPTION, or NAME:NUMBER.
 tap_whole() {
-  local name=$1 bin=$2 rc l plan=0 seen=0
+  local name=$1 bin=$2 rc l plan=0 seen=0 failed_before=$NF
   shift 2
   in_time "$name" || return
   "$@" timeout -k 5 $((CASE_S * 4)) "$bin" ${TAP_ARG---tap} >"$WORK/log/tap" 2>"$WORK/log/tap.err" </dev/null
@@ -178,7 +184,9 @@ tap_whole() {
       ok*|"not ok"*) seen=$((seen+1)); tap_case "$name" "$l";;
     esac
   done < "$WORK/log/tap"
-  if [ "$plan" -gt "$seen" ] || { [ $rc != 0 ] && [ $rc != 77 ]; } || [ $((plan + seen)) = 0 ]; then
+  # an exit code that no case accounts for, or too few cases
+  if [ $rc = 77 ] || [ $NF -gt "$failed_before" ]; then rc=0; fi
+  if [ "$plan" -gt "$seen" ] || [ $rc != 0 ] || [ $((plan + seen)) = 0 ]; then
     bad "$name:whole" "ended early (rc $rc, $seen of $plan)" "$(tail -2 "$WORK/log/tap.err")"
   fi
 }

@@ -162,10 +162,10 @@ impl Bus {
     fn unicast(&mut self, message: &Message<'_>, name: BusName<'_>) -> Result<(), Refusal> {
         let recipient = self.resolve(name).ok_or_else(|| no_owner(message, name))?;
         self.may_receive(message, recipient)?;
+        self.stamp(message)?;
         if message.expects_reply() {
             self.expect_reply(message, recipient)?;
         }
-        self.stamp(message);
         let body = message.outgoing_body();
         self.clients.push(recipient, &self.scratch.stamped, &body, message.fds.as_ref());
         self.eavesdrop(message, Some(recipient));
@@ -270,7 +270,9 @@ impl Bus {
         if self.scratch.recipients.is_empty() {
             return;
         }
-        self.stamp(message);
+        if self.stamp(message).is_err() {
+            return;
+        }
         let body = message.outgoing_body();
         let Self { clients, scratch, settings, .. } = self;
         for recipient in scratch.recipients.iter() {
@@ -282,11 +284,18 @@ impl Bus {
         }
     }
 
-    fn stamp(&mut self, message: &Message<'_>) {
+    /// Writes the header that recipients get. A message that SENDER makes longer than any message
+    /// may be cannot be delivered (protocol.md A037).
+    fn stamp(&mut self, message: &Message<'_>) -> Result<(), Refusal> {
         self.scratch.stamped.clear();
         let sender = self.clients.get(message.sender).and_then(|client| client.unique.as_ref());
         let sender = sender.map_or(NOT_YET_NAMED, UniqueNameText::as_str);
         message.parsed.write_stamped(message.bytes, sender, &mut self.scratch.stamped);
+        let size = self.scratch.stamped.len() + message.body.len();
+        if size > libbus::limits::MESSAGE_SIZE_MAX as usize {
+            return Err(Refusal::TooLongWithSender { size });
+        }
+        Ok(())
     }
 
     fn take_fds(

@@ -188,6 +188,11 @@ pub enum Refusal {
     NoMachineId(MachineIdError),
     /// protocol.md A149
     FdsNotSupported,
+    /// A message of nearly the greatest size, to which the bus has to add SENDER.
+    TooLongWithSender {
+        /// Bytes with SENDER.
+        size: usize,
+    },
     /// The kernel holds too many descriptors in flight.
     TooManyFdsInFlight {
         /// The recipient.
@@ -241,6 +246,7 @@ impl Refusal {
             | Self::MatchRuleTooLong { .. }
             | Self::TooManyMatchRules { .. }
             | Self::ActivationEnvironmentFull
+            | Self::TooLongWithSender { .. }
             | Self::TooManyFdsInFlight { .. }
             | Self::QueueFull { .. }
             | Self::TooManyReplies { .. } => error::LIMITS_EXCEEDED,
@@ -426,6 +432,12 @@ impl fmt::Display for Refusal {
             Self::FdsNotSupported => f.write_str(
                 "Tried to send message with Unix file descriptors to a client that doesn't \
                  support that.",
+            ),
+            Self::TooLongWithSender { size } => write!(
+                f,
+                "The message has {size} bytes with the sender's name, and no message may have more \
+                 than {}",
+                libbus::limits::MESSAGE_SIZE_MAX
             ),
             Self::TooManyFdsInFlight { name } => write!(
                 f,
