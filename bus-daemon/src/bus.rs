@@ -48,6 +48,7 @@ pub mod quota;
 mod invariants;
 mod lifecycle;
 mod routing;
+mod slot_table;
 
 use client::{Client, ClientTable};
 use credentials::PeerCredentials;

@@ -29,7 +29,7 @@ impl MatchIndex {
     fn check_subscribers(&self, id: u32, node: &Node) {
         assert!(!node.subscribers.is_empty(), "{} has no subscriber", node.rule);
         for (position, subscriber) in node.subscribers.iter().enumerate() {
-            let positions = &self.clients.get(&subscriber.client).map(|client| &client.positions);
+            let positions = &self.clients.get(subscriber.client).map(|client| &client.positions);
             let noted = positions.and_then(|positions| positions.get(&id)).copied();
             assert_eq!(noted, Some(id_of_key(position)), "the client knows its position");
             assert!(subscriber.count > 0);
@@ -68,8 +68,8 @@ impl MatchIndex {
 
     fn check_counts(&self) {
         let (mut total, mut subscriptions) = (0, 0);
-        for (client, known) in &self.clients {
-            let rules = self.rules_of(*client).map(|(_, count)| count);
+        for (client, known) in self.clients.iter() {
+            let rules = self.rules_of(client).map(|(_, count)| count);
             assert_eq!(rules.sum::<u32>(), known.counter.count);
             assert!(known.counter.count <= known.counter.peak);
             assert!(known.counter.peak <= self.peak_count_per_client);

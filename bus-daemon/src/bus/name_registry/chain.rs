@@ -40,6 +40,12 @@ impl Links {
     }
 }
 
+impl Default for Chain {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 impl Chain {
     /// A chain without entries.
     pub(in crate::bus) const EMPTY: Self = Self { first: NONE, last: NONE };
