@@ -465,8 +465,12 @@ impl EventLoop {
 
     fn start_reload(&mut self, now: Timestamp) {
         let (source, running) = (self.source.clone(), self.config.clone());
-        let started =
-            self.worker.start(move || WorkResult::Reloaded(source.reload(&running).map(Box::new)));
+        let started = self.worker.start(move || {
+            service_manager::tell(State::Reloading);
+            let result = source.reload(&running).map(Box::new);
+            service_manager::tell(State::Ready);
+            WorkResult::Reloaded(result)
+        });
         if !started {
             let result = Err("too much other work waits".to_owned());
             self.bus.handle_event(bus::Event::Reloaded { result }, now);

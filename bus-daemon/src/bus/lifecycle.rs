@@ -249,6 +249,7 @@ impl Bus {
             _ => Some(bytes),
         };
         if let Some(stream) = stream {
+            self.drop_fds_unless_negotiated(id);
             self.handle_stream(id, stream)?;
             self.settle_fds(id);
         }
@@ -348,6 +349,12 @@ impl Bus {
         }
         if let Some(client) = self.clients.get_mut(id) {
             client.uid = uid;
+            // What others are told of the user is what was proven (protocol.md A192).
+            client.credentials.uid = uid;
+            if uid.is_none() {
+                client.credentials.gid = None;
+                client.credentials.groups = None;
+            }
             client.unix_fds = unix_fds;
             client.phase = Phase::WaitingForHello;
         }
@@ -396,6 +403,16 @@ impl Bus {
             self.fd_queue.push_back((self.now, id));
         }
         Ok(())
+    }
+
+    /// A client that did not negotiate descriptors has none to send (protocol.md A097): a message
+    /// that announces some then lacks them.
+    fn drop_fds_unless_negotiated(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id)
+            && !client.unix_fds
+        {
+            client.incoming.fds.clear();
+        }
     }
 
     /// After a read: descriptors that no message asked for are closed, unless the message that is
