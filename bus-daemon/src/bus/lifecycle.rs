@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 
 use bus_policy::policy_set::Connect;
 use libbus::auth::{
-    CookieChallenge, Identity as AuthIdentity, ServerAuth, ServerAuthConfig, ServerAuthError,
+    CookieChallenge, HANDSHAKE_SIZE_MAX, Identity as AuthIdentity, ServerAuth, ServerAuthConfig, ServerAuthError,
     ServerProgress,
 };
 use libbus::wire::{self, MessageError};
@@ -267,6 +267,11 @@ impl Bus {
             self.with_auth(id, |auth, config| auth.handle_bytes(bytes, config, &mut lines));
         self.clients.push_bytes(id, &lines);
         self.scratch.handshake = lines;
+        // What earlier reads were answered with counts too (protocol.md A081).
+        let owed = self.clients.get(id).map_or(0, |client| client.outbox.bytes());
+        if owed > HANDSHAKE_SIZE_MAX {
+            return Err(Disconnection::Handshake(ServerAuthError::TooMuchOutput));
+        }
         let Some(progress) = progress.transpose().map_err(Disconnection::Handshake)? else {
             return Ok(None);
         };
