@@ -10,8 +10,8 @@ use std::os::fd::OwnedFd;
 
 use bus_policy::policy_set::Connect;
 use libbus::auth::{
-    CookieChallenge, HANDSHAKE_SIZE_MAX, Identity as AuthIdentity, ServerAuth, ServerAuthConfig, ServerAuthError,
-    ServerProgress,
+    CookieChallenge, HANDSHAKE_SIZE_MAX, Identity as AuthIdentity, ServerAuth, ServerAuthConfig,
+    ServerAuthError, ServerProgress,
 };
 use libbus::wire::{self, MessageError};
 
@@ -249,7 +249,6 @@ impl Bus {
         };
         self.keep_fds(id, fds)?;
         if let Some(stream) = stream {
-            self.drop_fds_unless_negotiated(id);
             self.handle_stream(id, stream)?;
             self.settle_fds(id)?;
         }
@@ -411,16 +410,6 @@ impl Bus {
             self.fd_queue.push_back((self.now, id));
         }
         Ok(())
-    }
-
-    /// A client that did not negotiate descriptors has none to send (protocol.md A097): a message
-    /// that announces some then lacks them.
-    fn drop_fds_unless_negotiated(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(id)
-            && !client.unix_fds
-        {
-            client.incoming.fds.clear();
-        }
     }
 
     /// After a read: descriptors that no message asked for are closed, unless the message that is
