@@ -8,3 +8,4 @@
 
 mod descriptors;
 mod handshake;
+mod listeners;
