@@ -431,6 +431,12 @@ impl EventLoop {
                 self.carry_out(now);
                 return Wrote::Batch;
             }
+            Err(Errno::PIPE | Errno::CONNRESET) => {
+                drop((slices, fds));
+                // That it is gone shows when all it sent has been read.
+                self.bus.handle_event(bus::Event::WriteClosed { client: id }, now);
+                return Wrote::Everything;
+            }
             Err(_) => {
                 drop((slices, fds));
                 self.bus.handle_event(bus::Event::Closed { client: id }, now);

@@ -8,4 +8,5 @@
 
 mod descriptors;
 mod handshake;
+mod last_words;
 mod listeners;
