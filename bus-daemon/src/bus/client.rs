@@ -123,7 +123,7 @@ impl Client {
     /// before a message is queued, so that one message may exceed it.
     #[must_use]
     pub fn is_full(&self, limits: &Limits) -> bool {
-        self.outbox.bytes() as u64 >= limits.outgoing_bytes_max
+        self.outbox.bytes() as u64 > limits.outgoing_bytes_max
             || self.outbox.fds() as u64 > limits.outgoing_unix_fds_max
     }
 

@@ -9,4 +9,5 @@
 mod descriptors;
 mod handshake;
 mod last_words;
+mod limits;
 mod listeners;
