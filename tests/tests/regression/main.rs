@@ -8,6 +8,7 @@
 
 mod descriptors;
 mod handshake;
+mod hello;
 mod last_words;
 mod limits;
 mod listeners;
