@@ -575,15 +575,15 @@ fn token(event: Event) -> epoll::EventData {
 fn event_of(event: epoll::Event) -> Event {
     let data = event.data.u64();
     let (high, low) = ((data >> 32) as u32, data as u32);
+    let flags = event.flags;
     match low {
         SIGNAL_TOKEN => Event::Signal,
         WORK_TOKEN => Event::WorkDone,
         OWN_TOKENS.. => Event::Listener {
             number: (low - OWN_TOKENS) as usize,
-            failed: event.flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP),
+            failed: flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP),
         },
         index => {
-            let flags = event.flags;
             let writable = epoll::EventFlags::OUT;
             Event::Client {
                 id: ClientId { index, generation: high },
