@@ -134,6 +134,12 @@ pub enum Event<'a> {
         /// How many.
         size: usize,
     },
+    /// The other end reads no more. What it sent before is still to come: a program may say
+    /// something and end while the bus is telling it something.
+    WriteClosed {
+        /// Whose.
+        client: ClientId,
+    },
     /// The other end is gone, or its socket failed.
     Closed {
         /// Whose.
@@ -272,6 +278,7 @@ impl Bus {
                 self.handle_received_in_place(client, size, fds);
             }
             Event::Written { client, size } => self.clients.handle_written(client, size),
+            Event::WriteClosed { client } => self.clients.close_writing(client),
             Event::Closed { client } => self.disconnect(client, Disconnection::ByClient),
             Event::FdsLost { client } => self.disconnect(client, Disconnection::FdsLost),
             Event::FdsRefused { client } => self.handle_fds_refused(client),

@@ -48,8 +48,16 @@ const ACCEPT_PAUSE_MS: u64 = 1000;
 /// Whatever can wake the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
-    Client { id: ClientId, readable: bool, writable: bool },
-    Listener(usize),
+    Client {
+        id: ClientId,
+        readable: bool,
+        writable: bool,
+    },
+    /// `failed`: the socket is out of order, which accepting alone may not tell.
+    Listener {
+        number: usize,
+        failed: bool,
+    },
     Signal,
     WorkDone,
 }
@@ -126,7 +134,12 @@ impl EventLoop {
         epoll::add(&epoll, &signals, token(Event::Signal), epoll::EventFlags::IN)?;
         epoll::add(&epoll, &worker, token(Event::WorkDone), epoll::EventFlags::IN)?;
         for (number, listener) in listeners.iter().enumerate() {
-            epoll::add(&epoll, listener, token(Event::Listener(number)), epoll::EventFlags::IN)?;
+            epoll::add(
+                &epoll,
+                listener,
+                token(Event::Listener { number, failed: false }),
+                epoll::EventFlags::IN,
+            )?;
         }
         let watched =
             |listener| WatchedListener { listener, watched: true, again_at: None, trouble: None };
@@ -197,7 +210,7 @@ impl EventLoop {
                     self.read_from(id, now);
                 }
             }
-            Event::Listener(number) => self.accept_from(number, now),
+            Event::Listener { number, failed } => self.accept_from(number, failed, now),
             Event::Signal => return self.handle_signals(now),
             Event::WorkDone => self.handle_results(now),
         }
@@ -252,7 +265,7 @@ impl EventLoop {
 
     // --- clients --------------------------------------------------------------------------------
 
-    fn accept_from(&mut self, number: usize, now: Timestamp) {
+    fn accept_from(&mut self, number: usize, failed: bool, now: Timestamp) {
         for _ in 0..ACCEPT_COUNT_MAX {
             if !self.bus.accepts_connections() {
                 return;
@@ -266,6 +279,10 @@ impl EventLoop {
                 Ok(fd) => {
                     *trouble = None;
                     self.take_in(fd, number, kind, now);
+                }
+                // A Unix socket that was shut down has nobody to accept, and is ready all the same.
+                Err(Errno::AGAIN) if failed => {
+                    return self.pause_accepting(number, Errno::INVAL, now);
                 }
                 Err(Errno::AGAIN) => return,
                 // That one client is gone again.
@@ -426,6 +443,12 @@ impl EventLoop {
                 self.carry_out(now);
                 return Wrote::Batch;
             }
+            Err(Errno::PIPE | Errno::CONNRESET) => {
+                drop((slices, fds));
+                // That it is gone shows when all it sent has been read.
+                self.bus.handle_event(bus::Event::WriteClosed { client: id }, now);
+                return Wrote::Everything;
+            }
             Err(_) => {
                 drop((slices, fds));
                 self.bus.handle_event(bus::Event::Closed { client: id }, now);
@@ -452,7 +475,7 @@ impl EventLoop {
             if accepting == place.watched {
                 continue;
             }
-            let event = token(Event::Listener(number));
+            let event = token(Event::Listener { number, failed: false });
             let result = if accepting {
                 epoll::add(&self.epoll, &place.listener, event, epoll::EventFlags::IN)
             } else {
@@ -558,7 +581,7 @@ const WORK_TOKEN: u32 = u32::MAX - 1;
 fn token(event: Event) -> epoll::EventData {
     let (high, low) = match event {
         Event::Client { id, .. } => (id.generation, id.index),
-        Event::Listener(number) => (0, OWN_TOKENS + u32::try_from(number).unwrap_or(0)),
+        Event::Listener { number, .. } => (0, OWN_TOKENS + u32::try_from(number).unwrap_or(0)),
         Event::Signal => (0, SIGNAL_TOKEN),
         Event::WorkDone => (0, WORK_TOKEN),
     };
@@ -568,12 +591,15 @@ fn token(event: Event) -> epoll::EventData {
 fn event_of(event: epoll::Event) -> Event {
     let data = event.data.u64();
     let (high, low) = ((data >> 32) as u32, data as u32);
+    let flags = event.flags;
     match low {
         SIGNAL_TOKEN => Event::Signal,
         WORK_TOKEN => Event::WorkDone,
-        OWN_TOKENS.. => Event::Listener((low - OWN_TOKENS) as usize),
+        OWN_TOKENS.. => Event::Listener {
+            number: (low - OWN_TOKENS) as usize,
+            failed: flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP),
+        },
         index => {
-            let flags = event.flags;
             let writable = epoll::EventFlags::OUT;
             Event::Client {
                 id: ClientId { index, generation: high },

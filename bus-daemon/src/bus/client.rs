@@ -99,7 +99,8 @@ pub struct Client {
     pub incoming: Incoming,
     /// What it is owed.
     pub outbox: Outbox,
-    /// Set while it is being disconnected: nothing is queued for it any more.
+    /// Set when it reads no more and while it is being disconnected: nothing is queued for it any
+    /// more.
     pub leaving: bool,
     /// Whether it stands in the table's list of clients to write to.
     to_write: bool,
@@ -122,7 +123,7 @@ impl Client {
     /// before a message is queued, so that one message may exceed it.
     #[must_use]
     pub fn is_full(&self, limits: &Limits) -> bool {
-        self.outbox.bytes() as u64 >= limits.outgoing_bytes_max
+        self.outbox.bytes() as u64 > limits.outgoing_bytes_max
             || self.outbox.fds() as u64 > limits.outgoing_unix_fds_max
     }
 
@@ -242,6 +243,14 @@ impl ClientTable {
         let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
         if let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) {
             client.outbox.handle_written(pool, size);
+        }
+    }
+
+    /// Lets go of what this client is owed, and of all it would be owed later: it reads no more.
+    pub fn close_writing(&mut self, id: ClientId) {
+        if let Some(client) = self.get_mut(id) {
+            client.leaving = true;
+            client.outbox = Outbox::default();
         }
     }
 

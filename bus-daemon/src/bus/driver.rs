@@ -294,7 +294,7 @@ impl Bus {
         }
         let Some(member) = message.header.member else { return Ok(()) };
         let registered = self.clients.get(message.sender).is_some_and(|c| c.is_registered());
-        if !registered && member.as_str() != "Hello" {
+        if !registered && !is_hello(message.header) {
             return Err(Refusal::NotRegistered);
         }
         let method = find_method(message.header, member)?;
@@ -430,6 +430,12 @@ impl Bus {
         };
         self.send_from_driver(client, &header, None, |body| body.string(name));
     }
+}
+
+/// The one call that a client may make before it has a name (protocol.md A120, A121).
+fn is_hello(header: &Header<'_>) -> bool {
+    header.interface.is_none_or(|interface| interface == BUS)
+        && header.member.is_some_and(|member| member.as_str() == "Hello")
 }
 
 /// The method that a call means (protocol.md A210). A call to nobody reaches only Peer

@@ -353,12 +353,6 @@ impl Bus {
         }
         if let Some(client) = self.clients.get_mut(id) {
             client.uid = uid;
-            // What others are told of the user is what was proven (protocol.md A192).
-            client.credentials.uid = uid;
-            if uid.is_none() {
-                client.credentials.gid = None;
-                client.credentials.groups = None;
-            }
             client.unix_fds = unix_fds;
             client.phase = Phase::WaitingForHello;
         }

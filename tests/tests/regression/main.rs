@@ -6,6 +6,10 @@
     reason = "all of this is test code: a broken expectation is a failed test"
 )]
 
+mod credentials;
 mod descriptors;
 mod handshake;
+mod hello;
+mod last_words;
+mod limits;
 mod listeners;
