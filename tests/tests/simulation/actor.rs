@@ -211,6 +211,8 @@ impl Actor {
 
     fn botch_handshake(&mut self, random: &mut Random) {
         let broken = |answer| Meaning::Broken { at: 1, answer };
+        // Will not try again.
+        self.hello = Some(0);
         match random.below(4) {
             0 => self.stream.push(b"AUTH".to_vec(), vec![], broken(Some(""))),
             1 => {

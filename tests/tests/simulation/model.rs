@@ -99,6 +99,8 @@ pub(crate) struct Expectation {
 
 pub(crate) struct Peer {
     pub(crate) phase: Phase,
+    /// Who the kernel says it is, and who it proved to be.
+    socket_uid: Option<u32>,
     pub(crate) uid: Option<u32>,
     pub(crate) unix_fds: bool,
     pub(crate) unique: Option<String>,
@@ -238,9 +240,10 @@ impl Model {
 
     // --- events ---------------------------------------------------------------------------------
 
-    pub(crate) fn connect(&mut self, who: Who, process_fd: Option<RawFd>) {
+    pub(crate) fn connect(&mut self, who: Who, socket_uid: Option<u32>, process_fd: Option<RawFd>) {
         let peer = Peer {
             phase: Phase::Handshake,
+            socket_uid,
             uid: None,
             unix_fds: false,
             unique: None,

@@ -80,6 +80,11 @@ impl Stream {
         self.segments.len()
     }
 
+    /// Bytes of the first segment, read or not.
+    pub(crate) fn size_of_first(&self) -> usize {
+        self.segments.front().map_or(0, |first| first.bytes.len())
+    }
+
     /// Bytes of the first segment that are still to be read.
     pub(crate) fn left_of_first(&self) -> usize {
         self.segments.front().map_or(0, |first| first.bytes.len() - self.position)

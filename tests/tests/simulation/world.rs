@@ -195,7 +195,7 @@ impl World {
         self.tick();
         let id = self.bus.handle_connected(credentials, 0, fds_possible, Timestamp(self.now));
         self.model.begin(self.now, BTreeSet::new());
-        self.model.connect(who, number);
+        self.model.connect(who, uid, number);
         let mut actor = Actor::new(id, temper, uid, &mut self.random);
         actor.introduce(fds_possible, &mut self.random);
         assert!(self.by_id.insert(id, who).is_none(), "{id:?} is given out twice");
@@ -241,20 +241,21 @@ impl World {
 
     /// The kernel has the next bytes of a client for the bus.
     fn read_from(&mut self, who: Who, size: usize) {
-        let message_count = if self.is_somebody_nearly_full() { 1 } else { 6 };
-        let actor = self.actors.get_mut(&who).unwrap();
-        if actor.stream.is_empty() || self.model.is_waiting_for_cookie(who) && size > 1000 {
+        let stream = &self.actors[&who].stream;
+        if stream.is_empty() || self.model.is_waiting_for_cookie(who) && size > 1000 {
             return;
         }
+        let is_large = stream.size_of_first() > 10_000;
+        let message_count = if is_large || self.is_somebody_nearly_full() { 1 } else { 6 };
+        let size = if is_large { 150_000.max(size) } else { size };
+        let actor = self.actors.get_mut(&who).unwrap();
         let id = actor.id;
         let space = self.bus.receive_space(id);
-        let size = if actor.stream.left_of_first() > 100_000 { 150_000.max(size) } else { size };
         let size = space.as_ref().map_or(size, |space| size.min(space.len()));
-        let chunk = actor.stream.read(size, message_count);
+        let mut chunk = actor.stream.read(size, message_count);
         let is_single = chunk.message_count() <= 1;
         let in_place = space.map(|space| space[..chunk.bytes.len()].copy_from_slice(&chunk.bytes));
         let numbers = chunk.fd_numbers();
-        let mut chunk = chunk;
         let mut fds = std::mem::take(&mut chunk.fds);
         let bytes = std::mem::take(&mut chunk.bytes);
         let event = match in_place {
@@ -424,9 +425,9 @@ impl World {
             assert!(due.is_none_or(|due| deadline.is_some_and(|at| at <= due)), "late for {due:?}");
         }
         if deadline.is_some_and(|at| at <= self.now) || self.random.chance(1) {
-            self.event(Event::TimePassed, Model::pass_time);
+            let at = self.event(Event::TimePassed, Model::pass_time);
             let next = self.bus.next_deadline();
-            assert!(next.is_none_or(|next| next.0 > self.now), "the host would spin");
+            assert!(next.is_none_or(|next| next.0 > at), "the host would spin");
         }
     }
 
@@ -461,9 +462,12 @@ impl World {
         self.now += 1 + self.random.below(3) as u64;
     }
 
-    /// Tells the bus and the model, and compares what they want the host to do.
-    fn event(&mut self, event: Event<'_>, predict: impl FnOnce(&mut Model)) {
+    /// Tells the bus and the model, and compares what they want the host to do. Returns when it
+    /// happened.
+    fn event(&mut self, event: Event<'_>, predict: impl FnOnce(&mut Model)) -> u64 {
         self.tick();
+        let at = self.now;
+        if std::env::var("TRACE").is_ok() { eprintln!("{} {} {}", self.step, self.now, format!("{event:?}").replace("\\0", "").chars().take(6000).collect::<String>()); }
         let limits = match &event {
             Event::Reloaded { result: Ok(settings) } => settings.limits.clone(),
             _ => self.model.settings.limits.clone(),
@@ -483,6 +487,7 @@ impl World {
         if self.step.is_multiple_of(self.scenario.check_every) {
             self.bus.check_invariants();
         }
+        at
     }
 
     fn compare_effects(&mut self) {
@@ -542,6 +547,7 @@ impl World {
         let touched: Vec<Who> = self.model.touched.iter().copied().collect();
         for who in touched {
             let Some(id) = self.actors.get(&who).map(|actor| actor.id) else { continue };
+            self.check_phase(who, id);
             self.owed.insert(who);
             let (is_full, was_full) = (self.is_full(id), self.model.was_full(who));
             let peer = self.model.peers.get_mut(&who).unwrap();
@@ -571,6 +577,13 @@ impl World {
                 actor.was_full = true;
             }
         }
+    }
+
+    fn check_phase(&self, who: Who, id: ClientId) {
+        let (client, peer) = (self.bus.client(id).unwrap(), &self.model.peers[&who]);
+        let is_registered = peer.phase == Phase::Registered;
+        assert_eq!(client.is_registered(), is_registered, "client {who} is {:?}", peer.phase);
+        assert_eq!(client.is_incomplete(), peer.is_incomplete(), "client {who} is {:?}", peer.phase);
     }
 
     // --- the end --------------------------------------------------------------------------------

@@ -155,6 +155,10 @@ impl Model {
                 let queue = self.queue(text);
                 self.reply(to, Body::List(queue));
             }
+            "GetConnectionUnixUser" => {
+                let uid = self.peers[&owner].socket_uid.ok_or(error::FAILED)?;
+                self.reply(to, Body::Number(uid));
+            }
             "GetConnectionCredentials" => {
                 let fd = self.peers[&owner].process_fd.filter(|_| self.peers[&to.who].unix_fds);
                 self.reply_with_fds(to, Body::Whatever, fd.into_iter().collect());
