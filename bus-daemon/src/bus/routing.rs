@@ -348,7 +348,7 @@ impl Bus {
         body: impl FnOnce(&mut wire::BodyWriter<'_>),
     ) {
         let mut bytes = self.write_driver_message(header, body);
-        self.capture_from_driver(&bytes);
+        self.capture_from_driver(&bytes, fds);
         if !self.is_full(recipient) {
             self.clients.push(recipient, &bytes, &OutgoingBody::Copied(&[]), fds);
         }
@@ -363,7 +363,7 @@ impl Bus {
         body: impl FnOnce(&mut wire::BodyWriter<'_>),
     ) {
         let mut bytes = self.write_driver_message(header, body);
-        self.capture_from_driver(&bytes);
+        self.capture_from_driver(&bytes, None);
         self.scratch.recipients.start();
         self.find_for_driver(&bytes, FindIn::Subscribers);
         let Self { clients, scratch, settings, .. } = self;
@@ -412,7 +412,7 @@ impl Bus {
         bytes
     }
 
-    fn capture_from_driver(&mut self, bytes: &[u8]) {
+    fn capture_from_driver(&mut self, bytes: &[u8], fds: Option<&MessageFds>) {
         if self.monitors.is_empty() {
             return;
         }
@@ -420,8 +420,10 @@ impl Bus {
         self.find_for_driver(bytes, FindIn::Monitors);
         let Self { clients, scratch, settings, .. } = self;
         for recipient in scratch.recipients.iter() {
-            if clients.get(recipient).is_some_and(|client| !client.is_full(&settings.limits)) {
-                clients.push(recipient, bytes, &OutgoingBody::Copied(&[]), None);
+            let Some(client) = clients.get(recipient) else { continue };
+            let can_take = fds.is_none() || client.unix_fds;
+            if can_take && !client.is_full(&settings.limits) {
+                clients.push(recipient, bytes, &OutgoingBody::Copied(&[]), fds);
             }
         }
     }
