@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 
 use bus_daemon::bus::id::ClientId;
+use libbus::names::BusName;
 use libbus::wire::{Endian, Flags, MessageType};
 
 use crate::mail::{Mail, Value, hex_of};
@@ -45,6 +46,9 @@ pub(crate) struct Actor {
     /// Calls that the bus handled and that expect a reply, and all other messages, by serial.
     pub(crate) calls: HashMap<NonZeroU32, usize>,
     pub(crate) others: HashMap<NonZeroU32, usize>,
+    /// Replies and errors to it, by the serial they answer; and those to a name that it may own.
+    pub(crate) answers: HashMap<NonZeroU32, usize>,
+    pub(crate) answers_by_name: HashMap<NonZeroU32, usize>,
     /// Whether the bus may leave out something that it should get.
     pub(crate) was_full: bool,
 }
@@ -140,6 +144,8 @@ impl Actor {
             rules: Vec::new(),
             calls: HashMap::new(),
             others: HashMap::new(),
+            answers: HashMap::new(),
+            answers_by_name: HashMap::new(),
             was_full: false,
         }
     }
@@ -265,6 +271,14 @@ impl Actor {
                 self.unique = header.destination.map(|name| name.as_str().to_owned());
             } else if is_hello {
                 self.hello = None;
+            }
+        }
+        if let Some(serial) = header.reply_serial.filter(|_| is_reply(&header)) {
+            let destination = header.destination.map(BusName::as_str);
+            if destination.is_none() || destination == self.unique.as_deref() {
+                *self.answers.entry(serial).or_default() += 1;
+            } else if destination.is_some_and(|name| !name.starts_with(':')) {
+                *self.answers_by_name.entry(serial).or_default() += 1;
             }
         }
         let wants_reply = header.message_type == MessageType::MethodCall

@@ -1,12 +1,11 @@
 //! One client's receiving end: bytes in, each whole message compared with what must come next.
 
-use std::collections::{HashMap, VecDeque};
-use std::num::NonZeroU32;
+use std::collections::VecDeque;
 use std::os::fd::RawFd;
 
 use libbus::wire::{BodyReader, MessageType, frame};
 
-use crate::model::{BUS, Body, Content, Expectation, Item, Outline, Parsed, is_reply};
+use crate::model::{BUS, Body, Content, Expectation, Item, Outline, Parsed};
 
 #[derive(Default)]
 pub(crate) struct Reader {
@@ -16,8 +15,6 @@ pub(crate) struct Reader {
     /// Descriptors, and at which offset of the stream they came.
     fds: VecDeque<(usize, Vec<RawFd>)>,
     last_bus_serial: u32,
-    /// Replies and errors that came, by the serial they answer.
-    pub(crate) answers: HashMap<NonZeroU32, usize>,
 }
 
 impl Reader {
@@ -75,9 +72,6 @@ impl Reader {
             let serial = header.serial.get();
             assert!(self.last_bus_serial < serial, "{serial} after {}", self.last_bus_serial);
             self.last_bus_serial = serial;
-        }
-        if let Some(serial) = header.reply_serial.filter(|_| is_reply(&header)) {
-            *self.answers.entry(serial).or_default() += 1;
         }
     }
 

@@ -540,6 +540,7 @@ impl World {
         self.ready.remove(&who);
         self.owed.remove(&who);
         self.cursors.remove(&who);
+        self.witness.take_if(|witness| *witness == who);
     }
 
     /// Whose queue became full in this event may miss all but the first of what it got in it.
@@ -618,12 +619,16 @@ impl World {
         let registered = |who| self.model.peers[who].phase == Phase::Registered;
         for (who, actor) in self.actors.iter().filter(|(who, _)| registered(who)) {
             for (serial, count) in &actor.calls {
-                let answers = actor.reader.answers.get(serial).copied().unwrap_or(0)
-                    + waiting.get(&(*who, *serial)).copied().unwrap_or(0);
-                let others = actor.others.get(serial).copied().unwrap_or(0);
-                let most = if self.scenario.any_reply_passes { usize::MAX } else { count + others };
-                assert!(answers >= *count || actor.was_full, "call {serial} of {who}: {answers}");
-                assert!(answers <= most, "call {serial} of {who} is answered {answers} times");
+                let of = |table: &HashMap<_, usize>| table.get(serial).copied().unwrap_or(0);
+                let still = waiting.get(&(*who, *serial)).copied().unwrap_or(0);
+                let answers = of(&actor.answers) + still;
+                let least = if actor.was_full { 0 } else { *count };
+                let most = count + of(&actor.others);
+                assert!(answers + of(&actor.answers_by_name) >= least, "call {serial} of {who}");
+                assert!(
+                    answers <= most || self.scenario.any_reply_passes,
+                    "call {serial} of {who} is answered {answers} times"
+                );
             }
         }
     }
