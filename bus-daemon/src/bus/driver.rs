@@ -248,6 +248,13 @@ pub(super) struct ReplyTo {
     expected: bool,
 }
 
+impl ReplyTo {
+    /// Who called.
+    pub(super) const fn client(&self) -> ClientId {
+        self.client
+    }
+}
+
 /// One call of a method of the bus.
 struct Call<'a> {
     header: &'a Header<'a>,

@@ -146,6 +146,11 @@ impl Bus {
             self.log(LogRecord::new(Severity::Info, &format_args!("Reloaded configuration")));
         }
         for caller in std::mem::take(&mut self.reload_callers) {
+            // Who has gone or become a monitor in the meantime takes part no longer.
+            let client = self.clients.get(caller.client());
+            if !client.is_some_and(|client| client.is_registered()) {
+                continue;
+            }
             match &refusal {
                 None => self.reply_empty(&caller),
                 Some(text) => self.reply_error(&caller, &Refusal::ReloadFailed(text.clone())),

@@ -173,9 +173,7 @@ impl Bus {
     }
 
     fn may_receive(&mut self, message: &Message<'_>, recipient: ClientId) -> Result<(), Refusal> {
-        let is_reply =
-            matches!(message.header.message_type, MessageType::MethodReturn | MessageType::Error);
-        let asked = message.header.reply_serial.filter(|_| is_reply);
+        let asked = message.header.reply_serial.filter(|_| is_reply(message.header));
         // protocol.md A145, config.md B063
         let policy = &self.settings.policy;
         let any_reply =
@@ -348,7 +346,7 @@ impl Bus {
         body: impl FnOnce(&mut wire::BodyWriter<'_>),
     ) {
         let mut bytes = self.write_driver_message(header, body);
-        self.capture_from_driver(&bytes);
+        self.capture_from_driver(&bytes, fds);
         if !self.is_full(recipient) {
             self.clients.push(recipient, &bytes, &OutgoingBody::Copied(&[]), fds);
         }
@@ -363,7 +361,7 @@ impl Bus {
         body: impl FnOnce(&mut wire::BodyWriter<'_>),
     ) {
         let mut bytes = self.write_driver_message(header, body);
-        self.capture_from_driver(&bytes);
+        self.capture_from_driver(&bytes, None);
         self.scratch.recipients.start();
         self.find_for_driver(&bytes, FindIn::Subscribers);
         let Self { clients, scratch, settings, .. } = self;
@@ -412,7 +410,7 @@ impl Bus {
         bytes
     }
 
-    fn capture_from_driver(&mut self, bytes: &[u8]) {
+    fn capture_from_driver(&mut self, bytes: &[u8], fds: Option<&MessageFds>) {
         if self.monitors.is_empty() {
             return;
         }
@@ -420,8 +418,10 @@ impl Bus {
         self.find_for_driver(bytes, FindIn::Monitors);
         let Self { clients, scratch, settings, .. } = self;
         for recipient in scratch.recipients.iter() {
-            if clients.get(recipient).is_some_and(|client| !client.is_full(&settings.limits)) {
-                clients.push(recipient, bytes, &OutgoingBody::Copied(&[]), None);
+            let Some(client) = clients.get(recipient) else { continue };
+            let can_take = fds.is_none() || client.unix_fds;
+            if can_take && !client.is_full(&settings.limits) {
+                clients.push(recipient, bytes, &OutgoingBody::Copied(&[]), fds);
             }
         }
     }
@@ -452,9 +452,9 @@ impl Bus {
         }
     }
 
-    /// A message whose descriptors the kernel refused is dropped; if it was a call, its sender is
-    /// told. A victim of somebody else's descriptors in flight is not disconnected
-    /// (the class of CVE-2014-3532).
+    /// A message whose descriptors the kernel refused is dropped, and the caller gets an error: its
+    /// call did not arrive, or the reply to it did not. A victim of somebody else's descriptors in
+    /// flight is not disconnected (the class of CVE-2014-3532).
     pub(super) fn handle_fds_refused(&mut self, recipient: ClientId) {
         let Some(bytes) = self.clients.drop_next_message(recipient) else { return };
         let name = self.name_of(recipient);
@@ -468,9 +468,16 @@ impl Bus {
         let size_max = libbus::limits::MESSAGE_SIZE_MAX;
         let Ok(Some(frame)) = wire::frame(&bytes, size_max) else { return };
         let Ok(ParsedHeader { header, .. }) = ParsedHeader::parse(&bytes, &frame) else { return };
+        let refusal = Refusal::TooManyFdsInFlight { name };
+        if is_reply(&header) {
+            let addressee = header.destination.and_then(|name| self.resolve(name));
+            if addressee == Some(recipient) {
+                self.send_error_from_driver(recipient, header.reply_serial, &refusal);
+            }
+            return;
+        }
         let Some(caller) = header.sender.and_then(|sender| self.resolve(sender)) else { return };
         if self.replies.take(caller, recipient, header.serial).is_some() {
-            let refusal = Refusal::TooManyFdsInFlight { name };
             self.send_error_from_driver(caller, Some(header.serial), &refusal);
         }
     }
@@ -540,6 +547,10 @@ impl Bus {
 enum FindIn {
     Monitors,
     Subscribers,
+}
+
+fn is_reply(header: &Header<'_>) -> bool {
+    matches!(header.message_type, MessageType::MethodReturn | MessageType::Error)
 }
 
 /// protocol.md A226, A227
