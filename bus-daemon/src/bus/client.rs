@@ -252,6 +252,12 @@ impl ClientTable {
         slot.client.as_deref_mut()?.outbox.drop_next_message(pool)
     }
 
+    /// Lets go of buffers that wait for reuse.
+    pub fn give_back(&mut self) {
+        self.pool = BufferPool::default();
+        self.to_write.shrink_to_fit();
+    }
+
     /// The client, unless it is gone.
     #[must_use]
     pub fn get(&self, id: ClientId) -> Option<&Client> {
