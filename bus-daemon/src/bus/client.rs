@@ -9,6 +9,7 @@ use std::fmt::{self, Write as _};
 
 use bus_policy::config::Limits;
 use libbus::auth::ServerAuth;
+use libbus::names::BusName;
 use smallvec::SmallVec;
 
 use super::credentials::PeerCredentials;
@@ -43,6 +44,12 @@ impl UniqueNameText {
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text).unwrap_or_default()
+    }
+
+    /// The name as a header's field has it.
+    #[must_use]
+    pub fn as_bus_name(&self) -> Option<BusName<'_>> {
+        BusName::parse(self.as_str()).ok()
     }
 
     /// N of a text `:1.N` as this bus would write it.

@@ -245,8 +245,7 @@ impl Bus {
             }
         }
         self.replies.remove_caller(id);
-        let unique = self.clients.get(id).and_then(|client| client.unique.clone());
-        if let Some(unique) = unique {
+        if let Some(unique) = self.unique_name_of(id) {
             self.unique_names.remove(&unique.number());
             self.matches.handle_unique_name_gone(unique.as_str());
             self.eavesdroppers.handle_unique_name_gone(unique.as_str());
