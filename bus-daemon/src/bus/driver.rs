@@ -294,11 +294,11 @@ impl Bus {
             return Ok(());
         }
         let Some(member) = message.header.member else { return Ok(()) };
-        let method = find_method(message.header, member)?;
         let registered = self.clients.get(message.sender).is_some_and(|c| c.is_registered());
-        if !registered && method.member != "Hello" {
+        if !registered && member.as_str() != "Hello" {
             return Err(Refusal::NotRegistered);
         }
+        let method = find_method(message.header, member)?;
         if method.path == Path::Canonical && message.header.path != Some(CANONICAL_PATH) {
             return Err(Refusal::WrongPath { member: method.member });
         }

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 
 use bus_policy::policy_set::Connect;
 use libbus::auth::{
-    CookieChallenge, Identity as AuthIdentity, ServerAuth, ServerAuthConfig, ServerAuthError,
+    CookieChallenge, HANDSHAKE_SIZE_MAX, Identity as AuthIdentity, ServerAuth, ServerAuthConfig, ServerAuthError,
     ServerProgress,
 };
 use libbus::wire::{self, MessageError};
@@ -266,15 +266,16 @@ impl Bus {
         bytes: &[u8],
         fds: &mut Vec<OwnedFd>,
     ) -> Result<(), Disconnection> {
-        self.keep_fds(id, fds)?;
         let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
         let stream = match &client.phase {
             Phase::Authenticating(_) => self.handle_handshake(id, bytes)?,
             _ => Some(bytes),
         };
+        self.keep_fds(id, fds)?;
         if let Some(stream) = stream {
+            self.drop_fds_unless_negotiated(id);
             self.handle_stream(id, stream)?;
-            self.settle_fds(id);
+            self.settle_fds(id)?;
         }
         Ok(())
     }
@@ -291,6 +292,11 @@ impl Bus {
             self.with_auth(id, |auth, config| auth.handle_bytes(bytes, config, &mut lines));
         self.clients.push_bytes(id, &lines);
         self.scratch.handshake = lines;
+        // What earlier reads were answered with counts too (protocol.md A081).
+        let owed = self.clients.get(id).map_or(0, |client| client.outbox.bytes());
+        if owed > HANDSHAKE_SIZE_MAX {
+            return Err(Disconnection::Handshake(ServerAuthError::TooMuchOutput));
+        }
         let Some(progress) = progress.transpose().map_err(Disconnection::Handshake)? else {
             return Ok(None);
         };
@@ -372,6 +378,12 @@ impl Bus {
         }
         if let Some(client) = self.clients.get_mut(id) {
             client.uid = uid;
+            // What others are told of the user is what was proven (protocol.md A192).
+            client.credentials.uid = uid;
+            if uid.is_none() {
+                client.credentials.gid = None;
+                client.credentials.groups = None;
+            }
             client.unix_fds = unix_fds;
             client.phase = Phase::WaitingForHello;
         }
@@ -401,12 +413,15 @@ impl Bus {
         Ok(())
     }
 
+    /// Keeps what came with the bytes in hand until a message takes it. Descriptors of a client that
+    /// did not negotiate them, or not yet, belong to no message: nothing would bound how many of
+    /// them wait while a handshake lasts (the class of CVE-2014-3636).
     fn keep_fds(&mut self, id: ClientId, fds: &mut Vec<OwnedFd>) -> Result<(), Disconnection> {
         if fds.is_empty() {
             return Ok(());
         }
         let limits = &self.settings.limits;
-        let Some(client) = self.clients.get_mut(id) else {
+        let Some(client) = self.clients.get_mut(id).filter(|client| client.unix_fds) else {
             fds.clear();
             return Ok(());
         };
@@ -422,22 +437,37 @@ impl Bus {
         Ok(())
     }
 
+    /// A client that did not negotiate descriptors has none to send (protocol.md A097): a message
+    /// that announces some then lacks them.
+    fn drop_fds_unless_negotiated(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id)
+            && !client.unix_fds
+        {
+            client.incoming.fds.clear();
+        }
+    }
+
     /// After a read: descriptors that no message asked for are closed, unless the message that is
-    /// still coming may be theirs.
+    /// still coming may be theirs; and that one may have no more than any message (config.md B032),
+    /// however much `max_incoming_unix_fds` would allow.
     // deviation: the reference keeps surplus descriptors for later messages (protocol.md A057);
     // closing them is what the specification's "one set per message" asks for and leaks nothing.
-    fn settle_fds(&mut self, id: ClientId) {
-        let Some(client) = self.clients.get_mut(id) else { return };
+    fn settle_fds(&mut self, id: ClientId) -> Result<(), Disconnection> {
+        let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
         if client.incoming.fds_since.is_none() {
-            return;
+            return Ok(());
         }
         if !client.incoming.is_partial() {
             client.incoming.fds.clear();
+        }
+        if client.incoming.fds.len() as u64 > self.settings.limits.message_unix_fds_max {
+            return Err(Disconnection::TooManyFds);
         }
         if client.incoming.fds.is_empty() {
             client.incoming.fds_since = None;
             self.trim_queues();
         }
+        Ok(())
     }
 
     /// Keeps the two queues of deadlines from growing with clients whose deadline no longer counts.
