@@ -10,8 +10,8 @@ use std::os::fd::OwnedFd;
 
 use bus_policy::policy_set::Connect;
 use libbus::auth::{
-    CookieChallenge, HANDSHAKE_SIZE_MAX, Identity as AuthIdentity, ServerAuth, ServerAuthConfig, ServerAuthError,
-    ServerProgress,
+    CookieChallenge, HANDSHAKE_SIZE_MAX, Identity as AuthIdentity, ServerAuth, ServerAuthConfig,
+    ServerAuthError, ServerProgress,
 };
 use libbus::wire::{self, MessageError};
 

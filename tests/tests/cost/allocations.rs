@@ -140,7 +140,7 @@ fn methods_of_the_bus_allocate_little() {
             ],
             1,
         ),
-        ([("AddMatch", vec![rule.clone()]), ("RemoveMatch", vec![rule])], 19),
+        ([("AddMatch", vec![rule.clone()]), ("RemoveMatch", vec![rule])], 7),
         ([("GetNameOwner", vec![text(":1.0")]), ("NameHasOwner", vec![name])], 0),
         ([("GetId", vec![]), ("ListQueuedOwners", vec![text(":1.0")])], 5),
     ];
