@@ -194,6 +194,8 @@ pub enum Effect {
     },
     /// Read the configuration again and answer with [`Event::Reloaded`].
     Reload,
+    /// Clients left that held much of what the bus holds: the allocator may give back what is free.
+    GiveBackMemory,
 }
 
 /// The whole state of a message bus.
@@ -216,6 +218,8 @@ pub struct Bus {
     serial: u32,
     incomplete_count: u32,
     completed_count: u32,
+    /// The most that was held at once, as far as anybody noticed, since memory was last given back.
+    held_peak: usize,
     /// Calls of ReloadConfig that wait for [`Event::Reloaded`].
     reload_callers: Vec<driver::ReplyTo>,
     /// Clients in the order of connecting, of whom the first may have to be let go.
@@ -259,6 +263,7 @@ impl Bus {
             serial: 0,
             incomplete_count: 0,
             completed_count: 0,
+            held_peak: 0,
             reload_callers: Vec::new(),
             auth_queue: VecDeque::new(),
             fd_queue: VecDeque::new(),

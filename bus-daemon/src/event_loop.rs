@@ -25,6 +25,7 @@ use crate::bus::log::{LogRecord, Severity};
 use crate::bus::outbox::WriteSlices;
 use crate::bus::{self, Bus, Effect};
 use crate::configuration::{ConfigSource, Reloaded};
+use crate::host;
 use crate::host::client_socket::{self, Errno, FDS_PER_SEND_MAX};
 use crate::host::credentials::peer_credentials;
 use crate::host::journal::Journal;
@@ -104,6 +105,8 @@ pub struct EventLoop {
     started: Instant,
     buffer: Box<[u8]>,
     fds: Vec<OwnedFd>,
+    /// Whether the bus let go of much memory in this round.
+    memory_is_free: bool,
 }
 
 /// The parts that `main` has made.
@@ -156,6 +159,7 @@ impl EventLoop {
             started: Instant::now(),
             buffer: vec![0; READ_BUFFER_SIZE].into_boxed_slice(),
             fds: Vec::new(),
+            memory_is_free: false,
         })
     }
 
@@ -183,6 +187,7 @@ impl EventLoop {
             }
             self.handle_time(now);
             self.write_all(now);
+            self.give_back_memory();
             self.pause_or_resume_accepting(now);
         }
     }
@@ -244,7 +249,15 @@ impl EventLoop {
                 Effect::Log(LogRecord { severity, text }) => self.journal.log(severity, text),
                 Effect::FindCookie { client, context } => self.find_cookie(client, context, now),
                 Effect::Reload => self.start_reload(now),
+                Effect::GiveBackMemory => self.memory_is_free = true,
             }
+        }
+    }
+
+    /// After the writes, when the buffers of this round are free, too.
+    fn give_back_memory(&mut self) {
+        if std::mem::take(&mut self.memory_is_free) {
+            host::give_back_free_memory();
         }
     }
 

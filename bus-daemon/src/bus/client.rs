@@ -9,6 +9,7 @@ use std::fmt::{self, Write as _};
 
 use bus_policy::config::Limits;
 use libbus::auth::ServerAuth;
+use libbus::names::BusName;
 use smallvec::SmallVec;
 
 use super::credentials::PeerCredentials;
@@ -43,6 +44,12 @@ impl UniqueNameText {
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text).unwrap_or_default()
+    }
+
+    /// The name as a header's field has it.
+    #[must_use]
+    pub fn as_bus_name(&self) -> Option<BusName<'_>> {
+        BusName::parse(self.as_str()).ok()
     }
 
     /// N of a text `:1.N` as this bus would write it.
@@ -259,6 +266,12 @@ impl ClientTable {
         let Self { slots, pool, .. } = self;
         let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation)?;
         slot.client.as_deref_mut()?.outbox.drop_next_message(pool)
+    }
+
+    /// Lets go of buffers that wait for reuse.
+    pub fn give_back(&mut self) {
+        self.pool = BufferPool::default();
+        self.to_write.shrink_to_fit();
     }
 
     /// The client, unless it is gone.

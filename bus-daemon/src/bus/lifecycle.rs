@@ -20,8 +20,10 @@ use super::credentials::PeerCredentials;
 use super::driver::Unique;
 use super::driver::error_reply::Refusal;
 use super::id::{ClientId, Timestamp};
+use super::limits::GIVEN_BACK_COUNT_MIN;
 use super::log::{LogRecord, Severity};
-use super::{Bus, Effect, Settings};
+use super::name_registry::chain::shrink_table;
+use super::{Bus, Effect, Scratch, Settings};
 
 /// Why a client is disconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +190,9 @@ impl Bus {
     /// Forgets a client: gives up its names, ends its calls in both directions, drops its rules and
     /// tells everybody who watches (protocol.md A134, A147).
     pub(super) fn disconnect(&mut self, id: ClientId, reason: Disconnection) {
+        let held = self.held_count();
         let Some(client) = self.clients.get_mut(id) else { return };
+        self.held_peak = self.held_peak.max(held);
         client.leaving = true;
         let (is_incomplete, is_registered) = (client.is_incomplete(), client.is_registered());
         let uid = client.uid;
@@ -213,6 +217,27 @@ impl Bus {
         self.clients.remove(id);
         self.trim_queues();
         self.effects.push_back(Effect::Close { client: id, last_words });
+        self.give_back_memory();
+    }
+
+    /// Lets go of what all clients share, once half of what was held is gone: so each of the things
+    /// that went bears a constant share of the work.
+    fn give_back_memory(&mut self) {
+        let held = self.held_count();
+        if self.held_peak < GIVEN_BACK_COUNT_MIN || held > self.held_peak / 2 {
+            return;
+        }
+        self.held_peak = held;
+        self.clients.give_back();
+        shrink_table(&mut self.unique_names);
+        self.scratch = Scratch::default();
+        self.effects.push_back(Effect::GiveBackMemory);
+    }
+
+    /// All things that tables grow with.
+    fn held_count(&self) -> usize {
+        let rules = self.matches.len() + self.eavesdroppers.len() + self.monitors.len();
+        self.clients.len() + self.names.total_count() as usize + rules as usize + self.replies.len()
     }
 
     /// Everything that a registered client gives up, whether it goes or becomes a monitor.
@@ -225,8 +250,7 @@ impl Bus {
             }
         }
         self.replies.remove_caller(id);
-        let unique = self.clients.get(id).and_then(|client| client.unique.clone());
-        if let Some(unique) = unique {
+        if let Some(unique) = self.unique_name_of(id) {
             self.unique_names.remove(&unique.number());
             self.matches.handle_unique_name_gone(unique.as_str());
             self.eavesdroppers.handle_unique_name_gone(unique.as_str());

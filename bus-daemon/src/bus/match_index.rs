@@ -101,9 +101,8 @@ struct Node {
     rule: Rc<MatchRule>,
     /// INVARIANT: never empty, and each client stands in it once.
     subscribers: SmallVec<[Subscriber; 1]>,
+    /// Decides, with the rule, in which bucket the node stands.
     sender: RuleSender,
-    /// `None`: dormant.
-    bucket: Option<(Shape, u64)>,
     in_bucket: Links,
     of_sender: Links,
     of_destination: Links,
@@ -312,7 +311,6 @@ impl MatchIndex {
             sender: RuleSender::of(&rule, resolve),
             rule: Rc::clone(&rule),
             subscribers: SmallVec::new(),
-            bucket: None,
             in_bucket: Links::LOOSE,
             of_sender: Links::LOOSE,
             of_destination: Links::LOOSE,
@@ -369,28 +367,32 @@ impl MatchIndex {
 
     /// Puts a node where messages will find it, unless its sender is nobody.
     fn put_in_bucket(&mut self, id: u32) {
-        let Some(node) = self.nodes.get_mut(id as usize) else { return };
-        let sender = match node.sender {
-            RuleSender::Anybody => None,
-            RuleSender::Known(sender) => Some(sender),
-            RuleSender::Nobody => return,
-        };
-        let (shape, bucket) = self.hasher.bucket_of_rule(&node.rule, sender);
-        node.bucket = Some((shape, bucket));
+        let Some((shape, bucket)) = self.bucket_of(id) else { return };
         self.shapes.add(shape);
         let chain = self.buckets.entry(bucket).or_insert(Chain::EMPTY);
         chain.push_front(&mut self.nodes, id, |node| &mut node.in_bucket);
     }
 
     fn take_from_bucket(&mut self, id: u32) {
-        let Some(node) = self.nodes.get_mut(id as usize) else { return };
-        let Some((shape, bucket)) = node.bucket.take() else { return };
+        let Some((shape, bucket)) = self.bucket_of(id) else { return };
         self.shapes.remove(shape);
         let Some(chain) = self.buckets.get_mut(&bucket) else { return };
         chain.remove(&mut self.nodes, id, |node| &mut node.in_bucket);
         if chain.is_empty() {
             self.buckets.remove(&bucket);
         }
+    }
+
+    /// Where a node stands as long as its sender is what it is; `None`: it is dormant. Not noted in
+    /// the node, since that would make each rule larger for what seldom happens to it.
+    fn bucket_of(&self, id: u32) -> Option<(Shape, u64)> {
+        let node = self.nodes.get(id as usize)?;
+        let sender = match node.sender {
+            RuleSender::Anybody => None,
+            RuleSender::Known(sender) => Some(sender),
+            RuleSender::Nobody => return None,
+        };
+        Some(self.hasher.bucket_of_rule(&node.rule, sender))
     }
 
     fn watch_names(&mut self, id: u32, rule: &MatchRule) {

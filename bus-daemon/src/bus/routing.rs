@@ -327,6 +327,12 @@ impl Bus {
         }
     }
 
+    /// The client's unique name, if it has one.
+    pub(super) fn unique_name_of(&self, client: ClientId) -> Option<UniqueNameText> {
+        self.clients.get(client)?.unique.clone()
+    }
+
+    /// What to call a client in a text.
     pub(super) fn name_of(&self, client: ClientId) -> String {
         self.clients.get(client).map_or_else(String::new, |client| client.name().to_owned())
     }
@@ -382,11 +388,11 @@ impl Bus {
         refusal: &Refusal,
     ) {
         let text = refusal.to_string();
-        let destination = self.name_of(recipient);
+        let destination = self.unique_name_of(recipient);
         let header = Header {
             error_name: Some(refusal.error_name()),
             reply_serial,
-            destination: BusName::parse(&destination).ok(),
+            destination: destination.as_ref().and_then(UniqueNameText::as_bus_name),
             signature: driver::STRING,
             ..self.driver_header(MessageType::Error)
         };

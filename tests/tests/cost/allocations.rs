@@ -138,10 +138,10 @@ fn methods_of_the_bus_allocate_little() {
                 ("RequestName", vec![name.clone(), 0_u32.into()]),
                 ("ReleaseName", vec![name.clone()]),
             ],
-            5,
+            1,
         ),
-        ([("AddMatch", vec![rule.clone()]), ("RemoveMatch", vec![rule])], 19),
-        ([("GetNameOwner", vec![text(":1.0")]), ("NameHasOwner", vec![name])], 1),
+        ([("AddMatch", vec![rule.clone()]), ("RemoveMatch", vec![rule])], 7),
+        ([("GetNameOwner", vec![text(":1.0")]), ("NameHasOwner", vec![name])], 0),
         ([("GetId", vec![]), ("ListQueuedOwners", vec![text(":1.0")])], 5),
     ];
     for (pair, allowed) in cases {
