@@ -467,7 +467,14 @@ impl World {
     fn event(&mut self, event: Event<'_>, predict: impl FnOnce(&mut Model)) -> u64 {
         self.tick();
         let at = self.now;
-        if std::env::var("TRACE").is_ok() { eprintln!("{} {} {}", self.step, self.now, format!("{event:?}").replace("\\0", "").chars().take(6000).collect::<String>()); }
+        if std::env::var("TRACE").is_ok() {
+            eprintln!(
+                "{} {} {}",
+                self.step,
+                self.now,
+                format!("{event:?}").replace("\\0", "").chars().take(6000).collect::<String>()
+            );
+        }
         let limits = match &event {
             Event::Reloaded { result: Ok(settings) } => settings.limits.clone(),
             _ => self.model.settings.limits.clone(),
@@ -505,6 +512,7 @@ impl World {
                     self.errands.push(Errand::Reload);
                 }
                 Effect::Log(record) => assert!(!record.text.is_empty()),
+                Effect::GiveBackMemory => {}
             }
         }
         let closed = self.model.closed.front().map(|(who, _)| who);
@@ -584,7 +592,12 @@ impl World {
         let (client, peer) = (self.bus.client(id).unwrap(), &self.model.peers[&who]);
         let is_registered = peer.phase == Phase::Registered;
         assert_eq!(client.is_registered(), is_registered, "client {who} is {:?}", peer.phase);
-        assert_eq!(client.is_incomplete(), peer.is_incomplete(), "client {who} is {:?}", peer.phase);
+        assert_eq!(
+            client.is_incomplete(),
+            peer.is_incomplete(),
+            "client {who} is {:?}",
+            peer.phase
+        );
     }
 
     // --- the end --------------------------------------------------------------------------------
