@@ -48,6 +48,7 @@ pub mod quota;
 mod invariants;
 mod lifecycle;
 mod routing;
+mod slot_table;
 
 use client::{Client, ClientTable};
 use credentials::PeerCredentials;
@@ -133,6 +134,12 @@ pub enum Event<'a> {
         /// How many.
         size: usize,
     },
+    /// The other end reads no more. What it sent before is still to come: a program may say
+    /// something and end while the bus is telling it something.
+    WriteClosed {
+        /// Whose.
+        client: ClientId,
+    },
     /// The other end is gone, or its socket failed.
     Closed {
         /// Whose.
@@ -187,6 +194,8 @@ pub enum Effect {
     },
     /// Read the configuration again and answer with [`Event::Reloaded`].
     Reload,
+    /// Clients left that held much of what the bus holds: the allocator may give back what is free.
+    GiveBackMemory,
 }
 
 /// The whole state of a message bus.
@@ -209,6 +218,8 @@ pub struct Bus {
     serial: u32,
     incomplete_count: u32,
     completed_count: u32,
+    /// The most that was held at once, as far as anybody noticed, since memory was last given back.
+    held_peak: usize,
     /// Calls of ReloadConfig that wait for [`Event::Reloaded`].
     reload_callers: Vec<driver::ReplyTo>,
     /// Clients in the order of connecting, of whom the first may have to be let go.
@@ -252,6 +263,7 @@ impl Bus {
             serial: 0,
             incomplete_count: 0,
             completed_count: 0,
+            held_peak: 0,
             reload_callers: Vec::new(),
             auth_queue: VecDeque::new(),
             fd_queue: VecDeque::new(),
@@ -271,6 +283,7 @@ impl Bus {
                 self.handle_received_in_place(client, size, fds);
             }
             Event::Written { client, size } => self.clients.handle_written(client, size),
+            Event::WriteClosed { client } => self.clients.close_writing(client),
             Event::Closed { client } => self.disconnect(client, Disconnection::ByClient),
             Event::FdsLost { client } => self.disconnect(client, Disconnection::FdsLost),
             Event::FdsRefused { client } => self.handle_fds_refused(client),

@@ -8,12 +8,16 @@ pub const COPIED_BODY_SIZE_MAX: usize = 16 * 1024;
 pub const OUTBOX_SEGMENT_SIZE_MAX: usize = 128 * 1024;
 /// Slices in one write; the kernel takes at most 1024.
 pub const WRITE_SLICE_COUNT_MAX: usize = 32;
-/// Buffers kept for reuse.
+/// Buffers kept for reuse, and queues of them.
 pub const FREE_BUFFER_COUNT_MAX: usize = 64;
+/// Longest queue kept for reuse, in segments.
+pub const FREE_QUEUE_SEGMENT_COUNT_MAX: usize = 16;
 /// Largest buffer kept for reuse, in bytes.
 pub const FREE_BUFFER_SIZE_MAX: usize = 64 * 1024;
 /// A message with more bytes than this still to come is read straight into its own buffer.
 pub const DIRECT_RECEIVE_SIZE_MIN: usize = 128 * 1024;
+/// Memory is given back only after there were so many clients, names, rules and calls at once.
+pub const GIVEN_BACK_COUNT_MIN: usize = 64;
 /// Variables that UpdateActivationEnvironment may set in all.
 pub const ACTIVATION_VARIABLE_COUNT_MAX: usize = 4096;
 /// Bytes of all activation variables, names and values.

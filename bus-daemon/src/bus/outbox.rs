@@ -20,7 +20,8 @@ use libbus::wire;
 use smallvec::SmallVec;
 
 use super::limits::{
-    FREE_BUFFER_COUNT_MAX, FREE_BUFFER_SIZE_MAX, OUTBOX_SEGMENT_SIZE_MAX, WRITE_SLICE_COUNT_MAX,
+    FREE_BUFFER_COUNT_MAX, FREE_BUFFER_SIZE_MAX, FREE_QUEUE_SEGMENT_COUNT_MAX,
+    OUTBOX_SEGMENT_SIZE_MAX, WRITE_SLICE_COUNT_MAX,
 };
 
 /// The descriptors of one message, shared by all its recipients.
@@ -49,10 +50,11 @@ impl OutgoingBody<'_> {
     }
 }
 
-/// Buffers that no outbox needs at the moment; taking one costs no allocation.
+/// What no outbox needs at the moment; taking it costs no allocation.
 #[derive(Debug, Default)]
 pub struct BufferPool {
     free: Vec<Vec<u8>>,
+    free_queues: Vec<VecDeque<Segment>>,
 }
 
 impl BufferPool {
@@ -64,6 +66,18 @@ impl BufferPool {
         if buffer.capacity() <= FREE_BUFFER_SIZE_MAX && self.free.len() < FREE_BUFFER_COUNT_MAX {
             buffer.clear();
             self.free.push(buffer);
+        }
+    }
+
+    fn take_queue(&mut self) -> VecDeque<Segment> {
+        self.free_queues.pop().unwrap_or_default()
+    }
+
+    /// Takes an empty queue back.
+    fn give_back_queue(&mut self, queue: VecDeque<Segment>) {
+        let is_small = queue.capacity() <= FREE_QUEUE_SEGMENT_COUNT_MAX;
+        if is_small && self.free_queues.len() < FREE_BUFFER_COUNT_MAX {
+            self.free_queues.push(queue);
         }
     }
 }
@@ -104,6 +118,7 @@ impl Segment {
 /// What one client is still owed.
 #[derive(Debug, Default)]
 pub struct Outbox {
+    /// Without room of its own while it is empty.
     segments: VecDeque<Segment>,
     /// Bytes of the first segment that are written already.
     written: usize,
@@ -123,6 +138,9 @@ impl Outbox {
         fds: Option<&MessageFds>,
     ) {
         if fds.is_some() || !self.last_may_grow() {
+            if self.segments.is_empty() {
+                self.segments = pool.take_queue();
+            }
             let own = pool.take();
             self.segments.push_back(Segment { own, body: None, fds: fds.cloned() });
         }
@@ -163,9 +181,7 @@ impl Outbox {
             }
             rest -= left;
             self.written = 0;
-            if let Some(segment) = self.segments.pop_front() {
-                pool.give_back(segment.own);
-            }
+            self.drop_first_segment(pool);
         }
     }
 
@@ -185,10 +201,8 @@ impl Outbox {
         if let Some(fds) = first.fds.take() {
             self.fds -= fds.len();
         }
-        if first.size() == 0
-            && let Some(segment) = self.segments.pop_front()
-        {
-            pool.give_back(segment.own);
+        if first.size() == 0 {
+            self.drop_first_segment(pool);
         }
         Some(header)
     }
@@ -258,6 +272,15 @@ impl Outbox {
             written = 0;
         }
         count
+    }
+
+    fn drop_first_segment(&mut self, pool: &mut BufferPool) {
+        if let Some(segment) = self.segments.pop_front() {
+            pool.give_back(segment.own);
+        }
+        if self.segments.is_empty() {
+            pool.give_back_queue(std::mem::take(&mut self.segments));
+        }
     }
 
     fn last_may_grow(&self) -> bool {
@@ -350,8 +373,8 @@ mod tests {
         assert_eq!(slices.len(), 1);
         drop(slices);
         outbox.handle_written(&mut pool, 1100);
-        assert_eq!(pool.free.len(), 1, "the buffer goes back to the pool");
-        assert!(outbox.segments.is_empty(), "a drained outbox holds no buffer");
+        assert_eq!((pool.free.len(), pool.free_queues.len()), (1, 1), "both go back to the pool");
+        assert_eq!(outbox.segments.capacity(), 0, "a drained outbox holds no buffer");
     }
 
     #[test]
@@ -363,6 +386,12 @@ mod tests {
             pool.give_back(Vec::with_capacity(16));
         }
         assert_eq!(pool.free.len(), FREE_BUFFER_COUNT_MAX);
+        pool.give_back_queue(VecDeque::with_capacity(FREE_QUEUE_SEGMENT_COUNT_MAX + 1));
+        assert!(pool.free_queues.is_empty());
+        for _ in 0..FREE_BUFFER_COUNT_MAX + 3 {
+            pool.give_back_queue(VecDeque::with_capacity(FREE_QUEUE_SEGMENT_COUNT_MAX));
+        }
+        assert_eq!(pool.free_queues.len(), FREE_BUFFER_COUNT_MAX);
     }
 
     #[test]

@@ -173,9 +173,7 @@ impl Bus {
     }
 
     fn may_receive(&mut self, message: &Message<'_>, recipient: ClientId) -> Result<(), Refusal> {
-        let is_reply =
-            matches!(message.header.message_type, MessageType::MethodReturn | MessageType::Error);
-        let asked = message.header.reply_serial.filter(|_| is_reply);
+        let asked = message.header.reply_serial.filter(|_| is_reply(message.header));
         // protocol.md A145, config.md B063
         let policy = &self.settings.policy;
         let any_reply =
@@ -329,6 +327,12 @@ impl Bus {
         }
     }
 
+    /// The client's unique name, if it has one.
+    pub(super) fn unique_name_of(&self, client: ClientId) -> Option<UniqueNameText> {
+        self.clients.get(client)?.unique.clone()
+    }
+
+    /// What to call a client in a text.
     pub(super) fn name_of(&self, client: ClientId) -> String {
         self.clients.get(client).map_or_else(String::new, |client| client.name().to_owned())
     }
@@ -348,7 +352,7 @@ impl Bus {
         body: impl FnOnce(&mut wire::BodyWriter<'_>),
     ) {
         let mut bytes = self.write_driver_message(header, body);
-        self.capture_from_driver(&bytes);
+        self.capture_from_driver(&bytes, fds);
         if !self.is_full(recipient) {
             self.clients.push(recipient, &bytes, &OutgoingBody::Copied(&[]), fds);
         }
@@ -363,7 +367,7 @@ impl Bus {
         body: impl FnOnce(&mut wire::BodyWriter<'_>),
     ) {
         let mut bytes = self.write_driver_message(header, body);
-        self.capture_from_driver(&bytes);
+        self.capture_from_driver(&bytes, None);
         self.scratch.recipients.start();
         self.find_for_driver(&bytes, FindIn::Subscribers);
         let Self { clients, scratch, settings, .. } = self;
@@ -384,11 +388,11 @@ impl Bus {
         refusal: &Refusal,
     ) {
         let text = refusal.to_string();
-        let destination = self.name_of(recipient);
+        let destination = self.unique_name_of(recipient);
         let header = Header {
             error_name: Some(refusal.error_name()),
             reply_serial,
-            destination: BusName::parse(&destination).ok(),
+            destination: destination.as_ref().and_then(UniqueNameText::as_bus_name),
             signature: driver::STRING,
             ..self.driver_header(MessageType::Error)
         };
@@ -412,7 +416,7 @@ impl Bus {
         bytes
     }
 
-    fn capture_from_driver(&mut self, bytes: &[u8]) {
+    fn capture_from_driver(&mut self, bytes: &[u8], fds: Option<&MessageFds>) {
         if self.monitors.is_empty() {
             return;
         }
@@ -420,8 +424,10 @@ impl Bus {
         self.find_for_driver(bytes, FindIn::Monitors);
         let Self { clients, scratch, settings, .. } = self;
         for recipient in scratch.recipients.iter() {
-            if clients.get(recipient).is_some_and(|client| !client.is_full(&settings.limits)) {
-                clients.push(recipient, bytes, &OutgoingBody::Copied(&[]), None);
+            let Some(client) = clients.get(recipient) else { continue };
+            let can_take = fds.is_none() || client.unix_fds;
+            if can_take && !client.is_full(&settings.limits) {
+                clients.push(recipient, bytes, &OutgoingBody::Copied(&[]), fds);
             }
         }
     }
@@ -452,9 +458,9 @@ impl Bus {
         }
     }
 
-    /// A message whose descriptors the kernel refused is dropped; if it was a call, its sender is
-    /// told. A victim of somebody else's descriptors in flight is not disconnected
-    /// (the class of CVE-2014-3532).
+    /// A message whose descriptors the kernel refused is dropped, and the caller gets an error: its
+    /// call did not arrive, or the reply to it did not. A victim of somebody else's descriptors in
+    /// flight is not disconnected (the class of CVE-2014-3532).
     pub(super) fn handle_fds_refused(&mut self, recipient: ClientId) {
         let Some(bytes) = self.clients.drop_next_message(recipient) else { return };
         let name = self.name_of(recipient);
@@ -468,9 +474,16 @@ impl Bus {
         let size_max = libbus::limits::MESSAGE_SIZE_MAX;
         let Ok(Some(frame)) = wire::frame(&bytes, size_max) else { return };
         let Ok(ParsedHeader { header, .. }) = ParsedHeader::parse(&bytes, &frame) else { return };
+        let refusal = Refusal::TooManyFdsInFlight { name };
+        if is_reply(&header) {
+            let addressee = header.destination.and_then(|name| self.resolve(name));
+            if addressee == Some(recipient) {
+                self.send_error_from_driver(recipient, header.reply_serial, &refusal);
+            }
+            return;
+        }
         let Some(caller) = header.sender.and_then(|sender| self.resolve(sender)) else { return };
         if self.replies.take(caller, recipient, header.serial).is_some() {
-            let refusal = Refusal::TooManyFdsInFlight { name };
             self.send_error_from_driver(caller, Some(header.serial), &refusal);
         }
     }
@@ -540,6 +553,10 @@ impl Bus {
 enum FindIn {
     Monitors,
     Subscribers,
+}
+
+fn is_reply(header: &Header<'_>) -> bool {
+    matches!(header.message_type, MessageType::MethodReturn | MessageType::Error)
 }
 
 /// protocol.md A226, A227

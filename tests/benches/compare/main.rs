@@ -40,7 +40,7 @@ struct Options {
     #[arg(long, value_name = "WORKLOAD")]
     only: Vec<String>,
     /// How many times each peer takes its turn
-    #[arg(long, default_value_t = 11)]
+    #[arg(long, default_value_t = 9)]
     rounds: usize,
     /// Only these peers, by label, separated by commas
     #[arg(long, value_delimiter = ',')]

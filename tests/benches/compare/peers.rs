@@ -327,11 +327,11 @@ fn installed(name: &str) -> Result<PathBuf> {
         .ok_or_else(|| Failure::new("not installed"))
 }
 
-/// The last word of the first line of `--version`.
+/// The first word of `--version` that is a number.
 fn version_of(program: &Path) -> String {
     let output = Command::new(program).arg("--version").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let text = text.unwrap_or_default();
-    let line = text.lines().next().unwrap_or_default();
-    line.split_whitespace().last().unwrap_or_default().to_owned()
+    let is_number = |word: &&str| word.starts_with(|first: char| first.is_ascii_digit());
+    text.split_whitespace().find(is_number).unwrap_or_default().to_owned()
 }

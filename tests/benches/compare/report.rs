@@ -29,8 +29,9 @@ pub(crate) struct Verdict {
 
 /// The whole report as text.
 pub(crate) fn to_text(plan: &Plan, results: &Results) -> String {
-    let mut text = format!("{}\n{}\n\n", setting(plan), LEGEND);
+    let mut text = format!("{}\n", setting(plan));
     if !plan.workloads.is_empty() {
+        text.push_str(&format!("{LEGEND}\n\n"));
         text.push_str(&cost_table(plan, results).to_text());
         text.push_str(
             "\nTime per operation (median, 99th percentile) and operations per second:\n",

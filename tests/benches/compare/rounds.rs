@@ -9,8 +9,9 @@ use crate::peers::{Kind, Peer};
 use crate::scaling::{DIMENSIONS, Dimension, Growth};
 use crate::workloads::{WORKLOADS, Workload};
 
-/// How often the growth of costs is measured at most; it takes longer than all the rest.
-const GROWTH_ROUNDS_MAX: usize = 3;
+/// Rounds for each one in which the growth of costs is measured too, which takes longer than all
+/// the rest.
+const ROUNDS_PER_GROWTH: usize = 3;
 
 /// What is to be measured.
 pub(crate) struct Plan {
@@ -65,7 +66,8 @@ impl Plan {
                     results.take_turn(workload, peer);
                 }
             }
-            for dimension in self.dimensions.iter().filter(|_| round <= GROWTH_ROUNDS_MAX) {
+            let with_growth = round % ROUNDS_PER_GROWTH == 1 || self.workloads.is_empty();
+            for dimension in self.dimensions.iter().filter(|_| with_growth) {
                 self.show_progress(round, dimension.key);
                 for peer in self.peers.iter().filter(|peer| peer.kind.is_bus()) {
                     results.growth.take_turn(dimension, peer);

@@ -355,7 +355,11 @@ impl fmt::Display for Refusal {
                 write!(f, "Property '{property}' cannot be set")
             }
             Self::WrongPath { member } => {
-                write!(f, "Method '{member}' is only available at the canonical object path")
+                write!(
+                    f,
+                    "Method '{member}' is only available at the canonical object path \
+                     '/org/freedesktop/DBus'"
+                )
             }
             Self::NotPrivileged { member } => write!(
                 f,

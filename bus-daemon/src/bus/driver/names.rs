@@ -134,9 +134,9 @@ impl Bus {
             self.reply_string(&call.reply_to, name);
             return Ok(());
         }
-        let owner = self.resolve_text(name).ok_or_else(|| no_owner("owner", name))?;
-        let owner = self.name_of(owner);
-        self.reply_string(&call.reply_to, &owner);
+        let owner = self.resolve_text(name).and_then(|owner| self.unique_name_of(owner));
+        let owner = owner.ok_or_else(|| no_owner("owner", name))?;
+        self.reply_string(&call.reply_to, owner.as_str());
         Ok(())
     }
 
