@@ -26,7 +26,7 @@ use crate::relay::Role;
 use crate::wire::{Frames, Start, driver_call};
 
 /// How long a peer may leave one wait unanswered.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 /// Size in bytes of one read.
 const READ_SIZE: usize = 256 * 1024;
 /// How many calls of the bus are in flight while a scene is set up.

@@ -48,8 +48,8 @@ struct Options {
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
-    /// Write the table into README.md between its two marker comments
-    #[arg(long)]
+    /// Write table and chart into README.md, between its two marker comments
+    #[arg(long, conflicts_with_all = ["only", "peers"])]
     readme: bool,
     /// What `cargo bench` passes to every benchmark
     #[arg(long, hide = true)]

@@ -147,6 +147,11 @@ impl Running {
         read_line(stdout)
     }
 
+    /// Connects once, as a client does that finds out whether this works.
+    pub(crate) fn greet(&self) -> Result<()> {
+        if self.kind == Kind::Grpc { Ok(()) } else { self.single().map(drop) }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -324,7 +329,7 @@ fn installed(name: &str) -> Result<PathBuf> {
         .chain([Path::new(&cache).join("cargo/bin")])
         .map(|dir| dir.join(name))
         .find(|program| program.is_file())
-        .ok_or_else(|| Failure::new("not installed"))
+        .ok_or_else(|| Failure::new("not installed (see tests/benches/compare/install-peers)"))
 }
 
 /// The first word of `--version` that is a number.

@@ -1,6 +1,7 @@
 //! Who takes a turn when, and what came of it.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 
 use crate::failure::{Failure, Result, fail};
 use crate::grpc;
@@ -59,31 +60,35 @@ impl Plan {
     /// Round after round, workload after workload, one peer after the other.
     pub(crate) fn run(&self) -> Results {
         let mut results = Results::default();
+        let peers: Vec<&Peer> = self.peers.iter().filter(|peer| results.try_out(peer)).collect();
         for round in 1..=self.rounds {
             for workload in &self.workloads {
-                self.show_progress(round, workload.key);
-                for peer in self.peers.iter().filter(|peer| workload.is_for(peer.kind)) {
+                show_progress(&format!("round {round} of {}: {}", self.rounds, workload.key));
+                for peer in peers.iter().filter(|peer| workload.is_for(peer.kind)) {
                     results.take_turn(workload, peer);
                 }
             }
             let with_growth = round % ROUNDS_PER_GROWTH == 1 || self.workloads.is_empty();
             for dimension in self.dimensions.iter().filter(|_| with_growth) {
-                self.show_progress(round, dimension.key);
-                for peer in self.peers.iter().filter(|peer| peer.kind.is_bus()) {
+                show_progress(&format!("round {round} of {}: {}", self.rounds, dimension.key));
+                for peer in peers.iter().filter(|peer| peer.kind.is_bus()) {
                     results.growth.take_turn(dimension, peer);
                 }
             }
         }
-        eprint!("\r\x1b[K");
+        show_progress("");
         results
-    }
-
-    fn show_progress(&self, round: usize, key: &str) {
-        eprint!("\r\x1b[Kround {round} of {}: {key}", self.rounds);
     }
 
     pub(crate) fn has(&self, kind: Kind) -> bool {
         self.peers.iter().any(|peer| peer.kind == kind)
+    }
+}
+
+/// Tells whoever sits at the terminal what is going on.
+fn show_progress(text: &str) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{text}");
     }
 }
 
@@ -99,6 +104,14 @@ fn is_chosen(name: &str, chosen: &[String]) -> bool {
 }
 
 impl Results {
+    /// Whether a peer starts and takes a client; one that does not takes no turns.
+    fn try_out(&mut self, peer: &Peer) -> bool {
+        let tried = peer
+            .start()
+            .and_then(|mut running| running.greet().map_err(|failure| running.explain(failure)));
+        tried.map_err(|failure| self.failures.insert(("start", peer.kind), failure)).is_ok()
+    }
+
     /// A peer that failed at a workload once is not asked again.
     fn take_turn(&mut self, workload: &Workload, peer: &Peer) {
         let key = (workload.key, peer.kind);
