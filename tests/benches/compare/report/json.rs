@@ -56,13 +56,14 @@ fn workload(workload: &Workload, plan: &Plan, results: &Results) -> Value {
 fn figures(workload: &Workload, kind: Kind, results: &Results) -> Value {
     let median =
         |figure: fn(&Sample) -> f64| results.median(workload, kind, |sample| Some(figure(sample)));
+    let time = |figure| median(figure).filter(|figure| *figure > 0.0);
     json!({
         "cost": median(|sample| sample.cost),
         "by_dbus_broker": results.ratio(workload, kind, BASELINE),
         "by_null_relay": results.ratio(workload, kind, Kind::NullRelay),
-        "p50_ns": median(|sample| sample.p50_ns),
-        "p99_ns": median(|sample| sample.p99_ns),
-        "operations_per_second": median(|sample| sample.throughput),
+        "p50_ns": time(|sample| sample.p50_ns),
+        "p99_ns": time(|sample| sample.p99_ns),
+        "operations_per_second": time(|sample| sample.throughput),
         "rise": results.median(workload, kind, |sample| sample.rise),
     })
 }
