@@ -6,6 +6,8 @@
 pub const COPIED_BODY_SIZE_MAX: usize = 16 * 1024;
 /// Size in bytes past which an outbox begins a new buffer instead of growing the last one.
 pub const OUTBOX_SEGMENT_SIZE_MAX: usize = 128 * 1024;
+/// How far the bus's own messages to a client may go beyond `max_outgoing_bytes`, in bytes.
+pub const BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX: u64 = 1 << 20;
 /// Slices in one write; the kernel takes at most 1024.
 pub const WRITE_SLICE_COUNT_MAX: usize = 32;
 /// Buffers kept for reuse, and queues of them.

@@ -353,7 +353,8 @@ impl Bus {
     ) {
         let mut bytes = self.write_driver_message(header, body);
         self.capture_from_driver(&bytes, fds);
-        if !self.is_full(recipient) {
+        let client = self.clients.get(recipient);
+        if client.is_some_and(|client| !client.is_full_for_the_bus(&self.settings.limits)) {
             self.clients.push(recipient, &bytes, &OutgoingBody::Copied(&[]), fds);
         }
         bytes.clear();
