@@ -411,9 +411,10 @@ impl Bus {
         Ok(())
     }
 
-    /// Keeps what came with the bytes in hand until a message takes it. Descriptors of a client that
-    /// did not negotiate them, or not yet, belong to no message: nothing would bound how many of
-    /// them wait while a handshake lasts (the class of CVE-2014-3636).
+    /// Keeps what came with the bytes in hand until a message takes it. A client that did not
+    /// negotiate descriptors, or not yet, has none to send (protocol.md A097): nothing would bound
+    /// how many of them wait while a handshake lasts (the class of CVE-2014-3636), and a message
+    /// that announces some lacks them.
     fn keep_fds(&mut self, id: ClientId, fds: &mut Vec<OwnedFd>) -> Result<(), Disconnection> {
         if fds.is_empty() {
             return Ok(());
