@@ -20,6 +20,8 @@ pub const FREE_BUFFER_SIZE_MAX: usize = 64 * 1024;
 pub const DIRECT_RECEIVE_SIZE_MIN: usize = 128 * 1024;
 /// Memory is given back only after there were so many clients, names, rules and calls at once.
 pub const GIVEN_BACK_COUNT_MIN: usize = 64;
+/// Calls of ReloadConfig that may wait for their answer.
+pub const RELOAD_CALLER_COUNT_MAX: usize = 1024;
 /// Variables that UpdateActivationEnvironment may set in all.
 pub const ACTIVATION_VARIABLE_COUNT_MAX: usize = 4096;
 /// Bytes of all activation variables, names and values.

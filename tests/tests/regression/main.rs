@@ -13,3 +13,4 @@ mod hello;
 mod last_words;
 mod limits;
 mod listeners;
+mod reload;
