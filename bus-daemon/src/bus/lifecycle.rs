@@ -17,8 +17,8 @@ use libbus::wire::{self, MessageError};
 
 use super::client::Phase;
 use super::credentials::PeerCredentials;
-use super::driver::{ReplyTo, Unique};
 use super::driver::error_reply::Refusal;
+use super::driver::{ReplyTo, Unique};
 use super::id::{ClientId, Timestamp};
 use super::limits::{GIVEN_BACK_COUNT_MIN, RELOAD_CALLER_COUNT_MAX};
 use super::log::{LogRecord, Severity};

@@ -14,3 +14,4 @@ mod last_words;
 mod limits;
 mod listeners;
 mod reload;
+mod starting;
