@@ -362,7 +362,8 @@ impl Bus {
                     _ => Vec::new(),
                 });
                 self.handle_authenticated(id, identity, unix_fds)?;
-                self.handle_stream(id, &rest.unwrap_or_default())
+                self.handle_stream(id, &rest.unwrap_or_default())?;
+                self.settle_fds(id)
             }
         }
     }
@@ -461,24 +462,29 @@ impl Bus {
     }
 
     /// After a read: descriptors that no message asked for are closed, unless the message that is
-    /// still coming may be theirs; and that one may have no more than any message (config.md B032),
-    /// however much `max_incoming_unix_fds` would allow.
+    /// still coming may be theirs. That one may have no more than any message (config.md B032),
+    /// however much `max_incoming_unix_fds` would allow, and as much time as if it were the
+    /// client's first.
     // deviation: the reference keeps surplus descriptors for later messages (protocol.md A057);
     // closing them is what the specification's "one set per message" asks for and leaks nothing.
     fn settle_fds(&mut self, id: ClientId) -> Result<(), Disconnection> {
         let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
-        if client.incoming.fds_since.is_none() {
+        let incoming = &mut client.incoming;
+        if self.fd_queue.is_empty() && incoming.fds.is_empty() {
             return Ok(());
         }
-        if !client.incoming.is_partial() {
-            client.incoming.fds.clear();
+        if !incoming.is_partial() {
+            incoming.fds.clear();
         }
-        if client.incoming.fds.len() as u64 > self.settings.limits.message_unix_fds_max {
+        if incoming.fds.len() as u64 > self.settings.limits.message_unix_fds_max {
             return Err(Disconnection::TooManyFds);
         }
-        if client.incoming.fds.is_empty() {
-            client.incoming.fds_since = None;
+        if incoming.fds.is_empty() {
+            incoming.fds_since = None;
             self.trim_queues();
+        } else if incoming.fds_since.is_none() {
+            incoming.fds_since = Some(self.now);
+            self.fd_queue.push_back((self.now, id));
         }
         Ok(())
     }

@@ -313,6 +313,8 @@ impl Bus {
             return Err(Disconnection::FdsMissing);
         }
         let fds: Vec<OwnedFd> = client.incoming.fds.drain(..count).collect();
+        // Those left over belong to a later message, whose time begins now.
+        client.incoming.fds_since = None;
         Ok(share_fds(fds))
     }
 
