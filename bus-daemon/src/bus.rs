@@ -163,6 +163,8 @@ pub enum Event<'a> {
         /// The cookie and a fresh challenge, or nothing if there is no usable cookie.
         cookie: Option<CookieChallenge>,
     },
+    /// The administrator asked for the configuration to be read again (config.md B105).
+    ReloadRequested,
     /// The configuration was read again (config.md B106, B108).
     Reloaded {
         /// The new settings, or what was wrong.
@@ -220,8 +222,7 @@ pub struct Bus {
     completed_count: u32,
     /// The most that was held at once, as far as anybody noticed, since memory was last given back.
     held_peak: usize,
-    /// Calls of ReloadConfig that wait for [`Event::Reloaded`].
-    reload_callers: Vec<driver::ReplyTo>,
+    reload: Reload,
     /// Clients in the order of connecting, of whom the first may have to be let go.
     auth_queue: VecDeque<(Timestamp, ClientId)>,
     /// Clients in the order in which they began to owe the message that descriptors belong to.
@@ -230,6 +231,19 @@ pub struct Bus {
     now: Timestamp,
     /// Reused from message to message, so that none allocates.
     scratch: Scratch,
+}
+
+/// Reading the configuration again. One reading serves all who asked before it began; who asks
+/// while it runs may have changed a file that was read already, and waits for another one.
+#[derive(Default)]
+struct Reload {
+    is_running: bool,
+    is_due_again: bool,
+    /// Who is answered when the running one is done.
+    callers: Vec<driver::ReplyTo>,
+    /// Who is answered when the next one is. Both together are at most
+    /// [`limits::RELOAD_CALLER_COUNT_MAX`].
+    next_callers: Vec<driver::ReplyTo>,
 }
 
 #[derive(Default)]
@@ -264,7 +278,7 @@ impl Bus {
             incomplete_count: 0,
             completed_count: 0,
             held_peak: 0,
-            reload_callers: Vec::new(),
+            reload: Reload::default(),
             auth_queue: VecDeque::new(),
             fd_queue: VecDeque::new(),
             effects: VecDeque::new(),
@@ -288,6 +302,8 @@ impl Bus {
             Event::FdsLost { client } => self.disconnect(client, Disconnection::FdsLost),
             Event::FdsRefused { client } => self.handle_fds_refused(client),
             Event::CookieFound { client, cookie } => self.handle_cookie(client, cookie),
+            // Whoever sent the signal is not told: the log is.
+            Event::ReloadRequested => drop(self.request_reload(None)),
             Event::Reloaded { result } => self.handle_reloaded(result),
             Event::TimePassed => self.handle_time_passed(),
         }

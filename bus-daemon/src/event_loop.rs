@@ -227,7 +227,7 @@ impl EventLoop {
         while let Ok(Some(signal)) = self.signals.next_signal() {
             match signal {
                 Signal::Terminate => return Next::Stop,
-                Signal::Reload => self.start_reload(now),
+                Signal::Reload => self.bus.handle_event(bus::Event::ReloadRequested, now),
             }
         }
         self.carry_out(now);

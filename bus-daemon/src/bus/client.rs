@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use super::credentials::PeerCredentials;
 use super::id::{ClientId, Timestamp};
 use super::incoming::Incoming;
+use super::limits::BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX;
 use super::outbox::{BufferPool, MessageFds, Outbox, OutgoingBody};
 
 /// A unique name: `:1.N`, kept as its number and as text (protocol.md A123).
@@ -132,6 +133,15 @@ impl Client {
     pub fn is_full(&self, limits: &Limits) -> bool {
         self.outbox.bytes() as u64 > limits.outgoing_bytes_max
             || self.outbox.fds() as u64 > limits.outgoing_unix_fds_max
+    }
+
+    /// Whether even the bus's own answers and signals to it no longer fit: they may go beyond the
+    /// limit by a fixed amount, so that a client whose queue others filled still hears what became
+    /// of its own calls.
+    #[must_use]
+    pub fn is_full_for_the_bus(&self, limits: &Limits) -> bool {
+        let max = limits.outgoing_bytes_max.saturating_add(BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX);
+        self.outbox.bytes() as u64 > max
     }
 
     /// The unique name, or what stands for it in a log line before there is one.

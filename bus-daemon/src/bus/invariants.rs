@@ -1,5 +1,7 @@
 //! What must hold between the tables of the bus after each event.
 
+use std::collections::BTreeSet;
+
 use super::Bus;
 use super::client::UniqueNameText;
 
@@ -41,6 +43,21 @@ impl Bus {
         assert!(
             self.auth_queue.len() <= 2 * self.incomplete_count as usize + 65,
             "the queue of authentication deadlines is bounded"
+        );
+        self.check_fd_deadlines();
+    }
+
+    fn check_fd_deadlines(&self) {
+        let in_queue: BTreeSet<_> = self.fd_queue.iter().copied().collect();
+        for client in self.clients.iter() {
+            let incoming = &client.incoming;
+            assert_eq!(incoming.fds_since.is_some(), !incoming.fds.is_empty(), "{:?}", client.id);
+            let is_timed = |since| in_queue.contains(&(since, client.id));
+            assert!(incoming.fds_since.is_none_or(is_timed), "{:?} has no deadline", client.id);
+        }
+        assert!(
+            self.fd_queue.len() <= 2 * self.clients.len() + 65,
+            "the queue of deadlines for descriptors is bounded"
         );
     }
 

@@ -17,10 +17,10 @@ use libbus::wire::{self, MessageError};
 
 use super::client::Phase;
 use super::credentials::PeerCredentials;
-use super::driver::Unique;
 use super::driver::error_reply::Refusal;
+use super::driver::{ReplyTo, Unique};
 use super::id::{ClientId, Timestamp};
-use super::limits::GIVEN_BACK_COUNT_MIN;
+use super::limits::{GIVEN_BACK_COUNT_MIN, RELOAD_CALLER_COUNT_MAX};
 use super::log::{LogRecord, Severity};
 use super::name_registry::chain::shrink_table;
 use super::{Bus, Effect, Scratch, Settings};
@@ -131,6 +131,25 @@ impl Bus {
         }
     }
 
+    /// Begins to read the configuration again, or notes that it must be read once more when that is
+    /// done (config.md B105).
+    pub(super) fn request_reload(&mut self, caller: Option<ReplyTo>) -> Result<(), Refusal> {
+        let reload = &mut self.reload;
+        let waiting = reload.callers.len() + reload.next_callers.len();
+        if caller.is_some() && waiting >= RELOAD_CALLER_COUNT_MAX {
+            return Err(Refusal::TooManyReloads { max: RELOAD_CALLER_COUNT_MAX });
+        }
+        if reload.is_running {
+            reload.is_due_again = true;
+            reload.next_callers.extend(caller);
+        } else {
+            reload.is_running = true;
+            reload.callers.extend(caller);
+            self.effects.push_back(Effect::Reload);
+        }
+        Ok(())
+    }
+
     pub(super) fn handle_reloaded(&mut self, result: Result<Settings, String>) {
         let refusal = match result {
             Ok(settings) => {
@@ -147,7 +166,7 @@ impl Bus {
         } else {
             self.log(LogRecord::new(Severity::Info, &format_args!("Reloaded configuration")));
         }
-        for caller in std::mem::take(&mut self.reload_callers) {
+        for caller in std::mem::take(&mut self.reload.callers) {
             // Who has gone or become a monitor in the meantime takes part no longer.
             let client = self.clients.get(caller.client());
             if !client.is_some_and(|client| client.is_registered()) {
@@ -157,6 +176,11 @@ impl Bus {
                 None => self.reply_empty(&caller),
                 Some(text) => self.reply_error(&caller, &Refusal::ReloadFailed(text.clone())),
             }
+        }
+        self.reload.is_running = std::mem::take(&mut self.reload.is_due_again);
+        if self.reload.is_running {
+            self.reload.callers = std::mem::take(&mut self.reload.next_callers);
+            self.effects.push_back(Effect::Reload);
         }
     }
 
@@ -338,7 +362,8 @@ impl Bus {
                     _ => Vec::new(),
                 });
                 self.handle_authenticated(id, identity, unix_fds)?;
-                self.handle_stream(id, &rest.unwrap_or_default())
+                self.handle_stream(id, &rest.unwrap_or_default())?;
+                self.settle_fds(id)
             }
         }
     }
@@ -411,9 +436,10 @@ impl Bus {
         Ok(())
     }
 
-    /// Keeps what came with the bytes in hand until a message takes it. Descriptors of a client that
-    /// did not negotiate them, or not yet, belong to no message: nothing would bound how many of
-    /// them wait while a handshake lasts (the class of CVE-2014-3636).
+    /// Keeps what came with the bytes in hand until a message takes it. A client that did not
+    /// negotiate descriptors, or not yet, has none to send (protocol.md A097): nothing would bound
+    /// how many of them wait while a handshake lasts (the class of CVE-2014-3636), and a message
+    /// that announces some lacks them.
     fn keep_fds(&mut self, id: ClientId, fds: &mut Vec<OwnedFd>) -> Result<(), Disconnection> {
         if fds.is_empty() {
             return Ok(());
@@ -436,24 +462,29 @@ impl Bus {
     }
 
     /// After a read: descriptors that no message asked for are closed, unless the message that is
-    /// still coming may be theirs; and that one may have no more than any message (config.md B032),
-    /// however much `max_incoming_unix_fds` would allow.
+    /// still coming may be theirs. That one may have no more than any message (config.md B032),
+    /// however much `max_incoming_unix_fds` would allow, and as much time as if it were the
+    /// client's first.
     // deviation: the reference keeps surplus descriptors for later messages (protocol.md A057);
     // closing them is what the specification's "one set per message" asks for and leaks nothing.
     fn settle_fds(&mut self, id: ClientId) -> Result<(), Disconnection> {
         let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
-        if client.incoming.fds_since.is_none() {
+        let incoming = &mut client.incoming;
+        if self.fd_queue.is_empty() && incoming.fds.is_empty() {
             return Ok(());
         }
-        if !client.incoming.is_partial() {
-            client.incoming.fds.clear();
+        if !incoming.is_partial() {
+            incoming.fds.clear();
         }
-        if client.incoming.fds.len() as u64 > self.settings.limits.message_unix_fds_max {
+        if incoming.fds.len() as u64 > self.settings.limits.message_unix_fds_max {
             return Err(Disconnection::TooManyFds);
         }
-        if client.incoming.fds.is_empty() {
-            client.incoming.fds_since = None;
+        if incoming.fds.is_empty() {
+            incoming.fds_since = None;
             self.trim_queues();
+        } else if incoming.fds_since.is_none() {
+            incoming.fds_since = Some(self.now);
+            self.fd_queue.push_back((self.now, id));
         }
         Ok(())
     }

@@ -6,6 +6,8 @@
 pub const COPIED_BODY_SIZE_MAX: usize = 16 * 1024;
 /// Size in bytes past which an outbox begins a new buffer instead of growing the last one.
 pub const OUTBOX_SEGMENT_SIZE_MAX: usize = 128 * 1024;
+/// How far the bus's own messages to a client may go beyond `max_outgoing_bytes`, in bytes.
+pub const BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX: u64 = 1 << 20;
 /// Slices in one write; the kernel takes at most 1024.
 pub const WRITE_SLICE_COUNT_MAX: usize = 32;
 /// Buffers kept for reuse, and queues of them.
@@ -18,6 +20,8 @@ pub const FREE_BUFFER_SIZE_MAX: usize = 64 * 1024;
 pub const DIRECT_RECEIVE_SIZE_MIN: usize = 128 * 1024;
 /// Memory is given back only after there were so many clients, names, rules and calls at once.
 pub const GIVEN_BACK_COUNT_MIN: usize = 64;
+/// Calls of ReloadConfig that may wait for their answer.
+pub const RELOAD_CALLER_COUNT_MAX: usize = 1024;
 /// Variables that UpdateActivationEnvironment may set in all.
 pub const ACTIVATION_VARIABLE_COUNT_MAX: usize = 4096;
 /// Bytes of all activation variables, names and values.

@@ -313,6 +313,8 @@ impl Bus {
             return Err(Disconnection::FdsMissing);
         }
         let fds: Vec<OwnedFd> = client.incoming.fds.drain(..count).collect();
+        // Those left over belong to a later message, whose time begins now.
+        client.incoming.fds_since = None;
         Ok(share_fds(fds))
     }
 
@@ -353,7 +355,8 @@ impl Bus {
     ) {
         let mut bytes = self.write_driver_message(header, body);
         self.capture_from_driver(&bytes, fds);
-        if !self.is_full(recipient) {
+        let client = self.clients.get(recipient);
+        if client.is_some_and(|client| !client.is_full_for_the_bus(&self.settings.limits)) {
             self.clients.push(recipient, &bytes, &OutgoingBody::Copied(&[]), fds);
         }
         bytes.clear();

@@ -13,3 +13,5 @@ mod hello;
 mod last_words;
 mod limits;
 mod listeners;
+mod reload;
+mod starting;

@@ -166,11 +166,7 @@ impl Bus {
     }
 
     pub(super) fn reload_config(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
-        self.reload_callers.push(call.reply_to);
-        if self.reload_callers.len() == 1 {
-            self.effects.push_back(crate::bus::Effect::Reload);
-        }
-        Ok(())
+        self.request_reload(Some(call.reply_to))
     }
 
     /// The client that a text means, if it is the name of one.
