@@ -18,6 +18,11 @@ pub const FREE_QUEUE_SEGMENT_COUNT_MAX: usize = 16;
 pub const FREE_BUFFER_SIZE_MAX: usize = 64 * 1024;
 /// A message with more bytes than this still to come is read straight into its own buffer.
 pub const DIRECT_RECEIVE_SIZE_MIN: usize = 128 * 1024;
+/// Largest buffer for a message of which little has come, in bytes; later it grows with what comes,
+/// to at most [`RECEIVE_GROWTH_FACTOR`] times that. Announcing much must not cost much.
+pub const RECEIVE_BUFFER_SIZE_FIRST: usize = 1 << 20;
+/// See [`RECEIVE_BUFFER_SIZE_FIRST`].
+pub const RECEIVE_GROWTH_FACTOR: usize = 4;
 /// Memory is given back only after there were so many clients, names, rules and calls at once.
 pub const GIVEN_BACK_COUNT_MIN: usize = 64;
 /// Calls of ReloadConfig that may wait for their answer.

@@ -367,7 +367,7 @@ impl World {
         if self.errands.is_empty() {
             // The administrator sends a SIGHUP.
             if self.random.chance(10) {
-                self.errands.push(Errand::Reload);
+                self.event(Event::ReloadRequested, Model::hang_up);
             }
             return;
         }
