@@ -13,6 +13,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bus_policy::config::BusConfig;
@@ -71,7 +72,8 @@ enum WorkResult {
 
 /// One client's socket.
 struct ClientSocket {
-    fd: OwnedFd,
+    /// Shared with the client's credentials, which ask the socket for its peer's process.
+    fd: Rc<OwnedFd>,
     generation: u32,
     /// Whether its socket was full, so that writing waits for room.
     wants_write: bool,
@@ -326,6 +328,7 @@ impl EventLoop {
     }
 
     fn take_in(&mut self, fd: OwnedFd, listener: usize, kind: ListenerKind, now: Timestamp) {
+        let fd = Rc::new(fd);
         let (credentials, fds_possible) = match kind {
             ListenerKind::Unix => (peer_credentials(&fd), true),
             _ => Default::default(),

@@ -73,7 +73,7 @@ fn open_descriptors() -> usize {
 
 #[test]
 fn a_small_bus_does_what_its_model_does() {
-    run(12, Scenario::small);
+    run(20, Scenario::small);
 }
 
 #[test]

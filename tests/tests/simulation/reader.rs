@@ -77,7 +77,9 @@ impl Reader {
 
     fn take(&mut self, size: usize) -> Vec<u8> {
         self.offset += size;
-        self.bytes.drain(..size).collect()
+        let taken = self.bytes[..size].to_vec();
+        self.bytes.drain(..size);
+        taken
     }
 }
 

@@ -67,7 +67,7 @@ impl Scenario {
     pub(crate) fn large(seed: u64) -> Self {
         Self {
             client_count: 3000,
-            steps: 40_000,
+            steps: 25_000,
             check_every: 500,
             has_witness: false,
             name_count: 400,

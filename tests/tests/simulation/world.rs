@@ -5,13 +5,13 @@
 //! to the model, and what they make of it is compared at once (effects) or when the client reads it
 //! (messages).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
-use bus_daemon::bus::credentials::PeerCredentials;
+use bus_daemon::bus::credentials::{PeerCredentials, ProcessFdSource};
 use bus_daemon::bus::id::{ClientId, Timestamp};
 use bus_daemon::bus::outbox::{MessageFds, WriteSlices};
 use bus_daemon::bus::{Bus, Effect, Event, Identity, Settings};
@@ -58,7 +58,9 @@ pub(crate) struct World {
     /// Clients that the bus said are to be written to.
     ready: BTreeSet<Who>,
     /// Clients that may have something in their outbox.
-    owed: BTreeSet<Who>,
+    owed: BTreeMap<Who, ClientId>,
+    /// Whether there were ever as many clients as the scenario wants.
+    is_filled: bool,
     witness: Option<Who>,
     watch: Watch,
     /// Hashes of what the witness saw, in order, and how far each client is in it.
@@ -106,7 +108,8 @@ impl World {
             words,
             errands: Vec::new(),
             ready: BTreeSet::new(),
-            owed: BTreeSet::new(),
+            owed: BTreeMap::new(),
+            is_filled: false,
             witness: None,
             watch: Watch::default(),
             log: Vec::new(),
@@ -152,8 +155,14 @@ impl World {
     }
 
     fn step(&mut self) {
+        // The house fills up; then about as many come as go.
         let few = self.alive.len() < self.scenario.client_count;
-        let (coming, going) = if few { (12, 2) } else { (2, 8) };
+        self.is_filled |= !few;
+        let (coming, going) = match (self.is_filled, few) {
+            (false, _) => (140, 2),
+            (true, true) => (12, 2),
+            (true, false) => (2, 8),
+        };
         match self.random.weighted(&[coming, going, 40, 60, 20, 12, 4, 4, 3, 1]) {
             0 => self.let_one_come(),
             1 => self.let_one_go(),
@@ -163,7 +172,8 @@ impl World {
             5 => self.write_to_slow_ones(),
             6 => self.run_errand(),
             7 => self.pass_time(),
-            8 => self.ask_about_names(),
+            8 if self.random.below(self.alive.len()) < 30 => self.ask_about_names(),
+            8 => {}
             _ => self.refuse_fds(),
         }
         self.check_deadline();
@@ -191,6 +201,7 @@ impl World {
         let fds_possible = temper == Temper::Witness || self.random.chance(80);
         let process_fd: Option<MessageFds> = self.random.chance(30).then(|| Rc::from(null_fds(1)));
         let number = process_fd.as_ref().map(|fd| fd[0].as_raw_fd());
+        let process_fd = process_fd.map(|fd| ProcessFdSource::new(move || Some(Rc::clone(&fd))));
         let credentials = PeerCredentials { uid, process_fd, ..Default::default() };
         self.tick();
         let id = self.bus.handle_connected(credentials, 0, fds_possible, Timestamp(self.now));
@@ -230,7 +241,7 @@ impl World {
     }
 
     fn read_from_one(&mut self) {
-        let Some(who) = self.pick_ordinary() else { return };
+        let Some(who) = self.pick_one_that_wrote() else { return };
         let size = match self.random.below(10) {
             0 => self.random.between(1, 20),
             1..5 => self.random.between(20, 400),
@@ -283,8 +294,8 @@ impl World {
         while let Some(id) = self.bus.poll_write() {
             self.ready.extend(self.by_id.get(&id));
         }
-        for who in &self.owed {
-            let outbox = &self.bus.client(self.actors[who].id).unwrap().outbox;
+        for (who, id) in &self.owed {
+            let outbox = &self.bus.client(*id).unwrap().outbox;
             assert!(outbox.is_empty() || self.ready.contains(who), "client {who} is forgotten");
         }
         for who in self.ready.clone() {
@@ -329,9 +340,14 @@ impl World {
         let fds = self.bus.write_batch(id, &mut slices);
         self.bus.client(id)?;
         let fds = fds.map(|fds| fds.iter().map(AsRawFd::as_raw_fd).collect()).unwrap_or_default();
-        let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-        let taken = all.len().min(size);
-        Some((all[..taken].to_vec(), fds, taken == all.len()))
+        let size_of_all: usize = slices.iter().map(|slice| slice.len()).sum();
+        let mut bytes = Vec::new();
+        for slice in &slices {
+            let left = size - bytes.len();
+            bytes.extend_from_slice(&slice[..slice.len().min(left)]);
+        }
+        let is_all = bytes.len() == size_of_all;
+        Some((bytes, fds, is_all))
     }
 
     fn take_in(&mut self, who: Who, bytes: &[u8], fds: Vec<RawFd>) {
@@ -467,25 +483,12 @@ impl World {
     fn event(&mut self, event: Event<'_>, predict: impl FnOnce(&mut Model)) -> u64 {
         self.tick();
         let at = self.now;
-        if std::env::var("TRACE").is_ok() {
-            eprintln!(
-                "{} {} {}",
-                self.step,
-                self.now,
-                format!("{event:?}").replace("\\0", "").chars().take(6000).collect::<String>()
-            );
-        }
         let limits = match &event {
             Event::Reloaded { result: Ok(settings) } => settings.limits.clone(),
             _ => self.model.settings.limits.clone(),
         };
-        let client = |who: &Who| self.bus.client(self.actors[who].id);
-        let full = self
-            .owed
-            .iter()
-            .copied()
-            .filter(|who| client(who).is_some_and(|client| client.is_full(&limits)));
-        let full: BTreeSet<Who> = full.collect();
+        let is_full = |id: &ClientId| self.bus.client(*id).is_some_and(|c| c.is_full(&limits));
+        let full = self.owed.iter().filter(|(_, id)| is_full(id)).map(|(who, _)| *who).collect();
         self.model.begin(self.now, full);
         self.bus.handle_event(event, Timestamp(self.now));
         predict(&mut self.model);
@@ -557,7 +560,7 @@ impl World {
         for who in touched {
             let Some(id) = self.actors.get(&who).map(|actor| actor.id) else { continue };
             self.check_phase(who, id);
-            self.owed.insert(who);
+            self.owed.insert(who, id);
             let (is_full, was_full) = (self.is_full(id), self.model.was_full(who));
             let peer = self.model.peers.get_mut(&who).unwrap();
             if is_full && !was_full {
@@ -674,13 +677,26 @@ impl World {
         (!self.actors[&who].is_prompt()).then_some(who)
     }
 
+    /// Someone who has written something, newcomers first: they have only so much time.
+    fn pick_one_that_wrote(&mut self) -> Option<Who> {
+        for attempt in 0..20 {
+            let range = if attempt < 10 { self.alive.len().min(50) } else { self.alive.len() };
+            let index = self.alive.len() - 1 - self.random.below(range);
+            let who = self.alive[index];
+            if !self.actors[&who].stream.is_empty() {
+                return Some(who);
+            }
+        }
+        None
+    }
+
     fn is_full(&self, id: ClientId) -> bool {
         self.bus.client(id).is_some_and(|client| client.is_full(&self.model.settings.limits))
     }
 
     fn is_somebody_nearly_full(&self) -> bool {
         let limits = &self.model.settings.limits;
-        self.owed.iter().filter_map(|who| self.bus.client(self.actors[who].id)).any(|client| {
+        self.owed.values().filter_map(|id| self.bus.client(*id)).any(|client| {
             let outbox = &client.outbox;
             (outbox.bytes() + NEARLY_FULL) as u64 >= limits.outgoing_bytes_max
                 || outbox.fds() as u64 + 3 > limits.outgoing_unix_fds_max

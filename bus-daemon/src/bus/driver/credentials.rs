@@ -8,7 +8,7 @@ use super::error_reply::Refusal;
 use super::names::no_owner;
 use super::{BUS_NAME, Call, UINT32};
 use crate::bus::Bus;
-use crate::bus::credentials::PeerCredentials;
+use crate::bus::credentials::{PeerCredentials, ProcessFdSource};
 
 const BYTES: Signature<'static> = Signature::from_static("ay");
 const DICTIONARY: Signature<'static> = Signature::from_static("a{sv}");
@@ -64,7 +64,8 @@ impl Bus {
         let name = call.name_argument()?;
         let credentials = self.credentials_of(name, "credentials")?.into_owned();
         let fds_negotiated = self.clients.get(call.client()).is_some_and(|client| client.unix_fds);
-        let fds = credentials.process_fd.clone().filter(|_| fds_negotiated);
+        let process_fd = credentials.process_fd.as_ref().filter(|_| fds_negotiated);
+        let fds = process_fd.and_then(ProcessFdSource::open);
         self.reply_with_fds(&call.reply_to, DICTIONARY, fds.as_ref(), |body| {
             body.dict(|entries| {
                 write_credentials(entries, &credentials, fds.is_some());
