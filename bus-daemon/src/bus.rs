@@ -252,7 +252,10 @@ struct Scratch {
     stamped: Vec<u8>,
     /// A message of the driver.
     driver_message: Vec<u8>,
+    /// Where the arguments are of the client's message in hand.
     spans: ArgumentSpans,
+    /// The same for a message of the driver, which may be sent while that one is handled.
+    driver_spans: ArgumentSpans,
     recipients: Recipients,
     handshake: Vec<u8>,
 }

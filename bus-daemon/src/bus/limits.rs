@@ -10,12 +10,16 @@ pub const OUTBOX_SEGMENT_SIZE_MAX: usize = 128 * 1024;
 pub const BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX: u64 = 1 << 20;
 /// Slices in one write; the kernel takes at most 1024.
 pub const WRITE_SLICE_COUNT_MAX: usize = 32;
-/// Buffers kept for reuse, and queues of them.
-pub const FREE_BUFFER_COUNT_MAX: usize = 64;
-/// Longest queue kept for reuse, in segments.
-pub const FREE_QUEUE_SEGMENT_COUNT_MAX: usize = 16;
+/// Size in bytes with which a buffer of an outbox begins: a burst of small messages fits.
+pub const NEW_BUFFER_SIZE: usize = 1024;
 /// Largest buffer kept for reuse, in bytes.
 pub const FREE_BUFFER_SIZE_MAX: usize = 64 * 1024;
+/// Bytes of all buffers kept for reuse: enough for a broadcast to some hundred clients.
+pub const FREE_BUFFERS_SIZE_MAX: usize = 512 * 1024;
+/// Queues of buffers kept for reuse.
+pub const FREE_QUEUE_COUNT_MAX: usize = 1024;
+/// Longest queue kept for reuse, in buffers.
+pub const FREE_QUEUE_SEGMENT_COUNT_MAX: usize = 16;
 /// A message with more bytes than this still to come is read straight into its own buffer.
 pub const DIRECT_RECEIVE_SIZE_MIN: usize = 128 * 1024;
 /// Largest buffer for a message of which little has come, in bytes; later it grows with what comes,
