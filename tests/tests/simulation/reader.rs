@@ -49,7 +49,8 @@ impl Reader {
         }
         let offset = self.offset;
         let message = self.take(frame.message_size());
-        let fds = self.fds.pop_front_if(|(at, _)| *at == offset).map(|(_, fds)| fds);
+        let begins_here = self.fds.front().is_some_and(|(at, _)| *at == offset);
+        let fds = if begins_here { self.fds.pop_front().map(|(_, fds)| fds) } else { None };
         let parsed = Parsed::of(&message);
         self.check_order(&parsed);
         loop {

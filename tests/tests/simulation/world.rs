@@ -317,8 +317,7 @@ impl World {
     /// The client's socket takes at most `size` bytes.
     fn write_to(&mut self, who: Who, size: usize) {
         let Some(id) = self.actors.get(&who).map(|actor| actor.id) else { return };
-        loop {
-            let Some((bytes, fds, is_all)) = self.next_batch(id, size) else { break };
+        while let Some((bytes, fds, is_all)) = self.next_batch(id, size) {
             if bytes.is_empty() {
                 assert!(self.bus.client(id).unwrap().outbox.is_empty(), "bytes owed, none given");
                 self.ready.remove(&who);
