@@ -101,7 +101,7 @@ impl Vocabulary {
         let mut keys: Vec<String> = Vec::new();
         for _ in 0..random.between(1, 4) {
             let (text, path) = (random.word(TEXTS), random.word(PATHS));
-            keys.push(match random.below(14) {
+            keys.push(match random.below(16) {
                 0 | 1 => format!("type='{}'", random.word(TYPES)),
                 2 => format!("sender='{}'", self.name(random)),
                 3 | 4 => format!("interface='{}'", random.word(INTERFACES)),
