@@ -48,6 +48,7 @@ pub mod quota;
 mod invariants;
 mod lifecycle;
 mod routing;
+mod slot_table;
 
 use client::{Client, ClientTable};
 use credentials::PeerCredentials;
@@ -133,6 +134,12 @@ pub enum Event<'a> {
         /// How many.
         size: usize,
     },
+    /// The other end reads no more. What it sent before is still to come: a program may say
+    /// something and end while the bus is telling it something.
+    WriteClosed {
+        /// Whose.
+        client: ClientId,
+    },
     /// The other end is gone, or its socket failed.
     Closed {
         /// Whose.
@@ -156,6 +163,8 @@ pub enum Event<'a> {
         /// The cookie and a fresh challenge, or nothing if there is no usable cookie.
         cookie: Option<CookieChallenge>,
     },
+    /// The administrator asked for the configuration to be read again (config.md B105).
+    ReloadRequested,
     /// The configuration was read again (config.md B106, B108).
     Reloaded {
         /// The new settings, or what was wrong.
@@ -187,6 +196,8 @@ pub enum Effect {
     },
     /// Read the configuration again and answer with [`Event::Reloaded`].
     Reload,
+    /// Clients left that held much of what the bus holds: the allocator may give back what is free.
+    GiveBackMemory,
 }
 
 /// The whole state of a message bus.
@@ -209,8 +220,9 @@ pub struct Bus {
     serial: u32,
     incomplete_count: u32,
     completed_count: u32,
-    /// Calls of ReloadConfig that wait for [`Event::Reloaded`].
-    reload_callers: Vec<driver::ReplyTo>,
+    /// The most that was held at once, as far as anybody noticed, since memory was last given back.
+    held_peak: usize,
+    reload: Reload,
     /// Clients in the order of connecting, of whom the first may have to be let go.
     auth_queue: VecDeque<(Timestamp, ClientId)>,
     /// Clients in the order in which they began to owe the message that descriptors belong to.
@@ -221,13 +233,29 @@ pub struct Bus {
     scratch: Scratch,
 }
 
+/// Reading the configuration again. One reading serves all who asked before it began; who asks
+/// while it runs may have changed a file that was read already, and waits for another one.
+#[derive(Default)]
+struct Reload {
+    is_running: bool,
+    is_due_again: bool,
+    /// Who is answered when the running one is done.
+    callers: Vec<driver::ReplyTo>,
+    /// Who is answered when the next one is. Both together are at most
+    /// [`limits::RELOAD_CALLER_COUNT_MAX`].
+    next_callers: Vec<driver::ReplyTo>,
+}
+
 #[derive(Default)]
 struct Scratch {
     /// The header of the message in hand as recipients get it.
     stamped: Vec<u8>,
     /// A message of the driver.
     driver_message: Vec<u8>,
+    /// Where the arguments are of the client's message in hand.
     spans: ArgumentSpans,
+    /// The same for a message of the driver, which may be sent while that one is handled.
+    driver_spans: ArgumentSpans,
     recipients: Recipients,
     handshake: Vec<u8>,
 }
@@ -252,7 +280,8 @@ impl Bus {
             serial: 0,
             incomplete_count: 0,
             completed_count: 0,
-            reload_callers: Vec::new(),
+            held_peak: 0,
+            reload: Reload::default(),
             auth_queue: VecDeque::new(),
             fd_queue: VecDeque::new(),
             effects: VecDeque::new(),
@@ -271,10 +300,13 @@ impl Bus {
                 self.handle_received_in_place(client, size, fds);
             }
             Event::Written { client, size } => self.clients.handle_written(client, size),
+            Event::WriteClosed { client } => self.clients.close_writing(client),
             Event::Closed { client } => self.disconnect(client, Disconnection::ByClient),
             Event::FdsLost { client } => self.disconnect(client, Disconnection::FdsLost),
             Event::FdsRefused { client } => self.handle_fds_refused(client),
             Event::CookieFound { client, cookie } => self.handle_cookie(client, cookie),
+            // Whoever sent the signal is not told: the log is.
+            Event::ReloadRequested => drop(self.request_reload(None)),
             Event::Reloaded { result } => self.handle_reloaded(result),
             Event::TimePassed => self.handle_time_passed(),
         }

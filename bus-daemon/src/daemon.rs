@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::process::ExitCode;
 
 use bus_policy::config::{BusConfig, Severity as ProblemSeverity};
@@ -18,7 +18,7 @@ use crate::bus::{Bus, Identity, MachineIdError, driver};
 use crate::configuration::{ConfigSource, mechanisms_of, settings_of};
 use crate::event_loop::{EventLoop, Parts};
 use crate::host::daemonize::{
-    PidFile, Umask, close_on_exec_beyond_stdio, fork_to_background, print_line_to_fd,
+    PidFile, PrintFd, Umask, close_on_exec_beyond_stdio, fork_to_background,
 };
 use crate::host::journal::{Journal, JournalConfig, bus_prefix, program_name};
 use crate::host::listener::{ListenContext, Listener, connectable_addresses, listen};
@@ -58,6 +58,7 @@ fn fail(text: &str, code: u8) -> ExitCode {
 /// Serves until SIGTERM. An error is why the daemon could not start, in one line.
 fn serve(arguments: &Arguments) -> Result<(), String> {
     let mut context = ListenContext::from_process();
+    let lines = PrintedLines::take(arguments, &context)?;
     // Works without on kernels that cannot; nothing is started from here yet.
     let _ = close_on_exec_beyond_stdio();
     let source = ConfigSource::new(&arguments.config_file);
@@ -84,7 +85,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         }
         _ => None,
     };
-    print_lines(arguments, &connectable_addresses(&listeners))?;
+    lines.print(&connectable_addresses(&listeners))?;
     if let Some(user) = &config.user {
         drop_privileges(user).map_err(|error| error.to_string())?;
     }
@@ -156,20 +157,55 @@ fn open_listeners(
         .collect()
 }
 
-/// Prints what was asked for, each descriptor's lines in one write (config.md B122).
-fn print_lines(arguments: &Arguments, address: &str) -> Result<(), String> {
-    let pid = std::process::id();
-    let print = |fd: RawFd, text: &str| {
-        print_line_to_fd(fd, text)
-            .map_err(|error| format!("Cannot print to descriptor {fd}: {}", phrase(&error)))
-    };
-    match (arguments.print_address, arguments.print_pid) {
-        (Some(both), Some(same)) if both == same => print(both, &format!("{address}\n{pid}")),
-        (address_fd, pid_fd) => {
-            address_fd.map_or(Ok(()), |fd| print(fd, address))?;
-            pid_fd.map_or(Ok(()), |fd| print(fd, &pid.to_string()))
-        }
+/// Where the address and the pid are printed to (config.md B122).
+struct PrintedLines {
+    /// Of the address or, without that, of the pid.
+    first: Option<(RawFd, PrintFd)>,
+    /// Of the pid, where it is not printed behind the address.
+    second: Option<(RawFd, PrintFd)>,
+    address: bool,
+    pid: bool,
+}
+
+impl PrintedLines {
+    /// Takes the descriptors over before any other is opened.
+    fn take(arguments: &Arguments, context: &ListenContext) -> Result<Self, String> {
+        let take = |fd: RawFd| {
+            // What the service manager handed over has an owner already.
+            let taken = context.inherited.iter().any(|inherited| inherited.as_raw_fd() == fd);
+            let error = || io::Error::other("it is a socket to listen on");
+            let file = if taken { Err(error()) } else { PrintFd::take(fd) };
+            file.map(|file| (fd, file)).map_err(|error| cannot_print(fd, &error))
+        };
+        let (address, pid) = (arguments.print_address, arguments.print_pid);
+        let first = address.or(pid);
+        let second = pid.filter(|_| address.is_some() && address != pid);
+        Ok(Self {
+            first: first.map(take).transpose()?,
+            second: second.map(take).transpose()?,
+            address: address.is_some(),
+            pid: pid.is_some(),
+        })
     }
+
+    /// Prints what was asked for, each descriptor's lines in one write.
+    fn print(self, address: &str) -> Result<(), String> {
+        let pid = std::process::id().to_string();
+        let print = |target: Option<(RawFd, PrintFd)>, text: &str| match target {
+            Some((fd, file)) => file.print_line(text).map_err(|error| cannot_print(fd, &error)),
+            None => Ok(()),
+        };
+        match (self.address, self.pid && self.second.is_none()) {
+            (true, true) => print(self.first, &format!("{address}\n{pid}")),
+            (true, false) => print(self.first, address),
+            (false, _) => print(self.first, &pid),
+        }?;
+        print(self.second, &pid)
+    }
+}
+
+fn cannot_print(fd: RawFd, error: &io::Error) -> String {
+    format!("Cannot print to descriptor {fd}: {}", phrase(error))
 }
 
 fn start_journal(arguments: &Arguments, config: &BusConfig, fork: bool) -> Result<Journal, String> {

@@ -7,11 +7,13 @@
 //!
 //! [`Event`] is closed: whatever can wake the daemon is a variant of it.
 //!
-//! Running out of descriptors pauses accepting until a client goes or [`ACCEPT_PAUSE_MS`] have
-//! passed; it never ends the bus, and never makes the loop spin.
+//! A listener that cannot accept, because descriptors ran out or because it is out of order, is not
+//! watched until a client goes or [`ACCEPT_PAUSE_MS`] have passed; the others go on. It never ends
+//! the bus, and never makes the loop spin.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bus_policy::config::BusConfig;
@@ -24,6 +26,7 @@ use crate::bus::log::{LogRecord, Severity};
 use crate::bus::outbox::WriteSlices;
 use crate::bus::{self, Bus, Effect};
 use crate::configuration::{ConfigSource, Reloaded};
+use crate::host;
 use crate::host::client_socket::{self, Errno, FDS_PER_SEND_MAX};
 use crate::host::credentials::peer_credentials;
 use crate::host::journal::Journal;
@@ -41,14 +44,22 @@ const READY_COUNT_MAX: usize = 512;
 const ACCEPT_COUNT_MAX: usize = 64;
 /// Writes to one client in one round, so that one fast reader leaves time for others.
 const WRITE_COUNT_MAX: usize = 16;
-/// How long accepting pauses when the system has no descriptor or memory left.
+/// How long accepting pauses when the system has no descriptor or memory left, or a listener fails.
 const ACCEPT_PAUSE_MS: u64 = 1000;
 
 /// Whatever can wake the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
-    Client { id: ClientId, readable: bool, writable: bool },
-    Listener(usize),
+    Client {
+        id: ClientId,
+        readable: bool,
+        writable: bool,
+    },
+    /// `failed`: the socket is out of order, which accepting alone may not tell.
+    Listener {
+        number: usize,
+        failed: bool,
+    },
     Signal,
     WorkDone,
 }
@@ -61,7 +72,8 @@ enum WorkResult {
 
 /// One client's socket.
 struct ClientSocket {
-    fd: OwnedFd,
+    /// Shared with the client's credentials, which ask the socket for its peer's process.
+    fd: Rc<OwnedFd>,
     generation: u32,
     /// Whether its socket was full, so that writing waits for room.
     wants_write: bool,
@@ -69,16 +81,23 @@ struct ClientSocket {
     nonce: Option<SmallVec<[u8; NONCE_SIZE]>>,
 }
 
+/// A listener, and whether clients can come in there at the moment.
+struct WatchedListener {
+    listener: Listener,
+    /// Whether the epoll knows it. One that is out of order would be reported for ever, whatever
+    /// the interest in it.
+    watched: bool,
+    /// When to try again after accepting failed.
+    again_at: Option<Timestamp>,
+    /// Why accepting failed last, so that it is logged once; none after a success.
+    trouble: Option<Errno>,
+}
+
 /// What the daemon consists of while it runs.
 pub struct EventLoop {
     epoll: OwnedFd,
     bus: Bus,
-    listeners: Vec<Listener>,
-    accepting: bool,
-    /// When to try accepting again after the system ran out of something.
-    accept_again_at: Option<Timestamp>,
-    /// Why accepting failed last, so that it is logged once; none after a success.
-    accept_trouble: Option<Errno>,
+    listeners: Vec<WatchedListener>,
     sockets: Vec<Option<ClientSocket>>,
     signals: Signals,
     worker: Worker<WorkResult>,
@@ -88,6 +107,8 @@ pub struct EventLoop {
     started: Instant,
     buffer: Box<[u8]>,
     fds: Vec<OwnedFd>,
+    /// Whether the bus let go of much memory in this round.
+    memory_is_free: bool,
 }
 
 /// The parts that `main` has made.
@@ -118,15 +139,19 @@ impl EventLoop {
         epoll::add(&epoll, &signals, token(Event::Signal), epoll::EventFlags::IN)?;
         epoll::add(&epoll, &worker, token(Event::WorkDone), epoll::EventFlags::IN)?;
         for (number, listener) in listeners.iter().enumerate() {
-            epoll::add(&epoll, listener, token(Event::Listener(number)), epoll::EventFlags::IN)?;
+            epoll::add(
+                &epoll,
+                listener,
+                token(Event::Listener { number, failed: false }),
+                epoll::EventFlags::IN,
+            )?;
         }
+        let watched =
+            |listener| WatchedListener { listener, watched: true, again_at: None, trouble: None };
         Ok(Self {
             epoll,
             bus,
-            listeners,
-            accepting: true,
-            accept_again_at: None,
-            accept_trouble: None,
+            listeners: listeners.into_iter().map(watched).collect(),
             sockets: Vec::new(),
             signals,
             worker,
@@ -136,6 +161,7 @@ impl EventLoop {
             started: Instant::now(),
             buffer: vec![0; READ_BUFFER_SIZE].into_boxed_slice(),
             fds: Vec::new(),
+            memory_is_free: false,
         })
     }
 
@@ -163,6 +189,7 @@ impl EventLoop {
             }
             self.handle_time(now);
             self.write_all(now);
+            self.give_back_memory();
             self.pause_or_resume_accepting(now);
         }
     }
@@ -173,7 +200,8 @@ impl EventLoop {
 
     /// How long to wait: until the next deadline, rounded up, or for ever.
     fn timeout(&self) -> Option<Timespec> {
-        let next = [self.bus.next_deadline(), self.accept_again_at].into_iter().flatten().min()?;
+        let listeners = self.listeners.iter().filter_map(|listener| listener.again_at);
+        let next = self.bus.next_deadline().into_iter().chain(listeners).min()?;
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let wait = Duration::from_millis(next.0.saturating_sub(now).saturating_add(1));
         Timespec::try_from(wait).ok()
@@ -189,7 +217,7 @@ impl EventLoop {
                     self.read_from(id, now);
                 }
             }
-            Event::Listener(number) => self.accept_from(number, now),
+            Event::Listener { number, failed } => self.accept_from(number, failed, now),
             Event::Signal => return self.handle_signals(now),
             Event::WorkDone => self.handle_results(now),
         }
@@ -201,7 +229,7 @@ impl EventLoop {
         while let Ok(Some(signal)) = self.signals.next_signal() {
             match signal {
                 Signal::Terminate => return Next::Stop,
-                Signal::Reload => self.start_reload(now),
+                Signal::Reload => self.bus.handle_event(bus::Event::ReloadRequested, now),
             }
         }
         self.carry_out(now);
@@ -223,7 +251,15 @@ impl EventLoop {
                 Effect::Log(LogRecord { severity, text }) => self.journal.log(severity, text),
                 Effect::FindCookie { client, context } => self.find_cookie(client, context, now),
                 Effect::Reload => self.start_reload(now),
+                Effect::GiveBackMemory => self.memory_is_free = true,
             }
+        }
+    }
+
+    /// After the writes, when the buffers of this round are free, too.
+    fn give_back_memory(&mut self) {
+        if std::mem::take(&mut self.memory_is_free) {
+            host::give_back_free_memory();
         }
     }
 
@@ -237,33 +273,46 @@ impl EventLoop {
             // Whether the client reads them is its own affair.
             let _ = client_socket::send(&socket.fd, &[IoSlice::new(last_words)], &[]);
         }
-        self.accept_again_at = None;
+        for listener in &mut self.listeners {
+            listener.again_at = None;
+        }
     }
 
     // --- clients --------------------------------------------------------------------------------
 
-    fn accept_from(&mut self, number: usize, now: Timestamp) {
+    fn accept_from(&mut self, number: usize, failed: bool, now: Timestamp) {
         for _ in 0..ACCEPT_COUNT_MAX {
             if !self.bus.accepts_connections() {
                 return;
             }
-            let Some(listener) = self.listeners.get(number) else { return };
+            let Some(WatchedListener { listener, trouble, .. }) = self.listeners.get_mut(number)
+            else {
+                return;
+            };
             let kind = listener.kind();
             match accept(listener) {
-                Ok(fd) => self.take_in(fd, number, kind, now),
+                Ok(fd) => {
+                    *trouble = None;
+                    self.take_in(fd, number, kind, now);
+                }
+                // A Unix socket that was shut down has nobody to accept, and is ready all the same.
+                Err(Errno::AGAIN) if failed => {
+                    return self.pause_accepting(number, Errno::INVAL, now);
+                }
                 Err(Errno::AGAIN) => return,
                 // That one client is gone again.
                 Err(Errno::CONNABORTED | Errno::PROTO | Errno::PERM | Errno::TIMEDOUT) => {}
-                Err(error) => return self.pause_accepting(error, now),
+                Err(error) => return self.pause_accepting(number, error, now),
             }
         }
     }
 
     /// The system has no room for another client, or a listener is out of order: what waits to be
-    /// accepted waits, and is tried again.
-    fn pause_accepting(&mut self, error: Errno, now: Timestamp) {
-        self.accept_again_at = Some(now.plus_ms(ACCEPT_PAUSE_MS));
-        if self.accept_trouble.replace(error) == Some(error) {
+    /// accepted there waits, and is tried again.
+    fn pause_accepting(&mut self, number: usize, error: Errno, now: Timestamp) {
+        let Some(listener) = self.listeners.get_mut(number) else { return };
+        listener.again_at = Some(now.plus_ms(ACCEPT_PAUSE_MS));
+        if listener.trouble.replace(error) == Some(error) {
             return;
         }
         let hint = match error {
@@ -279,7 +328,7 @@ impl EventLoop {
     }
 
     fn take_in(&mut self, fd: OwnedFd, listener: usize, kind: ListenerKind, now: Timestamp) {
-        self.accept_trouble = None;
+        let fd = Rc::new(fd);
         let (credentials, fds_possible) = match kind {
             ListenerKind::Unix => (peer_credentials(&fd), true),
             _ => Default::default(),
@@ -410,6 +459,12 @@ impl EventLoop {
                 self.carry_out(now);
                 return Wrote::Batch;
             }
+            Err(Errno::PIPE | Errno::CONNRESET) => {
+                drop((slices, fds));
+                // That it is gone shows when all it sent has been read.
+                self.bus.handle_event(bus::Event::WriteClosed { client: id }, now);
+                return Wrote::Everything;
+            }
             Err(_) => {
                 drop((slices, fds));
                 self.bus.handle_event(bus::Event::Closed { client: id }, now);
@@ -427,23 +482,27 @@ impl EventLoop {
         }
     }
 
-    /// Stops watching the listeners while nothing can be accepted, and starts again afterwards.
+    /// Stops watching the listeners at which nothing can be accepted, and starts again afterwards.
     fn pause_or_resume_accepting(&mut self, now: Timestamp) {
-        if self.accept_again_at.is_some_and(|at| at <= now) {
-            self.accept_again_at = None;
-        }
-        let accepting = self.bus.accepts_connections() && self.accept_again_at.is_none();
-        if accepting == self.accepting {
-            return;
-        }
-        self.accepting = accepting;
-        let interest = if accepting { epoll::EventFlags::IN } else { epoll::EventFlags::empty() };
-        for (number, listener) in self.listeners.iter().enumerate() {
-            let event = token(Event::Listener(number));
-            if let Err(error) = epoll::modify(&self.epoll, listener, event, interest) {
-                self.journal.log(Severity::Error, format!("Cannot watch a listener: {error}"));
-                self.accepting = !accepting;
-                self.accept_again_at = Some(now.plus_ms(ACCEPT_PAUSE_MS));
+        let has_room = self.bus.accepts_connections();
+        for (number, place) in self.listeners.iter_mut().enumerate() {
+            place.again_at = place.again_at.filter(|at| *at > now);
+            let accepting = has_room && place.again_at.is_none();
+            if accepting == place.watched {
+                continue;
+            }
+            let event = token(Event::Listener { number, failed: false });
+            let result = if accepting {
+                epoll::add(&self.epoll, &place.listener, event, epoll::EventFlags::IN)
+            } else {
+                epoll::delete(&self.epoll, &place.listener)
+            };
+            match result {
+                Ok(()) => place.watched = accepting,
+                Err(error) => {
+                    self.journal.log(Severity::Error, format!("Cannot watch a listener: {error}"));
+                    place.again_at = Some(now.plus_ms(ACCEPT_PAUSE_MS));
+                }
             }
         }
     }
@@ -465,8 +524,12 @@ impl EventLoop {
 
     fn start_reload(&mut self, now: Timestamp) {
         let (source, running) = (self.source.clone(), self.config.clone());
-        let started =
-            self.worker.start(move || WorkResult::Reloaded(source.reload(&running).map(Box::new)));
+        let started = self.worker.start(move || {
+            service_manager::tell(State::Reloading);
+            let result = source.reload(&running).map(Box::new);
+            service_manager::tell(State::Ready);
+            WorkResult::Reloaded(result)
+        });
         if !started {
             let result = Err("too much other work waits".to_owned());
             self.bus.handle_event(bus::Event::Reloaded { result }, now);
@@ -534,7 +597,7 @@ const WORK_TOKEN: u32 = u32::MAX - 1;
 fn token(event: Event) -> epoll::EventData {
     let (high, low) = match event {
         Event::Client { id, .. } => (id.generation, id.index),
-        Event::Listener(number) => (0, OWN_TOKENS + u32::try_from(number).unwrap_or(0)),
+        Event::Listener { number, .. } => (0, OWN_TOKENS + u32::try_from(number).unwrap_or(0)),
         Event::Signal => (0, SIGNAL_TOKEN),
         Event::WorkDone => (0, WORK_TOKEN),
     };
@@ -544,12 +607,15 @@ fn token(event: Event) -> epoll::EventData {
 fn event_of(event: epoll::Event) -> Event {
     let data = event.data.u64();
     let (high, low) = ((data >> 32) as u32, data as u32);
+    let flags = event.flags;
     match low {
         SIGNAL_TOKEN => Event::Signal,
         WORK_TOKEN => Event::WorkDone,
-        OWN_TOKENS.. => Event::Listener((low - OWN_TOKENS) as usize),
+        OWN_TOKENS.. => Event::Listener {
+            number: (low - OWN_TOKENS) as usize,
+            failed: flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP),
+        },
         index => {
-            let flags = event.flags;
             let writable = epoll::EventFlags::OUT;
             Event::Client {
                 id: ClientId { index, generation: high },

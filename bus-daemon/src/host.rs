@@ -36,6 +36,11 @@ pub fn random_bytes<const N: usize>() -> std::io::Result<[u8; N]> {
     Ok(bytes)
 }
 
+/// Gives the system back what the allocator keeps for later. Costs a walk through the whole heap.
+pub fn give_back_free_memory() {
+    system_call::trim_heap();
+}
+
 /// What an error of the system says, as a phrase without its number.
 pub(crate) fn phrase(error: &std::io::Error) -> String {
     match error.raw_os_error() {

@@ -9,6 +9,7 @@
 //! the arguments 0 to [`MATCH_ARGUMENT_INDEX_MAX`].
 //! Section: message-bus-routing-match-rules; protocol.md A154–A169.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 use crate::limits::{MATCH_ARGUMENT_INDEX_MAX, MATCH_RULE_SIZE_MAX};
@@ -199,14 +200,17 @@ const WHITE_SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
 // deviation: outside quotes the reference takes a backslash together with any character after it,
 // so that "\," does not end a value, and of "\\'" the apostrophe opens a quoted section; the
 // specification says that a backslash counts only right before an apostrophe.
-fn take_value(text: &str) -> Result<(String, &str), MatchRuleError> {
+fn take_value(text: &str) -> Result<(Cow<'_, str>, &str), MatchRuleError> {
+    if let Some((value, after)) = take_plain_value(text) {
+        return Ok((Cow::Borrowed(value), after));
+    }
     let mut value = String::new();
     let mut quoted = false;
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
         match character {
             '\'' => quoted = !quoted,
-            ',' if !quoted => return Ok((value, characters.as_str())),
+            ',' if !quoted => return Ok((value.into(), characters.as_str())),
             '\\' if !quoted && characters.as_str().starts_with('\'') => {
                 characters.next();
                 value.push('\'');
@@ -214,7 +218,13 @@ fn take_value(text: &str) -> Result<(String, &str), MatchRuleError> {
             literal => value.push(literal),
         }
     }
-    if quoted { Err(MatchRuleError::UnbalancedQuotes) } else { Ok((value, "")) }
+    if quoted { Err(MatchRuleError::UnbalancedQuotes) } else { Ok((value.into(), "")) }
+}
+
+/// The same for a value as nearly all are: one quoted section and nothing else.
+fn take_plain_value(text: &str) -> Option<(&str, &str)> {
+    let (value, after) = text.strip_prefix('\'')?.split_once('\'')?;
+    if after.is_empty() { Some((value, after)) } else { Some((value, after.strip_prefix(',')?)) }
 }
 
 /// A rule of which some keys are read.
@@ -226,7 +236,7 @@ struct Builder {
 }
 
 impl Builder {
-    fn set(&mut self, key: &str, value: String) -> Result<(), MatchRuleError> {
+    fn set(&mut self, key: &str, value: Cow<'_, str>) -> Result<(), MatchRuleError> {
         let rule = &mut self.rule;
         match key {
             "type" => fill(&mut rule.message_type, key, message_type(key, &value)?),
@@ -250,7 +260,7 @@ impl Builder {
         }
     }
 
-    fn set_argument(&mut self, key: &str, value: String) -> Result<(), MatchRuleError> {
+    fn set_argument(&mut self, key: &str, value: Cow<'_, str>) -> Result<(), MatchRuleError> {
         let (index, suffix) = argument_key(key)?;
         let condition = match (index, suffix) {
             (_, "") => ArgumentMatch::Equal(value.into()),
@@ -293,22 +303,22 @@ fn argument_key(key: &str) -> Result<(u8, &str), MatchRuleError> {
     }
 }
 
-fn bus_name(key: &str, value: String) -> Result<Box<str>, MatchRuleError> {
+fn bus_name(key: &str, value: Cow<'_, str>) -> Result<Box<str>, MatchRuleError> {
     checked(key, value, |text| BusName::parse(text).err())
 }
 
-fn object_path(key: &str, value: String) -> Result<Box<str>, MatchRuleError> {
+fn object_path(key: &str, value: Cow<'_, str>) -> Result<Box<str>, MatchRuleError> {
     checked(key, value, |text| ObjectPath::parse(text).err())
 }
 
-fn namespace(key: &str, value: String) -> Result<Box<str>, MatchRuleError> {
+fn namespace(key: &str, value: Cow<'_, str>) -> Result<Box<str>, MatchRuleError> {
     checked(key, value, |text| Namespace::parse(text).err())
 }
 
 /// The value, if nothing is wrong with it as a name of its kind.
 fn checked(
     key: &str,
-    value: String,
+    value: Cow<'_, str>,
     fault: impl FnOnce(&str) -> Option<NameError>,
 ) -> Result<Box<str>, MatchRuleError> {
     match fault(&value) {

@@ -9,11 +9,13 @@ use std::fmt::{self, Write as _};
 
 use bus_policy::config::Limits;
 use libbus::auth::ServerAuth;
+use libbus::names::BusName;
 use smallvec::SmallVec;
 
 use super::credentials::PeerCredentials;
 use super::id::{ClientId, Timestamp};
 use super::incoming::Incoming;
+use super::limits::BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX;
 use super::outbox::{BufferPool, MessageFds, Outbox, OutgoingBody};
 
 /// A unique name: `:1.N`, kept as its number and as text (protocol.md A123).
@@ -43,6 +45,12 @@ impl UniqueNameText {
     #[must_use]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text).unwrap_or_default()
+    }
+
+    /// The name as a header's field has it.
+    #[must_use]
+    pub fn as_bus_name(&self) -> Option<BusName<'_>> {
+        BusName::parse(self.as_str()).ok()
     }
 
     /// N of a text `:1.N` as this bus would write it.
@@ -99,7 +107,8 @@ pub struct Client {
     pub incoming: Incoming,
     /// What it is owed.
     pub outbox: Outbox,
-    /// Set while it is being disconnected: nothing is queued for it any more.
+    /// Set when it reads no more and while it is being disconnected: nothing is queued for it any
+    /// more.
     pub leaving: bool,
     /// Whether it stands in the table's list of clients to write to.
     to_write: bool,
@@ -122,8 +131,17 @@ impl Client {
     /// before a message is queued, so that one message may exceed it.
     #[must_use]
     pub fn is_full(&self, limits: &Limits) -> bool {
-        self.outbox.bytes() as u64 >= limits.outgoing_bytes_max
+        self.outbox.bytes() as u64 > limits.outgoing_bytes_max
             || self.outbox.fds() as u64 > limits.outgoing_unix_fds_max
+    }
+
+    /// Whether even the bus's own answers and signals to it no longer fit: they may go beyond the
+    /// limit by a fixed amount, so that a client whose queue others filled still hears what became
+    /// of its own calls.
+    #[must_use]
+    pub fn is_full_for_the_bus(&self, limits: &Limits) -> bool {
+        let max = limits.outgoing_bytes_max.saturating_add(BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX);
+        self.outbox.bytes() as u64 > max
     }
 
     /// The unique name, or what stands for it in a log line before there is one.
@@ -245,11 +263,25 @@ impl ClientTable {
         }
     }
 
+    /// Lets go of what this client is owed, and of all it would be owed later: it reads no more.
+    pub fn close_writing(&mut self, id: ClientId) {
+        if let Some(client) = self.get_mut(id) {
+            client.leaving = true;
+            client.outbox = Outbox::default();
+        }
+    }
+
     /// Takes the next message out of this client's outbox: see [`Outbox::drop_next_message`].
     pub fn drop_next_message(&mut self, id: ClientId) -> Option<Vec<u8>> {
         let Self { slots, pool, .. } = self;
         let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation)?;
         slot.client.as_deref_mut()?.outbox.drop_next_message(pool)
+    }
+
+    /// Lets go of buffers that wait for reuse.
+    pub fn give_back(&mut self) {
+        self.pool = BufferPool::default();
+        self.to_write.shrink_to_fit();
     }
 
     /// The client, unless it is gone.

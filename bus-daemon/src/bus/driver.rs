@@ -25,6 +25,7 @@ use libbus::names::{BusName, InterfaceName, MemberName, ObjectPath, WellKnownNam
 use libbus::wire::{BodyReader, BodyWriter, Flags, Header, MessageType, Signature};
 
 use super::Bus;
+use super::client::UniqueNameText;
 use super::id::ClientId;
 use super::name_registry::NameChange;
 use super::routing::Message;
@@ -300,11 +301,11 @@ impl Bus {
             return Ok(());
         }
         let Some(member) = message.header.member else { return Ok(()) };
-        let method = find_method(message.header, member)?;
         let registered = self.clients.get(message.sender).is_some_and(|c| c.is_registered());
-        if !registered && method.member != "Hello" {
+        if !registered && !is_hello(message.header) {
             return Err(Refusal::NotRegistered);
         }
+        let method = find_method(message.header, member)?;
         if method.path == Path::Canonical && message.header.path != Some(CANONICAL_PATH) {
             return Err(Refusal::WrongPath { member: method.member });
         }
@@ -351,11 +352,10 @@ impl Bus {
         if !to.expected {
             return;
         }
-        let unique = self.clients.get(to.client).and_then(|client| client.unique.clone());
-        let Some(unique) = unique else { return };
+        let Some(unique) = self.unique_name_of(to.client) else { return };
         let header = Header {
             reply_serial: Some(to.serial),
-            destination: BusName::parse(unique.as_str()).ok(),
+            destination: unique.as_bus_name(),
             signature,
             unix_fds: fds.map_or(0, |fds| fds.len() as u32),
             ..self.driver_header(MessageType::MethodReturn)
@@ -388,9 +388,10 @@ impl Bus {
         if let Some(old) = change.old_owner {
             self.send_name_signal(old, "NameLost", &change.name);
         }
-        let old = change.old_owner.map(|old| self.name_of(old)).unwrap_or_default();
-        let new = change.new_owner.map(|new| self.name_of(new)).unwrap_or_default();
-        self.send_name_owner_changed(&change.name, &old, &new);
+        let [old, new] = [change.old_owner, change.new_owner]
+            .map(|owner| owner.and_then(|owner| self.unique_name_of(owner)));
+        let [old, new] = [&old, &new].map(|name| name.as_ref().map_or("", UniqueNameText::as_str));
+        self.send_name_owner_changed(&change.name, old, new);
         if let Some(new) = change.new_owner {
             self.send_name_signal(new, "NameAcquired", &change.name);
         }
@@ -426,17 +427,23 @@ impl Bus {
     }
 
     fn send_name_signal(&mut self, client: ClientId, member: &'static str, name: &str) {
-        let destination = self.name_of(client);
+        let destination = self.unique_name_of(client);
         let header = Header {
             path: Some(CANONICAL_PATH),
             interface: Some(BUS),
             member: MemberName::parse(member).ok(),
-            destination: BusName::parse(&destination).ok(),
+            destination: destination.as_ref().and_then(UniqueNameText::as_bus_name),
             signature: STRING,
             ..self.driver_header(MessageType::Signal)
         };
         self.send_from_driver(client, &header, None, |body| body.string(name));
     }
+}
+
+/// The one call that a client may make before it has a name (protocol.md A120, A121).
+fn is_hello(header: &Header<'_>) -> bool {
+    header.interface.is_none_or(|interface| interface == BUS)
+        && header.member.is_some_and(|member| member.as_str() == "Hello")
 }
 
 /// The method that a call means (protocol.md A210). A call to nobody reaches only Peer

@@ -1,12 +1,14 @@
 //! The part of a message that has arrived, and the descriptors that came with it.
 //!
 //! Whole messages are handled where they lie in the reader's buffer. Only what is left of an
-//! incomplete one is kept here, in a buffer of exactly the message's size, which the rest of a large
-//! message is read straight into. A client with nothing half-read holds no buffer.
+//! incomplete one is kept here, in a buffer that ends up with exactly the message's size, which the
+//! rest of a large message is read straight into. A client with nothing half-read holds no buffer.
 //!
-//! Invariants: `held.len()` is the message's size once its first 16 bytes are known, and `filled`
-//! says how many of them have arrived; both are 0 when nothing is held. Bounded by
-//! `max_message_size` and `max_incoming_unix_fds` (config.md B031, B028).
+//! Invariants: `size` is the message's size once its first 16 bytes are known, `filled` says how many
+//! of its bytes have arrived, and `held` has room for those and perhaps for more, but never for more
+//! than `size`; all are 0 when nothing is held. Bounded by `max_message_size` and
+//! `max_incoming_unix_fds` (config.md B031, B028), and by a multiple of what has arrived: a client
+//! that only announces large messages gets no large buffers.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -15,13 +17,14 @@ use std::rc::Rc;
 use libbus::wire::{self, FIXED_HEADER_SIZE, MessageError};
 
 use super::id::Timestamp;
-use super::limits::DIRECT_RECEIVE_SIZE_MIN;
+use super::limits::{DIRECT_RECEIVE_SIZE_MIN, RECEIVE_BUFFER_SIZE_FIRST, RECEIVE_GROWTH_FACTOR};
 
 /// What one client has sent of a message that is not complete.
 #[derive(Debug, Default)]
 pub struct Incoming {
     held: Vec<u8>,
     filled: usize,
+    size: usize,
     bytes_peak: usize,
     /// The most descriptors that waited here at once.
     pub fds_peak: usize,
@@ -48,7 +51,10 @@ impl Incoming {
         }
         let head = self.held.get(..FIXED_HEADER_SIZE).unwrap_or_default();
         match wire::frame(head, message_size_max)? {
-            Some(frame) => Ok(self.fill_up_to(bytes, frame.message_size())),
+            Some(frame) => {
+                self.size = frame.message_size();
+                Ok(self.fill_up_to(bytes, self.size))
+            }
             None => Ok(bytes),
         }
     }
@@ -61,19 +67,19 @@ impl Incoming {
 
     /// Where the rest of a large message is to be read into, if one is on its way.
     pub fn space(&mut self) -> Option<&mut [u8]> {
-        let missing = self.held.len() - self.filled;
-        if missing < DIRECT_RECEIVE_SIZE_MIN {
+        if self.size.saturating_sub(self.filled) < DIRECT_RECEIVE_SIZE_MIN {
             return None;
         }
+        self.make_room(self.filled + DIRECT_RECEIVE_SIZE_MIN, self.size);
         self.held.get_mut(self.filled..)
     }
 
     /// The held message, if all of it has arrived.
     pub fn take_complete(&mut self) -> Option<Rc<Vec<u8>>> {
-        if self.filled < FIXED_HEADER_SIZE || self.filled < self.held.len() {
+        if self.filled < FIXED_HEADER_SIZE || self.filled < self.size {
             return None;
         }
-        self.filled = 0;
+        (self.filled, self.size) = (0, 0);
         Some(Rc::new(std::mem::take(&mut self.held)))
     }
 
@@ -95,26 +101,34 @@ impl Incoming {
         self.filled
     }
 
-    /// Copies bytes until `size` of them are held. Memory is asked for as zeroes, which the host
-    /// gives out only as they are written: announcing a large message does not cost its size.
+    /// Copies bytes until `size` of them are held.
     fn fill_up_to<'b>(&mut self, bytes: &'b [u8], size: usize) -> &'b [u8] {
-        if self.held.len() < size {
-            let mut grown = vec![0; size];
-            if let (Some(begin), Some(old)) =
-                (grown.get_mut(..self.filled), self.held.get(..self.filled))
-            {
-                begin.copy_from_slice(old);
-            }
-            self.held = grown;
-        }
-        let space = self.held.get_mut(self.filled..size).unwrap_or_default();
-        let (taken, rest) = bytes.split_at(bytes.len().min(space.len()));
-        if let Some(space) = space.get_mut(..taken.len()) {
+        let missing = size.saturating_sub(self.filled);
+        let (taken, rest) = bytes.split_at(bytes.len().min(missing));
+        let end = self.filled + taken.len();
+        self.make_room(end, size);
+        if let Some(space) = self.held.get_mut(self.filled..end) {
             space.copy_from_slice(taken);
         }
-        self.filled += taken.len();
+        self.filled = end;
         self.bytes_peak = self.bytes_peak.max(self.filled);
         rest
+    }
+
+    /// Gets a buffer for `needed` of `size` bytes. Memory is asked for as zeroes, which the host
+    /// gives out only as they are written.
+    fn make_room(&mut self, needed: usize, size: usize) {
+        if self.held.len() >= needed {
+            return;
+        }
+        let grown = (self.filled * RECEIVE_GROWTH_FACTOR).max(RECEIVE_BUFFER_SIZE_FIRST);
+        let mut grown = vec![0; grown.max(needed).min(size)];
+        if let (Some(begin), Some(old)) =
+            (grown.get_mut(..self.filled), self.held.get(..self.filled))
+        {
+            begin.copy_from_slice(old);
+        }
+        self.held = grown;
     }
 }
 
@@ -174,6 +188,37 @@ mod tests {
         assert_eq!((message.len(), message[16]), (16 + size as usize, 7));
         incoming.fill(&announce(0, 100), 1000).unwrap();
         assert!(incoming.space().is_none(), "a small one is read with the others");
+    }
+
+    #[test]
+    fn a_buffer_grows_with_what_comes_and_not_with_what_was_announced() {
+        let body = 100 << 20;
+        let mut incoming = Incoming::default();
+        incoming.fill(&announce(0, body), 1 << 27).unwrap();
+        let size = FIXED_HEADER_SIZE + body as usize;
+        while incoming.filled < size {
+            let most = (incoming.filled * RECEIVE_GROWTH_FACTOR).max(RECEIVE_BUFFER_SIZE_FIRST);
+            assert!(incoming.held.len() <= most, "{} of {}", incoming.held.len(), incoming.filled);
+            match incoming.space() {
+                Some(space) => {
+                    let read = space.len().min(3_000_000);
+                    space[..read].fill(5);
+                    incoming.handle_filled(read);
+                }
+                None => {
+                    assert!(
+                        incoming
+                            .fill(&[5; 4096][..4096.min(size - incoming.filled)], 1 << 27)
+                            .unwrap()
+                            .is_empty()
+                    );
+                }
+            }
+        }
+        let message = incoming.take_complete().unwrap();
+        assert_eq!(message.len(), size);
+        assert!(message.iter().skip(FIXED_HEADER_SIZE).all(|byte| *byte == 5));
+        assert!(!incoming.is_partial() && incoming.space().is_none());
     }
 
     #[test]

@@ -10,18 +10,20 @@ use std::os::fd::OwnedFd;
 
 use bus_policy::policy_set::Connect;
 use libbus::auth::{
-    CookieChallenge, Identity as AuthIdentity, ServerAuth, ServerAuthConfig, ServerAuthError,
-    ServerProgress,
+    CookieChallenge, HANDSHAKE_SIZE_MAX, Identity as AuthIdentity, ServerAuth, ServerAuthConfig,
+    ServerAuthError, ServerProgress,
 };
 use libbus::wire::{self, MessageError};
 
 use super::client::Phase;
 use super::credentials::PeerCredentials;
-use super::driver::Unique;
 use super::driver::error_reply::Refusal;
+use super::driver::{ReplyTo, Unique};
 use super::id::{ClientId, Timestamp};
+use super::limits::{GIVEN_BACK_COUNT_MIN, RELOAD_CALLER_COUNT_MAX};
 use super::log::{LogRecord, Severity};
-use super::{Bus, Effect, Settings};
+use super::name_registry::chain::shrink_table;
+use super::{Bus, Effect, Scratch, Settings};
 
 /// Why a client is disconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +131,25 @@ impl Bus {
         }
     }
 
+    /// Begins to read the configuration again, or notes that it must be read once more when that is
+    /// done (config.md B105).
+    pub(super) fn request_reload(&mut self, caller: Option<ReplyTo>) -> Result<(), Refusal> {
+        let reload = &mut self.reload;
+        let waiting = reload.callers.len() + reload.next_callers.len();
+        if caller.is_some() && waiting >= RELOAD_CALLER_COUNT_MAX {
+            return Err(Refusal::TooManyReloads { max: RELOAD_CALLER_COUNT_MAX });
+        }
+        if reload.is_running {
+            reload.is_due_again = true;
+            reload.next_callers.extend(caller);
+        } else {
+            reload.is_running = true;
+            reload.callers.extend(caller);
+            self.effects.push_back(Effect::Reload);
+        }
+        Ok(())
+    }
+
     pub(super) fn handle_reloaded(&mut self, result: Result<Settings, String>) {
         let refusal = match result {
             Ok(settings) => {
@@ -145,7 +166,7 @@ impl Bus {
         } else {
             self.log(LogRecord::new(Severity::Info, &format_args!("Reloaded configuration")));
         }
-        for caller in std::mem::take(&mut self.reload_callers) {
+        for caller in std::mem::take(&mut self.reload.callers) {
             // Who has gone or become a monitor in the meantime takes part no longer.
             let client = self.clients.get(caller.client());
             if !client.is_some_and(|client| client.is_registered()) {
@@ -155,6 +176,11 @@ impl Bus {
                 None => self.reply_empty(&caller),
                 Some(text) => self.reply_error(&caller, &Refusal::ReloadFailed(text.clone())),
             }
+        }
+        self.reload.is_running = std::mem::take(&mut self.reload.is_due_again);
+        if self.reload.is_running {
+            self.reload.callers = std::mem::take(&mut self.reload.next_callers);
+            self.effects.push_back(Effect::Reload);
         }
     }
 
@@ -188,7 +214,9 @@ impl Bus {
     /// Forgets a client: gives up its names, ends its calls in both directions, drops its rules and
     /// tells everybody who watches (protocol.md A134, A147).
     pub(super) fn disconnect(&mut self, id: ClientId, reason: Disconnection) {
+        let held = self.held_count();
         let Some(client) = self.clients.get_mut(id) else { return };
+        self.held_peak = self.held_peak.max(held);
         client.leaving = true;
         let (is_incomplete, is_registered) = (client.is_incomplete(), client.is_registered());
         let uid = client.uid;
@@ -213,6 +241,27 @@ impl Bus {
         self.clients.remove(id);
         self.trim_queues();
         self.effects.push_back(Effect::Close { client: id, last_words });
+        self.give_back_memory();
+    }
+
+    /// Lets go of what all clients share, once half of what was held is gone: so each of the things
+    /// that went bears a constant share of the work.
+    fn give_back_memory(&mut self) {
+        let held = self.held_count();
+        if self.held_peak < GIVEN_BACK_COUNT_MIN || held > self.held_peak / 2 {
+            return;
+        }
+        self.held_peak = held;
+        self.clients.give_back();
+        shrink_table(&mut self.unique_names);
+        self.scratch = Scratch::default();
+        self.effects.push_back(Effect::GiveBackMemory);
+    }
+
+    /// All things that tables grow with.
+    fn held_count(&self) -> usize {
+        let rules = self.matches.len() + self.eavesdroppers.len() + self.monitors.len();
+        self.clients.len() + self.names.total_count() as usize + rules as usize + self.replies.len()
     }
 
     /// Everything that a registered client gives up, whether it goes or becomes a monitor.
@@ -225,8 +274,7 @@ impl Bus {
             }
         }
         self.replies.remove_caller(id);
-        let unique = self.clients.get(id).and_then(|client| client.unique.clone());
-        if let Some(unique) = unique {
+        if let Some(unique) = self.unique_name_of(id) {
             self.unique_names.remove(&unique.number());
             self.matches.handle_unique_name_gone(unique.as_str());
             self.eavesdroppers.handle_unique_name_gone(unique.as_str());
@@ -247,15 +295,15 @@ impl Bus {
         bytes: &[u8],
         fds: &mut Vec<OwnedFd>,
     ) -> Result<(), Disconnection> {
-        self.keep_fds(id, fds)?;
         let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
         let stream = match &client.phase {
             Phase::Authenticating(_) => self.handle_handshake(id, bytes)?,
             _ => Some(bytes),
         };
+        self.keep_fds(id, fds)?;
         if let Some(stream) = stream {
             self.handle_stream(id, stream)?;
-            self.settle_fds(id);
+            self.settle_fds(id)?;
         }
         Ok(())
     }
@@ -272,6 +320,11 @@ impl Bus {
             self.with_auth(id, |auth, config| auth.handle_bytes(bytes, config, &mut lines));
         self.clients.push_bytes(id, &lines);
         self.scratch.handshake = lines;
+        // What earlier reads were answered with counts too (protocol.md A081).
+        let owed = self.clients.get(id).map_or(0, |client| client.outbox.bytes());
+        if owed > HANDSHAKE_SIZE_MAX {
+            return Err(Disconnection::Handshake(ServerAuthError::TooMuchOutput));
+        }
         let Some(progress) = progress.transpose().map_err(Disconnection::Handshake)? else {
             return Ok(None);
         };
@@ -310,8 +363,7 @@ impl Bus {
                 });
                 self.handle_authenticated(id, identity, unix_fds)?;
                 self.handle_stream(id, &rest.unwrap_or_default())?;
-                self.settle_fds(id);
-                Ok(())
+                self.settle_fds(id)
             }
         }
     }
@@ -384,12 +436,16 @@ impl Bus {
         Ok(())
     }
 
+    /// Keeps what came with the bytes in hand until a message takes it. A client that did not
+    /// negotiate descriptors, or not yet, has none to send (protocol.md A097): nothing would bound
+    /// how many of them wait while a handshake lasts (the class of CVE-2014-3636), and a message
+    /// that announces some lacks them.
     fn keep_fds(&mut self, id: ClientId, fds: &mut Vec<OwnedFd>) -> Result<(), Disconnection> {
         if fds.is_empty() {
             return Ok(());
         }
         let limits = &self.settings.limits;
-        let Some(client) = self.clients.get_mut(id) else {
+        let Some(client) = self.clients.get_mut(id).filter(|client| client.unix_fds) else {
             fds.clear();
             return Ok(());
         };
@@ -406,17 +462,22 @@ impl Bus {
     }
 
     /// After a read: descriptors that no message asked for are closed, unless the message that is
-    /// still coming may be theirs. That one has as much time as if it were the client's first.
+    /// still coming may be theirs. That one may have no more than any message (config.md B032),
+    /// however much `max_incoming_unix_fds` would allow, and as much time as if it were the
+    /// client's first.
     // deviation: the reference keeps surplus descriptors for later messages (protocol.md A057);
     // closing them is what the specification's "one set per message" asks for and leaks nothing.
-    fn settle_fds(&mut self, id: ClientId) {
-        let Some(client) = self.clients.get_mut(id) else { return };
+    fn settle_fds(&mut self, id: ClientId) -> Result<(), Disconnection> {
+        let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
         let incoming = &mut client.incoming;
         if self.fd_queue.is_empty() && incoming.fds.is_empty() {
-            return;
+            return Ok(());
         }
         if !incoming.is_partial() {
             incoming.fds.clear();
+        }
+        if incoming.fds.len() as u64 > self.settings.limits.message_unix_fds_max {
+            return Err(Disconnection::TooManyFds);
         }
         if incoming.fds.is_empty() {
             incoming.fds_since = None;
@@ -425,6 +486,7 @@ impl Bus {
             incoming.fds_since = Some(self.now);
             self.fd_queue.push_back((self.now, id));
         }
+        Ok(())
     }
 
     /// Keeps the two queues of deadlines from growing with clients whose deadline no longer counts.

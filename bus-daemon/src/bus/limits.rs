@@ -6,14 +6,31 @@
 pub const COPIED_BODY_SIZE_MAX: usize = 16 * 1024;
 /// Size in bytes past which an outbox begins a new buffer instead of growing the last one.
 pub const OUTBOX_SEGMENT_SIZE_MAX: usize = 128 * 1024;
+/// How far the bus's own messages to a client may go beyond `max_outgoing_bytes`, in bytes.
+pub const BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX: u64 = 1 << 20;
 /// Slices in one write; the kernel takes at most 1024.
 pub const WRITE_SLICE_COUNT_MAX: usize = 32;
-/// Buffers kept for reuse.
-pub const FREE_BUFFER_COUNT_MAX: usize = 64;
+/// Size in bytes with which a buffer of an outbox begins: a burst of small messages fits.
+pub const NEW_BUFFER_SIZE: usize = 1024;
 /// Largest buffer kept for reuse, in bytes.
 pub const FREE_BUFFER_SIZE_MAX: usize = 64 * 1024;
+/// Bytes of all buffers kept for reuse: enough for a broadcast to some hundred clients.
+pub const FREE_BUFFERS_SIZE_MAX: usize = 512 * 1024;
+/// Queues of buffers kept for reuse.
+pub const FREE_QUEUE_COUNT_MAX: usize = 1024;
+/// Longest queue kept for reuse, in buffers.
+pub const FREE_QUEUE_SEGMENT_COUNT_MAX: usize = 16;
 /// A message with more bytes than this still to come is read straight into its own buffer.
 pub const DIRECT_RECEIVE_SIZE_MIN: usize = 128 * 1024;
+/// Largest buffer for a message of which little has come, in bytes; later it grows with what comes,
+/// to at most [`RECEIVE_GROWTH_FACTOR`] times that. Announcing much must not cost much.
+pub const RECEIVE_BUFFER_SIZE_FIRST: usize = 1 << 20;
+/// See [`RECEIVE_BUFFER_SIZE_FIRST`].
+pub const RECEIVE_GROWTH_FACTOR: usize = 4;
+/// Memory is given back only after there were so many clients, names, rules and calls at once.
+pub const GIVEN_BACK_COUNT_MIN: usize = 64;
+/// Calls of ReloadConfig that may wait for their answer.
+pub const RELOAD_CALLER_COUNT_MAX: usize = 1024;
 /// Variables that UpdateActivationEnvironment may set in all.
 pub const ACTIVATION_VARIABLE_COUNT_MAX: usize = 4096;
 /// Bytes of all activation variables, names and values.

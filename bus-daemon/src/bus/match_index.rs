@@ -46,6 +46,7 @@ pub use self::recipients::Recipients;
 use super::id::ClientId;
 use super::name_registry::chain::{Chain, Links, id_of_key, shrink_slab, shrink_table};
 use super::name_registry::counter::Counter;
+use super::slot_table::SlotTable;
 
 /// The bus's own name, which is always owned, by the bus.
 const DRIVER_NAME: &str = "org.freedesktop.DBus";
@@ -85,7 +86,7 @@ pub struct MatchIndex {
     shapes: ShapesInUse,
     /// The nodes to change when a name changes hands. INVARIANT: an entry has a node.
     watched_names: HashMap<Box<str>, Watchers, SeedableRandomState>,
-    clients: HashMap<ClientId, Subscriptions, FixedState>,
+    clients: SlotTable<Subscriptions>,
     /// All rules; equal ones count as often as they were added.
     counter: Counter,
     peak_count_per_client: u32,
@@ -100,9 +101,8 @@ struct Node {
     rule: Rc<MatchRule>,
     /// INVARIANT: never empty, and each client stands in it once.
     subscribers: SmallVec<[Subscriber; 1]>,
+    /// Decides, with the rule, in which bucket the node stands.
     sender: RuleSender,
-    /// `None`: dormant.
-    bucket: Option<(Shape, u64)>,
     in_bucket: Links,
     of_sender: Links,
     of_destination: Links,
@@ -152,7 +152,7 @@ impl MatchIndex {
             buckets: HashMap::default(),
             shapes: ShapesInUse::default(),
             watched_names: HashMap::with_hasher(hasher),
-            clients: HashMap::default(),
+            clients: SlotTable::new(),
             counter: Counter::default(),
             peak_count_per_client: 0,
             #[cfg(test)]
@@ -181,7 +181,7 @@ impl MatchIndex {
     /// [`RuleNotFound`] if the client has none.
     pub fn remove(&mut self, client: ClientId, rule: &MatchRule) -> Result<(), RuleNotFound> {
         let node = *self.by_rule.get(rule).ok_or(RuleNotFound)?;
-        let subscriptions = self.clients.get_mut(&client).ok_or(RuleNotFound)?;
+        let subscriptions = self.clients.get_mut(client).ok_or(RuleNotFound)?;
         let position = *subscriptions.positions.get(&node).ok_or(RuleNotFound)?;
         let subscriber = self
             .nodes
@@ -200,7 +200,7 @@ impl MatchIndex {
 
     /// Removes all rules of a client that leaves, and forgets the client.
     pub fn remove_client(&mut self, client: ClientId) {
-        let Some(subscriptions) = self.clients.remove(&client) else { return };
+        let Some(subscriptions) = self.clients.remove(client) else { return };
         self.counter.subtract(subscriptions.counter.count);
         for (node, position) in subscriptions.positions {
             self.unsubscribe(node, position);
@@ -258,18 +258,18 @@ impl MatchIndex {
     /// How many rules `client` has; equal ones count as often as they were added.
     #[must_use]
     pub fn rule_count(&self, client: ClientId) -> u32 {
-        self.clients.get(&client).map_or(0, |subscriptions| subscriptions.counter.count)
+        self.clients.get(client).map_or(0, |subscriptions| subscriptions.counter.count)
     }
 
     /// The most rules that `client` had at once (`PeakMatchRules` of protocol.md A205).
     #[must_use]
     pub fn peak_rule_count(&self, client: ClientId) -> u32 {
-        self.clients.get(&client).map_or(0, |subscriptions| subscriptions.counter.peak)
+        self.clients.get(client).map_or(0, |subscriptions| subscriptions.counter.peak)
     }
 
     /// The rules of `client`, each with how often it was added, in no particular order.
     pub fn rules_of(&self, client: ClientId) -> impl Iterator<Item = (&MatchRule, u32)> {
-        let subscriptions = self.clients.get(&client).into_iter();
+        let subscriptions = self.clients.get(client).into_iter();
         let positions = subscriptions.flat_map(|subscriptions| &subscriptions.positions);
         positions.filter_map(|(&node, &position)| {
             let node = self.nodes.get(node as usize)?;
@@ -311,7 +311,6 @@ impl MatchIndex {
             sender: RuleSender::of(&rule, resolve),
             rule: Rc::clone(&rule),
             subscribers: SmallVec::new(),
-            bucket: None,
             in_bucket: Links::LOOSE,
             of_sender: Links::LOOSE,
             of_destination: Links::LOOSE,
@@ -324,7 +323,7 @@ impl MatchIndex {
 
     fn subscribe(&mut self, id: u32, client: ClientId) {
         let Some(node) = self.nodes.get_mut(id as usize) else { return };
-        let subscriptions = self.clients.entry(client).or_default();
+        let Some(subscriptions) = self.clients.get_or_default(client) else { return };
         let position = *subscriptions.positions.entry(id).or_insert_with(|| {
             node.subscribers.push(Subscriber { client, count: 0 });
             id_of_key(node.subscribers.len() - 1)
@@ -342,7 +341,7 @@ impl MatchIndex {
         let Some(node) = self.nodes.get_mut(id as usize) else { return };
         node.subscribers.swap_remove(position as usize);
         if let Some(moved) = node.subscribers.get(position as usize)
-            && let Some(subscriptions) = self.clients.get_mut(&moved.client)
+            && let Some(subscriptions) = self.clients.get_mut(moved.client)
         {
             subscriptions.positions.insert(id, position);
         }
@@ -359,7 +358,7 @@ impl MatchIndex {
         self.by_rule.remove(&node.rule);
         for Subscriber { client, count } in node.subscribers {
             self.counter.subtract(count);
-            if let Some(subscriptions) = self.clients.get_mut(&client) {
+            if let Some(subscriptions) = self.clients.get_mut(client) {
                 subscriptions.positions.remove(&id);
                 subscriptions.counter.subtract(count);
             }
@@ -368,28 +367,32 @@ impl MatchIndex {
 
     /// Puts a node where messages will find it, unless its sender is nobody.
     fn put_in_bucket(&mut self, id: u32) {
-        let Some(node) = self.nodes.get_mut(id as usize) else { return };
-        let sender = match node.sender {
-            RuleSender::Anybody => None,
-            RuleSender::Known(sender) => Some(sender),
-            RuleSender::Nobody => return,
-        };
-        let (shape, bucket) = self.hasher.bucket_of_rule(&node.rule, sender);
-        node.bucket = Some((shape, bucket));
+        let Some((shape, bucket)) = self.bucket_of(id) else { return };
         self.shapes.add(shape);
         let chain = self.buckets.entry(bucket).or_insert(Chain::EMPTY);
         chain.push_front(&mut self.nodes, id, |node| &mut node.in_bucket);
     }
 
     fn take_from_bucket(&mut self, id: u32) {
-        let Some(node) = self.nodes.get_mut(id as usize) else { return };
-        let Some((shape, bucket)) = node.bucket.take() else { return };
+        let Some((shape, bucket)) = self.bucket_of(id) else { return };
         self.shapes.remove(shape);
         let Some(chain) = self.buckets.get_mut(&bucket) else { return };
         chain.remove(&mut self.nodes, id, |node| &mut node.in_bucket);
         if chain.is_empty() {
             self.buckets.remove(&bucket);
         }
+    }
+
+    /// Where a node stands as long as its sender is what it is; `None`: it is dormant. Not noted in
+    /// the node, since that would make each rule larger for what seldom happens to it.
+    fn bucket_of(&self, id: u32) -> Option<(Shape, u64)> {
+        let node = self.nodes.get(id as usize)?;
+        let sender = match node.sender {
+            RuleSender::Anybody => None,
+            RuleSender::Known(sender) => Some(sender),
+            RuleSender::Nobody => return None,
+        };
+        Some(self.hasher.bucket_of_rule(&node.rule, sender))
     }
 
     fn watch_names(&mut self, id: u32, rule: &MatchRule) {
@@ -431,7 +434,6 @@ impl MatchIndex {
         shrink_table(&mut self.by_rule);
         shrink_table(&mut self.buckets);
         shrink_table(&mut self.watched_names);
-        shrink_table(&mut self.clients);
         shrink_slab(&mut self.nodes);
     }
 }

@@ -33,6 +33,7 @@ use slab::Slab;
 use self::chain::{Chain, Links, id_of_key, shrink_slab, shrink_table};
 use self::counter::Counter;
 use super::id::ClientId;
+use super::slot_table::SlotTable;
 
 /// The flags of RequestName (protocol.md A127). Unknown bits are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -139,7 +140,7 @@ pub struct NameRegistry {
     queues: Slab<Queue>,
     by_client: HashMap<(u32, ClientId), u32, SeedableRandomState>,
     places: Slab<Place>,
-    clients: HashMap<ClientId, Holder, SeedableRandomState>,
+    clients: SlotTable<Holder>,
     /// All places and counted unique names.
     counter: Counter,
     peak_count_per_client: u32,
@@ -165,7 +166,7 @@ struct Place {
 }
 
 /// What one client holds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Holder {
     /// Latest first.
     places: Chain,
@@ -181,9 +182,9 @@ impl NameRegistry {
         Self {
             by_name: HashMap::with_hasher(hasher.clone()),
             queues: Slab::new(),
-            by_client: HashMap::with_hasher(hasher.clone()),
+            by_client: HashMap::with_hasher(hasher),
             places: Slab::new(),
-            clients: HashMap::with_hasher(hasher),
+            clients: SlotTable::new(),
             counter: Counter::default(),
             peak_count_per_client: 0,
         }
@@ -249,7 +250,7 @@ impl NameRegistry {
     /// Gives up one place of a client that leaves, the latest taken first, as the reference does
     /// (protocol.md A134). `None`: none is left, and the registry has forgotten the client.
     pub fn release_next(&mut self, client: ClientId) -> Option<GivenUp> {
-        let latest = self.clients.get(&client).and_then(|holder| holder.places.first());
+        let latest = self.clients.get(client).and_then(|holder| holder.places.first());
         if let Some(place) = latest {
             return self.remove_place(place);
         }
@@ -279,7 +280,7 @@ impl NameRegistry {
 
     /// The names in whose queues `client` has a place, the latest first.
     pub fn names_of(&self, client: ClientId) -> impl Iterator<Item = HeldName<'_>> {
-        let places = self.clients.get(&client).map_or(Chain::EMPTY, |holder| holder.places);
+        let places = self.clients.get(client).map_or(Chain::EMPTY, |holder| holder.places);
         places.iter(&self.places, |place| place.of_client).filter_map(|(id, place)| {
             let queue = self.queues.get(place.queue as usize)?;
             Some(HeldName { name: &queue.name, is_primary: queue.places.first() == Some(id) })
@@ -295,13 +296,13 @@ impl NameRegistry {
     /// (config.md B040; `BusNames` of protocol.md A205).
     #[must_use]
     pub fn owned_count(&self, client: ClientId) -> u32 {
-        self.clients.get(&client).map_or(0, |holder| holder.counter.count)
+        self.clients.get(client).map_or(0, |holder| holder.counter.count)
     }
 
     /// The most [`owned_count`](Self::owned_count) ever was (`PeakBusNames` of protocol.md A205).
     #[must_use]
     pub fn peak_owned_count(&self, client: ClientId) -> u32 {
-        self.clients.get(&client).map_or(0, |holder| holder.counter.peak)
+        self.clients.get(client).map_or(0, |holder| holder.counter.peak)
     }
 
     /// The names held by all clients together (`BusNames` of protocol.md A204): a name counts
@@ -381,7 +382,7 @@ impl NameRegistry {
         let place = id_of_key(place);
         self.by_client.insert((queue, client), place);
         self.count_up(client);
-        if let Some(holder) = self.clients.get_mut(&client) {
+        if let Some(holder) = self.clients.get_mut(client) {
             holder.places.push_front(&mut self.places, place, |place| &mut place.of_client);
         }
         place
@@ -392,7 +393,7 @@ impl NameRegistry {
         let &Place { queue, client, .. } = self.places.get(id as usize)?;
         let was_primary = self.queues.get(queue as usize)?.places.first() == Some(id);
         self.with_queue(queue, |chain, places| chain.remove(places, id, in_queue));
-        if let Some(holder) = self.clients.get_mut(&client) {
+        if let Some(holder) = self.clients.get_mut(client) {
             holder.places.remove(&mut self.places, id, |place| &mut place.of_client);
             holder.counter.subtract(1);
         }
@@ -415,10 +416,7 @@ impl NameRegistry {
     }
 
     fn count_up(&mut self, client: ClientId) {
-        let holder = self
-            .clients
-            .entry(client)
-            .or_insert(Holder { places: Chain::EMPTY, counter: Counter::default() });
+        let Some(holder) = self.clients.get_or_default(client) else { return };
         holder.counter.increment();
         self.peak_count_per_client = self.peak_count_per_client.max(holder.counter.count);
         self.counter.increment();
@@ -426,9 +424,8 @@ impl NameRegistry {
 
     /// Drops what is known of a client without places, and memory that is no longer needed.
     fn forget(&mut self, client: ClientId) {
-        let Some(holder) = self.clients.remove(&client) else { return };
+        let Some(holder) = self.clients.remove(client) else { return };
         self.counter.subtract(holder.counter.count);
-        shrink_table(&mut self.clients);
         shrink_table(&mut self.by_client);
         shrink_table(&mut self.by_name);
         shrink_slab(&mut self.places);

@@ -20,7 +20,8 @@ use libbus::wire;
 use smallvec::SmallVec;
 
 use super::limits::{
-    FREE_BUFFER_COUNT_MAX, FREE_BUFFER_SIZE_MAX, OUTBOX_SEGMENT_SIZE_MAX, WRITE_SLICE_COUNT_MAX,
+    FREE_BUFFER_SIZE_MAX, FREE_BUFFERS_SIZE_MAX, FREE_QUEUE_COUNT_MAX,
+    FREE_QUEUE_SEGMENT_COUNT_MAX, NEW_BUFFER_SIZE, OUTBOX_SEGMENT_SIZE_MAX, WRITE_SLICE_COUNT_MAX,
 };
 
 /// The descriptors of one message, shared by all its recipients.
@@ -49,21 +50,40 @@ impl OutgoingBody<'_> {
     }
 }
 
-/// Buffers that no outbox needs at the moment; taking one costs no allocation.
+/// What no outbox needs at the moment; taking it costs no allocation.
 #[derive(Debug, Default)]
 pub struct BufferPool {
     free: Vec<Vec<u8>>,
+    /// The capacity of all of `free`.
+    free_size: usize,
+    free_queues: Vec<VecDeque<Segment>>,
 }
 
 impl BufferPool {
     fn take(&mut self) -> Vec<u8> {
-        self.free.pop().unwrap_or_else(|| Vec::with_capacity(512))
+        let buffer = self.free.pop().unwrap_or_else(|| Vec::with_capacity(NEW_BUFFER_SIZE));
+        self.free_size = self.free_size.saturating_sub(buffer.capacity());
+        buffer
     }
 
     fn give_back(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() <= FREE_BUFFER_SIZE_MAX && self.free.len() < FREE_BUFFER_COUNT_MAX {
+        let (size, room) = (buffer.capacity(), FREE_BUFFERS_SIZE_MAX - self.free_size);
+        if size <= FREE_BUFFER_SIZE_MAX.min(room) {
             buffer.clear();
             self.free.push(buffer);
+            self.free_size += size;
+        }
+    }
+
+    fn take_queue(&mut self) -> VecDeque<Segment> {
+        self.free_queues.pop().unwrap_or_else(|| VecDeque::with_capacity(1))
+    }
+
+    /// Takes an empty queue back.
+    fn give_back_queue(&mut self, queue: VecDeque<Segment>) {
+        let is_small = queue.capacity() <= FREE_QUEUE_SEGMENT_COUNT_MAX;
+        if is_small && self.free_queues.len() < FREE_QUEUE_COUNT_MAX {
+            self.free_queues.push(queue);
         }
     }
 }
@@ -93,6 +113,11 @@ impl Segment {
         self.own.len() + self.body().len()
     }
 
+    /// Whether another message may follow in it.
+    const fn may_grow(&self) -> bool {
+        self.body.is_none() && self.own.len() < OUTBOX_SEGMENT_SIZE_MAX
+    }
+
     /// What is left after the first `written` bytes.
     fn slices(&self, written: usize) -> [&[u8]; 2] {
         let own = self.own.get(written..).unwrap_or_default();
@@ -104,6 +129,7 @@ impl Segment {
 /// What one client is still owed.
 #[derive(Debug, Default)]
 pub struct Outbox {
+    /// Without room of its own while it is empty.
     segments: VecDeque<Segment>,
     /// Bytes of the first segment that are written already.
     written: usize,
@@ -122,11 +148,13 @@ impl Outbox {
         body: &OutgoingBody<'_>,
         fds: Option<&MessageFds>,
     ) {
-        if fds.is_some() || !self.last_may_grow() {
-            let own = pool.take();
-            self.segments.push_back(Segment { own, body: None, fds: fds.cloned() });
-        }
-        let Some(last) = self.segments.back_mut() else { return };
+        let last = match self.segments.back_mut() {
+            Some(last) if fds.is_none() && last.may_grow() => last,
+            _ => match self.begin_segment(pool, fds) {
+                Some(last) => last,
+                None => return,
+            },
+        };
         last.own.extend_from_slice(head);
         match body {
             OutgoingBody::Copied(bytes) => last.own.extend_from_slice(bytes),
@@ -135,9 +163,7 @@ impl Outbox {
             }
         }
         self.bytes += head.len() + body.bytes().len();
-        self.fds += fds.map_or(0, |fds| fds.len());
         self.bytes_peak = self.bytes_peak.max(self.bytes);
-        self.fds_peak = self.fds_peak.max(self.fds);
     }
 
     /// Queues bytes that are no message: the lines of the authentication handshake.
@@ -163,9 +189,7 @@ impl Outbox {
             }
             rest -= left;
             self.written = 0;
-            if let Some(segment) = self.segments.pop_front() {
-                pool.give_back(segment.own);
-            }
+            self.drop_first_segment(pool);
         }
     }
 
@@ -185,10 +209,8 @@ impl Outbox {
         if let Some(fds) = first.fds.take() {
             self.fds -= fds.len();
         }
-        if first.size() == 0
-            && let Some(segment) = self.segments.pop_front()
-        {
-            pool.give_back(segment.own);
+        if first.size() == 0 {
+            self.drop_first_segment(pool);
         }
         Some(header)
     }
@@ -260,10 +282,27 @@ impl Outbox {
         count
     }
 
-    fn last_may_grow(&self) -> bool {
-        self.segments
-            .back()
-            .is_some_and(|last| last.body.is_none() && last.own.len() < OUTBOX_SEGMENT_SIZE_MAX)
+    fn drop_first_segment(&mut self, pool: &mut BufferPool) {
+        if let Some(segment) = self.segments.pop_front() {
+            pool.give_back(segment.own);
+        }
+        if self.segments.is_empty() {
+            pool.give_back_queue(std::mem::take(&mut self.segments));
+        }
+    }
+
+    fn begin_segment(
+        &mut self,
+        pool: &mut BufferPool,
+        fds: Option<&MessageFds>,
+    ) -> Option<&mut Segment> {
+        if self.segments.is_empty() {
+            self.segments = pool.take_queue();
+        }
+        self.fds += fds.map_or(0, |fds| fds.len());
+        self.fds_peak = self.fds_peak.max(self.fds);
+        self.segments.push_back(Segment { own: pool.take(), body: None, fds: fds.cloned() });
+        self.segments.back_mut()
     }
 }
 
@@ -350,8 +389,8 @@ mod tests {
         assert_eq!(slices.len(), 1);
         drop(slices);
         outbox.handle_written(&mut pool, 1100);
-        assert_eq!(pool.free.len(), 1, "the buffer goes back to the pool");
-        assert!(outbox.segments.is_empty(), "a drained outbox holds no buffer");
+        assert_eq!((pool.free.len(), pool.free_queues.len()), (1, 1), "both go back to the pool");
+        assert_eq!(outbox.segments.capacity(), 0, "a drained outbox holds no buffer");
     }
 
     #[test]
@@ -359,10 +398,20 @@ mod tests {
         let mut pool = BufferPool::default();
         pool.give_back(Vec::with_capacity(FREE_BUFFER_SIZE_MAX * 2));
         assert!(pool.free.is_empty());
-        for _ in 0..FREE_BUFFER_COUNT_MAX + 3 {
-            pool.give_back(Vec::with_capacity(16));
+        let count_max = FREE_BUFFERS_SIZE_MAX / FREE_BUFFER_SIZE_MAX;
+        for _ in 0..count_max + 3 {
+            pool.give_back(Vec::with_capacity(FREE_BUFFER_SIZE_MAX));
         }
-        assert_eq!(pool.free.len(), FREE_BUFFER_COUNT_MAX);
+        assert_eq!((pool.free.len(), pool.free_size), (count_max, FREE_BUFFERS_SIZE_MAX));
+        assert_eq!(pool.take().capacity(), FREE_BUFFER_SIZE_MAX);
+        assert_eq!(pool.free_size, FREE_BUFFERS_SIZE_MAX - FREE_BUFFER_SIZE_MAX);
+
+        pool.give_back_queue(VecDeque::with_capacity(FREE_QUEUE_SEGMENT_COUNT_MAX + 1));
+        assert!(pool.free_queues.is_empty());
+        for _ in 0..FREE_QUEUE_COUNT_MAX + 3 {
+            pool.give_back_queue(VecDeque::with_capacity(FREE_QUEUE_SEGMENT_COUNT_MAX));
+        }
+        assert_eq!(pool.free_queues.len(), FREE_QUEUE_COUNT_MAX);
     }
 
     #[test]

@@ -329,6 +329,12 @@ impl Bus {
         }
     }
 
+    /// The client's unique name, if it has one.
+    pub(super) fn unique_name_of(&self, client: ClientId) -> Option<UniqueNameText> {
+        self.clients.get(client)?.unique.clone()
+    }
+
+    /// What to call a client in a text.
     pub(super) fn name_of(&self, client: ClientId) -> String {
         self.clients.get(client).map_or_else(String::new, |client| client.name().to_owned())
     }
@@ -348,8 +354,9 @@ impl Bus {
         body: impl FnOnce(&mut wire::BodyWriter<'_>),
     ) {
         let mut bytes = self.write_driver_message(header, body);
-        self.capture_from_driver(&bytes, fds);
-        if !self.is_full(recipient) {
+        self.capture_from_driver(header, &bytes, fds);
+        let client = self.clients.get(recipient);
+        if client.is_some_and(|client| !client.is_full_for_the_bus(&self.settings.limits)) {
             self.clients.push(recipient, &bytes, &OutgoingBody::Copied(&[]), fds);
         }
         bytes.clear();
@@ -363,9 +370,9 @@ impl Bus {
         body: impl FnOnce(&mut wire::BodyWriter<'_>),
     ) {
         let mut bytes = self.write_driver_message(header, body);
-        self.capture_from_driver(&bytes, None);
+        self.capture_from_driver(header, &bytes, None);
         self.scratch.recipients.start();
-        self.find_for_driver(&bytes, FindIn::Subscribers);
+        self.find_for_driver(header, &bytes, FindIn::Subscribers);
         let Self { clients, scratch, settings, .. } = self;
         for recipient in scratch.recipients.iter() {
             if clients.get(recipient).is_some_and(|client| !client.is_full(&settings.limits)) {
@@ -384,11 +391,11 @@ impl Bus {
         refusal: &Refusal,
     ) {
         let text = refusal.to_string();
-        let destination = self.name_of(recipient);
+        let destination = self.unique_name_of(recipient);
         let header = Header {
             error_name: Some(refusal.error_name()),
             reply_serial,
-            destination: BusName::parse(&destination).ok(),
+            destination: destination.as_ref().and_then(UniqueNameText::as_bus_name),
             signature: driver::STRING,
             ..self.driver_header(MessageType::Error)
         };
@@ -412,12 +419,12 @@ impl Bus {
         bytes
     }
 
-    fn capture_from_driver(&mut self, bytes: &[u8], fds: Option<&MessageFds>) {
+    fn capture_from_driver(&mut self, header: &Header<'_>, bytes: &[u8], fds: Option<&MessageFds>) {
         if self.monitors.is_empty() {
             return;
         }
         self.scratch.recipients.start();
-        self.find_for_driver(bytes, FindIn::Monitors);
+        self.find_for_driver(header, bytes, FindIn::Monitors);
         let Self { clients, scratch, settings, .. } = self;
         for recipient in scratch.recipients.iter() {
             let Some(client) = clients.get(recipient) else { continue };
@@ -428,22 +435,20 @@ impl Bus {
         }
     }
 
-    fn find_for_driver(&mut self, bytes: &[u8], find_in: FindIn) {
-        let Ok(Some(frame)) = wire::frame(bytes, libbus::limits::MESSAGE_SIZE_MAX) else { return };
-        let Ok(parsed) = ParsedHeader::parse(bytes, &frame) else { return };
-        let body = bytes.get(frame.header_size..).unwrap_or_default();
-        let header = &parsed.header;
+    /// Finds who gets the message that `bytes` are and `header` was written from.
+    fn find_for_driver(&mut self, header: &Header<'_>, bytes: &[u8], find_in: FindIn) {
         let recipient = header.destination.and_then(|name| self.resolve(name));
         let Self { matches, eavesdroppers, monitors, names, clients, scratch, .. } = self;
-        let Scratch { recipients, .. } = scratch;
-        let mut spans = wire::ArgumentSpans::default();
-        if check_body(header.signature, body, header.endian, &mut spans).is_err() {
+        let Scratch { recipients, driver_spans: spans, .. } = scratch;
+        let Ok(Some(frame)) = wire::frame(bytes, libbus::limits::MESSAGE_SIZE_MAX) else { return };
+        let body = bytes.get(frame.header_size..).unwrap_or_default();
+        if check_body(header.signature, body, header.endian, spans).is_err() {
             return;
         }
         let sender = SenderKey::Driver;
         let destination = header.destination;
         let ownership = Ownership { names, clients, sender, destination, recipient };
-        let arguments = Arguments::new(&spans, body);
+        let arguments = Arguments::new(spans, body);
         let matched = MatchedMessage { header, arguments, sender };
         match find_in {
             FindIn::Monitors => monitors.find(&matched, &ownership, recipients),

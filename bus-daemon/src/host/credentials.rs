@@ -1,14 +1,15 @@
 //! Reads a peer's credentials from its socket; no name service is asked.
 
 use std::ffi::c_int;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::rc::Rc;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair, sockopt};
 
 use super::config_files::read_at_most;
 use super::system_call::{peer_process_fd, socket_option};
-use crate::bus::credentials::PeerCredentials;
+use crate::bus::credentials::{PeerCredentials, ProcessFdSource};
 
 /// More than the kernel's `NGROUPS_MAX` groups of four bytes never come back.
 const GROUPS_SIZE_MAX: usize = 65_536 * 4;
@@ -20,7 +21,8 @@ const FIRST_SIZE: usize = 256;
 /// What the kernel knows about the peer of a connected socket; all `None` unless it is a Unix
 /// socket.
 #[must_use]
-pub fn peer_credentials(socket: impl AsFd) -> PeerCredentials {
+pub fn peer_credentials(socket: &Rc<OwnedFd>) -> PeerCredentials {
+    let shared = Rc::clone(socket);
     let socket = socket.as_fd();
     if !matches!(sockopt::socket_domain(socket), Ok(AddressFamily::UNIX)) {
         return PeerCredentials::default();
@@ -32,7 +34,9 @@ pub fn peer_credentials(socket: impl AsFd) -> PeerCredentials {
         pid,
         groups: gid.and_then(|gid| all_groups(socket, gid)),
         security_label: security_label(socket),
-        process_fd: pid.and_then(|_| peer_process_fd(socket).ok()).map(|fd| [fd].into()),
+        process_fd: pid.map(|_| {
+            ProcessFdSource::new(move || Some([peer_process_fd(shared.as_fd()).ok()?].into()))
+        }),
     }
 }
 
@@ -40,7 +44,10 @@ pub fn peer_credentials(socket: impl AsFd) -> PeerCredentials {
 #[must_use]
 pub fn own_credentials() -> PeerCredentials {
     let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
-    pair.map_or_else(|_| PeerCredentials::default(), |(one, _other)| peer_credentials(one))
+    pair.map_or_else(
+        |_| PeerCredentials::default(),
+        |(one, _other)| peer_credentials(&Rc::new(one)),
+    )
 }
 
 /// The name of a process as the kernel has it, at most 15 bytes.
@@ -117,7 +124,7 @@ mod tests {
     #[test]
     fn a_socket_pair_reports_this_process() {
         let (one, _other) = UnixStream::pair().unwrap();
-        let credentials = peer_credentials(&one);
+        let credentials = peer_credentials(&Rc::new(one.into()));
         assert_eq!(credentials.uid, Some(nix::unistd::geteuid().as_raw()));
         assert_eq!(credentials.gid, Some(nix::unistd::getegid().as_raw()));
         assert_eq!(credentials.pid, Some(i32::try_from(std::process::id()).unwrap()));
@@ -135,7 +142,9 @@ mod tests {
     #[test]
     fn the_process_descriptor_is_close_on_exec_where_there_is_one() {
         let (one, _other) = UnixStream::pair().unwrap();
-        for fd in peer_credentials(&one).process_fd.iter().flat_map(|fds| fds.iter()) {
+        let process_fd = peer_credentials(&Rc::new(one.into())).process_fd;
+        let fds = process_fd.and_then(|source| source.open());
+        for fd in fds.iter().flat_map(|fds| fds.iter()) {
             let flags = rustix::io::fcntl_getfd(fd).unwrap();
             assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
         }
@@ -147,7 +156,7 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, _) = listener.accept().unwrap();
         for socket in [client, server] {
-            let credentials = peer_credentials(&socket);
+            let credentials = peer_credentials(&Rc::new(socket.into()));
             assert_eq!((credentials.uid, credentials.gid, credentials.pid), (None, None, None));
             assert!(credentials.groups.is_none() && credentials.security_label.is_none());
             assert!(credentials.process_fd.is_none());
@@ -157,6 +166,6 @@ mod tests {
     #[test]
     fn not_a_socket_has_no_credentials() {
         let file = std::fs::File::open("/dev/null").unwrap();
-        assert_eq!(peer_credentials(&file).uid, None);
+        assert_eq!(peer_credentials(&Rc::new(file.into())).uid, None);
     }
 }

@@ -172,20 +172,42 @@ impl Drop for PidFile {
     }
 }
 
-/// Writes `text` and a newline to an inherited descriptor in one write and closes it, so that the
-/// reader sees the end (config.md B122). Standard output and error stay open. For the address and
-/// the pid on one descriptor, pass both lines together: the second call would find it closed.
-///
-/// # Errors
-/// When the descriptor is not open or its reader is gone.
-pub fn print_line_to_fd(fd: RawFd, text: &str) -> io::Result<()> {
-    let mut file = File::from(adopt_inherited_fd(fd)?);
-    let result = file.write_all(format!("{text}\n").as_bytes());
-    if fd <= 2 {
-        // A closed standard descriptor would be given to the next socket, and stray output with it.
-        let _still_open = file.into_raw_fd();
+/// A descriptor that the daemon was started with, to print a line to (config.md B122).
+#[derive(Debug)]
+pub struct PrintFd {
+    /// Always there until the end.
+    file: Option<File>,
+    /// Standard input, output and error stay open: a closed one would be given to the next socket,
+    /// and stray output with it.
+    stays_open: bool,
+}
+
+impl PrintFd {
+    /// Takes the descriptor over. Call before any descriptor is opened: one that nobody handed over
+    /// could be our own by then.
+    ///
+    /// # Errors
+    /// When it is not open.
+    pub fn take(fd: RawFd) -> io::Result<Self> {
+        Ok(Self { file: Some(File::from(adopt_inherited_fd(fd)?)), stays_open: fd <= 2 })
     }
-    result
+
+    /// Writes `text` and a newline in one write and closes the descriptor, so that the reader sees
+    /// the end. For the address and the pid on one descriptor, pass both lines together.
+    ///
+    /// # Errors
+    /// When its reader is gone.
+    pub fn print_line(mut self, text: &str) -> io::Result<()> {
+        self.file.iter_mut().try_for_each(|file| file.write_all(format!("{text}\n").as_bytes()))
+    }
+}
+
+impl Drop for PrintFd {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take_if(|_| self.stays_open) {
+            let _still_open = file.into_raw_fd();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -236,7 +258,7 @@ mod tests {
     #[test]
     fn a_printed_line_ends_with_the_descriptor() {
         let (mut reader, writer) = pipe().unwrap();
-        print_line_to_fd(writer.into_raw_fd(), "unix:path=/x,guid=1").unwrap();
+        PrintFd::take(writer.into_raw_fd()).unwrap().print_line("unix:path=/x,guid=1").unwrap();
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "unix:path=/x,guid=1\n");
@@ -245,7 +267,7 @@ mod tests {
     #[test]
     fn printing_to_a_closed_or_negative_descriptor_is_an_error() {
         for fd in [-1, 1_000_000] {
-            let error = print_line_to_fd(fd, "x").unwrap_err();
+            let error = PrintFd::take(fd).unwrap_err();
             assert_eq!(error.raw_os_error(), Some(libc::EBADF));
         }
     }

@@ -70,6 +70,15 @@ pub(super) fn set_close_on_exec_from(first: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Gives whole pages that the allocator holds without need back to the system.
+pub(super) fn trim_heap() {
+    // SAFETY: the call takes a number only, and leaves every block in use as it is.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// Removes a variable from this process's environment, and so from that of programs it starts, if
 /// no other thread could be reading it; returns whether it did.
 pub(super) fn remove_environment_variable(name: &str) -> bool {

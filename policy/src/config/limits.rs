@@ -168,7 +168,8 @@ impl Limits {
                 self.match_rules_per_connection_max = narrow(value)?;
             }
             "max_replies_per_connection" => self.replies_per_connection_max = narrow(value)?,
-            "reply_timeout" => self.reply_timeout_ms = Some(narrow(value)?),
+            // -1 cannot be written in a file (B045): 0 is how an administrator says never.
+            "reply_timeout" => self.reply_timeout_ms = Some(narrow(value)?).filter(|ms| *ms > 0),
             "max_containers" => self.containers_max = narrow(value)?,
             "max_containers_per_user" => self.containers_per_user_max = narrow(value)?,
             "max_container_metadata_bytes" => self.container_metadata_bytes_max = narrow(value)?,

@@ -8,13 +8,15 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, Uid, kill_process};
+use rustix::thread::set_thread_res_uid;
 
 use super::raw_client::{Client, RawClient};
 
@@ -92,6 +94,8 @@ pub enum Listen {
     Path,
     /// Addresses as written; `{dir}` stands for the bus's own directory.
     Addresses(&'static [&'static str]),
+    /// A socket in the bus's own directory, passed in as a service manager would.
+    Systemd,
 }
 
 /// What a test needs of its bus.
@@ -107,6 +111,8 @@ pub struct Config {
     pub elements: &'static str,
     /// Further arguments.
     pub arguments: &'static [&'static str],
+    /// Environment variables; `{dir}` stands for the bus's own directory.
+    pub environment: &'static [(&'static str, &'static str)],
 }
 
 impl Config {
@@ -117,6 +123,7 @@ impl Config {
         listen: Listen::Path,
         elements: "",
         arguments: &[],
+        environment: &[],
     };
 
     fn to_xml(self, dir: &Path) -> String {
@@ -148,6 +155,7 @@ impl Config {
         let dir = dir.to_str().expect("a temporary directory in UTF-8");
         match self.listen {
             Listen::Path => vec![format!("unix:path={dir}/bus")],
+            Listen::Systemd => vec!["systemd:".to_owned()],
             Listen::Addresses(addresses) => {
                 addresses.iter().map(|address| address.replace("{dir}", dir)).collect()
             }
@@ -177,11 +185,14 @@ impl Bus {
         fs::create_dir_all(&dir).expect("a directory for the bus");
         let config_file = dir.join("bus.conf");
         fs::write(&config_file, config.to_xml(&dir)).expect("the configuration");
-        let mut child = Command::new(&daemon.program)
+        let mut command = command_for(daemon, config, &dir);
+        for (key, value) in config.environment {
+            command.env(key, value.replace("{dir}", dir.to_str().expect("UTF-8")));
+        }
+        let mut child = command
             .arg(format!("--config-file={}", config_file.display()))
             .args(["--nofork", "--nopidfile", "--print-address=1"])
             .args(config.arguments)
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(dir.join("log")).expect("the log"))
             .spawn()
@@ -233,6 +244,27 @@ impl Bus {
         Client::register(raw)
     }
 
+    /// An authenticated connection of another user; needs root.
+    ///
+    /// The kernel notes who connects when it happens, so one thread takes on the user's id, connects
+    /// and ends.
+    pub fn connect_as(&self, uid: u32) -> RawClient {
+        // The user must be able to reach the socket.
+        for path in [self.dir.clone(), self.dir.join("bus")] {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("permissions");
+        }
+        let address = self.addresses().next().expect("an address").to_owned();
+        let connect_as_user = move || {
+            let user = Uid::from_raw(uid);
+            set_thread_res_uid(None::<Uid>, user, None::<Uid>).expect("root");
+            connect(&address)
+        };
+        let socket = std::thread::spawn(connect_as_user).join().expect("a connection");
+        let mut raw = RawClient::new(socket);
+        raw.authenticate_as(uid, true);
+        raw
+    }
+
     /// The addresses the daemon printed, one by one.
     pub fn addresses(&self) -> impl Iterator<Item = &str> {
         self.address.split(';')
@@ -263,10 +295,11 @@ impl Bus {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
-    /// Notes what this daemon does, to be compared with what the other one does.
+    /// Notes what this daemon does, to be compared with what the other one does. A line end after a
+    /// text is no difference.
     pub fn observe(&self, key: impl Into<String>, value: impl Into<String>) {
         let mut observations = self.observations.lock().expect("observations");
-        let (key, value) = (key.into(), value.into());
+        let (key, value) = (key.into(), value.into().trim_end().to_owned());
         assert!(observations.iter().all(|(known, _)| *known != key), "{key} observed twice");
         observations.push((key, value));
     }
@@ -302,6 +335,20 @@ impl Drop for Bus {
         }
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+/// The daemon itself, or a shell that hands it its listening socket as descriptor 3.
+fn command_for(daemon: &Daemon, config: &Config, dir: &Path) -> Command {
+    if config.listen != Listen::Systemd {
+        let mut command = Command::new(&daemon.program);
+        command.stdin(Stdio::null());
+        return command;
+    }
+    let listener = UnixListener::bind(dir.join("bus")).expect("a listening socket");
+    let mut command = Command::new("/bin/sh");
+    let script = r#"LISTEN_FDS=1 LISTEN_PID=$$ exec "$0" "$@" 3<&0 </dev/null"#;
+    command.args(["-c", script]).arg(&daemon.program).stdin(OwnedFd::from(listener));
+    command
 }
 
 fn connect(address: &str) -> OwnedFd {

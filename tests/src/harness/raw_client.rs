@@ -141,8 +141,13 @@ impl RawClient {
 
     /// The handshake every client does, up to and with BEGIN.
     pub fn authenticate(&mut self, with_fds: bool) {
+        self.authenticate_as(rustix::process::geteuid().as_raw(), with_fds);
+    }
+
+    /// The same for a socket that was connected by `uid`.
+    pub fn authenticate_as(&mut self, uid: u32, with_fds: bool) {
         self.send(b"\0");
-        let ok = self.ask(&format!("AUTH EXTERNAL {}", own_identity()));
+        let ok = self.ask(&format!("AUTH EXTERNAL {}", identity_of(uid)));
         assert!(ok.starts_with("OK "), "AUTH EXTERNAL: {ok}");
         if with_fds {
             assert_eq!(self.ask("NEGOTIATE_UNIX_FD"), "AGREE_UNIX_FD");
@@ -171,6 +176,13 @@ impl RawClient {
     /// Descriptors that came and belong to no message yet.
     pub fn surplus_fds(&self) -> usize {
         self.received_fds.len()
+    }
+
+    /// Whether anything waits to be read right now, the end included.
+    pub fn has_input(&self) -> bool {
+        let mut fds = [rustix::event::PollFd::new(&self.socket, rustix::event::PollFlags::IN)];
+        let timeout = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::event::poll(&mut fds, Some(&timeout)).expect("poll") > 0
     }
 
     /// Ends the sending half only.

@@ -4,51 +4,66 @@ use bus_tests::harness::{Bus, Config, Listen};
 
 /// A case of the suite.
 #[derive(Clone, Copy, Debug)]
-pub struct Case {
+pub(crate) struct Case {
     /// What holds if it passes, in a few words.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The checklist items it proves, separated by spaces.
-    pub items: &'static str,
+    pub(crate) items: &'static str,
     /// The bus it runs on.
-    pub config: Config,
+    pub(crate) config: Config,
     /// Whether it needs to become another user.
-    pub needs_root: bool,
+    pub(crate) needs_root: bool,
     /// The script.
-    pub run: fn(&Bus),
+    pub(crate) run: fn(&Bus),
 }
 
 impl Case {
     /// A case on a plain session bus.
-    pub const fn new(name: &'static str, items: &'static str, run: fn(&Bus)) -> Self {
+    pub(crate) const fn new(name: &'static str, items: &'static str, run: fn(&Bus)) -> Self {
         Self { name, items, config: Config::SESSION, needs_root: false, run }
     }
 
     /// With these limits.
-    pub const fn limits(mut self, limits: &'static [(&'static str, u32)]) -> Self {
+    pub(crate) const fn limits(mut self, limits: &'static [(&'static str, u32)]) -> Self {
         self.config.limits = limits;
         self
     }
 
     /// With these authentication mechanisms.
-    pub const fn auth(mut self, auth: &'static [&'static str]) -> Self {
+    pub(crate) const fn auth(mut self, auth: &'static [&'static str]) -> Self {
         self.config.auth = auth;
         self
     }
 
     /// Listening at these addresses.
-    pub const fn listen(mut self, addresses: &'static [&'static str]) -> Self {
+    pub(crate) const fn listen(mut self, addresses: &'static [&'static str]) -> Self {
         self.config.listen = Listen::Addresses(addresses);
         self
     }
 
     /// With further configuration elements.
-    pub const fn elements(mut self, elements: &'static str) -> Self {
+    pub(crate) const fn elements(mut self, elements: &'static str) -> Self {
         self.config.elements = elements;
         self
     }
 
+    /// On a socket passed in.
+    pub(crate) const fn listen_systemd(mut self) -> Self {
+        self.config.listen = Listen::Systemd;
+        self
+    }
+
+    /// With these environment variables.
+    pub(crate) const fn environment(
+        mut self,
+        environment: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        self.config.environment = environment;
+        self
+    }
+
     /// Run by root only, since it connects as another user.
-    pub const fn needs_root(mut self) -> Self {
+    pub(crate) const fn needs_root(mut self) -> Self {
         self.needs_root = true;
         self
     }

@@ -6,7 +6,7 @@ use bus_tests::harness::{
 
 use crate::case::Case;
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("Hello returns the unique name", "A120 A123 A173", hello),
         Case::new("Hello's effects come in order", "A124 A196 A198", hello_order),

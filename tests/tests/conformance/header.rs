@@ -9,7 +9,7 @@ use bus_tests::harness::{
 use crate::case::Case;
 use crate::malformed::{HeaderRow, Verdict, carrier, check_headers, judge, judge_after_send};
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new(
             "malformed fixed headers disconnect",

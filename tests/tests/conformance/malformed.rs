@@ -5,7 +5,7 @@ use bus_tests::harness::{Bus, Client, Encoder, Endian, Message, Value, Written, 
 
 /// What happened to a message, and to the client that sent it.
 #[derive(Debug, PartialEq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// The bus closed the sender's connection and delivered nothing.
     Disconnected,
     /// The recipient got it.
@@ -18,7 +18,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// The same without the message.
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         match self {
             Self::Disconnected => "disconnected".to_owned(),
             Self::Delivered(_) => "delivered".to_owned(),
@@ -29,19 +29,19 @@ impl Verdict {
 }
 
 /// A signal to `recipient`, the carrier of what is to be judged.
-pub fn carrier(recipient: &Client) -> Message {
+pub(crate) fn carrier(recipient: &Client) -> Message {
     Message::signal("/carrier", "org.example.Carrier", "Carried").to(&recipient.name).serial(77)
 }
 
 /// Sends `bytes` from a new client and tells what became of them.
-pub fn judge(bus: &Bus, recipient: &mut Client, bytes: &[u8]) -> Verdict {
+pub(crate) fn judge(bus: &Bus, recipient: &mut Client, bytes: &[u8]) -> Verdict {
     let mut sender = bus.connect();
     sender.raw.send(bytes);
     judge_after_send(&mut sender, recipient)
 }
 
 /// Tells what became of what `sender` has just sent.
-pub fn judge_after_send(sender: &mut Client, recipient: &mut Client) -> Verdict {
+pub(crate) fn judge_after_send(sender: &mut Client, recipient: &mut Client) -> Verdict {
     let connected = sender.is_connected();
     let delivered = recipient.drain().into_iter().find(|message| message.kind != kind::ERROR);
     if !connected {
@@ -57,10 +57,10 @@ pub fn judge_after_send(sender: &mut Client, recipient: &mut Client) -> Verdict 
 }
 
 /// A body written by hand: what it is, its signature, its bytes.
-pub type BodyRow = (&'static str, &'static str, fn(&mut Encoder));
+pub(crate) type BodyRow = (&'static str, &'static str, fn(&mut Encoder));
 
 /// Judges each body in both byte orders; `expected` is what must become of all of them.
-pub fn check_bodies(bus: &Bus, rows: &[BodyRow], expected: &str) {
+pub(crate) fn check_bodies(bus: &Bus, rows: &[BodyRow], expected: &str) {
     let mut recipient = bus.connect();
     for (name, signature, write) in rows {
         for endian in Endian::BOTH {
@@ -76,10 +76,10 @@ pub fn check_bodies(bus: &Bus, rows: &[BodyRow], expected: &str) {
 }
 
 /// A header made by hand: what it is, and its bytes for a given carrier.
-pub type HeaderRow = (&'static str, fn(Message) -> Vec<u8>);
+pub(crate) type HeaderRow = (&'static str, fn(Message) -> Vec<u8>);
 
 /// Judges each header in both byte orders.
-pub fn check_headers(bus: &Bus, rows: &[HeaderRow], expected: &str) {
+pub(crate) fn check_headers(bus: &Bus, rows: &[HeaderRow], expected: &str) {
     let mut recipient = bus.connect();
     for (name, build) in rows {
         for endian in Endian::BOTH {

@@ -10,7 +10,7 @@ const DO_NOT_QUEUE: u32 = 4;
 
 const NAME: &str = "org.example.Name";
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("reserved names cannot be requested or released", "A125 A231", reserved),
         Case::new("all flags of owner and requester", "A126 A127 A128 A130 A131 A174", all_flags),

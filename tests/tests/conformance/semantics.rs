@@ -4,7 +4,7 @@ use bus_tests::harness::{BUS_INTERFACE, BUS_NAME, BUS_PATH, Bus, Message, field,
 
 use crate::case::Case;
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("every call of the bus gets one reply", "A061", one_reply),
         Case::new("NO_REPLY_EXPECTED silences the bus", "A061 A034", no_reply_expected),

@@ -5,7 +5,7 @@ use bus_tests::harness::{Bus, Endian, Message, Value, field};
 use crate::case::Case;
 use crate::malformed::{carrier, judge};
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("object paths follow their grammar", "A024 A051", object_paths),
         Case::new("interface names follow their grammar", "A025 A051", interface_names),

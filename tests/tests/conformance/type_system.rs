@@ -5,7 +5,7 @@ use bus_tests::harness::{Bus, Encoder, Endian, Value, Written, field};
 use crate::case::Case;
 use crate::malformed::{BodyRow, Verdict, carrier, check_bodies, judge};
 
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new(
             "every type is delivered unchanged in both byte orders",

@@ -157,6 +157,9 @@ pub(crate) struct Model {
     /// Oldest first.
     pub(crate) calls: Vec<Call>,
     reload_callers: Vec<ReplyTo>,
+    next_reload_callers: Vec<ReplyTo>,
+    reload_runs: bool,
+    reload_is_due: bool,
     /// Whose queue was full before the event in hand.
     full: BTreeSet<Who>,
     // What the event in hand led to, for whoever compares.
@@ -209,6 +212,9 @@ impl Model {
             rules: HashMap::new(),
             calls: Vec::new(),
             reload_callers: Vec::new(),
+            next_reload_callers: Vec::new(),
+            reload_runs: false,
+            reload_is_due: false,
             full: BTreeSet::new(),
             touched: BTreeSet::new(),
             closed: VecDeque::new(),
@@ -293,6 +299,23 @@ impl Model {
         self.peers[&who].held.is_some()
     }
 
+    /// The administrator asks for the configuration to be read again.
+    pub(crate) fn hang_up(&mut self) {
+        self.ask_reload(None);
+    }
+
+    /// Who asks while the configuration is read waits for the next reading.
+    fn ask_reload(&mut self, to: Option<ReplyTo>) {
+        if self.reload_runs {
+            self.reload_is_due = true;
+            self.next_reload_callers.extend(to);
+        } else {
+            self.reload_runs = true;
+            self.reload_callers.extend(to);
+            self.reloads_wanted += 1;
+        }
+    }
+
     pub(crate) fn reload(&mut self, result: Result<Settings, String>) {
         let is_ok = result.is_ok();
         if let Ok(settings) = result {
@@ -305,6 +328,11 @@ impl Model {
                 true => self.reply(to, Body::Strings(vec![])),
                 false => self.error(to.who, Some(to.serial), error::FAILED),
             }
+        }
+        self.reload_runs = false;
+        if std::mem::take(&mut self.reload_is_due) {
+            self.ask_reload(None);
+            self.reload_callers = std::mem::take(&mut self.next_reload_callers);
         }
     }
 

@@ -11,7 +11,7 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
-use bus_daemon::bus::credentials::PeerCredentials;
+use bus_daemon::bus::credentials::{PeerCredentials, ProcessFdSource};
 use bus_daemon::bus::id::{ClientId, Timestamp};
 use bus_daemon::bus::outbox::{MessageFds, WriteSlices};
 use bus_daemon::bus::{Bus, Effect, Event, Identity, Settings};
@@ -201,6 +201,7 @@ impl World {
         let fds_possible = temper == Temper::Witness || self.random.chance(80);
         let process_fd: Option<MessageFds> = self.random.chance(30).then(|| Rc::from(null_fds(1)));
         let number = process_fd.as_ref().map(|fd| fd[0].as_raw_fd());
+        let process_fd = process_fd.map(|fd| ProcessFdSource::new(move || Some(Rc::clone(&fd))));
         let credentials = PeerCredentials { uid, process_fd, ..Default::default() };
         self.tick();
         let id = self.bus.handle_connected(credentials, 0, fds_possible, Timestamp(self.now));
@@ -382,7 +383,7 @@ impl World {
         if self.errands.is_empty() {
             // The administrator sends a SIGHUP.
             if self.random.chance(10) {
-                self.errands.push(Errand::Reload);
+                self.event(Event::ReloadRequested, Model::hang_up);
             }
             return;
         }
@@ -514,6 +515,7 @@ impl World {
                     self.errands.push(Errand::Reload);
                 }
                 Effect::Log(record) => assert!(!record.text.is_empty()),
+                Effect::GiveBackMemory => {}
             }
         }
         let closed = self.model.closed.front().map(|(who, _)| who);

@@ -1,12 +1,14 @@
 //! Who is behind a name (protocol.md A185–A188, A191–A193).
 
+use std::borrow::Cow;
+
 use libbus::wire::{BodyWriter, Signature};
 
 use super::error_reply::Refusal;
 use super::names::no_owner;
 use super::{BUS_NAME, Call, UINT32};
 use crate::bus::Bus;
-use crate::bus::credentials::PeerCredentials;
+use crate::bus::credentials::{PeerCredentials, ProcessFdSource};
 
 const BYTES: Signature<'static> = Signature::from_static("ay");
 const DICTIONARY: Signature<'static> = Signature::from_static("a{sv}");
@@ -60,9 +62,10 @@ impl Bus {
     /// protocol.md A192: what is not known is left out.
     pub(super) fn get_connection_credentials(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         let name = call.name_argument()?;
-        let credentials = self.credentials_of(name, "credentials")?.clone();
+        let credentials = self.credentials_of(name, "credentials")?.into_owned();
         let fds_negotiated = self.clients.get(call.client()).is_some_and(|client| client.unix_fds);
-        let fds = credentials.process_fd.clone().filter(|_| fds_negotiated);
+        let process_fd = credentials.process_fd.as_ref().filter(|_| fds_negotiated);
+        let fds = process_fd.and_then(ProcessFdSource::open);
         self.reply_with_fds(&call.reply_to, DICTIONARY, fds.as_ref(), |body| {
             body.dict(|entries| {
                 write_credentials(entries, &credentials, fds.is_some());
@@ -71,13 +74,25 @@ impl Bus {
         Ok(())
     }
 
-    /// Both kinds of name are accepted, and the bus's own (protocol.md A193).
-    fn credentials_of(&self, name: &str, what: &'static str) -> Result<&PeerCredentials, Refusal> {
+    /// Both kinds of name are accepted, and the bus's own (protocol.md A193). A client is the user
+    /// as whom it authenticated: over TCP the socket knows none, and an anonymous client is nobody
+    /// whoever its process runs as.
+    fn credentials_of(
+        &self,
+        name: &str,
+        what: &'static str,
+    ) -> Result<Cow<'_, PeerCredentials>, Refusal> {
         if name == BUS_NAME.as_str() {
-            return Ok(&self.identity.own_credentials);
+            return Ok(Cow::Borrowed(&self.identity.own_credentials));
         }
         let client = self.resolve_text(name).and_then(|client| self.clients.get(client));
-        client.map(|client| &client.credentials).ok_or_else(|| no_owner(what, name))
+        let client = client.ok_or_else(|| no_owner(what, name))?;
+        if client.uid == client.credentials.uid {
+            return Ok(Cow::Borrowed(&client.credentials));
+        }
+        let of_socket = client.credentials.clone();
+        let uid = client.uid;
+        Ok(Cow::Owned(PeerCredentials { uid, gid: None, groups: None, ..of_socket }))
     }
 }
 

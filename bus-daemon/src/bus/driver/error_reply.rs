@@ -184,6 +184,11 @@ pub enum Refusal {
     },
     /// protocol.md A189
     ReloadFailed(String),
+    /// More calls of ReloadConfig wait than may.
+    TooManyReloads {
+        /// The bound.
+        max: usize,
+    },
     /// protocol.md A237
     NoMachineId(MachineIdError),
     /// protocol.md A149
@@ -246,6 +251,7 @@ impl Refusal {
             | Self::MatchRuleTooLong { .. }
             | Self::TooManyMatchRules { .. }
             | Self::ActivationEnvironmentFull
+            | Self::TooManyReloads { .. }
             | Self::TooLongWithSender { .. }
             | Self::TooManyFdsInFlight { .. }
             | Self::QueueFull { .. }
@@ -355,7 +361,11 @@ impl fmt::Display for Refusal {
                 write!(f, "Property '{property}' cannot be set")
             }
             Self::WrongPath { member } => {
-                write!(f, "Method '{member}' is only available at the canonical object path")
+                write!(
+                    f,
+                    "Method '{member}' is only available at the canonical object path \
+                     '/org/freedesktop/DBus'"
+                )
             }
             Self::NotPrivileged { member } => write!(
                 f,
@@ -426,6 +436,9 @@ impl fmt::Display for Refusal {
             }
             Self::InvalidVariable { name } => {
                 write!(f, "\"{}\" is not the name of an environment variable", name.escape_debug())
+            }
+            Self::TooManyReloads { max } => {
+                write!(f, "{max} calls wait already for the configuration to be read")
             }
             Self::ReloadFailed(text) => f.write_str(text),
             Self::NoMachineId(machine_id) => f.write_str(&machine_id.text),

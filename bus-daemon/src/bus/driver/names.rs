@@ -134,9 +134,9 @@ impl Bus {
             self.reply_string(&call.reply_to, name);
             return Ok(());
         }
-        let owner = self.resolve_text(name).ok_or_else(|| no_owner("owner", name))?;
-        let owner = self.name_of(owner);
-        self.reply_string(&call.reply_to, &owner);
+        let owner = self.resolve_text(name).and_then(|owner| self.unique_name_of(owner));
+        let owner = owner.ok_or_else(|| no_owner("owner", name))?;
+        self.reply_string(&call.reply_to, owner.as_str());
         Ok(())
     }
 
@@ -166,11 +166,7 @@ impl Bus {
     }
 
     pub(super) fn reload_config(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
-        self.reload_callers.push(call.reply_to);
-        if self.reload_callers.len() == 1 {
-            self.effects.push_back(crate::bus::Effect::Reload);
-        }
-        Ok(())
+        self.request_reload(Some(call.reply_to))
     }
 
     /// The client that a text means, if it is the name of one.

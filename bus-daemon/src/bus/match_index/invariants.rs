@@ -15,10 +15,9 @@ impl MatchIndex {
         for (id, node) in &self.nodes {
             self.check_subscribers(id_of_key(id), node);
             assert_eq!(self.by_rule.get(&node.rule).copied(), Some(id_of_key(id)));
-            assert_eq!(node.bucket.is_none(), node.sender == RuleSender::Nobody, "dormant");
             watches += usize::from(watched_sender(&node.rule).is_some());
             watches += usize::from(watched_destination(&node.rule).is_some());
-            node.bucket.into_iter().for_each(|(shape, _)| shapes.add(shape));
+            self.bucket_of(id_of_key(id)).into_iter().for_each(|(shape, _)| shapes.add(shape));
         }
         assert!(shapes.equals(&self.shapes), "the shapes of the nodes that are not dormant");
         self.check_buckets();
@@ -29,7 +28,7 @@ impl MatchIndex {
     fn check_subscribers(&self, id: u32, node: &Node) {
         assert!(!node.subscribers.is_empty(), "{} has no subscriber", node.rule);
         for (position, subscriber) in node.subscribers.iter().enumerate() {
-            let positions = &self.clients.get(&subscriber.client).map(|client| &client.positions);
+            let positions = &self.clients.get(subscriber.client).map(|client| &client.positions);
             let noted = positions.and_then(|positions| positions.get(&id)).copied();
             assert_eq!(noted, Some(id_of_key(position)), "the client knows its position");
             assert!(subscriber.count > 0);
@@ -40,12 +39,12 @@ impl MatchIndex {
         let mut count = 0;
         for (bucket, chain) in &self.buckets {
             assert!(!chain.is_empty());
-            for (_, node) in chain.iter(&self.nodes, |node| node.in_bucket) {
-                assert_eq!(node.bucket.map(|(_, bucket)| bucket), Some(*bucket));
+            for (id, _) in chain.iter(&self.nodes, |node| node.in_bucket) {
+                assert_eq!(self.bucket_of(id).map(|(_, bucket)| bucket), Some(*bucket));
                 count += 1;
             }
         }
-        let awake = self.nodes.iter().filter(|(_, node)| node.bucket.is_some());
+        let awake = self.nodes.iter().filter(|(_, node)| node.sender != RuleSender::Nobody);
         assert_eq!(count, awake.count(), "each node that is not dormant is in a bucket");
     }
 
@@ -68,8 +67,8 @@ impl MatchIndex {
 
     fn check_counts(&self) {
         let (mut total, mut subscriptions) = (0, 0);
-        for (client, known) in &self.clients {
-            let rules = self.rules_of(*client).map(|(_, count)| count);
+        for (client, known) in self.clients.iter() {
+            let rules = self.rules_of(client).map(|(_, count)| count);
             assert_eq!(rules.sum::<u32>(), known.counter.count);
             assert!(known.counter.count <= known.counter.peak);
             assert!(known.counter.peak <= self.peak_count_per_client);

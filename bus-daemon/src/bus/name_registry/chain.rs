@@ -40,6 +40,12 @@ impl Links {
     }
 }
 
+impl Default for Chain {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 impl Chain {
     /// A chain without entries.
     pub(in crate::bus) const EMPTY: Self = Self { first: NONE, last: NONE };
@@ -137,11 +143,12 @@ pub(in crate::bus) fn shrink_table<K: Eq + Hash, V, S: BuildHasher>(table: &mut 
     }
 }
 
-/// Lets go of a slab's memory when nothing is left in it. An entry cannot move, so a slab in use
-/// keeps its size.
+/// Lets go of a slab's memory beyond its last entry, which cannot move; called when a client
+/// leaves. It costs a walk through a slab that is nearly empty, if the last entry went, and else
+/// nothing.
 pub(in crate::bus) fn shrink_slab<T>(slab: &mut Slab<T>) {
-    if slab.capacity() > KEPT_CAPACITY && slab.is_empty() {
-        *slab = Slab::new();
+    if slab.capacity() > KEPT_CAPACITY && slab.len() < slab.capacity() / 8 {
+        slab.shrink_to_fit();
     }
 }
 
@@ -198,6 +205,17 @@ mod tests {
             }
             assert_eq!(chain, Chain::EMPTY);
         }
+    }
+
+    #[test]
+    fn a_slab_gives_back_what_lies_beyond_its_last_entry() {
+        let mut slab: Slab<u32> = (0..10_000).map(|key| (key, 7)).collect();
+        (50..9_999).for_each(|key| assert_eq!(slab.remove(key), 7));
+        shrink_slab(&mut slab);
+        assert!(slab.capacity() >= 10_000, "the last entry stays where it is");
+        slab.remove(9_999);
+        shrink_slab(&mut slab);
+        assert_eq!((slab.capacity(), slab.len()), (50, 50));
     }
 
     #[test]

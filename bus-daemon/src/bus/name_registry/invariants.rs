@@ -26,9 +26,9 @@ impl NameRegistry {
 
     fn check_clients(&self) {
         let (mut places, mut count) = (0, 0);
-        for (client, holder) in &self.clients {
+        for (client, holder) in self.clients.iter() {
             let own = holder.places.iter(&self.places, |place| place.of_client);
-            let own_count = own.inspect(|(_, place)| assert_eq!(place.client, *client)).count();
+            let own_count = own.inspect(|(_, place)| assert_eq!(place.client, client)).count();
             assert!(own_count <= holder.counter.count as usize, "each place is counted");
             assert!(holder.counter.count <= holder.counter.peak);
             assert!(holder.counter.peak <= self.peak_count_per_client);

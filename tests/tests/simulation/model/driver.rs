@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bus_daemon::bus::limits::RELOAD_CALLER_COUNT_MAX;
 use libbus::match_rule::{MatchRule, MatchRuleError};
 use libbus::names::{BusName, ErrorName};
 use libbus::standard_error as error;
@@ -67,8 +68,12 @@ impl Model {
         match member {
             "Hello" => return self.hello(to),
             "ReloadConfig" => {
-                self.reload_callers.push(to);
-                self.reloads_wanted += usize::from(self.reload_callers.len() == 1);
+                if self.reload_callers.len() + self.next_reload_callers.len()
+                    >= RELOAD_CALLER_COUNT_MAX
+                {
+                    return Err(error::LIMITS_EXCEEDED);
+                }
+                self.ask_reload(Some(to));
             }
             "ListNames" => {
                 let all = self.uniques.keys().chain(self.names.keys()).cloned();

@@ -1,0 +1,55 @@
+//! The part of the README that this benchmark writes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{LEGEND, cost_table, growth_table, setting};
+use crate::chart;
+use crate::failure::Result;
+use crate::rounds::{Plan, Results};
+
+const BEGIN: &str = "<!-- benchmark: begin -->";
+const END: &str = "<!-- benchmark: end -->";
+/// The chart, seen from the README.
+const CHART: &str = "tests/benches/scaling.svg";
+
+/// Rewrites what stands between the marker comments of README.md, and the chart. Without such
+/// comments the text is only printed.
+pub(crate) fn update(plan: &Plan, results: &Results) -> Result<()> {
+    let readme = workspace().join("README.md");
+    let section = format!("{BEGIN}\n{}{END}", to_markdown(plan, results));
+    if !plan.dimensions.is_empty() {
+        fs::write(workspace().join(CHART), chart::to_svg(plan, results))?;
+    }
+    match replace(&fs::read_to_string(&readme)?, &section) {
+        Some(text) => Ok(fs::write(readme, text)?),
+        None => {
+            println!("README.md has no {BEGIN} … {END}:\n\n{section}");
+            Ok(())
+        }
+    }
+}
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The text with the section in the place of the one between the markers.
+fn replace(text: &str, section: &str) -> Option<String> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (_, after) = rest.split_once(END)?;
+    Some(format!("{before}{section}{after}"))
+}
+
+fn to_markdown(plan: &Plan, results: &Results) -> String {
+    let mut text = format!("\n{LEGEND}\n\n{}", cost_table(plan, results).to_markdown());
+    if !plan.dimensions.is_empty() {
+        text.push_str(&format!(
+            "\nHow the cost of a message grows, from the first number to the last:\n\n{}\n\
+             ![Cost of a message as the bus fills]({CHART})\n",
+            growth_table(plan, results).to_markdown()
+        ));
+    }
+    text.push_str(&format!("\nMeasured on: {}.\n\n", setting(plan)));
+    text
+}

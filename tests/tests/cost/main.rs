@@ -1,0 +1,22 @@
+//! What a message and a client cost: heap allocations, system calls, bytes of memory
+//! (design.md, "How a message flows" and "Structures that decide the speed").
+//!
+//! Everything here is counted, nothing is timed: the figures are the same on every machine.
+//!
+//! - [`allocations`] and the first half of [`memory`] drive the core in this process, under an
+//!   allocator that counts.
+//! - [`system_calls`] and the second half of [`memory`] look at the real daemon from outside, with
+//!   `strace` and `/proc`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the whole crate is test code: a broken expectation is a failed test"
+)]
+
+mod allocations;
+mod core_bus;
+mod counting_allocator;
+mod memory;
+mod system_calls;
+mod trace;
