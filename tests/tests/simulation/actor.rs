@@ -51,6 +51,8 @@ pub(crate) struct Actor {
     pub(crate) answers_by_name: HashMap<NonZeroU32, usize>,
     /// Whether the bus may leave out something that it should get.
     pub(crate) was_full: bool,
+    /// Whether it reads no more.
+    pub(crate) is_deaf: bool,
 }
 
 /// The words of all clients, few enough that they meet.
@@ -147,6 +149,7 @@ impl Actor {
             answers: HashMap::new(),
             answers_by_name: HashMap::new(),
             was_full: false,
+            is_deaf: false,
         }
     }
 
