@@ -532,9 +532,9 @@ impl Bus {
     }
 }
 
-/// Descriptors that may wait for their message: at least one message's worth, else the message they
-/// belong to could never be handled.
+/// Descriptors that may wait for their message: at least those of a message that is half read and
+/// of the next one, which may begin in the read that ends the first.
 fn fds_waiting_max(limits: &bus_policy::config::Limits) -> usize {
-    usize::try_from(limits.incoming_unix_fds_max.max(limits.message_unix_fds_max))
-        .unwrap_or(usize::MAX)
+    let two_messages = limits.message_unix_fds_max.saturating_mul(2);
+    usize::try_from(limits.incoming_unix_fds_max.max(two_messages)).unwrap_or(usize::MAX)
 }

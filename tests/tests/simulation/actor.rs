@@ -51,6 +51,8 @@ pub(crate) struct Actor {
     pub(crate) answers_by_name: HashMap<NonZeroU32, usize>,
     /// Whether the bus may leave out something that it should get.
     pub(crate) was_full: bool,
+    /// Whether it reads no more.
+    pub(crate) is_deaf: bool,
 }
 
 /// The words of all clients, few enough that they meet.
@@ -101,7 +103,7 @@ impl Vocabulary {
         let mut keys: Vec<String> = Vec::new();
         for _ in 0..random.between(1, 4) {
             let (text, path) = (random.word(TEXTS), random.word(PATHS));
-            keys.push(match random.below(14) {
+            keys.push(match random.below(16) {
                 0 | 1 => format!("type='{}'", random.word(TYPES)),
                 2 => format!("sender='{}'", self.name(random)),
                 3 | 4 => format!("interface='{}'", random.word(INTERFACES)),
@@ -147,6 +149,7 @@ impl Actor {
             answers: HashMap::new(),
             answers_by_name: HashMap::new(),
             was_full: false,
+            is_deaf: false,
         }
     }
 

@@ -93,14 +93,14 @@ pub(crate) enum Body {
 #[derive(Clone, Debug)]
 pub(crate) struct Expectation {
     pub(crate) item: Rc<Item>,
+    /// What the bus itself says to this client: it may go beyond the limit.
+    pub(crate) is_from_bus: bool,
     /// Otherwise the client's queue became full in the same event, and the message may be missing.
     pub(crate) is_certain: bool,
 }
 
 pub(crate) struct Peer {
     pub(crate) phase: Phase,
-    /// Who the kernel says it is, and who it proved to be.
-    socket_uid: Option<u32>,
     pub(crate) uid: Option<u32>,
     pub(crate) unix_fds: bool,
     pub(crate) unique: Option<String>,
@@ -116,7 +116,8 @@ pub(crate) struct Peer {
     held: Option<Vec<Piece>>,
     held_is_partial: bool,
     cookie_given: bool,
-    leaving: bool,
+    /// It reads no more, or is being disconnected.
+    pub(crate) leaving: bool,
     /// Lines of the handshake that it must receive before any message.
     pub(crate) lines: VecDeque<&'static str>,
     pub(crate) expected: VecDeque<Expectation>,
@@ -162,6 +163,8 @@ pub(crate) struct Model {
     reload_is_due: bool,
     /// Whose queue was full before the event in hand.
     full: BTreeSet<Who>,
+    /// The same for what the bus itself has to say to a client, which may go beyond the limit.
+    full_for_bus: BTreeSet<Who>,
     // What the event in hand led to, for whoever compares.
     pub(crate) touched: BTreeSet<Who>,
     pub(crate) closed: VecDeque<(Who, Peer)>,
@@ -216,6 +219,7 @@ impl Model {
             reload_runs: false,
             reload_is_due: false,
             full: BTreeSet::new(),
+            full_for_bus: BTreeSet::new(),
             touched: BTreeSet::new(),
             closed: VecDeque::new(),
             cookies_wanted: VecDeque::new(),
@@ -224,10 +228,10 @@ impl Model {
         }
     }
 
-    /// Before each event: the time, and whose queue is full.
-    pub(crate) fn begin(&mut self, now: u64, full: BTreeSet<Who>) {
+    /// Before each event: the time, and whose queue is full, for others and for the bus.
+    pub(crate) fn begin(&mut self, now: u64, full: [BTreeSet<Who>; 2]) {
         self.now = now;
-        self.full = full;
+        [self.full, self.full_for_bus] = full;
         for who in std::mem::take(&mut self.touched) {
             if let Some(peer) = self.peers.get_mut(&who) {
                 peer.added = 0;
@@ -246,10 +250,9 @@ impl Model {
 
     // --- events ---------------------------------------------------------------------------------
 
-    pub(crate) fn connect(&mut self, who: Who, socket_uid: Option<u32>, process_fd: Option<RawFd>) {
+    pub(crate) fn connect(&mut self, who: Who, process_fd: Option<RawFd>) {
         let peer = Peer {
             phase: Phase::Handshake,
-            socket_uid,
             uid: None,
             unix_fds: false,
             unique: None,
@@ -270,29 +273,67 @@ impl Model {
         self.peers.insert(who, peer);
     }
 
-    pub(crate) fn receive(&mut self, who: Who, chunk: Chunk, fds: &[RawFd]) {
-        if !fds.is_empty() {
-            let limits = &self.settings.limits;
-            // config.md B028: one message's descriptors must fit in any case.
-            let max = limits.incoming_unix_fds_max.max(limits.message_unix_fds_max);
-            let Some(peer) = self.peers.get_mut(&who) else { return };
-            if peer.waiting.len() + fds.len() > usize::try_from(max).unwrap() {
-                return self.close(who);
-            }
-            peer.waiting.extend(fds);
-            peer.waiting_since.get_or_insert(self.now);
+    pub(crate) fn receive(&mut self, who: Who, mut chunk: Chunk, fds: &[RawFd]) {
+        let is_message = |piece: &Piece| matches!(piece, Piece::Message(_));
+        let first = chunk.pieces.iter().position(is_message).unwrap_or(chunk.pieces.len());
+        let messages = chunk.pieces.split_off(first);
+        self.take_pieces(who, chunk.pieces);
+        self.keep_fds(who, fds);
+        self.take_pieces(who, messages);
+        self.settle_fds(who, chunk.is_partial);
+    }
+
+    /// Descriptors count from those who negotiated them, and no earlier (protocol.md A097).
+    fn keep_fds(&mut self, who: Who, fds: &[RawFd]) {
+        let Some(peer) = self.peers.get_mut(&who).filter(|peer| peer.unix_fds) else { return };
+        if fds.is_empty() {
+            return;
         }
-        self.take_pieces(who, chunk.pieces, chunk.is_partial);
+        let limits = &self.settings.limits;
+        // config.md B028: those of a message that is half read, and of the next, must fit.
+        let max = limits.incoming_unix_fds_max.max(2 * limits.message_unix_fds_max);
+        if peer.waiting.len() + fds.len() > usize::try_from(max).unwrap() {
+            return self.close(who);
+        }
+        peer.waiting.extend(fds);
+        peer.waiting_since.get_or_insert(self.now);
+    }
+
+    /// After a read, only a message that has begun may have descriptors waiting, and no more than
+    /// one message may have (config.md B032).
+    fn settle_fds(&mut self, who: Who, is_partial: bool) {
+        let Some(peer) = self.peers.get_mut(&who) else { return };
+        peer.held_is_partial = is_partial;
+        if peer.phase == Phase::Handshake {
+            return;
+        }
+        if !is_partial {
+            peer.waiting.clear();
+        }
+        if peer.waiting.len() as u64 > self.settings.limits.message_unix_fds_max {
+            return self.close(who);
+        }
+        peer.waiting_since =
+            if peer.waiting.is_empty() { None } else { peer.waiting_since.or(Some(self.now)) };
     }
 
     pub(crate) fn find_cookie(&mut self, who: Who, is_found: bool) {
         let Some(peer) = self.peers.get_mut(&who) else { return };
         peer.cookie_given = is_found;
-        peer.lines.push_back(if is_found { "DATA " } else { "REJECTED " });
+        peer.answer(if is_found { "DATA " } else { "REJECTED " });
         self.touched.insert(who);
         let peer = self.peers.get_mut(&who).unwrap();
         let (held, is_partial) = (peer.held.take().unwrap_or_default(), peer.held_is_partial);
-        self.take_pieces(who, held, is_partial);
+        self.take_pieces(who, held);
+        self.settle_fds(who, is_partial);
+    }
+
+    /// It reads no more, whatever it still says.
+    pub(crate) fn close_writing(&mut self, who: Who) {
+        let peer = self.peers.get_mut(&who).unwrap();
+        peer.leaving = true;
+        peer.lines.clear();
+        peer.expected.clear();
     }
 
     pub(crate) fn is_waiting_for_cookie(&self, who: Who) -> bool {
@@ -431,36 +472,22 @@ impl Model {
 
     // --- the stream of one client ---------------------------------------------------------------
 
-    fn take_pieces(&mut self, who: Who, pieces: Vec<Piece>, is_partial: bool) {
-        let mut pieces = pieces.into_iter();
-        while let Some(piece) = pieces.next() {
+    fn take_pieces(&mut self, who: Who, pieces: Vec<Piece>) {
+        for piece in pieces {
             let Some(peer) = self.peers.get_mut(&who) else { return };
-            if let Some(held) = &mut peer.held {
-                held.push(piece);
-                held.extend(pieces);
-                peer.held_is_partial = is_partial;
-                return;
+            match &mut peer.held {
+                Some(held) => held.push(piece),
+                None => self.take_piece(who, piece),
             }
-            self.take_piece(who, piece);
         }
-        let Some(peer) = self.peers.get_mut(&who) else { return };
-        peer.held_is_partial = is_partial;
-        if peer.phase == Phase::Handshake {
-            return;
-        }
-        if !is_partial {
-            peer.waiting.clear();
-        }
-        peer.waiting_since =
-            if peer.waiting.is_empty() { None } else { peer.waiting_since.or(Some(self.now)) };
     }
 
     fn take_piece(&mut self, who: Who, piece: Piece) {
         let peer = self.peers.get_mut(&who).unwrap();
         match piece {
-            Piece::Line(answer) => peer.lines.extend(Some(answer).filter(|a| !a.is_empty())),
+            Piece::Line(answer) => peer.answer(answer),
             Piece::CancelCookie => {
-                peer.lines.push_back(if peer.cookie_given { "REJECTED " } else { "ERROR" });
+                peer.answer(if peer.cookie_given { "REJECTED " } else { "ERROR" });
             }
             Piece::CookieLine => {
                 peer.held = Some(Vec::new());
@@ -472,7 +499,7 @@ impl Model {
             }
             Piece::Message(bytes) => return self.handle_message(who, &bytes),
             Piece::Broken(answer) => {
-                peer.lines.extend(answer.filter(|answer| !answer.is_empty()));
+                peer.answer(answer.unwrap_or_default());
                 return self.close(who);
             }
         }
@@ -660,10 +687,17 @@ impl Model {
 
     /// Nobody with a full queue gets anything, and nobody gets descriptors who cannot take them.
     fn deliver(&mut self, to: Who, item: &Rc<Item>) {
+        if !self.full.contains(&to) {
+            self.expect(to, item, false);
+        }
+    }
+
+    fn expect(&mut self, to: Who, item: &Rc<Item>, is_from_bus: bool) {
         let Some(peer) = self.peers.get_mut(&to) else { return };
         let can_take = item.fds.is_empty() || peer.unix_fds;
-        if can_take && !peer.leaving && !self.full.contains(&to) {
-            peer.expected.push_back(Expectation { item: Rc::clone(item), is_certain: true });
+        if can_take && !peer.leaving {
+            let item = Rc::clone(item);
+            peer.expected.push_back(Expectation { item, is_from_bus, is_certain: true });
             peer.added += 1;
             self.touched.insert(to);
         }
@@ -723,11 +757,15 @@ impl Model {
         for monitor in self.find(&[Kind::Monitoring], &message, None) {
             self.deliver(monitor, &item);
         }
-        let recipients = match to {
-            Some(to) => BTreeSet::from([to]),
-            None => self.find(&[Kind::Broadcasts, Kind::Eavesdropping], &message, None),
-        };
-        recipients.into_iter().for_each(|recipient| self.deliver(recipient, &item));
+        if let Some(to) = to {
+            if !self.full_for_bus.contains(&to) {
+                self.expect(to, &item, true);
+            }
+            return;
+        }
+        for recipient in self.find(&[Kind::Broadcasts, Kind::Eavesdropping], &message, None) {
+            self.deliver(recipient, &item);
+        }
     }
 
     // --- rules ----------------------------------------------------------------------------------
@@ -748,6 +786,13 @@ impl Model {
 }
 
 impl Peer {
+    /// A line of the handshake, unless there is none to say or nobody to hear it.
+    fn answer(&mut self, line: &'static str) {
+        if !line.is_empty() && !self.leaving {
+            self.lines.push_back(line);
+        }
+    }
+
     pub(crate) fn is_incomplete(&self) -> bool {
         matches!(self.phase, Phase::Handshake | Phase::WaitingForHello)
     }

@@ -44,7 +44,7 @@ impl Scenario {
             rule_count: random.between(5, 60),
             uids: vec![Some(OWN_UID), Some(0), Some(1000), Some(1001), None],
             limits: Limits {
-                incoming_unix_fds_max: 4,
+                incoming_unix_fds_max: *random.pick(&[1, 4, 8]),
                 outgoing_bytes_max: 160 * 1024,
                 outgoing_unix_fds_max: 6,
                 message_size_max: 1 << 20,

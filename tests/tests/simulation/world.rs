@@ -11,10 +11,12 @@ use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
+use bus_daemon::bus::client::Client;
 use bus_daemon::bus::credentials::{PeerCredentials, ProcessFdSource};
 use bus_daemon::bus::id::{ClientId, Timestamp};
 use bus_daemon::bus::outbox::{MessageFds, WriteSlices};
 use bus_daemon::bus::{Bus, Effect, Event, Identity, Settings};
+use bus_policy::config::Limits;
 use libbus::auth::{CookieChallenge, Mechanism};
 use libbus::guid::Guid;
 
@@ -205,8 +207,8 @@ impl World {
         let credentials = PeerCredentials { uid, process_fd, ..Default::default() };
         self.tick();
         let id = self.bus.handle_connected(credentials, 0, fds_possible, Timestamp(self.now));
-        self.model.begin(self.now, BTreeSet::new());
-        self.model.connect(who, uid, number);
+        self.model.begin(self.now, Default::default());
+        self.model.connect(who, number);
         let mut actor = Actor::new(id, temper, uid, &mut self.random);
         actor.introduce(fds_possible, &mut self.random);
         assert!(self.by_id.insert(id, who).is_none(), "{id:?} is given out twice");
@@ -218,6 +220,9 @@ impl World {
     fn let_one_go(&mut self) {
         if let Some(who) = self.pick_ordinary() {
             let id = self.actors[&who].id;
+            if self.random.chance(20) {
+                return self.deafen(who);
+            }
             let is_lost = self.actors[&who].temper == Temper::Rude && self.random.chance(20);
             let event = match is_lost {
                 true => Event::FdsLost { client: id },
@@ -227,6 +232,15 @@ impl World {
             self.actor(who).temper = Temper::Rude;
             self.event(event, |model| model.close(who));
         }
+    }
+
+    /// It closes the end that it reads from, and goes on writing.
+    fn deafen(&mut self, who: Who) {
+        let actor = self.actor(who);
+        (actor.was_full, actor.is_deaf) = (true, true);
+        let event = Event::WriteClosed { client: actor.id };
+        self.event(event, |model| model.close_writing(who));
+        self.owed.remove(&who);
     }
 
     fn let_one_act(&mut self) {
@@ -486,8 +500,11 @@ impl World {
             Event::Reloaded { result: Ok(settings) } => settings.limits.clone(),
             _ => self.model.settings.limits.clone(),
         };
-        let is_full = |id: &ClientId| self.bus.client(*id).is_some_and(|c| c.is_full(&limits));
-        let full = self.owed.iter().filter(|(_, id)| is_full(id)).map(|(who, _)| *who).collect();
+        let those = |is_full: fn(&Client, &Limits) -> bool| {
+            let client = |id: &ClientId| self.bus.client(*id).is_some_and(|c| is_full(c, &limits));
+            self.owed.iter().filter(|(_, id)| client(id)).map(|(who, _)| *who).collect()
+        };
+        let full = [those(Client::is_full), those(Client::is_full_for_the_bus)];
         self.model.begin(self.now, full);
         self.bus.handle_event(event, Timestamp(self.now));
         predict(&mut self.model);
@@ -561,15 +578,18 @@ impl World {
             self.check_phase(who, id);
             self.owed.insert(who, id);
             let (is_full, was_full) = (self.is_full(id), self.model.was_full(who));
+            let limits = &self.model.settings.limits;
+            let for_bus = self.bus.client(id).is_some_and(|c| c.is_full_for_the_bus(limits));
             let peer = self.model.peers.get_mut(&who).unwrap();
-            if is_full && !was_full {
-                let first = peer.expected.len() - peer.added;
-                peer.expected.iter_mut().skip(first + 1).for_each(|one| one.is_certain = false);
+            let misses_nothing = !was_full && (!is_full || peer.added <= 1);
+            let first = peer.expected.len() - peer.added.min(peer.expected.len());
+            for one in peer.expected.iter_mut().skip(first + 1) {
+                one.is_certain &= !(for_bus || is_full && !one.is_from_bus);
             }
             let actor = self.actors.get_mut(&who).unwrap();
             actor.was_full |= is_full || was_full;
             if actor.is_prompt() {
-                assert!(!is_full, "an observer must not miss anything");
+                assert!(misses_nothing, "an observer must not miss anything");
                 self.write_to(who, usize::MAX);
             }
             if let Some(unique) = &self.model.peers[&who].unique

@@ -38,12 +38,13 @@ impl Model {
             return Ok(());
         }
         let member = header.member.unwrap().as_str();
-        let is_reachable = header.destination.is_some() || member == "Ping";
-        let signature =
-            signature_of(member).filter(|_| is_reachable).ok_or(error::UNKNOWN_METHOD)?;
+        // protocol.md A120, A121
         if member != "Hello" && self.peers[&who].phase != Phase::Registered {
             return Err(error::ACCESS_DENIED);
         }
+        let is_reachable = header.destination.is_some() || member == "Ping";
+        let signature =
+            signature_of(member).filter(|_| is_reachable).ok_or(error::UNKNOWN_METHOD)?;
         if member == "BecomeMonitor" && !self.is_privileged(who) {
             return Err(error::ACCESS_DENIED);
         }
@@ -161,7 +162,7 @@ impl Model {
                 self.reply(to, Body::List(queue));
             }
             "GetConnectionUnixUser" => {
-                let uid = self.peers[&owner].socket_uid.ok_or(error::FAILED)?;
+                let uid = self.peers[&owner].uid.ok_or(error::FAILED)?;
                 self.reply(to, Body::Number(uid));
             }
             "GetConnectionCredentials" => {
