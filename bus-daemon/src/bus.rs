@@ -102,6 +102,9 @@ pub struct MachineIdError {
 pub struct Settings {
     /// The configured limits.
     pub limits: Limits,
+    /// Whether services are started by a helper, so that nobody may choose their environment
+    /// (config.md B022).
+    pub has_service_helper: bool,
     /// What the policy allows: everything, but for these distinctions.
     pub policy: AllowAll,
 }

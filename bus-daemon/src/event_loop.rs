@@ -184,6 +184,8 @@ impl EventLoop {
             let now = self.now();
             for event in ready.drain(..) {
                 if self.handle(event_of(event), now) == Next::Stop {
+                    // What was accepted in this round still leaves, as far as sockets have room.
+                    self.write_all(now);
                     return Ok(());
                 }
             }

@@ -20,7 +20,7 @@ use super::credentials::PeerCredentials;
 use super::driver::error_reply::Refusal;
 use super::driver::{ReplyTo, Unique};
 use super::id::{ClientId, Timestamp};
-use super::limits::{GIVEN_BACK_COUNT_MIN, RELOAD_CALLER_COUNT_MAX};
+use super::limits::{GIVEN_BACK_COUNT_MIN, RELOAD_CALLER_COUNT_MAX, message_unix_fds_max};
 use super::log::{LogRecord, Severity};
 use super::name_registry::chain::shrink_table;
 use super::{Bus, Effect, Scratch, Settings};
@@ -476,7 +476,7 @@ impl Bus {
         if !incoming.is_partial() {
             incoming.fds.clear();
         }
-        if incoming.fds.len() as u64 > self.settings.limits.message_unix_fds_max {
+        if incoming.fds.len() as u64 > message_unix_fds_max(&self.settings.limits) {
             return Err(Disconnection::TooManyFds);
         }
         if incoming.fds.is_empty() {

@@ -141,5 +141,5 @@ fn settings() -> Settings {
         receive_replies: Replies::Any,
         eavesdropping: Eavesdropping::Allowed,
     };
-    Settings { limits, policy }
+    Settings { limits, has_service_helper: false, policy }
 }
