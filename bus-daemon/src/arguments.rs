@@ -161,7 +161,8 @@ struct Options {
     /// Use this configuration file
     #[arg(long, value_name = "FILE", action = ArgAction::Append)]
     config_file: Vec<PathBuf>,
-    /// Listen on this address, or several separated by ';', and on none of the configuration
+    /// Listen on this address and on none of the configuration; of several separated by ';', on the
+    /// first that works
     #[arg(long, value_name = "ADDRESS", action = ArgAction::Append)]
     address: Vec<String>,
     /// Print the address of the bus to standard output or to this open descriptor

@@ -1,4 +1,4 @@
-//! How often the core asks for memory (design.md, "How a message flows", 6).
+//! How often the core asks for memory (ARCHITECTURE.md, "Bird's-eye view").
 
 use bus_daemon::bus::id::ClientId;
 use bus_tests::harness::{Message, Value};

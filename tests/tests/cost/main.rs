@@ -1,5 +1,5 @@
 //! What a message and a client cost: heap allocations, system calls, bytes of memory
-//! (design.md, "How a message flows" and "Structures that decide the speed").
+//! (ARCHITECTURE.md, "Bird's-eye view").
 //!
 //! Everything here is counted, nothing is timed: the figures are the same on every machine.
 //!

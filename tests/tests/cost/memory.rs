@@ -1,5 +1,5 @@
-//! What a client that does nothing costs in memory, and that it is given back (design.md,
-//! "Structures that decide the speed").
+//! What a client that does nothing costs in memory, and that it is given back: at most 3 KiB with
+//! one name and five rules.
 
 use std::collections::HashSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! How many system calls a message costs (design.md, "How a message flows", 6).
+//! How many system calls a message costs (ARCHITECTURE.md, "Bird's-eye view").
 
 use bus_tests::harness::{Client, Message, flag};
 
