@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use bus_policy::config::{self, BusConfig, Loaded, Problem};
+use bus_policy::config::{self, AppArmorMode, BusConfig, Loaded, Problem};
 use bus_policy::policy_set::allow_all;
 use libbus::auth::Mechanism;
 
@@ -35,7 +35,12 @@ impl ConfigSource {
         match file {
             ConfigFile::Session => standard("session.conf", BUILT_IN_SESSION),
             ConfigFile::System => standard("system.conf", BUILT_IN_SYSTEM),
-            ConfigFile::Path(path) => Self { path: path.clone(), built_in: None },
+            // The background process has another working directory when it reads again; a name
+            // that cannot be made absolute is refused by whoever opens it.
+            ConfigFile::Path(path) => Self {
+                path: std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+                built_in: None,
+            },
         }
     }
 
@@ -85,8 +90,15 @@ pub struct Reloaded {
 /// What the bus needs of a configuration.
 ///
 /// # Errors
-/// The policies are not allow-all, and nothing here would enforce them.
+/// The policies are not allow-all, or AppArmor is required, and nothing here would enforce that.
 pub fn settings_of(config: &BusConfig) -> Result<Settings, String> {
+    if config.apparmor_mode == Some(AppArmorMode::Required) {
+        return Err(format!(
+            "{}: AppArmor mediation required but not present; this bus does not ask AppArmor, \
+             remove <apparmor mode=\"required\"/>",
+            config.origin
+        ));
+    }
     let policy = allow_all(config).map_err(|refused| refused.to_string())?;
     let has_service_helper = config.service_helper.is_some();
     Ok(Settings { limits: config.limits.clone(), has_service_helper, policy })

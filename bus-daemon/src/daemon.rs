@@ -85,7 +85,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         }
         _ => None,
     };
-    lines.print(&connectable_addresses(&listeners))?;
+    let address = connectable_addresses(&listeners);
     if let Some(user) = &config.user {
         drop_privileges(user).map_err(|error| error.to_string())?;
     }
@@ -115,6 +115,8 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let bus = Bus::new(identity, settings);
     let mut event_loop = EventLoop::new(Parts { bus, listeners, signals, journal, source, config })
         .map_err(|error| format!("Failed to prepare for events: {}", phrase(&error)))?;
+    // Whoever reads the line takes it for a bus that is ready, also for signals.
+    lines.print(&address)?;
     if let Some(background) = background {
         background
             .report_ready()
@@ -148,11 +150,18 @@ fn open_listeners(
 ) -> Result<Vec<Vec<Listener>>, String> {
     let given = arguments.address.as_ref().map(std::slice::from_ref);
     let addresses = given.unwrap_or(&config.listen);
+    let hint = match given {
+        Some(_) => "give another --address".to_owned(),
+        None => format!(
+            "change that <listen> element in {} or a file that it includes",
+            config.origin.file.display()
+        ),
+    };
     addresses
         .iter()
         .map(|address| {
             listen(address, context)
-                .map_err(|error| format!("Failed to listen on \"{address}\": {error}"))
+                .map_err(|error| format!("Failed to listen on \"{address}\": {error}; {hint}"))
         })
         .collect()
 }
@@ -205,7 +214,10 @@ impl PrintedLines {
 }
 
 fn cannot_print(fd: RawFd, error: &io::Error) -> String {
-    format!("Cannot print to descriptor {fd}: {}", phrase(error))
+    format!(
+        "Cannot print to descriptor {fd}: {}; give the number of one that is open for writing",
+        phrase(error)
+    )
 }
 
 fn start_journal(arguments: &Arguments, config: &BusConfig, fork: bool) -> Result<Journal, String> {

@@ -9,7 +9,9 @@
 //! 3. [`daemonize::fork_to_background`] and [`daemonize::PidFile::create`];
 //! 4. [`resource_limits::drop_privileges`], before any client's bytes are read;
 //! 5. [`signals::Signals::install`] and only then [`journal::Journal::start`]: the journal's thread
-//!    must inherit the blocked signals, and no thread may exist when the process forks.
+//!    must inherit the blocked signals, and no thread may exist when the process forks;
+//! 6. [`daemonize::PrintFd::print_line`] and [`service_manager::tell`] when nothing is left that can
+//!    fail: whoever waits for them may send signals and connect at once.
 
 pub mod client_socket;
 pub mod config_files;

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, setsid};
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags, fcntl_getfl};
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{chdir, umask};
 
@@ -132,7 +133,12 @@ impl fmt::Display for PidFileError {
                 path.display()
             ),
             Self::Io(path, error) => {
-                write!(f, "Failed to write the pid file \"{}\": {}", path.display(), phrase(error))
+                let (path, phrase) = (path.display(), phrase(error));
+                write!(
+                    f,
+                    "Failed to write the pid file \"{path}\": {phrase}; create its directory or \
+                     change the <pidfile> element"
+                )
             }
         }
     }
@@ -187,9 +193,12 @@ impl PrintFd {
     /// could be our own by then.
     ///
     /// # Errors
-    /// When it is not open.
+    /// When it is not open for writing.
     pub fn take(fd: RawFd) -> io::Result<Self> {
-        Ok(Self { file: Some(File::from(adopt_inherited_fd(fd)?)), stays_open: fd <= 2 })
+        let file = File::from(adopt_inherited_fd(fd)?);
+        let access = fcntl_getfl(&file)? & OFlags::RWMODE;
+        let taken = Self { file: Some(file), stays_open: fd <= 2 };
+        if access == OFlags::RDONLY { Err(Errno::BADF.into()) } else { Ok(taken) }
     }
 
     /// Writes `text` and a newline in one write and closes the descriptor, so that the reader sees

@@ -1,8 +1,11 @@
 //! Starting the daemon.
 
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use bus_tests::harness::Daemon;
+use bus_tests::harness::{Bus, Client, Config, Daemon, RawClient};
 
 /// A descriptor that nobody handed over was one of the daemon's own by the time it was printed to:
 /// it closed its own socket and aborted.
@@ -20,4 +23,93 @@ fn printing_to_a_descriptor_that_is_not_open_is_one_line_and_exit_code_1() {
         let expected = format!("Cannot print to descriptor {fd}: ");
         assert!(text.contains(&expected) && text.lines().count() == 1, "{text}");
     }
+}
+
+/// The fault was noticed after the start, if at all.
+#[test]
+fn printing_to_a_descriptor_that_is_open_for_reading_is_one_line_and_exit_code_1() {
+    let output = Command::new(Daemon::ours().program)
+        .args(["--session", "--nofork", "--address=unix:tmpdir=/tmp", "--print-address=0"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.starts_with("bus-daemon: Cannot print to descriptor 0: "), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+}
+
+/// The address was printed before signals were taken over: SIGTERM left the socket behind, SIGHUP
+/// ended the bus.
+#[test]
+fn whoever_read_the_address_may_send_signals() {
+    for _ in 0..20 {
+        let bus = Bus::start(&Daemon::ours(), &Config::SESSION);
+        bus.hang_up();
+        assert!(bus.terminate(), "it ended by itself");
+        let socket = bus.address_value(0, "path").unwrap();
+        assert!(!Path::new(socket).exists(), "the socket is left behind");
+    }
+}
+
+/// The address of a bus that could not start was printed all the same.
+#[test]
+fn a_bus_that_cannot_start_prints_no_address() {
+    let faults = [
+        ("<user>no-such-user</user>", "no-such-user"),
+        ("<listen>unix:path=/no/such/dir/bus</listen>", "change that <listen> element in"),
+        ("<pidfile>/no/such/dir/pid</pidfile>", "change the <pidfile> element"),
+        ("<auth>KERBEROS_V4</auth>", "No <auth> element names a known mechanism"),
+        ("<apparmor mode='required'/>", "AppArmor mediation required but not present"),
+    ];
+    for (element, complaint) in faults {
+        let file = configuration("fault", element);
+        let output = Command::new(Daemon::ours().program)
+            .args(["--nofork", "--print-address", "--config-file"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        fs::remove_file(&file).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{element}");
+        assert_eq!(output.stdout, b"", "{element}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(complaint), "{text}");
+    }
+}
+
+/// In the background, where the working directory is another one, a file that was named relative to
+/// the old one was not found again.
+#[test]
+fn a_bus_in_the_background_finds_its_configuration_again() {
+    let file = configuration("relative", "");
+    let output = Command::new(Daemon::ours().program)
+        .args(["--fork", "--print-address", "--print-pid", "--config-file"])
+        .arg(file.file_name().unwrap())
+        .current_dir(file.parent().unwrap())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let [address, pid] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+    let socket = address.strip_prefix("unix:path=").and_then(|rest| rest.split(',').next());
+    let mut raw = RawClient::new(UnixStream::connect(socket.unwrap()).unwrap());
+    raw.authenticate(true);
+    let mut client = Client::register(raw);
+    let error = client.call("ReloadConfig", &[]).error_name().to_owned();
+    let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    fs::remove_file(&file).unwrap();
+    assert_eq!(error, "");
+}
+
+fn configuration(name: &str, element: &str) -> PathBuf {
+    let file = std::env::temp_dir().join(format!("bus-tests-{}-{name}.conf", std::process::id()));
+    let text = format!(
+        "<busconfig><listen>unix:tmpdir=/tmp</listen>{element}<policy context='default'>\
+         <allow send_destination='*' eavesdrop='true'/><allow eavesdrop='true'/>\
+         <allow own='*'/></policy></busconfig>"
+    );
+    fs::write(&file, text).unwrap();
+    file
 }
