@@ -9,7 +9,8 @@ use libbus::names::BusName;
 use libbus::wire::{Endian, Flags, MessageType};
 
 use crate::mail::{Mail, Value, hex_of};
-use crate::model::{BUS, is_reply};
+use crate::message::{Parsed, is_reply};
+use crate::model::BUS;
 use crate::random::Random;
 use crate::reader::Reader;
 use crate::stream::{Meaning, Stream};
@@ -265,7 +266,7 @@ impl Actor {
     }
 
     /// Takes note of a message it got.
-    pub(crate) fn handle_message(&mut self, message: &crate::model::Parsed<'_>) {
+    pub(crate) fn handle_message(&mut self, message: &Parsed<'_>) {
         let header = message.header();
         let sender = header.sender.map(|name| name.as_str().to_owned()).unwrap_or_default();
         if is_reply(&header) && self.hello.is_some() && self.unique.is_none() {

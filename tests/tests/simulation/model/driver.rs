@@ -8,7 +8,8 @@ use libbus::names::{BusName, ErrorName};
 use libbus::standard_error as error;
 use libbus::wire::{BodyReader, Flags, MessageType};
 
-use super::{BUS, Body, Kind, Model, Parsed, Phase, ReplyTo, Who};
+use super::{BUS, Kind, Model, Phase, ReplyTo, Who};
+use crate::message::{Body, Parsed};
 
 type Outcome = Result<(), ErrorName<'static>>;
 
