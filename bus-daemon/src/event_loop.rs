@@ -182,6 +182,10 @@ impl EventLoop {
                 Err(error) => return Err(error.into()),
             }
             let now = self.now();
+            if self.bus.has_put_off() {
+                self.bus.handle_event(bus::Event::RoundBegan, now);
+                self.carry_out(now);
+            }
             for event in ready.drain(..) {
                 if self.handle(event_of(event), now) == Next::Stop {
                     // What was accepted in this round still leaves, as far as sockets have room.
@@ -202,6 +206,9 @@ impl EventLoop {
 
     /// How long to wait: until the next deadline, rounded up, or for ever.
     fn timeout(&self) -> Option<Timespec> {
+        if self.bus.has_put_off() {
+            return Some(Timespec { tv_sec: 0, tv_nsec: 0 });
+        }
         let listeners = self.listeners.iter().filter_map(|listener| listener.again_at);
         let next = self.bus.next_deadline().into_iter().chain(listeners).min()?;
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -357,6 +364,9 @@ impl EventLoop {
     }
 
     fn read_from(&mut self, id: ClientId, now: Timestamp) {
+        if !self.bus.may_read(id) {
+            return;
+        }
         let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
         if socket.nonce.is_some() {
             return self.read_nonce(id, now);

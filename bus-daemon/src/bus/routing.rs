@@ -109,6 +109,7 @@ impl Bus {
         let Some(frame) = wire::frame(bytes, size_max).map_err(Disconnection::Malformed)? else {
             return Ok(());
         };
+        self.messages += 1;
         let parsed = ParsedHeader::parse(bytes, &frame).map_err(Disconnection::Malformed)?;
         let header = &parsed.header;
         let fds = self.take_fds(sender, header.unix_fds)?;
