@@ -523,11 +523,11 @@ impl Bus {
         }
         if incoming.fds.is_empty() {
             incoming.fds_since = None;
-            self.trim_queues();
         } else if incoming.fds_since.is_none() {
             incoming.fds_since = Some(self.now);
             self.fd_queue.push_back((self.now, id));
         }
+        self.trim_queues();
         Ok(())
     }
 
