@@ -88,7 +88,8 @@ pub struct Reloaded {
 /// The policies are not allow-all, and nothing here would enforce them.
 pub fn settings_of(config: &BusConfig) -> Result<Settings, String> {
     let policy = allow_all(config).map_err(|refused| refused.to_string())?;
-    Ok(Settings { limits: config.limits.clone(), policy })
+    let has_service_helper = config.service_helper.is_some();
+    Ok(Settings { limits: config.limits.clone(), has_service_helper, policy })
 }
 
 /// The mechanisms a configuration names; all of them if it names none (config.md B018). Names of

@@ -239,6 +239,13 @@ fn identity(
     for name in unknown {
         journal.log(Severity::Warning, format!("<auth>{name}</auth> names no known mechanism"));
     }
+    if mechanisms.is_empty() {
+        return Err(
+            "No <auth> element names a known mechanism, so that nobody could connect; write \
+                    <auth>EXTERNAL</auth>"
+                .to_owned(),
+        );
+    }
     let own_uid = rustix::process::getuid().as_raw();
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(own_uid));
     Ok(Identity {

@@ -171,8 +171,9 @@ impl EventLoop {
     /// Only when waiting itself fails, which does not happen in a sound system.
     pub fn run(&mut self) -> io::Result<()> {
         let mut ready = Vec::with_capacity(READY_COUNT_MAX);
+        let mut now = self.now();
         loop {
-            let timeout = self.timeout();
+            let timeout = self.timeout(now);
             match epoll::wait(
                 &self.epoll,
                 rustix::buffer::spare_capacity(&mut ready),
@@ -181,9 +182,16 @@ impl EventLoop {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
+            now = self.now();
             let now = self.now();
+            if self.bus.has_put_off() {
+                self.bus.handle_event(bus::Event::RoundBegan, now);
+                self.carry_out(now);
+            }
             for event in ready.drain(..) {
                 if self.handle(event_of(event), now) == Next::Stop {
+                    // What was accepted in this round still leaves, as far as sockets have room.
+                    self.write_all(now);
                     return Ok(());
                 }
             }
@@ -198,12 +206,15 @@ impl EventLoop {
         Timestamp(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// How long to wait: until the next deadline, rounded up, or for ever.
-    fn timeout(&self) -> Option<Timespec> {
+    /// How long to wait: until the next deadline, rounded up, or for ever. `now` is when the round
+    /// began that is about to end, so that a deadline may be met late by as long as that took.
+    fn timeout(&self, now: Timestamp) -> Option<Timespec> {
+        if self.bus.has_put_off() {
+            return Some(Timespec { tv_sec: 0, tv_nsec: 0 });
+        }
         let listeners = self.listeners.iter().filter_map(|listener| listener.again_at);
         let next = self.bus.next_deadline().into_iter().chain(listeners).min()?;
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let wait = Duration::from_millis(next.0.saturating_sub(now).saturating_add(1));
+        let wait = Duration::from_millis(next.0.saturating_sub(now.0).saturating_add(1));
         Timespec::try_from(wait).ok()
     }
 
@@ -355,6 +366,9 @@ impl EventLoop {
     }
 
     fn read_from(&mut self, id: ClientId, now: Timestamp) {
+        if !self.bus.may_read(id) {
+            return;
+        }
         let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
         if socket.nonce.is_some() {
             return self.read_nonce(id, now);

@@ -302,7 +302,8 @@ impl Bus {
         }
         let Some(member) = message.header.member else { return Ok(()) };
         let registered = self.clients.get(message.sender).is_some_and(|c| c.is_registered());
-        if !registered && !is_hello(message.header) {
+        let to_nobody = message.header.destination.is_none();
+        if !registered && !to_nobody && !is_hello(message.header) {
             return Err(Refusal::NotRegistered);
         }
         let method = find_method(message.header, member)?;
@@ -352,10 +353,10 @@ impl Bus {
         if !to.expected {
             return;
         }
-        let Some(unique) = self.unique_name_of(to.client) else { return };
+        let unique = self.unique_name_of(to.client);
         let header = Header {
             reply_serial: Some(to.serial),
-            destination: unique.as_bus_name(),
+            destination: unique.as_ref().and_then(UniqueNameText::as_bus_name),
             signature,
             unix_fds: fds.map_or(0, |fds| fds.len() as u32),
             ..self.driver_header(MessageType::MethodReturn)

@@ -1,11 +1,29 @@
 //! Every bound of the bus core that no configuration sets. The configured ones are
 //! [`bus_policy::config::Limits`] (config.md B027–B045).
 
+use bus_policy::config::Limits;
+
 /// A body above this size, in bytes, is held once for all recipients instead of being copied to
 /// each.
 pub const COPIED_BODY_SIZE_MAX: usize = 16 * 1024;
 /// Size in bytes past which an outbox begins a new buffer instead of growing the last one.
 pub const OUTBOX_SEGMENT_SIZE_MAX: usize = 128 * 1024;
+/// Work done for what one read of one client brought, before others get their turn, in units of
+/// about a tenth of a small message. A read full of small messages stays below it.
+pub const WORK_PER_READ_MAX: u64 = 40_000;
+/// Longest message of the bus itself, in bytes: what is in it is one array, which may be no longer
+/// (protocol.md A020).
+pub const BUS_MESSAGE_SIZE_MAX: usize = libbus::limits::ARRAY_SIZE_MAX as usize;
+/// Descriptors that the kernel passes with one message (SCM_MAX_FD, protocol.md A039).
+const KERNEL_FDS_MAX: u64 = 253;
+
+/// Descriptors that one message may have: `max_message_unix_fds`, or fewer if the kernel could not
+/// pass them on together (config.md B032).
+#[must_use]
+pub fn message_unix_fds_max(limits: &Limits) -> u64 {
+    limits.message_unix_fds_max.min(KERNEL_FDS_MAX)
+}
+
 /// How far the bus's own messages to a client may go beyond `max_outgoing_bytes`, in bytes.
 pub const BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX: u64 = 1 << 20;
 /// Slices in one write; the kernel takes at most 1024.

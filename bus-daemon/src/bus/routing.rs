@@ -25,7 +25,7 @@ use super::client::{ClientTable, Phase, UniqueNameText};
 use super::driver::{self, error_reply::Refusal};
 use super::id::ClientId;
 use super::lifecycle::Disconnection;
-use super::limits::COPIED_BODY_SIZE_MAX;
+use super::limits::{BUS_MESSAGE_SIZE_MAX, COPIED_BODY_SIZE_MAX, message_unix_fds_max};
 use super::log::{LogRecord, Severity};
 use super::match_index::{MatchedMessage, SenderKey};
 use super::name_registry::NameRegistry;
@@ -109,6 +109,7 @@ impl Bus {
         let Some(frame) = wire::frame(bytes, size_max).map_err(Disconnection::Malformed)? else {
             return Ok(());
         };
+        self.messages += 1;
         let parsed = ParsedHeader::parse(bytes, &frame).map_err(Disconnection::Malformed)?;
         let header = &parsed.header;
         let fds = self.take_fds(sender, header.unix_fds)?;
@@ -119,9 +120,7 @@ impl Bus {
         match self.clients.get(sender).map(|client| &client.phase) {
             Some(Phase::Registered) => {}
             Some(Phase::Monitor) => return Err(Disconnection::MonitorSent),
-            Some(_) if header.destination != Some(BusName::WellKnown(driver::BUS_NAME)) => {
-                return Err(Disconnection::SentBeforeHello);
-            }
+            Some(_) if !is_for_the_bus(header) => return Err(Disconnection::SentBeforeHello),
             _ => {}
         }
         self.route(&message);
@@ -161,10 +160,15 @@ impl Bus {
 
     fn unicast(&mut self, message: &Message<'_>, name: BusName<'_>) -> Result<(), Refusal> {
         let recipient = self.resolve(name).ok_or_else(|| no_owner(message, name))?;
-        self.may_receive(message, recipient)?;
+        let asked = message.header.reply_serial.filter(|_| is_reply(message.header));
+        self.may_receive(message, recipient, asked)?;
         self.stamp(message)?;
         if message.expects_reply() {
             self.expect_reply(message, recipient)?;
+        }
+        if let Some(serial) = asked {
+            // The reply passes: nothing can stop it any more.
+            self.replies.take(recipient, message.sender, serial);
         }
         let body = message.outgoing_body();
         self.clients.push(recipient, &self.scratch.stamped, &body, message.fds.as_ref());
@@ -172,16 +176,20 @@ impl Bus {
         Ok(())
     }
 
-    fn may_receive(&mut self, message: &Message<'_>, recipient: ClientId) -> Result<(), Refusal> {
-        let asked = message.header.reply_serial.filter(|_| is_reply(message.header));
+    /// `asked`: which call the message answers, if it is a reply.
+    fn may_receive(
+        &self,
+        message: &Message<'_>,
+        recipient: ClientId,
+        asked: Option<NonZeroU32>,
+    ) -> Result<(), Refusal> {
         // protocol.md A145, config.md B063
         let policy = &self.settings.policy;
         let any_reply =
             policy.send_replies == Replies::Any && policy.receive_replies == Replies::Any;
-        if let Some(serial) = asked
-            && !any_reply
-            && !self.replies.is_expected(recipient, message.sender, serial)
-        {
+        let is_expected =
+            asked.is_some_and(|serial| self.replies.is_expected(recipient, message.sender, serial));
+        if asked.is_some() && !any_reply && !is_expected {
             return Err(self.denied(message, recipient));
         }
         let Some(client) = self.clients.get(recipient) else { return Ok(()) };
@@ -189,10 +197,7 @@ impl Bus {
             return Err(Refusal::FdsNotSupported);
         }
         if self.is_full(recipient) {
-            return Err(self.queue_full(message, recipient));
-        }
-        if let Some(serial) = asked {
-            self.replies.take(recipient, message.sender, serial);
+            return Err(self.queue_full(message, recipient, is_expected));
         }
         Ok(())
     }
@@ -304,7 +309,7 @@ impl Bus {
         if count == 0 {
             return Ok(None);
         }
-        if u64::from(count) > self.settings.limits.message_unix_fds_max {
+        if u64::from(count) > message_unix_fds_max(&self.settings.limits) {
             return Err(Disconnection::TooManyFds);
         }
         let Some(client) = self.clients.get_mut(sender) else { return Ok(None) };
@@ -354,6 +359,11 @@ impl Bus {
         body: impl FnOnce(&mut wire::BodyWriter<'_>),
     ) {
         let mut bytes = self.write_driver_message(header, body);
+        if bytes.len() > BUS_MESSAGE_SIZE_MAX {
+            drop(bytes);
+            let refusal = Refusal::AnswerTooLong;
+            return self.send_error_from_driver(recipient, header.reply_serial, &refusal);
+        }
         self.capture_from_driver(header, &bytes, fds);
         let client = self.clients.get(recipient);
         if client.is_some_and(|client| !client.is_full_for_the_bus(&self.settings.limits)) {
@@ -503,13 +513,18 @@ impl Bus {
 
     // --- what a refusal says --------------------------------------------------------------------
 
-    fn queue_full(&self, message: &Message<'_>, recipient: ClientId) -> Refusal {
+    fn queue_full(
+        &self,
+        message: &Message<'_>,
+        recipient: ClientId,
+        requested_reply: bool,
+    ) -> Refusal {
         let why = "Rejected: destination has a full message queue, 0 matched rules";
         let limits = &self.settings.limits;
         let held = self.clients.get(recipient).map_or(0, |client| client.outbox.bytes());
         let text = format!(
             "{}; {held} bytes wait for it (max_outgoing_bytes={}, max_outgoing_unix_fds={})",
-            self.describe_rejection(message, recipient, why),
+            self.describe_rejection(message, recipient, why, requested_reply),
             limits.outgoing_bytes_max,
             limits.outgoing_unix_fds_max
         );
@@ -518,11 +533,17 @@ impl Bus {
 
     fn denied(&self, message: &Message<'_>, recipient: ClientId) -> Refusal {
         let why = "Rejected send message, 0 matched rules";
-        Refusal::SendDenied { text: self.describe_rejection(message, recipient, why) }
+        Refusal::SendDenied { text: self.describe_rejection(message, recipient, why, false) }
     }
 
     /// The text that users and log tools know from the reference (protocol.md A241).
-    fn describe_rejection(&self, message: &Message<'_>, recipient: ClientId, why: &str) -> String {
+    fn describe_rejection(
+        &self,
+        message: &Message<'_>,
+        recipient: ClientId,
+        why: &str,
+        requested_reply: bool,
+    ) -> String {
         const UNSET: &str = "(unset)";
         let header = message.header;
         let kind = match header.message_type {
@@ -538,12 +559,13 @@ impl Bus {
         };
         format!(
             "{why}; type=\"{kind}\", sender=\"{}\" ({}) interface=\"{}\" member=\"{}\" \
-             error name=\"{}\" requested_reply=\"0\" destination=\"{}\" ({})",
+             error name=\"{}\" requested_reply=\"{}\" destination=\"{}\" ({})",
             self.name_of(message.sender),
             process(message.sender),
             header.interface.map_or(UNSET, |interface| interface.as_str()),
             header.member.map_or(UNSET, |member| member.as_str()),
             header.error_name.map_or(UNSET, |name| name.as_str()),
+            u8::from(requested_reply),
             header.destination.map_or(UNSET, |name| name.as_str()),
             process(recipient),
         )
@@ -558,6 +580,15 @@ enum FindIn {
 
 fn is_reply(header: &Header<'_>) -> bool {
     matches!(header.message_type, MessageType::MethodReturn | MessageType::Error)
+}
+
+/// What a client may send before Hello: calls to the bus, with its name or without any, and replies
+/// to nobody, which go nowhere (protocol.md A121, A139, A140).
+fn is_for_the_bus(header: &Header<'_>) -> bool {
+    match header.destination {
+        None => header.message_type != MessageType::Signal,
+        Some(name) => name == BusName::WellKnown(driver::BUS_NAME),
+    }
 }
 
 /// protocol.md A226, A227

@@ -180,11 +180,22 @@ impl Actor {
         }
         let unix_fds = self.negotiates_fds && fds_possible;
         self.line("BEGIN", Meaning::Begin { uid: self.uid, unix_fds });
-        if !self.is_prompt() && random.chance(5) {
-            // protocol.md A121: refused, but forgiven.
-            self.mail(Mail::call_bus(900, "ListNames", vec![]), vec![]);
+        if !self.is_prompt() && random.chance(10) {
+            self.speak_before_hello(random);
         }
         self.say_hello();
+    }
+
+    /// What is no Hello and yet forgiven: refused (protocol.md A121), answered (A139), dropped
+    /// (A140).
+    fn speak_before_hello(&mut self, random: &mut Random) {
+        let mut mail = match random.below(3) {
+            0 => return self.mail(Mail::call_bus(900, "ListNames", vec![]), vec![]),
+            1 => Mail::call_bus(900, "Ping", vec![]),
+            _ => Mail::reply(900, BUS, NonZeroU32::MIN),
+        };
+        mail.destination = None;
+        self.mail(mail, vec![]);
     }
 
     pub(crate) fn say_hello(&mut self) {

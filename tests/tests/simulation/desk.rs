@@ -54,7 +54,7 @@ pub(crate) struct Guest {
 
 impl Desk {
     pub(crate) fn new(limits: Limits) -> Self {
-        let bus = empty_bus(Settings { limits, policy: allow_all() });
+        let bus = empty_bus(settings(limits));
         Self {
             bus,
             now: 1_000,
@@ -236,12 +236,13 @@ pub(crate) fn one_way(serial: u32, destination: &str) -> Mail {
     mail
 }
 
-/// As with session.conf.
-pub(crate) const fn allow_all() -> AllowAll {
-    AllowAll {
+/// These limits, and all else as with session.conf.
+pub(crate) const fn settings(limits: Limits) -> Settings {
+    let policy = AllowAll {
         connect: Connect::EveryUser,
         send_replies: Replies::Any,
         receive_replies: Replies::Any,
         eavesdropping: Eavesdropping::Allowed,
-    }
+    };
+    Settings { limits, policy, has_service_helper: false }
 }

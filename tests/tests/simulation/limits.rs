@@ -5,15 +5,15 @@
 //! `max_pending_service_starts` (B033, B039) wait for activation; the others of `<limit>` have no
 //! effect (B044).
 
+use bus_daemon::bus::Event;
 use bus_daemon::bus::credentials::PeerCredentials;
 use bus_daemon::bus::limits::{BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, RELOAD_CALLER_COUNT_MAX};
-use bus_daemon::bus::{Event, Settings};
 use bus_policy::config::Limits;
 use libbus::limits::MATCH_RULE_SIZE_MAX;
 use libbus::standard_error as error;
 use libbus::wire::MessageType;
 
-use crate::desk::{Desk, allow_all, one_way};
+use crate::desk::{Desk, one_way, settings};
 use crate::mail::{Mail, Value};
 use crate::world::OWN_UID;
 
@@ -45,7 +45,7 @@ fn a_message_may_be_as_long_as_max_message_size() {
             let mut desk = Desk::new(Limits { message_size_max: 4096, ..Limits::default() });
             let (sender, other) = (desk.guest(), desk.guest());
             let limits = Limits { message_size_max, ..Limits::default() };
-            let settings = Settings { limits, policy: allow_all() };
+            let settings = settings(limits);
             desk.event(Event::Reloaded { result: Ok(settings) });
             bytes.chunks(step).for_each(|chunk| desk.send_bytes(sender.id, chunk, 0));
             let closed = if excess == 0 { vec![] } else { vec![sender.id] };
@@ -118,7 +118,7 @@ fn with_slow_reader(
     desk.send(guests[0].id, &one_way(1, &guests[1].name));
     let max = outgoing_bytes_max(desk.owed(guests[1].id) as u64);
     let limits = Limits { outgoing_bytes_max: max, ..Limits::default() };
-    desk.event(Event::Reloaded { result: Ok(Settings { limits, policy: allow_all() }) });
+    desk.event(Event::Reloaded { result: Ok(settings(limits)) });
     (desk, guests)
 }
 

@@ -3,15 +3,15 @@
 use std::num::NonZeroU32;
 use std::rc::Rc;
 
+use bus_daemon::bus::Event;
 use bus_daemon::bus::credentials::{PeerCredentials, ProcessFdSource};
 use bus_daemon::bus::outbox::MessageFds;
-use bus_daemon::bus::{Event, Settings};
 use bus_policy::config::Limits;
 use libbus::standard_error as error;
 use libbus::wire::MessageType;
 
 use crate::actor::null_fds;
-use crate::desk::{Desk, Guest, allow_all};
+use crate::desk::{Desk, Guest, settings};
 use crate::mail::{Mail, Value, hex_of};
 use crate::world::OWN_UID;
 
@@ -49,7 +49,7 @@ fn a_reload_answers_nobody_who_became_a_monitor() {
         let caller = desk.guest();
         desk.send(caller.id, &Mail::call_bus(7, "ReloadConfig", vec![]));
         become_monitor(&mut desk, &caller);
-        let settings = Settings { limits: Limits::default(), policy: allow_all() };
+        let settings = settings(Limits::default());
         desk.event(Event::Reloaded { result: result.map(|()| settings) });
         assert_eq!(desk.read(caller.id), []);
     }

@@ -86,6 +86,7 @@ impl Scenario {
     pub(crate) fn settings(&self) -> Settings {
         let replies = if self.any_reply_passes { Replies::Any } else { Replies::Requested };
         Settings {
+            has_service_helper: false,
             limits: self.limits.clone(),
             policy: AllowAll {
                 connect: Connect::EveryUser,

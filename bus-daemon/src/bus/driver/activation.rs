@@ -49,6 +49,9 @@ impl Bus {
     }
 
     pub(super) fn update_activation_environment(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        if self.settings.has_service_helper {
+            return Err(Refusal::ActivationEnvironmentFixed);
+        }
         let mut entries = call.arguments().dict()?;
         let mut variables = Vec::new();
         while !entries.is_empty() {

@@ -193,6 +193,10 @@ pub enum Refusal {
     NoMachineId(MachineIdError),
     /// protocol.md A149
     FdsNotSupported,
+    /// What the bus would have to answer is longer than a message may be.
+    AnswerTooLong,
+    /// A configuration with a service helper (protocol.md A177).
+    ActivationEnvironmentFixed,
     /// A message of nearly the greatest size, to which the bus has to add SENDER.
     TooLongWithSender {
         /// Bytes with SENDER.
@@ -244,6 +248,7 @@ impl Refusal {
             | Self::NotPrivileged { .. }
             | Self::EavesdropNotPrivileged
             | Self::SendDenied { .. }
+            | Self::ActivationEnvironmentFixed
             | Self::DuplicateSerial => error::ACCESS_DENIED,
             Self::TooManyConnections { .. }
             | Self::TooManyConnectionsOfUser { .. }
@@ -252,6 +257,7 @@ impl Refusal {
             | Self::TooManyMatchRules { .. }
             | Self::ActivationEnvironmentFull
             | Self::TooManyReloads { .. }
+            | Self::AnswerTooLong
             | Self::TooLongWithSender { .. }
             | Self::TooManyFdsInFlight { .. }
             | Self::QueueFull { .. }
@@ -446,6 +452,12 @@ impl fmt::Display for Refusal {
                 "Tried to send message with Unix file descriptors to a client that doesn't \
                  support that.",
             ),
+            Self::AnswerTooLong => f.write_str(
+                "The answer is longer than a message may be; ask about one connection at a time",
+            ),
+            Self::ActivationEnvironmentFixed => {
+                f.write_str("Cannot change activation environment on a system bus.")
+            }
             Self::TooLongWithSender { size } => write!(
                 f,
                 "The message has {size} bytes with the sender's name, and no message may have more \

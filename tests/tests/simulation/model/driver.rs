@@ -40,7 +40,8 @@ impl Model {
         }
         let member = header.member.unwrap().as_str();
         // protocol.md A120, A121
-        if member != "Hello" && self.peers[&who].phase != Phase::Registered {
+        let is_nameless = self.peers[&who].phase != Phase::Registered;
+        if member != "Hello" && header.destination.is_some() && is_nameless {
             return Err(error::ACCESS_DENIED);
         }
         let is_reachable = header.destination.is_some() || member == "Ping";

@@ -49,8 +49,11 @@ impl Model {
         let header = message.header();
         let Ok(fds) = self.take_fds(who, header.unix_fds) else { return self.close(who) };
         let peer = &self.peers[&who];
-        let to_bus = header.destination.is_some_and(|name| name.as_str() == BUS);
-        // protocol.md A121, A203
+        let to_bus = match header.destination {
+            Some(name) => name.as_str() == BUS,
+            None => header.message_type != MessageType::Signal,
+        };
+        // protocol.md A121, A139, A203
         if peer.phase == Phase::Monitor || (peer.phase != Phase::Registered && !to_bus) {
             return self.close(who);
         }

@@ -30,6 +30,9 @@ impl World {
         let full = [those(Client::is_full), those(Client::is_full_for_the_bus)];
         self.model.begin(self.now, full);
         self.bus.handle_event(event, Timestamp(self.now));
+        while self.bus.has_put_off() {
+            self.bus.handle_event(Event::RoundBegan, Timestamp(self.now));
+        }
         predict(&mut self.model);
         self.compare_effects();
         self.note_who_got_something();
