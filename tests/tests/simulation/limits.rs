@@ -7,13 +7,15 @@
 
 use bus_daemon::bus::Event;
 use bus_daemon::bus::credentials::PeerCredentials;
-use bus_daemon::bus::limits::{BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, RELOAD_CALLER_COUNT_MAX};
+use bus_daemon::bus::limits::{
+    BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, RELOAD_CALLER_COUNT_MAX, WORK_PER_READ_MAX,
+};
 use bus_policy::config::Limits;
 use libbus::limits::MATCH_RULE_SIZE_MAX;
 use libbus::standard_error as error;
 use libbus::wire::MessageType;
 
-use crate::desk::{Desk, one_way, settings};
+use crate::desk::{Desk, Guest, one_way, settings};
 use crate::mail::{Mail, Value};
 use crate::world::OWN_UID;
 
@@ -108,9 +110,7 @@ fn max_incoming_unix_fds_leaves_room_for_two_messages() {
 // --- what one client may be owed ----------------------------------------------------------------
 
 /// A sender, and a recipient that reads nothing and is owed `owed` bytes of one message.
-fn with_slow_reader(
-    outgoing_bytes_max: impl FnOnce(u64) -> u64,
-) -> (Desk, [crate::desk::Guest; 2]) {
+fn with_slow_reader(outgoing_bytes_max: impl FnOnce(u64) -> u64) -> (Desk, [Guest; 2]) {
     let mut desk = Desk::new(Limits::default());
     let guests = [desk.guest(), desk.guest()];
     let rule = vec![text("interface='org.example.A'")];
@@ -345,7 +345,7 @@ fn max_incomplete_connections_are_accepted() {
 fn a_client_may_have_max_names_per_connection() {
     let mut desk = Desk::new(Limits { names_per_connection_max: 3, ..Limits::default() });
     let (owner, client) = (desk.guest(), desk.guest());
-    let request = |desk: &mut Desk, client: &crate::desk::Guest, name: &str| {
+    let request = |desk: &mut Desk, client: &Guest, name: &str| {
         desk.error_of(client.id, "RequestName", vec![text(name), Value::Number(0)])
     };
     assert_eq!(request(&mut desk, &owner, "org.example.Taken"), None);
@@ -432,4 +432,59 @@ fn a_bounded_number_of_calls_may_wait_for_a_reload() {
     }
     assert_eq!((desk.errands, desk.read(client.id)), (1, vec![]));
     assert_eq!(desk.error_of(client.id, "ReloadConfig", vec![]), limits_exceeded());
+}
+
+// --- rounds -------------------------------------------------------------------------------------
+
+/// One read of more messages than a client's share of a round; the last has a descriptor.
+fn send_much(desk: &mut Desk, sender: &Guest, recipient: &Guest) -> u32 {
+    let count = u32::try_from(WORK_PER_READ_MAX / 10).unwrap() + 1;
+    let mut bytes: Vec<u8> =
+        (1..count).flat_map(|serial| one_way(serial, &recipient.name).write()).collect();
+    let mut last = one_way(count, &recipient.name);
+    last.unix_fds = 1;
+    bytes.extend(last.write());
+    desk.send_bytes(sender.id, &bytes, 1);
+    assert!(desk.bus.has_put_off() && !desk.bus.may_read(sender.id));
+    count
+}
+
+#[test]
+fn what_is_put_off_comes_in_order_and_whole() {
+    let mut desk = Desk::new(Limits::default());
+    let (busy, other, recipient) = (desk.guest(), desk.guest(), desk.guest());
+    desk.read(recipient.id);
+    let count = send_much(&mut desk, &busy, &recipient);
+    let next = one_way(count + 1, &recipient.name).write();
+    desk.send_bytes(busy.id, &next[..20], 0);
+    desk.send(other.id, &one_way(1, &recipient.name));
+    while desk.bus.has_put_off() {
+        desk.event(Event::RoundBegan);
+    }
+    desk.send_bytes(busy.id, &next[20..], 0);
+    let got = desk.read(recipient.id);
+    let of = |name: &str| -> Vec<u32> {
+        got.iter().filter(|got| got.sender == name).map(|got| got.serial).collect()
+    };
+    assert_eq!(of(&busy.name), (1..=count + 1).collect::<Vec<_>>());
+    assert_eq!(of(&other.name), [1]);
+    assert_ne!(got.last().unwrap().sender, other.name, "others have their turn in between");
+    assert_eq!(got.iter().map(|got| got.announced_fds).sum::<u32>(), 1);
+    assert_eq!(desk.take_closed(), []);
+}
+
+#[test]
+fn nothing_is_left_of_a_client_of_whom_something_was_put_off() {
+    let mut desk = Desk::new(Limits::default());
+    let (busy, recipient) = (desk.guest(), desk.guest());
+    send_much(&mut desk, &busy, &recipient);
+    desk.event(Event::Closed { client: busy.id });
+    let successor = desk.guest();
+    assert_eq!(successor.id.index, busy.id.index, "the slot is used again");
+    desk.event(Event::RoundBegan);
+    assert!(!desk.bus.has_put_off());
+    for guest in [recipient, successor] {
+        desk.event(Event::Closed { client: guest.id });
+    }
+    desk.bus.check_empty();
 }

@@ -166,7 +166,7 @@ impl World {
             (true, true) => (12, 2),
             (true, false) => (2, 8),
         };
-        match self.random.weighted(&[coming, going, 40, 60, 20, 12, 4, 4, 3, 1]) {
+        match self.random.weighted(&[coming, going, 40, 60, 20, 12, 4, 4, 3, 3]) {
             0 => self.let_one_come(),
             1 => self.let_one_go(),
             2 => self.let_one_act(),
