@@ -42,6 +42,8 @@ const READ_BUFFER_SIZE: usize = 256 * 1024;
 const READY_COUNT_MAX: usize = 512;
 /// Writes to one client in one round, so that one fast reader leaves time for others.
 const WRITE_COUNT_MAX: usize = 16;
+/// How long a write waits that the kernel had no memory for.
+const STARVED_PAUSE_MS: u64 = 50;
 
 /// Whatever can wake the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +85,8 @@ pub struct EventLoop {
     source: ConfigSource,
     config: BusConfig,
     started: Instant,
+    /// Clients whose socket is to be tried again soon, since the kernel was out of memory.
+    starved: Vec<ClientId>,
     buffer: Box<[u8]>,
     fds: Vec<OwnedFd>,
     /// Whether the bus let go of much memory in this round.
@@ -137,6 +141,7 @@ impl EventLoop {
             source,
             config,
             started: Instant::now(),
+            starved: Vec::new(),
             buffer: vec![0; READ_BUFFER_SIZE].into_boxed_slice(),
             fds: Vec::new(),
             memory_is_free: false,
@@ -162,6 +167,7 @@ impl EventLoop {
             }
             now = self.now();
             let now = self.now();
+            self.write_to_starved(now);
             if self.bus.has_put_off() {
                 self.bus.handle_event(bus::Event::RoundBegan, now);
                 self.carry_out(now);
@@ -191,7 +197,8 @@ impl EventLoop {
             return Some(Timespec { tv_sec: 0, tv_nsec: 0 });
         }
         let listeners = self.listeners.iter().filter_map(|listener| listener.again_at);
-        let next = self.bus.next_deadline().into_iter().chain(listeners).min()?;
+        let starved = (!self.starved.is_empty()).then(|| now.plus_ms(STARVED_PAUSE_MS));
+        let next = self.bus.next_deadline().into_iter().chain(listeners).chain(starved).min()?;
         let wait = Duration::from_millis(next.0.saturating_sub(now.0).saturating_add(1));
         Timespec::try_from(wait).ok()
     }
@@ -320,6 +327,13 @@ impl EventLoop {
         }
     }
 
+    /// Writes to those for whom the kernel had no memory in the last round.
+    fn write_to_starved(&mut self, now: Timestamp) {
+        for id in std::mem::take(&mut self.starved) {
+            self.write_to(id, now);
+        }
+    }
+
     /// Writes to each client that got something in this round.
     fn write_all(&mut self, now: Timestamp) {
         while let Some(id) = self.bus.poll_write() {
@@ -337,6 +351,7 @@ impl EventLoop {
                 Wrote::Everything => break false,
                 Wrote::Batch if count < WRITE_COUNT_MAX => count += 1,
                 Wrote::Batch | Wrote::Part => break true,
+                Wrote::Starved => return self.starved.push(id),
                 Wrote::Failed => return,
             }
         };
@@ -369,6 +384,7 @@ impl EventLoop {
         let written = match client_socket::send(&socket.fd, &slices, &fds) {
             Ok(written) => written,
             Err(Errno::AGAIN) => return Wrote::Part,
+            Err(Errno::NOBUFS | Errno::NOMEM) => return Wrote::Starved,
             Err(Errno::TOOMANYREFS) => {
                 drop((slices, fds));
                 self.bus.handle_event(bus::Event::FdsRefused { client: id }, now);
@@ -414,6 +430,8 @@ enum Wrote {
     Batch,
     /// The socket is full.
     Part,
+    /// The kernel had no memory for it, which says nothing about the client.
+    Starved,
     /// The client is gone.
     Failed,
 }
