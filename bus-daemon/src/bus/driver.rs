@@ -17,6 +17,7 @@ mod monitoring;
 mod names;
 mod peer;
 mod properties;
+mod sending;
 mod stats;
 
 use std::num::NonZeroU32;
