@@ -5,7 +5,7 @@
 //! a round. A client's socket is registered once; interest in writing is added only when the socket
 //! was full and taken away when it drained.
 //!
-//! [`Event`] is closed: whatever can wake the daemon is a variant of it.
+//! `Event` is closed: whatever can wake the daemon is a variant of it.
 //!
 //! Its parts: `accepting` lets clients in, `errands` is what a worker's thread does meanwhile.
 
