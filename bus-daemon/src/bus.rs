@@ -173,6 +173,8 @@ pub enum Event<'a> {
         /// The new settings, or what was wrong.
         result: Result<Settings, String>,
     },
+    /// A round has begun in which [`Bus::has_put_off`] said that something is left to be handled.
+    RoundBegan,
     /// A deadline may have passed.
     TimePassed,
 }
@@ -230,6 +232,12 @@ pub struct Bus {
     auth_queue: VecDeque<(Timestamp, ClientId)>,
     /// Clients in the order in which they began to owe the message that descriptors belong to.
     fd_queue: VecDeque<(Timestamp, ClientId)>,
+    /// Clients of whom something was put off to the next round.
+    put_off_clients: Vec<ClientId>,
+    /// Messages handled so far.
+    messages: u64,
+    /// Names and rules listed so far in answers of the bus.
+    listed: u64,
     effects: VecDeque<Effect>,
     now: Timestamp,
     /// Reused from message to message, so that none allocates.
@@ -287,6 +295,9 @@ impl Bus {
             reload: Reload::default(),
             auth_queue: VecDeque::new(),
             fd_queue: VecDeque::new(),
+            put_off_clients: Vec::new(),
+            messages: 0,
+            listed: 0,
             effects: VecDeque::new(),
             now: Timestamp::default(),
             scratch: Scratch::default(),
@@ -311,6 +322,7 @@ impl Bus {
             // Whoever sent the signal is not told: the log is.
             Event::ReloadRequested => drop(self.request_reload(None)),
             Event::Reloaded { result } => self.handle_reloaded(result),
+            Event::RoundBegan => self.handle_put_off(),
             Event::TimePassed => self.handle_time_passed(),
         }
     }
@@ -338,6 +350,18 @@ impl Bus {
     /// Where to read into instead of the shared buffer, if a large message is on its way.
     pub fn receive_space(&mut self, client: ClientId) -> Option<&mut [u8]> {
         self.clients.get_mut(client)?.incoming.space()
+    }
+
+    /// Whether messages that have arrived wait for [`Event::RoundBegan`], which is due at once then.
+    #[must_use]
+    pub const fn has_put_off(&self) -> bool {
+        !self.put_off_clients.is_empty()
+    }
+
+    /// Whether a client may be read from: not while what it sent before is put off.
+    #[must_use]
+    pub fn may_read(&self, client: ClientId) -> bool {
+        self.clients.get(client).is_some_and(|client| !client.incoming.is_put_off())
     }
 
     /// When [`Event::TimePassed`] is due at the latest.

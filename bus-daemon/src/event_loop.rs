@@ -5,34 +5,34 @@
 //! a round. A client's socket is registered once; interest in writing is added only when the socket
 //! was full and taken away when it drained.
 //!
-//! [`Event`] is closed: whatever can wake the daemon is a variant of it.
+//! `Event` is closed: whatever can wake the daemon is a variant of it.
 //!
-//! A listener that cannot accept, because descriptors ran out or because it is out of order, is not
-//! watched until a client goes or [`ACCEPT_PAUSE_MS`] have passed; the others go on. It never ends
-//! the bus, and never makes the loop spin.
+//! Its parts: `accepting` lets clients in, `errands` is what a worker's thread does meanwhile.
+
+mod accepting;
+mod errands;
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bus_policy::config::BusConfig;
-use libbus::auth::CookieChallenge;
 use rustix::event::{Timespec, epoll};
 use smallvec::SmallVec;
 
+use accepting::WatchedListener;
+use errands::WorkResult;
+
 use crate::bus::id::{ClientId, Timestamp};
-use crate::bus::log::{LogRecord, Severity};
+use crate::bus::log::LogRecord;
 use crate::bus::outbox::WriteSlices;
 use crate::bus::{self, Bus, Effect};
-use crate::configuration::{ConfigSource, Reloaded};
+use crate::configuration::ConfigSource;
 use crate::host;
 use crate::host::client_socket::{self, Errno, FDS_PER_SEND_MAX};
-use crate::host::credentials::peer_credentials;
 use crate::host::journal::Journal;
-use crate::host::keyring::{keyring_directory, server_challenge};
-use crate::host::listener::{Listener, ListenerKind, NONCE_SIZE, accept};
-use crate::host::service_manager::{self, State};
+use crate::host::listener::{Listener, NONCE_SIZE};
 use crate::host::signals::{Signal, Signals};
 use crate::host::worker::Worker;
 
@@ -40,12 +40,10 @@ use crate::host::worker::Worker;
 const READ_BUFFER_SIZE: usize = 256 * 1024;
 /// Ready descriptors that one wait returns.
 const READY_COUNT_MAX: usize = 512;
-/// Connections taken from one listener in one round, so that a flood of them leaves time for others.
-const ACCEPT_COUNT_MAX: usize = 64;
 /// Writes to one client in one round, so that one fast reader leaves time for others.
 const WRITE_COUNT_MAX: usize = 16;
-/// How long accepting pauses when the system has no descriptor or memory left, or a listener fails.
-const ACCEPT_PAUSE_MS: u64 = 1000;
+/// How long a write waits that the kernel had no memory for.
+const STARVED_PAUSE_MS: u64 = 50;
 
 /// Whatever can wake the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,12 +62,6 @@ enum Event {
     WorkDone,
 }
 
-/// What the worker's thread brings back.
-enum WorkResult {
-    Cookie { client: ClientId, cookie: Result<CookieChallenge, String> },
-    Reloaded(Result<Box<Reloaded>, String>),
-}
-
 /// One client's socket.
 struct ClientSocket {
     /// Shared with the client's credentials, which ask the socket for its peer's process.
@@ -79,18 +71,6 @@ struct ClientSocket {
     wants_write: bool,
     /// What a `nonce-tcp:` client still has to send before its first byte counts.
     nonce: Option<SmallVec<[u8; NONCE_SIZE]>>,
-}
-
-/// A listener, and whether clients can come in there at the moment.
-struct WatchedListener {
-    listener: Listener,
-    /// Whether the epoll knows it. One that is out of order would be reported for ever, whatever
-    /// the interest in it.
-    watched: bool,
-    /// When to try again after accepting failed.
-    again_at: Option<Timestamp>,
-    /// Why accepting failed last, so that it is logged once; none after a success.
-    trouble: Option<Errno>,
 }
 
 /// What the daemon consists of while it runs.
@@ -105,6 +85,8 @@ pub struct EventLoop {
     source: ConfigSource,
     config: BusConfig,
     started: Instant,
+    /// Clients whose socket is to be tried again soon, since the kernel was out of memory.
+    starved: Vec<ClientId>,
     buffer: Box<[u8]>,
     fds: Vec<OwnedFd>,
     /// Whether the bus let go of much memory in this round.
@@ -159,6 +141,7 @@ impl EventLoop {
             source,
             config,
             started: Instant::now(),
+            starved: Vec::new(),
             buffer: vec![0; READ_BUFFER_SIZE].into_boxed_slice(),
             fds: Vec::new(),
             memory_is_free: false,
@@ -171,8 +154,9 @@ impl EventLoop {
     /// Only when waiting itself fails, which does not happen in a sound system.
     pub fn run(&mut self) -> io::Result<()> {
         let mut ready = Vec::with_capacity(READY_COUNT_MAX);
+        let mut now = self.now();
         loop {
-            let timeout = self.timeout();
+            let timeout = self.timeout(now);
             match epoll::wait(
                 &self.epoll,
                 rustix::buffer::spare_capacity(&mut ready),
@@ -181,7 +165,13 @@ impl EventLoop {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
+            now = self.now();
             let now = self.now();
+            self.write_to_starved(now);
+            if self.bus.has_put_off() {
+                self.bus.handle_event(bus::Event::RoundBegan, now);
+                self.carry_out(now);
+            }
             for event in ready.drain(..) {
                 if self.handle(event_of(event), now) == Next::Stop {
                     // What was accepted in this round still leaves, as far as sockets have room.
@@ -200,12 +190,16 @@ impl EventLoop {
         Timestamp(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// How long to wait: until the next deadline, rounded up, or for ever.
-    fn timeout(&self) -> Option<Timespec> {
+    /// How long to wait: until the next deadline, rounded up, or for ever. `now` is when the round
+    /// began that is about to end, so that a deadline may be met late by as long as that took.
+    fn timeout(&self, now: Timestamp) -> Option<Timespec> {
+        if self.bus.has_put_off() {
+            return Some(Timespec { tv_sec: 0, tv_nsec: 0 });
+        }
         let listeners = self.listeners.iter().filter_map(|listener| listener.again_at);
-        let next = self.bus.next_deadline().into_iter().chain(listeners).min()?;
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let wait = Duration::from_millis(next.0.saturating_sub(now).saturating_add(1));
+        let starved = (!self.starved.is_empty()).then(|| now.plus_ms(STARVED_PAUSE_MS));
+        let next = self.bus.next_deadline().into_iter().chain(listeners).chain(starved).min()?;
+        let wait = Duration::from_millis(next.0.saturating_sub(now.0).saturating_add(1));
         Timespec::try_from(wait).ok()
     }
 
@@ -280,83 +274,10 @@ impl EventLoop {
         }
     }
 
-    // --- clients --------------------------------------------------------------------------------
-
-    fn accept_from(&mut self, number: usize, failed: bool, now: Timestamp) {
-        for _ in 0..ACCEPT_COUNT_MAX {
-            if !self.bus.accepts_connections() {
-                return;
-            }
-            let Some(WatchedListener { listener, trouble, .. }) = self.listeners.get_mut(number)
-            else {
-                return;
-            };
-            let kind = listener.kind();
-            match accept(listener) {
-                Ok(fd) => {
-                    *trouble = None;
-                    self.take_in(fd, number, kind, now);
-                }
-                // A Unix socket that was shut down has nobody to accept, and is ready all the same.
-                Err(Errno::AGAIN) if failed => {
-                    return self.pause_accepting(number, Errno::INVAL, now);
-                }
-                Err(Errno::AGAIN) => return,
-                // That one client is gone again.
-                Err(Errno::CONNABORTED | Errno::PROTO | Errno::PERM | Errno::TIMEDOUT) => {}
-                Err(error) => return self.pause_accepting(number, error, now),
-            }
-        }
-    }
-
-    /// The system has no room for another client, or a listener is out of order: what waits to be
-    /// accepted there waits, and is tried again.
-    fn pause_accepting(&mut self, number: usize, error: Errno, now: Timestamp) {
-        let Some(listener) = self.listeners.get_mut(number) else { return };
-        listener.again_at = Some(now.plus_ms(ACCEPT_PAUSE_MS));
-        if listener.trouble.replace(error) == Some(error) {
+    fn read_from(&mut self, id: ClientId, now: Timestamp) {
+        if !self.bus.may_read(id) {
             return;
         }
-        let hint = match error {
-            Errno::MFILE => "raise the limit of open files (RLIMIT_NOFILE)",
-            Errno::NFILE => "raise the system's limit of open files (fs.file-max)",
-            _ => "free some of it, or look for what is wrong with the listening socket",
-        };
-        let count = self.bus.client_count();
-        self.journal.log(
-            Severity::Error,
-            format!("Cannot accept connections for now: {error}. {count} clients are connected; {hint}, or find who holds so many connections."),
-        );
-    }
-
-    fn take_in(&mut self, fd: OwnedFd, listener: usize, kind: ListenerKind, now: Timestamp) {
-        let fd = Rc::new(fd);
-        let (credentials, fds_possible) = match kind {
-            ListenerKind::Unix => (peer_credentials(&fd), true),
-            _ => Default::default(),
-        };
-        let nonce = match kind {
-            ListenerKind::NonceTcp { nonce } => Some(SmallVec::from(nonce)),
-            _ => None,
-        };
-        let listener = u32::try_from(listener).unwrap_or(u32::MAX);
-        let id = self.bus.handle_connected(credentials, listener, fds_possible, now);
-        let index = id.index as usize;
-        if self.sockets.len() <= index {
-            self.sockets.resize_with(index + 1, || None);
-        }
-        let event = token(Event::Client { id, readable: true, writable: false });
-        let registered = epoll::add(&self.epoll, &fd, event, epoll::EventFlags::IN);
-        if let Some(slot) = self.sockets.get_mut(index) {
-            *slot = Some(ClientSocket { fd, generation: id.generation, wants_write: false, nonce });
-        }
-        if registered.is_err() {
-            self.bus.handle_event(bus::Event::Closed { client: id }, now);
-        }
-        self.carry_out(now);
-    }
-
-    fn read_from(&mut self, id: ClientId, now: Timestamp) {
         let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
         if socket.nonce.is_some() {
             return self.read_nonce(id, now);
@@ -406,6 +327,13 @@ impl EventLoop {
         }
     }
 
+    /// Writes to those for whom the kernel had no memory in the last round.
+    fn write_to_starved(&mut self, now: Timestamp) {
+        for id in std::mem::take(&mut self.starved) {
+            self.write_to(id, now);
+        }
+    }
+
     /// Writes to each client that got something in this round.
     fn write_all(&mut self, now: Timestamp) {
         while let Some(id) = self.bus.poll_write() {
@@ -423,6 +351,7 @@ impl EventLoop {
                 Wrote::Everything => break false,
                 Wrote::Batch if count < WRITE_COUNT_MAX => count += 1,
                 Wrote::Batch | Wrote::Part => break true,
+                Wrote::Starved => return self.starved.push(id),
                 Wrote::Failed => return,
             }
         };
@@ -455,6 +384,7 @@ impl EventLoop {
         let written = match client_socket::send(&socket.fd, &slices, &fds) {
             Ok(written) => written,
             Err(Errno::AGAIN) => return Wrote::Part,
+            Err(Errno::NOBUFS | Errno::NOMEM) => return Wrote::Starved,
             Err(Errno::TOOMANYREFS) => {
                 drop((slices, fds));
                 self.bus.handle_event(bus::Event::FdsRefused { client: id }, now);
@@ -483,87 +413,6 @@ impl EventLoop {
             (false, false) => Wrote::Part,
         }
     }
-
-    /// Stops watching the listeners at which nothing can be accepted, and starts again afterwards.
-    fn pause_or_resume_accepting(&mut self, now: Timestamp) {
-        let has_room = self.bus.accepts_connections();
-        for (number, place) in self.listeners.iter_mut().enumerate() {
-            place.again_at = place.again_at.filter(|at| *at > now);
-            let accepting = has_room && place.again_at.is_none();
-            if accepting == place.watched {
-                continue;
-            }
-            let event = token(Event::Listener { number, failed: false });
-            let result = if accepting {
-                epoll::add(&self.epoll, &place.listener, event, epoll::EventFlags::IN)
-            } else {
-                epoll::delete(&self.epoll, &place.listener)
-            };
-            match result {
-                Ok(()) => place.watched = accepting,
-                Err(error) => {
-                    self.journal.log(Severity::Error, format!("Cannot watch a listener: {error}"));
-                    place.again_at = Some(now.plus_ms(ACCEPT_PAUSE_MS));
-                }
-            }
-        }
-    }
-
-    // --- work for the worker --------------------------------------------------------------------
-
-    fn find_cookie(&mut self, client: ClientId, context: &'static str, now: Timestamp) {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let started = self.worker.start(move || {
-            let cookie = keyring_directory()
-                .and_then(|directory| server_challenge(&directory, context, since_1970.as_secs()))
-                .map_err(|error| error.to_string());
-            WorkResult::Cookie { client, cookie }
-        });
-        if !started {
-            self.bus.handle_event(bus::Event::CookieFound { client, cookie: None }, now);
-        }
-    }
-
-    fn start_reload(&mut self, now: Timestamp) {
-        let (source, running) = (self.source.clone(), self.config.clone());
-        let started = self.worker.start(move || {
-            service_manager::tell(State::Reloading);
-            let result = source.reload(&running).map(Box::new);
-            service_manager::tell(State::Ready);
-            WorkResult::Reloaded(result)
-        });
-        if !started {
-            let result = Err("too much other work waits".to_owned());
-            self.bus.handle_event(bus::Event::Reloaded { result }, now);
-        }
-    }
-
-    fn handle_results(&mut self, now: Timestamp) {
-        while let Some(result) = self.worker.next_result() {
-            match result {
-                WorkResult::Cookie { client, cookie } => {
-                    if let Err(text) = &cookie {
-                        self.journal.log(Severity::Warning, text.clone());
-                    }
-                    let cookie = cookie.ok();
-                    self.bus.handle_event(bus::Event::CookieFound { client, cookie }, now);
-                }
-                WorkResult::Reloaded(result) => {
-                    let result = result.map(|reloaded| self.take_over(*reloaded));
-                    self.bus.handle_event(bus::Event::Reloaded { result }, now);
-                }
-            }
-            self.carry_out(now);
-        }
-    }
-
-    fn take_over(&mut self, reloaded: Reloaded) -> bus::Settings {
-        for note in reloaded.notes {
-            self.journal.log(Severity::Warning, note);
-        }
-        self.config = reloaded.config;
-        reloaded.settings
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -581,6 +430,8 @@ enum Wrote {
     Batch,
     /// The socket is full.
     Part,
+    /// The kernel had no memory for it, which says nothing about the client.
+    Starved,
     /// The client is gone.
     Failed,
 }

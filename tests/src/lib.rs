@@ -15,6 +15,12 @@
 //! - `conformance`: one file per section of the specification, run against our daemon and against
 //!   the system's `dbus-daemon`. Whatever the two do differently must be listed, with its reason,
 //!   in `allowed_differences.toml`.
+//! - `stock_clients`: the programs and libraries that people use, for real.
+//! - `simulation`: thousands of seeded clients on the in-memory core, beside a naive model of it.
+//! - `cost`: allocations, system calls and memory, counted.
+//! - `regression`: one case for each defect that was found from outside.
+//! - `architecture`: which crate may use which, and what must not appear where.
+//! - `peers/`: other projects' own test suites, as scripts; `benches/compare` compares buses.
 //!
 //! Nothing here sleeps. A test waits for an event with a generous deadline; that something does
 //! not arrive is proved by the bus's total order, with a marker sent after it.

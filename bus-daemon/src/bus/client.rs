@@ -164,6 +164,7 @@ pub struct ClientTable {
     free: Vec<u32>,
     pool: BufferPool,
     to_write: Vec<ClientId>,
+    pushes: u64,
 }
 
 impl ClientTable {
@@ -223,17 +224,24 @@ impl ClientTable {
         body: &OutgoingBody<'_>,
         fds: Option<&MessageFds>,
     ) {
-        let Self { slots, pool, to_write, .. } = self;
+        let Self { slots, pool, to_write, pushes, .. } = self;
         let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
         let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) else { return };
         if client.leaving {
             return;
         }
         client.outbox.push(pool, head, body, fds);
+        *pushes += 1;
         if !client.to_write {
             client.to_write = true;
             to_write.push(id);
         }
+    }
+
+    /// How many messages were queued so far, for all clients together.
+    #[must_use]
+    pub const fn pushes(&self) -> u64 {
+        self.pushes
     }
 
     /// Queues lines of the handshake.

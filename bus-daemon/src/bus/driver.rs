@@ -1,12 +1,12 @@
 //! `org.freedesktop.DBus`, the bus as one of its own services (protocol.md A173–A214).
 //!
-//! Every method stands in one table, [`METHODS`]: on which interface, with which signature, at which
+//! Every method stands in one table, `METHODS`: on which interface, with which signature, at which
 //! object path, for whom, and the function that answers. Dispatch and introspection both read that
-//! table, so that what is described is what exists. A handler answers through [`Call::reply_to`]
+//! table, so that what is described is what exists. A handler answers through `Call::reply_to`
 //! or returns a [`Refusal`], which `error_reply` turns into a D-Bus error.
 //!
 //! The driver is also the one place that turns a change of ownership into signals
-//! ([`Bus::announce`]); the name registry itself sends nothing.
+//! (`Bus::announce`); the name registry itself sends nothing.
 
 pub mod activation;
 mod credentials;
@@ -17,6 +17,7 @@ mod monitoring;
 mod names;
 mod peer;
 mod properties;
+mod sending;
 mod stats;
 
 use std::num::NonZeroU32;

@@ -25,6 +25,9 @@ pub struct Incoming {
     held: Vec<u8>,
     filled: usize,
     size: usize,
+    /// Messages that have arrived and are handled in a later round, since this client has had its
+    /// share of this one; at most what one read brings, as long as the host does not read on.
+    put_off: Vec<u8>,
     bytes_peak: usize,
     /// The most descriptors that waited here at once.
     pub fds_peak: usize,
@@ -83,6 +86,23 @@ impl Incoming {
         Some(Rc::new(std::mem::take(&mut self.held)))
     }
 
+    /// Keeps whole messages, and perhaps the beginning of one, that are to be handled later.
+    pub fn put_off(&mut self, bytes: &[u8]) {
+        self.put_off.extend_from_slice(bytes);
+        self.bytes_peak = self.bytes_peak.max(self.bytes());
+    }
+
+    /// What was put off, which is to be handled now.
+    pub fn take_put_off(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.put_off)
+    }
+
+    /// Whether something was put off: what comes now comes after it.
+    #[must_use]
+    pub const fn is_put_off(&self) -> bool {
+        !self.put_off.is_empty()
+    }
+
     /// Whether a message has begun and not ended.
     #[must_use]
     pub const fn is_partial(&self) -> bool {
@@ -98,7 +118,7 @@ impl Incoming {
     /// Bytes held.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        self.filled
+        self.filled + self.put_off.len()
     }
 
     /// Copies bytes until `size` of them are held.

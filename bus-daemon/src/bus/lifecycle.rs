@@ -20,7 +20,9 @@ use super::credentials::PeerCredentials;
 use super::driver::error_reply::Refusal;
 use super::driver::{ReplyTo, Unique};
 use super::id::{ClientId, Timestamp};
-use super::limits::{GIVEN_BACK_COUNT_MIN, RELOAD_CALLER_COUNT_MAX, message_unix_fds_max};
+use super::limits::{
+    GIVEN_BACK_COUNT_MIN, RELOAD_CALLER_COUNT_MAX, WORK_PER_READ_MAX, message_unix_fds_max,
+};
 use super::log::{LogRecord, Severity};
 use super::name_registry::chain::shrink_table;
 use super::{Bus, Effect, Scratch, Settings};
@@ -301,6 +303,12 @@ impl Bus {
             _ => Some(bytes),
         };
         self.keep_fds(id, fds)?;
+        if let Some(client) = self.clients.get_mut(id)
+            && client.incoming.is_put_off()
+        {
+            client.incoming.put_off(bytes);
+            return Ok(());
+        }
         if let Some(stream) = stream {
             self.handle_stream(id, stream)?;
             self.settle_fds(id)?;
@@ -423,8 +431,13 @@ impl Bus {
             let Some(message) = client.incoming.take_complete() else { return Ok(()) };
             self.handle_message(id, &message, Some(&message))?;
         }
+        let share_ends = self.work_done() + WORK_PER_READ_MAX;
         while let Some(frame) = wire::frame(rest, size_max).map_err(Disconnection::Malformed)? {
             let Some((message, after)) = rest.split_at_checked(frame.message_size()) else { break };
+            if self.work_done() >= share_ends {
+                self.put_off(id, rest);
+                return Ok(());
+            }
             self.handle_message(id, message, None)?;
             rest = after;
         }
@@ -434,6 +447,33 @@ impl Bus {
             client.incoming.fill(rest, size_max).map_err(Disconnection::Malformed)?;
         }
         Ok(())
+    }
+
+    /// Leaves the rest of what a client sent for the next round, so that others get their turn
+    /// whatever it asked for (the class of CVE-2014-3638).
+    fn put_off(&mut self, id: ClientId, rest: &[u8]) {
+        if let Some(client) = self.clients.get_mut(id) {
+            client.incoming.put_off(rest);
+            self.put_off_clients.push(id);
+        }
+    }
+
+    /// Goes on with each client of whom something was put off, once.
+    pub(super) fn handle_put_off(&mut self) {
+        for id in std::mem::take(&mut self.put_off_clients) {
+            let Some(client) = self.clients.get_mut(id) else { continue };
+            let bytes = client.incoming.take_put_off();
+            let handled = self.handle_stream(id, &bytes).and_then(|()| self.settle_fds(id));
+            if let Err(reason) = handled {
+                self.disconnect(id, reason);
+            }
+        }
+    }
+
+    /// What was done so far, in units of about a tenth of a small message.
+    fn work_done(&self) -> u64 {
+        let rules = self.matches.work() + self.eavesdroppers.work() + self.monitors.work();
+        10 * self.messages + 2 * rules + self.clients.pushes() + self.listed
     }
 
     /// Keeps what came with the bytes in hand until a message takes it. A client that did not
@@ -473,19 +513,21 @@ impl Bus {
         if self.fd_queue.is_empty() && incoming.fds.is_empty() {
             return Ok(());
         }
-        if !incoming.is_partial() {
+        if !incoming.is_partial() && !incoming.is_put_off() {
             incoming.fds.clear();
         }
-        if incoming.fds.len() as u64 > message_unix_fds_max(&self.settings.limits) {
+        if !incoming.is_put_off()
+            && incoming.fds.len() as u64 > message_unix_fds_max(&self.settings.limits)
+        {
             return Err(Disconnection::TooManyFds);
         }
         if incoming.fds.is_empty() {
             incoming.fds_since = None;
-            self.trim_queues();
         } else if incoming.fds_since.is_none() {
             incoming.fds_since = Some(self.now);
             self.fd_queue.push_back((self.now, id));
         }
+        self.trim_queues();
         Ok(())
     }
 

@@ -8,6 +8,9 @@ use bus_policy::config::Limits;
 pub const COPIED_BODY_SIZE_MAX: usize = 16 * 1024;
 /// Size in bytes past which an outbox begins a new buffer instead of growing the last one.
 pub const OUTBOX_SEGMENT_SIZE_MAX: usize = 128 * 1024;
+/// Work done for what one read of one client brought, before others get their turn, in units of
+/// about a tenth of a small message. A read full of small messages stays below it.
+pub const WORK_PER_READ_MAX: u64 = 40_000;
 /// Longest message of the bus itself, in bytes: what is in it is one array, which may be no longer
 /// (protocol.md A020).
 pub const BUS_MESSAGE_SIZE_MAX: usize = libbus::limits::ARRAY_SIZE_MAX as usize;

@@ -29,7 +29,6 @@ mod recipients;
 #[cfg(test)]
 mod tests;
 
-#[cfg(test)]
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -90,9 +89,8 @@ pub struct MatchIndex {
     /// All rules; equal ones count as often as they were added.
     counter: Counter,
     peak_count_per_client: u32,
-    /// How many nodes were checked in full.
-    #[cfg(test)]
-    candidates: Cell<usize>,
+    /// How many nodes were checked in full or moved to another bucket.
+    work: Cell<u64>,
 }
 
 /// A rule and those who added it.
@@ -155,8 +153,7 @@ impl MatchIndex {
             clients: SlotTable::new(),
             counter: Counter::default(),
             peak_count_per_client: 0,
-            #[cfg(test)]
-            candidates: Cell::new(0),
+            work: Cell::new(0),
         }
     }
 
@@ -220,6 +217,7 @@ impl MatchIndex {
             node.sender = sender;
             next = node.of_sender.next();
             self.put_in_bucket(id);
+            self.work.set(self.work.get() + 1);
         }
     }
 
@@ -246,13 +244,19 @@ impl MatchIndex {
         let buckets = self.shapes.iter().filter_map(|shape| keys.bucket(shape, &self.hasher));
         for chain in buckets.filter_map(|bucket| self.buckets.get(&bucket)) {
             for (_, node) in chain.iter(&self.nodes, |node| node.in_bucket) {
-                #[cfg(test)]
-                self.candidates.set(self.candidates.get() + 1);
+                self.work.set(self.work.get() + 1);
                 if node.matches(message, names) {
                     node.subscribers.iter().for_each(|one| recipients.push(one.client));
                 }
             }
         }
+    }
+
+    /// How many rules were looked at or moved so far: what this index has cost beyond what each
+    /// message costs.
+    #[must_use]
+    pub const fn work(&self) -> u64 {
+        self.work.get()
     }
 
     /// How many rules `client` has; equal ones count as often as they were added.

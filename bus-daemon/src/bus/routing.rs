@@ -17,15 +17,13 @@ use std::rc::Rc;
 use bus_policy::policy_set::{Eavesdropping, Replies};
 use libbus::match_rule::MatchNames;
 use libbus::names::BusName;
-use libbus::wire::{
-    self, Arguments, Flags, Header, MessageType, ParsedHeader, check_body, write_message,
-};
+use libbus::wire::{self, Arguments, Flags, Header, MessageType, ParsedHeader, check_body};
 
 use super::client::{ClientTable, Phase, UniqueNameText};
 use super::driver::{self, error_reply::Refusal};
 use super::id::ClientId;
 use super::lifecycle::Disconnection;
-use super::limits::{BUS_MESSAGE_SIZE_MAX, COPIED_BODY_SIZE_MAX, message_unix_fds_max};
+use super::limits::{COPIED_BODY_SIZE_MAX, message_unix_fds_max};
 use super::log::{LogRecord, Severity};
 use super::match_index::{MatchedMessage, SenderKey};
 use super::name_registry::NameRegistry;
@@ -64,12 +62,12 @@ impl Message<'_> {
 }
 
 /// Answers a match rule's questions about names for one message.
-struct Ownership<'a> {
-    names: &'a NameRegistry,
-    clients: &'a ClientTable,
-    sender: SenderKey,
-    destination: Option<BusName<'a>>,
-    recipient: Option<ClientId>,
+pub(super) struct Ownership<'a> {
+    pub(super) names: &'a NameRegistry,
+    pub(super) clients: &'a ClientTable,
+    pub(super) sender: SenderKey,
+    pub(super) destination: Option<BusName<'a>>,
+    pub(super) recipient: Option<ClientId>,
 }
 
 impl Ownership<'_> {
@@ -109,6 +107,7 @@ impl Bus {
         let Some(frame) = wire::frame(bytes, size_max).map_err(Disconnection::Malformed)? else {
             return Ok(());
         };
+        self.messages += 1;
         let parsed = ParsedHeader::parse(bytes, &frame).map_err(Disconnection::Malformed)?;
         let header = &parsed.header;
         let fds = self.take_fds(sender, header.unix_fds)?;
@@ -347,127 +346,6 @@ impl Bus {
         self.clients.get(recipient).is_some_and(|client| client.is_full(&self.settings.limits))
     }
 
-    // --- messages of the driver -----------------------------------------------------------------
-
-    /// Sends a message of the bus to one client.
-    pub(super) fn send_from_driver(
-        &mut self,
-        recipient: ClientId,
-        header: &Header<'_>,
-        fds: Option<&MessageFds>,
-        body: impl FnOnce(&mut wire::BodyWriter<'_>),
-    ) {
-        let mut bytes = self.write_driver_message(header, body);
-        if bytes.len() > BUS_MESSAGE_SIZE_MAX {
-            drop(bytes);
-            let refusal = Refusal::AnswerTooLong;
-            return self.send_error_from_driver(recipient, header.reply_serial, &refusal);
-        }
-        self.capture_from_driver(header, &bytes, fds);
-        let client = self.clients.get(recipient);
-        if client.is_some_and(|client| !client.is_full_for_the_bus(&self.settings.limits)) {
-            self.clients.push(recipient, &bytes, &OutgoingBody::Copied(&[]), fds);
-        }
-        bytes.clear();
-        self.scratch.driver_message = bytes;
-    }
-
-    /// Sends a signal of the bus to everyone with a rule that matches it.
-    pub(super) fn broadcast_from_driver(
-        &mut self,
-        header: &Header<'_>,
-        body: impl FnOnce(&mut wire::BodyWriter<'_>),
-    ) {
-        let mut bytes = self.write_driver_message(header, body);
-        self.capture_from_driver(header, &bytes, None);
-        self.scratch.recipients.start();
-        self.find_for_driver(header, &bytes, FindIn::Subscribers);
-        let Self { clients, scratch, settings, .. } = self;
-        for recipient in scratch.recipients.iter() {
-            if clients.get(recipient).is_some_and(|client| !client.is_full(&settings.limits)) {
-                clients.push(recipient, &bytes, &OutgoingBody::Copied(&[]), None);
-            }
-        }
-        bytes.clear();
-        self.scratch.driver_message = bytes;
-    }
-
-    /// Sends an error of the bus: the answer to call number `reply_serial` (protocol.md A224–A241).
-    pub(super) fn send_error_from_driver(
-        &mut self,
-        recipient: ClientId,
-        reply_serial: Option<NonZeroU32>,
-        refusal: &Refusal,
-    ) {
-        let text = refusal.to_string();
-        let destination = self.unique_name_of(recipient);
-        let header = Header {
-            error_name: Some(refusal.error_name()),
-            reply_serial,
-            destination: destination.as_ref().and_then(UniqueNameText::as_bus_name),
-            signature: driver::STRING,
-            ..self.driver_header(MessageType::Error)
-        };
-        self.send_from_driver(recipient, &header, None, |body| body.string(&text));
-    }
-
-    /// The fields that every message of the bus has: its serial, SENDER and that it wants no reply.
-    pub(super) fn driver_header(&mut self, message_type: MessageType) -> Header<'static> {
-        self.serial = self.serial.wrapping_add(1).max(1);
-        driver::header(message_type, NonZeroU32::new(self.serial).unwrap_or(NonZeroU32::MIN))
-    }
-
-    fn write_driver_message(
-        &mut self,
-        header: &Header<'_>,
-        body: impl FnOnce(&mut wire::BodyWriter<'_>),
-    ) -> Vec<u8> {
-        let mut bytes = std::mem::take(&mut self.scratch.driver_message);
-        bytes.clear();
-        write_message(header, &mut bytes, body);
-        bytes
-    }
-
-    fn capture_from_driver(&mut self, header: &Header<'_>, bytes: &[u8], fds: Option<&MessageFds>) {
-        if self.monitors.is_empty() {
-            return;
-        }
-        self.scratch.recipients.start();
-        self.find_for_driver(header, bytes, FindIn::Monitors);
-        let Self { clients, scratch, settings, .. } = self;
-        for recipient in scratch.recipients.iter() {
-            let Some(client) = clients.get(recipient) else { continue };
-            let can_take = fds.is_none() || client.unix_fds;
-            if can_take && !client.is_full(&settings.limits) {
-                clients.push(recipient, bytes, &OutgoingBody::Copied(&[]), fds);
-            }
-        }
-    }
-
-    /// Finds who gets the message that `bytes` are and `header` was written from.
-    fn find_for_driver(&mut self, header: &Header<'_>, bytes: &[u8], find_in: FindIn) {
-        let recipient = header.destination.and_then(|name| self.resolve(name));
-        let Self { matches, eavesdroppers, monitors, names, clients, scratch, .. } = self;
-        let Scratch { recipients, driver_spans: spans, .. } = scratch;
-        let Ok(Some(frame)) = wire::frame(bytes, libbus::limits::MESSAGE_SIZE_MAX) else { return };
-        let body = bytes.get(frame.header_size..).unwrap_or_default();
-        if check_body(header.signature, body, header.endian, spans).is_err() {
-            return;
-        }
-        let sender = SenderKey::Driver;
-        let destination = header.destination;
-        let ownership = Ownership { names, clients, sender, destination, recipient };
-        let arguments = Arguments::new(spans, body);
-        let matched = MatchedMessage { header, arguments, sender };
-        match find_in {
-            FindIn::Monitors => monitors.find(&matched, &ownership, recipients),
-            FindIn::Subscribers => {
-                matches.find(&matched, &ownership, recipients);
-                eavesdroppers.find(&matched, &ownership, recipients);
-            }
-        }
-    }
-
     /// A message whose descriptors the kernel refused is dropped, and the caller gets an error: its
     /// call did not arrive, or the reply to it did not. A victim of somebody else's descriptors in
     /// flight is not disconnected (the class of CVE-2014-3532).
@@ -509,8 +387,6 @@ impl Bus {
             );
         }
     }
-
-    // --- what a refusal says --------------------------------------------------------------------
 
     fn queue_full(
         &self,
@@ -569,12 +445,6 @@ impl Bus {
             process(recipient),
         )
     }
-}
-
-#[derive(Clone, Copy)]
-enum FindIn {
-    Monitors,
-    Subscribers,
 }
 
 fn is_reply(header: &Header<'_>) -> bool {

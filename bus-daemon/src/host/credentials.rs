@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
 use super::config_files::read_at_most;
 use super::system_call::{peer_process_fd, socket_option};
@@ -24,10 +24,10 @@ const FIRST_SIZE: usize = 256;
 pub fn peer_credentials(socket: &Rc<OwnedFd>) -> PeerCredentials {
     let shared = Rc::clone(socket);
     let socket = socket.as_fd();
-    if !matches!(sockopt::socket_domain(socket), Ok(AddressFamily::UNIX)) {
+    let (pid, uid, gid) = process_and_user(socket);
+    if uid.is_none() {
         return PeerCredentials::default();
     }
-    let (pid, uid, gid) = process_and_user(socket);
     PeerCredentials {
         uid,
         gid,
@@ -62,7 +62,8 @@ pub fn process_name(pid: i32) -> Option<String> {
     Some(String::from_utf8_lossy(name.trim_ascii_end()).into_owned())
 }
 
-/// `SO_PEERCRED`: pid 0 is a process that our namespace does not see, id -1 means none.
+/// `SO_PEERCRED`: pid 0 is a process that our namespace does not see, id -1 means none, as with
+/// every socket that is not a Unix socket.
 fn process_and_user(socket: BorrowedFd<'_>) -> (Option<i32>, Option<u32>, Option<u32>) {
     let mut value = [0; 12];
     let (size, result) = socket_option(socket, libc::SO_PEERCRED, &mut value);

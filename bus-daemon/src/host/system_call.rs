@@ -31,6 +31,22 @@ pub(super) fn socket_option(
     (size as usize, if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) })
 }
 
+/// Sets the `SOL_SOCKET` option of this number to zero.
+pub(super) fn clear_socket_option(socket: BorrowedFd<'_>, option: c_int) -> io::Result<()> {
+    let value: c_int = 0;
+    // SAFETY: the pointer is to an int that lives through the call, and the size is its size.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw const value).cast(),
+            size_of::<c_int>() as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// A new descriptor for the process that connected the peer of `socket` (Linux 6.5).
 pub(super) fn peer_process_fd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let mut value = [0; size_of::<RawFd>()];

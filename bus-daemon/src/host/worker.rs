@@ -1,7 +1,7 @@
 //! One thread for what may take long: reading configuration files, waiting for a keyring's lock.
 //!
 //! The event loop hands jobs over and reads the results when its descriptor becomes readable; the
-//! bus goes on meanwhile. The thread starts with the first job. Bound: [`JOBS_MAX`] jobs wait.
+//! bus goes on meanwhile. The thread starts with the first job. Bound: `JOBS_MAX` jobs wait.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -93,6 +93,17 @@ impl CoreBus {
         self.write_all()
     }
 
+    /// Whether messages that have arrived wait for the next round.
+    pub(crate) const fn has_put_off(&self) -> bool {
+        self.bus.has_put_off()
+    }
+
+    /// The next round begins: what was put off is handled. Answers how many bytes went out.
+    pub(crate) fn begin_round(&mut self) -> usize {
+        self.handle(Event::RoundBegan);
+        self.write_all()
+    }
+
     /// Bytes arrive from a client.
     fn receive(&mut self, id: ClientId, bytes: &[u8]) {
         let mut fds = std::mem::take(&mut self.fds);

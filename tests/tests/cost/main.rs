@@ -5,6 +5,7 @@
 //!
 //! - [`allocations`] and the first half of [`memory`] drive the core in this process, under an
 //!   allocator that counts.
+//! - [`fairness`] counts what one client may cost the others.
 //! - [`system_calls`] and the second half of [`memory`] look at the real daemon from outside, with
 //!   `strace` and `/proc`.
 #![allow(
@@ -17,6 +18,7 @@
 mod allocations;
 mod core_bus;
 mod counting_allocator;
+mod fairness;
 mod memory;
 mod system_calls;
 mod trace;

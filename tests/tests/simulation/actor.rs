@@ -9,7 +9,8 @@ use libbus::names::BusName;
 use libbus::wire::{Endian, Flags, MessageType};
 
 use crate::mail::{Mail, Value, hex_of};
-use crate::model::{BUS, is_reply};
+use crate::message::{Parsed, is_reply};
+use crate::model::BUS;
 use crate::random::Random;
 use crate::reader::Reader;
 use crate::stream::{Meaning, Stream};
@@ -179,11 +180,22 @@ impl Actor {
         }
         let unix_fds = self.negotiates_fds && fds_possible;
         self.line("BEGIN", Meaning::Begin { uid: self.uid, unix_fds });
-        if !self.is_prompt() && random.chance(5) {
-            // protocol.md A121: refused, but forgiven.
-            self.mail(Mail::call_bus(900, "ListNames", vec![]), vec![]);
+        if !self.is_prompt() && random.chance(10) {
+            self.speak_before_hello(random);
         }
         self.say_hello();
+    }
+
+    /// What is no Hello and yet forgiven: refused (protocol.md A121), answered (A139), dropped
+    /// (A140).
+    fn speak_before_hello(&mut self, random: &mut Random) {
+        let mut mail = match random.below(3) {
+            0 => return self.mail(Mail::call_bus(900, "ListNames", vec![]), vec![]),
+            1 => Mail::call_bus(900, "Ping", vec![]),
+            _ => Mail::reply(900, BUS, NonZeroU32::MIN),
+        };
+        mail.destination = None;
+        self.mail(mail, vec![]);
     }
 
     pub(crate) fn say_hello(&mut self) {
@@ -265,7 +277,7 @@ impl Actor {
     }
 
     /// Takes note of a message it got.
-    pub(crate) fn handle_message(&mut self, message: &crate::model::Parsed<'_>) {
+    pub(crate) fn handle_message(&mut self, message: &Parsed<'_>) {
         let header = message.header();
         let sender = header.sender.map(|name| name.as_str().to_owned()).unwrap_or_default();
         if is_reply(&header) && self.hello.is_some() && self.unique.is_none() {

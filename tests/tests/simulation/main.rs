@@ -25,10 +25,14 @@
 #![forbid(unsafe_code)]
 
 mod actor;
+mod desk;
+mod limits;
 mod mail;
+mod message;
 mod model;
 mod random;
 mod reader;
+mod repaired;
 mod scenario;
 mod stream;
 mod watch;

@@ -5,7 +5,8 @@ use std::os::fd::RawFd;
 
 use libbus::wire::{BodyReader, MessageType, frame};
 
-use crate::model::{BUS, Body, Content, Expectation, Item, Outline, Parsed};
+use crate::message::{Body, Content, Expectation, Item, Outline, Parsed};
+use crate::model::BUS;
 
 #[derive(Default)]
 pub(crate) struct Reader {
@@ -49,8 +50,8 @@ impl Reader {
         }
         let offset = self.offset;
         let message = self.take(frame.message_size());
-        let begins_here = self.fds.front().is_some_and(|(at, _)| *at == offset);
-        let fds = if begins_here { self.fds.pop_front().map(|(_, fds)| fds) } else { None };
+        let is_here = self.fds.front().is_some_and(|(at, _)| *at == offset);
+        let fds = if is_here { self.fds.pop_front() } else { None }.map(|(_, fds)| fds);
         let parsed = Parsed::of(&message);
         self.check_order(&parsed);
         loop {

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use libbus::names::MemberName;
 use libbus::wire::{BodyReader, MessageType};
 
-use crate::model::{BUS, Parsed, Who};
+use crate::message::Parsed;
+use crate::model::{BUS, Who};
 
 #[derive(Default)]
 pub(crate) struct Watch {

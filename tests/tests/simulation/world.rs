@@ -5,24 +5,25 @@
 //! to the model, and what they make of it is compared at once (effects) or when the client reads it
 //! (messages).
 
+mod compare;
+mod end;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
-use bus_daemon::bus::client::Client;
 use bus_daemon::bus::credentials::{PeerCredentials, ProcessFdSource};
 use bus_daemon::bus::id::{ClientId, Timestamp};
 use bus_daemon::bus::outbox::{MessageFds, WriteSlices};
-use bus_daemon::bus::{Bus, Effect, Event, Identity, Settings};
-use bus_policy::config::Limits;
+use bus_daemon::bus::{Bus, Event, Identity, Settings};
 use libbus::auth::{CookieChallenge, Mechanism};
 use libbus::guid::Guid;
 
 use crate::actor::{Actor, Temper, Vocabulary, null_fds};
 use crate::mail::Value;
-use crate::model::{Model, Parsed, Phase, Who};
+use crate::message::Parsed;
+use crate::model::{Model, Who};
 use crate::random::Random;
 use crate::scenario::Scenario;
 use crate::watch::Watch;
@@ -165,7 +166,7 @@ impl World {
             (true, true) => (12, 2),
             (true, false) => (2, 8),
         };
-        match self.random.weighted(&[coming, going, 40, 60, 20, 12, 4, 4, 3, 1]) {
+        match self.random.weighted(&[coming, going, 40, 60, 20, 12, 4, 4, 3, 3]) {
             0 => self.let_one_come(),
             1 => self.let_one_go(),
             2 => self.let_one_act(),
@@ -483,205 +484,6 @@ impl World {
                 return;
             }
         }
-    }
-
-    // --- one event ------------------------------------------------------------------------------
-
-    fn tick(&mut self) {
-        self.now += 1 + self.random.below(3) as u64;
-    }
-
-    /// Tells the bus and the model, and compares what they want the host to do. Returns when it
-    /// happened.
-    fn event(&mut self, event: Event<'_>, predict: impl FnOnce(&mut Model)) -> u64 {
-        self.tick();
-        let at = self.now;
-        let limits = match &event {
-            Event::Reloaded { result: Ok(settings) } => settings.limits.clone(),
-            _ => self.model.settings.limits.clone(),
-        };
-        let those = |is_full: fn(&Client, &Limits) -> bool| {
-            let client = |id: &ClientId| self.bus.client(*id).is_some_and(|c| is_full(c, &limits));
-            self.owed.iter().filter(|(_, id)| client(id)).map(|(who, _)| *who).collect()
-        };
-        let full = [those(Client::is_full), those(Client::is_full_for_the_bus)];
-        self.model.begin(self.now, full);
-        self.bus.handle_event(event, Timestamp(self.now));
-        predict(&mut self.model);
-        self.compare_effects();
-        self.note_who_got_something();
-        if self.step.is_multiple_of(self.scenario.check_every) {
-            self.bus.check_invariants();
-        }
-        at
-    }
-
-    fn compare_effects(&mut self) {
-        while let Some(effect) = self.bus.poll_effect() {
-            match effect {
-                Effect::Close { client, last_words } => self.close(client, &last_words),
-                Effect::FindCookie { client, .. } => {
-                    let who = self.by_id[&client];
-                    assert_eq!(self.model.cookies_wanted.pop_front(), Some(who));
-                    self.errands.push(Errand::Cookie(who));
-                }
-                Effect::Reload => {
-                    assert!(self.model.reloads_wanted > 0, "a reload nobody asked for");
-                    self.model.reloads_wanted -= 1;
-                    self.errands.push(Errand::Reload);
-                }
-                Effect::Log(record) => assert!(!record.text.is_empty()),
-                Effect::GiveBackMemory => {}
-            }
-        }
-        let closed = self.model.closed.front().map(|(who, _)| who);
-        assert_eq!(closed, None, "client should have been disconnected");
-        assert!(self.model.cookies_wanted.is_empty() && self.model.reloads_wanted == 0);
-        for (who, serial, wants_reply) in std::mem::take(&mut self.model.handled) {
-            if let Some(actor) = self.actors.get_mut(&who) {
-                let table = if wants_reply { &mut actor.calls } else { &mut actor.others };
-                *table.entry(serial).or_default() += 1;
-            }
-        }
-    }
-
-    fn close(&mut self, id: ClientId, last_words: &[u8]) {
-        let who = self.by_id.remove(&id).expect("only clients are disconnected, and once");
-        let mut actor = self.actors.remove(&who).unwrap();
-        let Some((expected, mut peer)) = self.model.closed.pop_front() else {
-            panic!("client {who} ({:?}) is disconnected without need", actor.temper)
-        };
-        assert_eq!(expected, who, "another client is disconnected");
-        let was_registered = matches!(peer.phase, Phase::Registered | Phase::Monitor);
-        assert!(
-            actor.temper == Temper::Rude || !was_registered,
-            "client {who} keeps to the protocol and is disconnected"
-        );
-        if !was_registered {
-            actor.reader.receive(last_words, vec![]);
-            actor.reader.read_lines(&mut peer.lines);
-            assert_eq!(peer.lines.len(), 0, "the last words are missing");
-        }
-        let position = self.alive.iter().position(|other| *other == who).unwrap();
-        self.alive.swap_remove(position);
-        self.ready.remove(&who);
-        self.owed.remove(&who);
-        self.cursors.remove(&who);
-        self.witness.take_if(|witness| *witness == who);
-    }
-
-    /// Whose queue became full in this event may miss all but the first of what it got in it.
-    fn note_who_got_something(&mut self) {
-        let touched: Vec<Who> = self.model.touched.iter().copied().collect();
-        for who in touched {
-            let Some(id) = self.actors.get(&who).map(|actor| actor.id) else { continue };
-            self.check_phase(who, id);
-            self.owed.insert(who, id);
-            let (is_full, was_full) = (self.is_full(id), self.model.was_full(who));
-            let limits = &self.model.settings.limits;
-            let for_bus = self.bus.client(id).is_some_and(|c| c.is_full_for_the_bus(limits));
-            let peer = self.model.peers.get_mut(&who).unwrap();
-            let misses_nothing = !was_full && (!is_full || peer.added <= 1);
-            let first = peer.expected.len() - peer.added.min(peer.expected.len());
-            for one in peer.expected.iter_mut().skip(first + 1) {
-                one.is_certain &= !(for_bus || is_full && !one.is_from_bus);
-            }
-            let actor = self.actors.get_mut(&who).unwrap();
-            actor.was_full |= is_full || was_full;
-            if actor.is_prompt() {
-                assert!(misses_nothing, "an observer must not miss anything");
-                self.write_to(who, usize::MAX);
-            }
-            if let Some(unique) = &self.model.peers[&who].unique
-                && !self.words.uniques.contains(unique)
-            {
-                // Old names are forgotten, most of them.
-                if self.words.uniques.len() >= 60 {
-                    let index = self.random.below(60);
-                    self.words.uniques.swap_remove(index);
-                }
-                self.words.uniques.push(unique.clone());
-            }
-        }
-        for who in self.model.full_but_untouched() {
-            if let Some(actor) = self.actors.get_mut(&who) {
-                actor.was_full = true;
-            }
-        }
-    }
-
-    fn check_phase(&self, who: Who, id: ClientId) {
-        let (client, peer) = (self.bus.client(id).unwrap(), &self.model.peers[&who]);
-        let is_registered = peer.phase == Phase::Registered;
-        assert_eq!(client.is_registered(), is_registered, "client {who} is {:?}", peer.phase);
-        assert_eq!(
-            client.is_incomplete(),
-            peer.is_incomplete(),
-            "client {who} is {:?}",
-            peer.phase
-        );
-    }
-
-    // --- the end --------------------------------------------------------------------------------
-
-    /// Everything that was written is read by both sides.
-    fn settle(&mut self) {
-        self.run_all_errands();
-        for who in self.alive.clone() {
-            self.read_everything(who);
-        }
-        self.run_all_errands();
-        while let Some(id) = self.bus.poll_write() {
-            self.ready.extend(self.by_id.get(&id));
-        }
-        for who in self.ready.clone() {
-            self.write_to(who, usize::MAX);
-        }
-        for (who, peer) in &self.model.peers {
-            let missing = peer.expected.iter().find(|expected| expected.is_certain);
-            assert!(missing.is_none(), "client {who} never got {missing:?}");
-        }
-    }
-
-    /// Each call got one reply or error, unless it still waits for its callee; nothing else was
-    /// answered, unless it was refused.
-    fn check_every_call_is_answered(&self) {
-        let mut waiting: HashMap<(Who, NonZeroU32), usize> = HashMap::new();
-        for call in &self.model.calls {
-            assert!(self.actors.contains_key(&call.callee), "{call:?} waits for nobody");
-            *waiting.entry((call.caller, call.serial)).or_default() += 1;
-        }
-        let registered = |who| self.model.peers[who].phase == Phase::Registered;
-        for (who, actor) in self.actors.iter().filter(|(who, _)| registered(who)) {
-            for (serial, count) in &actor.calls {
-                let of = |table: &HashMap<_, usize>| table.get(serial).copied().unwrap_or(0);
-                let still = waiting.get(&(*who, *serial)).copied().unwrap_or(0);
-                let answers = of(&actor.answers) + still;
-                let least = if actor.was_full { 0 } else { *count };
-                let most = count + of(&actor.others);
-                assert!(answers + of(&actor.answers_by_name) >= least, "call {serial} of {who}");
-                assert!(
-                    answers <= most || self.scenario.any_reply_passes,
-                    "call {serial} of {who} is answered {answers} times"
-                );
-            }
-        }
-    }
-
-    fn end(&mut self) {
-        while !self.alive.is_empty() {
-            let index = self.random.below(self.alive.len());
-            let who = self.alive[index];
-            let id = self.actors[&who].id;
-            self.actor(who).temper = Temper::Rude;
-            self.event(Event::Closed { client: id }, |model| model.close(who));
-            if self.random.chance(5) {
-                self.finish_round();
-            }
-        }
-        self.bus.check_empty();
-        assert_eq!(self.bus.next_deadline(), None, "nothing is left to wait for");
-        assert_eq!((self.bus.client_count(), self.bus.poll_write()), (0, None));
     }
 
     // --- helpers --------------------------------------------------------------------------------

@@ -93,10 +93,10 @@ fn rule(text: &str) -> MatchRule {
 fn find(index: &MatchIndex, owners: &Owners, signal: &Signal) -> (BTreeSet<u32>, usize) {
     let mut recipients = Recipients::new();
     recipients.start();
-    index.candidates.set(0);
+    let before = index.work();
     signal.look_up(|message| index.find(message, &Names { owners, signal }, &mut recipients));
     let found = recipients.iter().map(|client| client.index).collect();
-    (found, index.candidates.get())
+    (found, usize::try_from(index.work() - before).unwrap())
 }
 
 /// Client 1 adds `rule`; says whether it gets `signal`, and that no node was checked in vain

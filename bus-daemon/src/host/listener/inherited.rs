@@ -1,7 +1,7 @@
 //! Sockets and directories that a daemon gets from whoever started it.
 
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 use libbus::address::Address;
@@ -9,7 +9,9 @@ use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionbio};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getsockname, sockopt};
 
 use super::{ListenFailure, Listener, ListenerKind, new_guid, tcp};
-use crate::host::system_call::{adopt_inherited_fd, remove_environment_variable};
+use crate::host::system_call::{
+    adopt_inherited_fd, clear_socket_option, remove_environment_variable,
+};
 
 /// The first descriptor that a service manager hands over, as sd_listen_fds(3) has it.
 const FIRST_FD: RawFd = 3;
@@ -80,6 +82,11 @@ fn usable_socket(fd: &OwnedFd) -> io::Result<(ListenerKind, Address)> {
     }
     fcntl_setfd(fd, FdFlags::CLOEXEC)?;
     ioctl_fionbio(fd, true)?;
+    // Accepted sockets inherit these, and every read would bring what nobody asked for: with the
+    // last one a descriptor. Where the kernel does not know an option, it is not set.
+    for option in [libc::SO_PASSCRED, libc::SO_PASSSEC, libc::SO_PASSPIDFD] {
+        let _ = clear_socket_option(fd.as_fd(), option);
+    }
     let name = getsockname(fd)?;
     match sockopt::socket_domain(fd)? {
         AddressFamily::UNIX => {

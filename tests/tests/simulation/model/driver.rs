@@ -8,7 +8,8 @@ use libbus::names::{BusName, ErrorName};
 use libbus::standard_error as error;
 use libbus::wire::{BodyReader, Flags, MessageType};
 
-use super::{BUS, Body, Kind, Model, Parsed, Phase, ReplyTo, Who};
+use super::{BUS, Kind, Model, Phase, ReplyTo, Who};
+use crate::message::{Body, Parsed};
 
 type Outcome = Result<(), ErrorName<'static>>;
 
@@ -39,7 +40,8 @@ impl Model {
         }
         let member = header.member.unwrap().as_str();
         // protocol.md A120, A121
-        if member != "Hello" && self.peers[&who].phase != Phase::Registered {
+        let is_nameless = self.peers[&who].phase != Phase::Registered;
+        if member != "Hello" && header.destination.is_some() && is_nameless {
             return Err(error::ACCESS_DENIED);
         }
         let is_reachable = header.destination.is_some() || member == "Ping";

@@ -1,0 +1,76 @@
+//! What a worker's thread does while the bus goes on: reading the configuration again, finding
+//! cookies in a keyring.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use libbus::auth::CookieChallenge;
+
+use super::EventLoop;
+use crate::bus;
+use crate::bus::id::{ClientId, Timestamp};
+use crate::bus::log::Severity;
+use crate::configuration::Reloaded;
+use crate::host::keyring::{keyring_directory, server_challenge};
+use crate::host::service_manager::{self, State};
+
+/// What the worker's thread brings back.
+pub(super) enum WorkResult {
+    Cookie { client: ClientId, cookie: Result<CookieChallenge, String> },
+    Reloaded(Result<Box<Reloaded>, String>),
+}
+
+impl EventLoop {
+    pub(super) fn find_cookie(&mut self, client: ClientId, context: &'static str, now: Timestamp) {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let started = self.worker.start(move || {
+            let cookie = keyring_directory()
+                .and_then(|directory| server_challenge(&directory, context, since_1970.as_secs()))
+                .map_err(|error| error.to_string());
+            WorkResult::Cookie { client, cookie }
+        });
+        if !started {
+            self.bus.handle_event(bus::Event::CookieFound { client, cookie: None }, now);
+        }
+    }
+
+    pub(super) fn start_reload(&mut self, now: Timestamp) {
+        let (source, running) = (self.source.clone(), self.config.clone());
+        let started = self.worker.start(move || {
+            service_manager::tell(State::Reloading);
+            let result = source.reload(&running).map(Box::new);
+            service_manager::tell(State::Ready);
+            WorkResult::Reloaded(result)
+        });
+        if !started {
+            let result = Err("too much other work waits".to_owned());
+            self.bus.handle_event(bus::Event::Reloaded { result }, now);
+        }
+    }
+
+    pub(super) fn handle_results(&mut self, now: Timestamp) {
+        while let Some(result) = self.worker.next_result() {
+            match result {
+                WorkResult::Cookie { client, cookie } => {
+                    if let Err(text) = &cookie {
+                        self.journal.log(Severity::Warning, text.clone());
+                    }
+                    let cookie = cookie.ok();
+                    self.bus.handle_event(bus::Event::CookieFound { client, cookie }, now);
+                }
+                WorkResult::Reloaded(result) => {
+                    let result = result.map(|reloaded| self.take_over(*reloaded));
+                    self.bus.handle_event(bus::Event::Reloaded { result }, now);
+                }
+            }
+            self.carry_out(now);
+        }
+    }
+
+    fn take_over(&mut self, reloaded: Reloaded) -> bus::Settings {
+        for note in reloaded.notes {
+            self.journal.log(Severity::Warning, note);
+        }
+        self.config = reloaded.config;
+        reloaded.settings
+    }
+}
