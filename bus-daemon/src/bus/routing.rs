@@ -151,7 +151,13 @@ impl Bus {
     /// it was policy or a limit.
     fn refuse(&mut self, message: &Message<'_>, refusal: &Refusal) {
         if let Some(severity) = refusal.log_severity() {
-            self.log(LogRecord::new(severity, &format_args!("{refusal}")));
+            let record = if refusal.names_sender() {
+                LogRecord::new(severity, &format_args!("{refusal}"))
+            } else {
+                let who = self.describe(message.sender);
+                LogRecord::new(severity, &format_args!("{refusal}; asked by {who}"))
+            };
+            self.log(record);
         }
         self.send_error_from_driver(message.sender, Some(message.header.serial), refusal);
     }

@@ -310,6 +310,12 @@ impl Refusal {
             _ => None,
         }
     }
+
+    /// Whether the text says who was refused, with the process.
+    #[must_use]
+    pub const fn names_sender(&self) -> bool {
+        matches!(self, Self::SendDenied { .. } | Self::QueueFull { .. })
+    }
 }
 
 impl From<MessageError> for Refusal {
