@@ -96,7 +96,7 @@ pub fn settings_of(config: &BusConfig) -> Result<Settings, String> {
         return Err(format!(
             "{}: AppArmor mediation required but not present; this bus does not ask AppArmor, \
              remove <apparmor mode=\"required\"/>",
-            config.origin
+            config.places.apparmor.as_ref().unwrap_or(&config.origin)
         ));
     }
     let policy = allow_all(config).map_err(|refused| refused.to_string())?;
@@ -104,18 +104,26 @@ pub fn settings_of(config: &BusConfig) -> Result<Settings, String> {
     Ok(Settings { limits: config.limits.clone(), has_service_helper, policy })
 }
 
-/// The mechanisms a configuration names; all of them if it names none (config.md B018). Names of
-/// mechanisms that do not exist are returned too.
-#[must_use]
-pub fn mechanisms_of(config: &BusConfig) -> (Vec<Mechanism>, Vec<String>) {
+/// The mechanisms a configuration names; all of them if it names none (config.md B018). One that
+/// does not exist was complained about when the configuration was read.
+///
+/// # Errors
+/// None of those named exists, so that nobody could connect.
+pub fn mechanisms_of(config: &BusConfig) -> Result<Vec<Mechanism>, String> {
     let all = [Mechanism::External, Mechanism::DbusCookieSha1, Mechanism::Anonymous];
     if config.auth.is_empty() {
-        return (all.to_vec(), Vec::new());
+        return Ok(all.to_vec());
     }
-    let known = |name: &String| all.into_iter().find(|mechanism| mechanism.name() == name);
-    let unknown = config.auth.iter().filter(|name| known(name).is_none()).cloned().collect();
     let named = all.into_iter().filter(|m| config.auth.iter().any(|name| name == m.name()));
-    (named.collect(), unknown)
+    let named: Vec<Mechanism> = named.collect();
+    if named.is_empty() {
+        let place = config.places.auth.as_ref().unwrap_or(&config.origin);
+        return Err(format!(
+            "{place}: no <auth> element names a known mechanism, so that nobody could connect; \
+             write <auth>EXTERNAL</auth>"
+        ));
+    }
+    Ok(named)
 }
 
 fn join(problems: &[Problem]) -> String {

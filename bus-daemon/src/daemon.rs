@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::process::ExitCode;
 
-use bus_policy::config::{BusConfig, Severity as ProblemSeverity};
+use bus_policy::config::{BusConfig, Location, Severity as ProblemSeverity};
 use libbus::guid::Guid;
 use libbus::standard_error;
 
@@ -81,13 +81,13 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     };
     let _pid_file = match (&config.pidfile, arguments.pid_file) {
         (Some(path), PidFileUse::AsConfigured) => {
-            Some(PidFile::create(path).map_err(|error| error.to_string())?)
+            Some(PidFile::create(path).map_err(|error| located(&config.places.pidfile, &error))?)
         }
         _ => None,
     };
     let address = connectable_addresses(&listeners);
     if let Some(user) = &config.user {
-        drop_privileges(user).map_err(|error| error.to_string())?;
+        drop_privileges(user).map_err(|error| located(&config.places.user, &error))?;
     }
     let signals = Signals::install()
         .map_err(|error| format!("Failed to prepare for signals: {}", phrase(&error)))?;
@@ -111,7 +111,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         }
     }
     let listeners: Vec<Listener> = listeners.into_iter().flatten().collect();
-    let identity = identity(&config, &listeners, &journal)?;
+    let identity = identity(&config, &listeners)?;
     let bus = Bus::new(identity, settings);
     let mut event_loop = EventLoop::new(Parts { bus, listeners, signals, journal, source, config })
         .map_err(|error| format!("Failed to prepare for events: {}", phrase(&error)))?;
@@ -150,20 +150,25 @@ fn open_listeners(
 ) -> Result<Vec<Vec<Listener>>, String> {
     let given = arguments.address.as_ref().map(std::slice::from_ref);
     let addresses = given.unwrap_or(&config.listen);
-    let hint = match given {
-        Some(_) => "give another --address".to_owned(),
-        None => format!(
-            "change that <listen> element in {} or a file that it includes",
-            config.origin.file.display()
-        ),
+    let place = |number: usize| match given {
+        Some(_) => (String::new(), "give another --address"),
+        None => {
+            let place = config.places.listen.get(number).unwrap_or(&config.origin);
+            (format!("{place}: "), "change this <listen> element")
+        }
     };
-    addresses
-        .iter()
-        .map(|address| {
-            listen(address, context)
-                .map_err(|error| format!("Failed to listen on \"{address}\": {error}; {hint}"))
+    let open = |(number, address): (usize, &String)| {
+        listen(address, context).map_err(|error| {
+            let (place, hint) = place(number);
+            format!("{place}Failed to listen on \"{address}\": {error}; {hint}")
         })
-        .collect()
+    };
+    addresses.iter().enumerate().map(open).collect()
+}
+
+/// A complaint about an element's value, with the place of the element.
+fn located(place: &Option<Location>, error: &dyn std::fmt::Display) -> String {
+    place.as_ref().map_or_else(|| error.to_string(), |place| format!("{place}: {error}"))
 }
 
 /// Where the address and the pid are printed to (config.md B122).
@@ -241,23 +246,9 @@ fn start_journal(arguments: &Arguments, config: &BusConfig, fork: bool) -> Resul
     .map_err(|error| format!("Failed to start the log's thread: {}", phrase(&error)))
 }
 
-fn identity(
-    config: &BusConfig,
-    listeners: &[Listener],
-    journal: &Journal,
-) -> Result<Identity, String> {
+fn identity(config: &BusConfig, listeners: &[Listener]) -> Result<Identity, String> {
     let random = |error: io::Error| format!("Failed to read random bytes: {}", phrase(&error));
-    let (mechanisms, unknown) = mechanisms_of(config);
-    for name in unknown {
-        journal.log(Severity::Warning, format!("<auth>{name}</auth> names no known mechanism"));
-    }
-    if mechanisms.is_empty() {
-        return Err(
-            "No <auth> element names a known mechanism, so that nobody could connect; write \
-                    <auth>EXTERNAL</auth>"
-                .to_owned(),
-        );
-    }
+    let mechanisms = mechanisms_of(config)?;
     let own_uid = rustix::process::getuid().as_raw();
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(own_uid));
     Ok(Identity {

@@ -87,6 +87,8 @@ pub fn load_text(path: &Path, text: &[u8], files: &impl ConfigFiles) -> Loaded {
 pub struct BusConfig {
     /// The root element of the top-level file.
     pub origin: Location,
+    /// Where what can turn out wrong only later was said.
+    pub places: Places,
     /// `<type>`: `system`, `session` or another word; the last one counts (B008).
     pub bus_type: Option<String>,
     /// `<user>`: the user name or uid to change to; the last one counts (B011).
@@ -140,6 +142,22 @@ pub enum AppArmorMode {
     Disabled,
     /// Refuse to start if the kernel does not support it.
     Required,
+}
+
+/// Where elements stand whose values are tried out only when the bus starts, so that a complaint
+/// can name the place then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Of each [`BusConfig::listen`], in the same order.
+    pub listen: Vec<Location>,
+    /// Of the `<user>` that counts.
+    pub user: Option<Location>,
+    /// Of the `<pidfile>` that counts.
+    pub pidfile: Option<Location>,
+    /// Of the last `<auth>`.
+    pub auth: Option<Location>,
+    /// Of the `<apparmor>` that counts.
+    pub apparmor: Option<Location>,
 }
 
 /// What comes of reading the configuration again while the bus runs.

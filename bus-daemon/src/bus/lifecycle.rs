@@ -555,7 +555,9 @@ impl Bus {
     /// Who a client is, for a log line or a refusal: its name and its process (protocol.md A241).
     pub(super) fn describe(&self, id: ClientId) -> String {
         let Some(client) = self.clients.get(id) else { return "(gone)".to_owned() };
-        format!("{} ({})", client.name(), self.describe_process(&client.credentials))
+        let nobody =
+            if client.uid.is_none() && !client.is_incomplete() { "anonymous, " } else { "" };
+        format!("{} ({nobody}{})", client.name(), self.describe_process(&client.credentials))
     }
 
     pub(super) fn describe_process(&self, credentials: &PeerCredentials) -> String {

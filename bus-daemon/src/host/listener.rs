@@ -148,7 +148,7 @@ impl From<AddressError> for ListenError {
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(error) => write!(f, "Failed to listen: {error}"),
+            Self::Address(error) => write!(f, "{error}"),
             Self::Failed(failures) => {
                 for (index, failure) in failures.iter().enumerate() {
                     write!(f, "{}{failure}", if index == 0 { "" } else { "; " })?;

@@ -227,6 +227,16 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
     }
 }
 
+impl super::Places {
+    fn absorb(&mut self, included: Self) {
+        self.listen.extend(included.listen);
+        self.user = included.user.or(self.user.take());
+        self.pidfile = included.pidfile.or(self.pidfile.take());
+        self.auth = included.auth.or(self.auth.take());
+        self.apparmor = included.apparmor.or(self.apparmor.take());
+    }
+}
+
 impl BusConfig {
     /// Takes over what an included file says, at the place where it is included.
     ///
@@ -234,6 +244,7 @@ impl BusConfig {
     fn absorb(&mut self, included: Self) {
         self.bus_type = included.bus_type.or(self.bus_type.take());
         self.user = included.user.or(self.user.take());
+        self.places.absorb(included.places);
         self.fork |= included.fork;
         self.keep_umask |= included.keep_umask;
         self.syslog |= included.syslog;

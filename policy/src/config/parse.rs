@@ -48,6 +48,7 @@ impl<F: ConfigFiles> Loader<'_, F> {
     // One row an element: a flat table.
     fn read_element(&mut self, file: &mut OpenFile, element: &Element) -> Result<(), Problem> {
         let config = &mut file.config;
+        let place = || Some(element.location.clone());
         match element.name.as_str() {
             "type" => config.bus_type = Some(element.value()?.to_owned()),
             "include" => {
@@ -56,13 +57,22 @@ impl<F: ConfigFiles> Loader<'_, F> {
                 self.include(file, element)?;
             }
             "includedir" => self.include_directory(file, element)?,
-            "user" => config.user = Some(element.value()?.to_owned()),
+            "user" => {
+                config.user = Some(element.value()?.to_owned());
+                config.places.user = place();
+            }
             "fork" => config.fork = element.flag()?,
             "keep_umask" => config.keep_umask = element.flag()?,
             "syslog" => config.syslog = element.flag()?,
-            "pidfile" => config.pidfile = Some(PathBuf::from(element.value()?)),
+            "pidfile" => {
+                config.pidfile = Some(PathBuf::from(element.value()?));
+                config.places.pidfile = place();
+            }
             "allow_anonymous" => config.allow_anonymous = element.flag()?,
-            "listen" => config.listen.push(element.value()?.to_owned()),
+            "listen" => {
+                config.listen.push(element.value()?.to_owned());
+                config.places.listen.extend(place());
+            }
             "auth" => self.read_auth(file, element)?,
             "servicedir" => {
                 let directory = file.resolve(element.value()?);
@@ -87,7 +97,10 @@ impl<F: ConfigFiles> Loader<'_, F> {
                 file.config.policies.push(policy);
             }
             "selinux" => self.read_selinux(file, element)?,
-            "apparmor" => config.apparmor_mode = Some(apparmor_mode(element)?),
+            "apparmor" => {
+                config.apparmor_mode = Some(apparmor_mode(element)?);
+                config.places.apparmor = place();
+            }
             _ => return Err(element.unexpected("busconfig", ELEMENTS)),
         }
         Ok(())
@@ -100,6 +113,7 @@ impl<F: ConfigFiles> Loader<'_, F> {
             self.warn(&element.location, Fault::UnknownMechanism(mechanism.to_owned()));
         }
         file.config.auth.push(mechanism.to_owned());
+        file.config.places.auth = Some(element.location.clone());
         Ok(())
     }
 

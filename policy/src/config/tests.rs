@@ -106,6 +106,7 @@ fn reads_every_element() {
     );
     let expected = BusConfig {
         origin: Location { file: Path::new("/etc/bus.conf").into(), line: 1, column: 1 },
+        places: read.places.clone(),
         bus_type: Some("session".into()),
         user: Some("17".into()),
         fork: true,
@@ -128,6 +129,9 @@ fn reads_every_element() {
         apparmor_mode: Some(AppArmorMode::Required),
     };
     assert_eq!(read, expected);
+    let column = |place: &Option<Location>| place.as_ref().map(|place| (place.line, place.column));
+    assert_eq!(column(&read.places.user), Some((2, 22)), "the second <user>");
+    assert_eq!(read.places.listen.len(), read.listen.len());
 }
 
 #[test]
