@@ -57,9 +57,9 @@ fn whoever_read_the_address_may_send_signals() {
 fn a_bus_that_cannot_start_prints_no_address() {
     let faults = [
         ("<user>no-such-user</user>", "no-such-user"),
-        ("<listen>unix:path=/no/such/dir/bus</listen>", "change that <listen> element in"),
+        ("<listen>unix:path=/no/such/dir/bus</listen>", "change this <listen> element"),
         ("<pidfile>/no/such/dir/pid</pidfile>", "change the <pidfile> element"),
-        ("<auth>KERBEROS_V4</auth>", "No <auth> element names a known mechanism"),
+        ("<auth>KERBEROS_V4</auth>", "no <auth> element names a known mechanism"),
         ("<apparmor mode='required'/>", "AppArmor mediation required but not present"),
     ];
     for (element, complaint) in faults {
@@ -75,6 +75,8 @@ fn a_bus_that_cannot_start_prints_no_address() {
         assert_eq!(output.stdout, b"", "{element}");
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains(complaint), "{text}");
+        // Whatever is wrong is found where it was said: FILE:LINE:COLUMN.
+        assert!(text.contains(&format!("{}:", file.display())), "{text}");
     }
 }
 
