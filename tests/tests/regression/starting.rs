@@ -76,7 +76,7 @@ fn a_bus_that_cannot_start_prints_no_address() {
         let text = String::from_utf8(output.stderr).unwrap();
         assert!(text.contains(complaint), "{text}");
         // Whatever is wrong is found where it was said: FILE:LINE:COLUMN.
-        assert!(text.contains(&format!("{}:", file.display())), "{text}");
+        assert!(text.contains(&format!("{}:1:", file.display())), "{text}");
     }
 }
 
