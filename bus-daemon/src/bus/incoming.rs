@@ -9,6 +9,9 @@
 //! than `size`; all are 0 when nothing is held. Bounded by `max_message_size` and
 //! `max_incoming_unix_fds` (config.md B031, B028), and by a multiple of what has arrived: a client
 //! that only announces large messages gets no large buffers.
+//!
+//! `max_incoming_bytes` (config.md B027) bounds what has arrived and is not handled: that is at most
+//! what one read brings, since nobody is read from while something of theirs is put off.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;

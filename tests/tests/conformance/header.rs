@@ -307,6 +307,11 @@ fn unknown_types(bus: &Bus) {
     sender.send(&message);
     let answers = sender.drain_lines();
     bus.observe("without destination", format!("{answers:?}"));
+    let mut message = Message::signal("/a", "a.b", "C").to("org.example.Nobody");
+    message.kind = 200;
+    sender.send(&message);
+    let answers = sender.drain_lines();
+    bus.observe("to a name nobody owns", format!("{answers:?}"));
 }
 
 fn forged_sender(bus: &Bus) {

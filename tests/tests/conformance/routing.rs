@@ -109,6 +109,8 @@ fn call_without_destination(bus: &Bus) {
         Message::method_call("/org/freedesktop/DBus", BUS_NAME, "ListNames"),
         Message::method_call("/a", "org.example.I", "Call"),
         Message::method_call("/a", "org.example.I", "Ping").without(field::INTERFACE),
+        Message::method_call("/a", "org.freedesktop.DBus.Introspectable", "Introspect"),
+        Message::method_call("/a", "org.freedesktop.DBus.Peer", "Ping").arg(Value::Uint32(1)),
     ];
     for (index, call) in calls.iter().enumerate() {
         let reply = client.ask(call);
