@@ -92,6 +92,10 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let signals = Signals::install()
         .map_err(|error| format!("Failed to prepare for signals: {}", phrase(&error)))?;
     let journal = start_journal(arguments, &config, fork)?;
+    if arguments.systemd_activation {
+        let text = "--systemd-activation has no effect yet: services are not started on demand";
+        journal.log(Severity::Warning, text);
+    }
     match fd_limit {
         Ok(raised) => {
             if let Some(error) = raised.failure {

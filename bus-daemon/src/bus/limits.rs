@@ -53,3 +53,17 @@ pub const RELOAD_CALLER_COUNT_MAX: usize = 1024;
 pub const ACTIVATION_VARIABLE_COUNT_MAX: usize = 4096;
 /// Bytes of all activation variables, names and values.
 pub const ACTIVATION_ENVIRONMENT_SIZE_MAX: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // config.md B032, protocol.md A039
+    #[test]
+    fn no_message_has_more_descriptors_than_the_kernel_passes() {
+        let max = |configured| {
+            message_unix_fds_max(&Limits { message_unix_fds_max: configured, ..Limits::default() })
+        };
+        assert_eq!([16, 253, 254, u64::MAX].map(max), [16, 253, 253, 253]);
+    }
+}
