@@ -155,6 +155,7 @@ impl<'r> Panel<'r> {
 const fn colour(kind: Kind) -> &'static str {
     match kind {
         Kind::Ours => "#d1495b",
+        Kind::OtherBuild => "#8a8a8a",
         Kind::DbusBroker => "#3d7dca",
         Kind::DbusDaemon => "#3a9b6b",
         _ => "#b07d1e",

@@ -45,11 +45,14 @@ struct Options {
     /// Only these peers, by label, separated by commas
     #[arg(long, value_delimiter = ',')]
     peers: Vec<String>,
+    /// Measure this other build of bus-daemon too, to see what a change brings
+    #[arg(long, value_name = "PROGRAM")]
+    against: Option<PathBuf>,
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
     /// Write table and chart into README.md, between its two marker comments
-    #[arg(long, conflicts_with_all = ["only", "peers"])]
+    #[arg(long, conflicts_with_all = ["only", "peers", "against"])]
     readme: bool,
     /// What `cargo bench` passes to every benchmark
     #[arg(long, hide = true)]
@@ -79,7 +82,8 @@ fn main() -> ExitCode {
 fn compare(options: &Options) -> Result<bool> {
     raise_descriptor_limit();
     pin(LOAD_CORE);
-    let plan = Plan::new(&options.only, &options.peers, options.rounds)?;
+    let plan =
+        Plan::new(&options.only, &options.peers, options.against.as_deref(), options.rounds)?;
     let results = plan.run();
     if options.json {
         println!("{:#}", report::to_json(&plan, &results));

@@ -23,6 +23,8 @@ use crate::relay::{Passing, Role};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     Ours,
+    /// Another build of ours, say that of yesterday.
+    OtherBuild,
     DbusBroker,
     DbusDaemon,
     Busd,
@@ -32,13 +34,21 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All, in the order in which they take turns and stand in tables.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Ours, Self::DbusBroker, Self::DbusDaemon, Self::Busd, Self::NullRelay, Self::Grpc];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Ours,
+        Self::OtherBuild,
+        Self::DbusBroker,
+        Self::DbusDaemon,
+        Self::Busd,
+        Self::NullRelay,
+        Self::Grpc,
+    ];
 
     /// What tables call it.
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Ours => "bus-daemon",
+            Self::OtherBuild => "other build",
             Self::DbusBroker => "dbus-broker",
             Self::DbusDaemon => "dbus-daemon",
             Self::Busd => "busd",
@@ -63,10 +73,11 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Finds the program of `kind`, builds it if it is ours.
-    pub(crate) fn find(kind: Kind) -> Result<Self> {
+    /// Finds the program of `kind`, builds it if it is ours; `other_build` is another build of it.
+    pub(crate) fn find(kind: Kind, other_build: Option<&Path>) -> Result<Self> {
         let program = match kind {
             Kind::Ours => build_ours()?,
+            Kind::OtherBuild => other_build.unwrap_or(Path::new("")).to_owned(),
             Kind::NullRelay => std::env::current_exe()?,
             Kind::DbusBroker | Kind::DbusDaemon | Kind::Busd => installed(kind.label())?,
             Kind::Grpc => installed("grpc-peer")?,
@@ -84,7 +95,7 @@ impl Peer {
         let socket = dir.0.join("bus");
         let mut command = Command::new(&self.program);
         match self.kind {
-            Kind::Ours | Kind::DbusDaemon => {
+            Kind::Ours | Kind::OtherBuild | Kind::DbusDaemon => {
                 let file = write_configuration(&dir, &socket)?;
                 command.arg(format!("--config-file={}", file.display()));
                 command.args(["--nofork", "--nopidfile", "--print-address=1"]);

@@ -84,15 +84,18 @@ fn machine() -> String {
 fn cost_table(plan: &Plan, results: &Results) -> Table {
     let mut header = vec!["workload".to_owned()];
     header.extend(plan.peers.iter().map(|peer| peer.kind.label().to_owned()));
-    let with_relay = plan.has(Kind::Ours) && plan.has(Kind::NullRelay);
-    header.extend(with_relay.then(|| "÷ null relay".to_owned()));
+    let divisors = [Kind::OtherBuild, Kind::NullRelay].into_iter();
+    let divisors = divisors.filter(|kind| plan.has(Kind::Ours) && plan.has(*kind));
+    header.extend(divisors.clone().map(|kind| format!("÷ {}", kind.label())));
     header.push("target".to_owned());
     let mut table = Table::new(header);
     for workload in &plan.workloads {
         let mut row = vec![workload.title.to_owned()];
         row.extend(plan.peers.iter().map(|peer| cost_cell(workload, results, peer.kind)));
-        let ratio = results.ratio(workload, Kind::Ours, Kind::NullRelay);
-        row.extend(with_relay.then(|| ratio.map_or_else(no_figure, |ratio| format!("{ratio:.2}"))));
+        row.extend(divisors.clone().map(|kind| {
+            let ratio = results.ratio(workload, Kind::Ours, kind);
+            ratio.map_or_else(no_figure, |ratio| format!("{ratio:.2}"))
+        }));
         row.push(
             verdicts(workload, plan, results)
                 .iter()
@@ -148,7 +151,8 @@ fn verdict(target: Target, workload: &Workload, plan: &Plan, results: &Results) 
 
 /// Our cost by that of the bus that we are least ahead of.
 fn worst_ratio(workload: &Workload, plan: &Plan, results: &Results) -> Option<f64> {
-    let others = plan.peers.iter().map(|peer| peer.kind).filter(|kind| *kind != Kind::Ours);
+    let is_ours = |kind: &Kind| matches!(kind, Kind::Ours | Kind::OtherBuild);
+    let others = plan.peers.iter().map(|peer| peer.kind).filter(|kind| !is_ours(kind));
     others.filter_map(|kind| results.ratio(workload, Kind::Ours, kind)).max_by(f64::total_cmp)
 }
 

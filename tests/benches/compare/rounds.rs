@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
+use std::path::Path;
 
 use crate::failure::{Failure, Result, fail};
 use crate::grpc;
@@ -36,7 +37,12 @@ pub(crate) struct Results {
 
 impl Plan {
     /// The workloads and peers of those names, all if there are no names.
-    pub(crate) fn new(only: &[String], peers: &[String], rounds: usize) -> Result<Self> {
+    pub(crate) fn new(
+        only: &[String],
+        peers: &[String],
+        other_build: Option<&Path>,
+        rounds: usize,
+    ) -> Result<Self> {
         let workload_keys = WORKLOADS.iter().map(|workload| workload.key);
         let keys = workload_keys.chain(DIMENSIONS.iter().map(|dimension| dimension.key));
         check_names("workload", only, &keys.collect::<Vec<_>>())?;
@@ -48,8 +54,12 @@ impl Plan {
             missing: vec![],
             rounds: rounds.max(1),
         };
-        for kind in Kind::ALL.into_iter().filter(|kind| is_chosen(kind.label(), peers)) {
-            match Peer::find(kind) {
+        let is_wanted = |kind: &Kind| match kind {
+            Kind::OtherBuild => other_build.is_some(),
+            _ => is_chosen(kind.label(), peers),
+        };
+        for kind in Kind::ALL.into_iter().filter(is_wanted) {
+            match Peer::find(kind, other_build) {
                 Ok(peer) => plan.peers.push(peer),
                 Err(failure) => plan.missing.push((kind, failure)),
             }
