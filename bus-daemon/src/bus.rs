@@ -44,6 +44,7 @@ pub mod name_registry;
 pub mod outbox;
 pub mod pending_reply;
 pub mod quota;
+pub mod spare_buffers;
 
 mod invariants;
 mod lifecycle;
@@ -173,8 +174,9 @@ pub enum Event<'a> {
         /// The new settings, or what was wrong.
         result: Result<Settings, String>,
     },
-    /// A round has begun in which [`Bus::has_put_off`] said that something is left to be handled.
-    RoundBegan,
+    /// Everybody who was ready has had a turn, and it is that of those of whom something was put
+    /// off ([`Bus::has_put_off`]) again.
+    TurnsBegan,
     /// A deadline may have passed.
     TimePassed,
 }
@@ -232,8 +234,10 @@ pub struct Bus {
     auth_queue: VecDeque<(Timestamp, ClientId)>,
     /// Clients in the order in which they began to owe the message that descriptors belong to.
     fd_queue: VecDeque<(Timestamp, ClientId)>,
-    /// Clients of whom something was put off to the next round.
+    /// Clients of whom something was put off until their next turn.
     put_off_clients: Vec<ClientId>,
+    /// Until when the spare buffers may go unused, and how often they had been used before.
+    spares_watched: Option<(Timestamp, u64)>,
     /// Messages handled so far.
     messages: u64,
     /// Names and rules listed so far in answers of the bus.
@@ -296,6 +300,7 @@ impl Bus {
             auth_queue: VecDeque::new(),
             fd_queue: VecDeque::new(),
             put_off_clients: Vec::new(),
+            spares_watched: None,
             messages: 0,
             listed: 0,
             effects: VecDeque::new(),
@@ -322,9 +327,10 @@ impl Bus {
             // Whoever sent the signal is not told: the log is.
             Event::ReloadRequested => drop(self.request_reload(None)),
             Event::Reloaded { result } => self.handle_reloaded(result),
-            Event::RoundBegan => self.handle_put_off(),
+            Event::TurnsBegan => self.handle_put_off(),
             Event::TimePassed => self.handle_time_passed(),
         }
+        self.watch_spare_buffers();
     }
 
     /// What the host is to do next, in order.
@@ -332,9 +338,25 @@ impl Bus {
         self.effects.pop_front()
     }
 
-    /// A client that got something since it was last returned here.
+    /// A client that got something since it was last returned here: first all those to whom
+    /// something urgent goes, then the recipients of large broadcasts. Those wait while there may be
+    /// more broadcasts for them, up to [`limits::HELD_BROADCASTS_SIZE_MAX`].
     pub fn poll_write(&mut self) -> Option<ClientId> {
-        self.clients.poll_write()
+        let urgent = self.clients.poll_urgent_write();
+        let holds = self.has_put_off() && !self.clients.bulk_writes_are_due();
+        if urgent.is_some() || holds { urgent } else { self.clients.poll_bulk_write() }
+    }
+
+    /// Whether [`Bus::poll_write`] has something urgent.
+    #[must_use]
+    pub fn has_urgent_writes(&self) -> bool {
+        self.clients.has_urgent_writes()
+    }
+
+    /// Whether there is something to write, perhaps not now.
+    #[must_use]
+    pub fn has_writes(&self) -> bool {
+        self.clients.has_urgent_writes() || self.clients.has_bulk_writes()
     }
 
     /// What to write to a client next: slices in order, and the descriptors that go with their first
@@ -349,10 +371,16 @@ impl Bus {
 
     /// Where to read into instead of the shared buffer, if a large message is on its way.
     pub fn receive_space(&mut self, client: ClientId) -> Option<&mut [u8]> {
-        self.clients.get_mut(client)?.incoming.space()
+        self.clients.receive_space(client)
     }
 
-    /// Whether messages that have arrived wait for [`Event::RoundBegan`], which is due at once then.
+    /// Whether much of a large message of this client is still to come, which may be there already.
+    #[must_use]
+    pub fn awaits_much(&self, client: ClientId) -> bool {
+        self.clients.get(client).is_some_and(|client| client.incoming.awaits_much())
+    }
+
+    /// Whether messages that have arrived wait for [`Event::TurnsBegan`], which is due at once then.
     #[must_use]
     pub const fn has_put_off(&self) -> bool {
         !self.put_off_clients.is_empty()
@@ -373,7 +401,8 @@ impl Bus {
             self.fd_queue.front().map(|(at, _)| at.plus_ms(limits.pending_fd_timeout_ms.into()));
         let reply =
             limits.reply_timeout_ms.and_then(|timeout| self.replies.next_deadline(timeout.into()));
-        [auth, fds, reply].into_iter().flatten().min()
+        let spares = self.spares_watched.map(|(due, _)| due);
+        [auth, fds, reply, spares].into_iter().flatten().min()
     }
 
     /// Whether another connection may be accepted (config.md B037).

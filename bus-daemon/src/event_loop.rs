@@ -1,9 +1,15 @@
 //! Waits, reads, writes, fires timers: the one place where the daemon stops for something.
 //!
-//! A level-triggered epoll watches every socket. A round: wait, read each ready client once, let the
-//! bus handle it, write to each client that got something, fire what is due. The clock is read once
-//! a round. A client's socket is registered once; interest in writing is added only when the socket
+//! A level-triggered epoll watches every socket. A round: wait, read each ready client, let the bus
+//! handle it, fire what is due, write to each client that got something. The clock is read once a
+//! round. A client's socket is registered once; interest in writing is added only when the socket
 //! was full and taken away when it drained.
+//!
+//! Rounds are short, so that nobody waits long for a client that keeps the bus busy: what a client
+//! sent is handled in turns ([`Bus::has_put_off`]), and of the copies of large broadcasts only so
+//! many leave in a round ([`BULK_WRITE_COUNT_MAX`], [`BULK_WRITE_SIZE_MAX`]); what is urgent leaves
+//! before them. A client is read again within a round only if more is likely to be there: the rest of
+//! a large message, or the message after one with descriptors, where the kernel ends every read.
 //!
 //! `Event` is closed: whatever can wake the daemon is a variant of it.
 //!
@@ -40,6 +46,11 @@ use crate::host::worker::Worker;
 const READ_BUFFER_SIZE: usize = 256 * 1024;
 /// Ready descriptors that one wait returns.
 const READY_COUNT_MAX: usize = 512;
+/// Reads from one client in one round.
+const READ_COUNT_MAX: usize = 16;
+/// Writes in one round that are not urgent, and their size in bytes.
+const BULK_WRITE_COUNT_MAX: usize = 64;
+const BULK_WRITE_SIZE_MAX: usize = 128 * 1024;
 /// Writes to one client in one round, so that one fast reader leaves time for others.
 const WRITE_COUNT_MAX: usize = 16;
 /// How long a write waits that the kernel had no memory for.
@@ -166,12 +177,7 @@ impl EventLoop {
                 Err(error) => return Err(error.into()),
             }
             now = self.now();
-            let now = self.now();
             self.write_to_starved(now);
-            if self.bus.has_put_off() {
-                self.bus.handle_event(bus::Event::RoundBegan, now);
-                self.carry_out(now);
-            }
             for event in ready.drain(..) {
                 if self.handle(event_of(event), now) == Next::Stop {
                     // What was accepted in this round still leaves, as far as sockets have room.
@@ -180,7 +186,12 @@ impl EventLoop {
                 }
             }
             self.handle_time(now);
-            self.write_all(now);
+            self.write_urgent(now);
+            if self.bus.has_put_off() {
+                self.bus.handle_event(bus::Event::TurnsBegan, now);
+                self.carry_out(now);
+            }
+            self.write_round(now);
             self.give_back_memory();
             self.pause_or_resume_accepting(now);
         }
@@ -193,7 +204,7 @@ impl EventLoop {
     /// How long to wait: until the next deadline, rounded up, or for ever. `now` is when the round
     /// began that is about to end, so that a deadline may be met late by as long as that took.
     fn timeout(&self, now: Timestamp) -> Option<Timespec> {
-        if self.bus.has_put_off() {
+        if self.bus.has_put_off() || self.bus.has_writes() {
             return Some(Timespec { tv_sec: 0, tv_nsec: 0 });
         }
         let listeners = self.listeners.iter().filter_map(|listener| listener.again_at);
@@ -275,22 +286,32 @@ impl EventLoop {
     }
 
     fn read_from(&mut self, id: ClientId, now: Timestamp) {
-        if !self.bus.may_read(id) {
-            return;
+        for _ in 0..READ_COUNT_MAX {
+            if !self.bus.may_read(id) || self.read_once(id, now) == Read::All {
+                return;
+            }
         }
-        let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
+    }
+
+    fn read_once(&mut self, id: ClientId, now: Timestamp) -> Read {
+        let Some(socket) = socket_mut(&mut self.sockets, id) else { return Read::All };
         if socket.nonce.is_some() {
-            return self.read_nonce(id, now);
+            self.read_nonce(id, now);
+            return Read::All;
         }
         let space = self.bus.receive_space(id);
         let in_place = space.is_some();
         let buffer = space.unwrap_or(&mut self.buffer);
         let received = match client_socket::receive(&socket.fd, buffer, &mut self.fds) {
             Ok(received) => received,
-            Err(Errno::AGAIN) => return,
-            Err(_) => return self.bus.handle_event(bus::Event::Closed { client: id }, now),
+            Err(Errno::AGAIN) => return Read::All,
+            Err(_) => {
+                self.bus.handle_event(bus::Event::Closed { client: id }, now);
+                return Read::All;
+            }
         };
         let size = received.bytes;
+        let had_fds = !self.fds.is_empty();
         let event = if size == 0 {
             bus::Event::Closed { client: id }
         } else if received.truncated_control {
@@ -303,6 +324,7 @@ impl EventLoop {
         };
         self.bus.handle_event(event, now);
         self.fds.clear();
+        if had_fds || self.bus.awaits_much(id) { Read::PerhapsMore } else { Read::All }
     }
 
     /// Reads no further than the nonce, so that the client's first byte is the next one to come
@@ -334,13 +356,38 @@ impl EventLoop {
         }
     }
 
-    /// Writes to each client that got something in this round.
+    /// Writes to each client that got something.
     fn write_all(&mut self, now: Timestamp) {
         while let Some(id) = self.bus.poll_write() {
-            // A full socket is written to when it has room again.
-            if socket_mut(&mut self.sockets, id).is_some_and(|socket| !socket.wants_write) {
-                self.write_to(id, now);
-            }
+            self.write_if_free(id, now);
+        }
+    }
+
+    /// Writes to each client that got something urgent.
+    fn write_urgent(&mut self, now: Timestamp) {
+        while self.bus.has_urgent_writes()
+            && let Some(id) = self.bus.poll_write()
+        {
+            self.write_if_free(id, now);
+        }
+    }
+
+    /// Writes what is urgent, and of the rest as much as a round may take.
+    fn write_round(&mut self, now: Timestamp) {
+        let (mut count, mut size) = (0, 0);
+        while count < BULK_WRITE_COUNT_MAX && size < BULK_WRITE_SIZE_MAX {
+            self.write_urgent(now);
+            let Some(id) = self.bus.poll_write() else { return };
+            count += 1;
+            size += self.bus.client(id).map_or(0, |client| client.outbox.bytes());
+            self.write_if_free(id, now);
+        }
+    }
+
+    /// A full socket is written to when it has room again.
+    fn write_if_free(&mut self, id: ClientId, now: Timestamp) {
+        if socket_mut(&mut self.sockets, id).is_some_and(|socket| !socket.wants_write) {
+            self.write_to(id, now);
         }
     }
 
@@ -419,6 +466,15 @@ impl EventLoop {
 enum Next {
     Wait,
     Stop,
+}
+
+/// What one read found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    /// All that was there, as far as one read tells.
+    All,
+    /// More may be there already.
+    PerhapsMore,
 }
 
 /// What one write achieved.

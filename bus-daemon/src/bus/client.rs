@@ -2,21 +2,31 @@
 //!
 //! A client lives in a slot of the table; its [`ClientId`] names the slot and its generation, so
 //! that an id which outlived its client finds nothing. The table also owns what all outboxes share
-//! (the pool of buffers) and the list of clients that got something this round: whoever queues
-//! bytes does it through [`ClientTable::push`], and nobody is forgotten or flushed twice.
+//! (the pool of buffers) and the queues of clients that got something and are to be written to:
+//! whoever queues bytes does it through [`ClientTable::push`], and nobody is forgotten or written to
+//! twice.
+//!
+//! There are two such queues, so that a flood of broadcasts does not delay a call and its reply:
+//! what goes to few is urgent and leaves first; the many copies of a broadcast wait for it, and for
+//! further broadcasts of the same read, since a write costs much the same for one message and for
+//! twenty. The order of what one client gets does not depend on its queue.
 
+use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
+use std::rc::Rc;
 
 use bus_policy::config::Limits;
 use libbus::auth::ServerAuth;
 use libbus::names::BusName;
+use libbus::wire::MessageError;
 use smallvec::SmallVec;
 
 use super::credentials::PeerCredentials;
 use super::id::{ClientId, Timestamp};
 use super::incoming::Incoming;
-use super::limits::BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX;
+use super::limits::{BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, HELD_BROADCASTS_SIZE_MAX};
 use super::outbox::{BufferPool, MessageFds, Outbox, OutgoingBody};
+use super::spare_buffers::SpareBuffers;
 
 /// A unique name: `:1.N`, kept as its number and as text (protocol.md A123).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,8 +120,9 @@ pub struct Client {
     /// Set when it reads no more and while it is being disconnected: nothing is queued for it any
     /// more.
     pub leaving: bool,
-    /// Whether it stands in the table's list of clients to write to.
-    to_write: bool,
+    /// Whether it stands in the table's queue of clients to write to soon, and in that of the others.
+    in_urgent: bool,
+    in_bulk: bool,
 }
 
 impl Client {
@@ -163,8 +174,21 @@ pub struct ClientTable {
     slots: Vec<Slot>,
     free: Vec<u32>,
     pool: BufferPool,
-    to_write: Vec<ClientId>,
+    /// Clients to write to. Each stands in each queue once at most.
+    urgent: VecDeque<ClientId>,
+    bulk: VecDeque<ClientId>,
+    /// Bytes that were queued without urgency since nobody was in `bulk`.
+    bulk_bytes: usize,
     pushes: u64,
+}
+
+/// How soon a message is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// With the first that are: somebody may wait for it.
+    Urgent,
+    /// After those: it is one of many copies, which together may take long.
+    Bulk,
 }
 
 impl ClientTable {
@@ -199,7 +223,8 @@ impl ClientTable {
             incoming: Incoming::default(),
             outbox: Outbox::default(),
             leaving: false,
-            to_write: false,
+            in_urgent: false,
+            in_bulk: false,
         }));
         id
     }
@@ -210,7 +235,8 @@ impl ClientTable {
         if slot.generation != id.generation {
             return None;
         }
-        let client = slot.client.take()?;
+        let mut client = slot.client.take()?;
+        client.incoming.end_loan(&mut self.pool.spares);
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);
         Some(client)
@@ -223,8 +249,9 @@ impl ClientTable {
         head: &[u8],
         body: &OutgoingBody<'_>,
         fds: Option<&MessageFds>,
+        urgency: Urgency,
     ) {
-        let Self { slots, pool, to_write, pushes, .. } = self;
+        let Self { slots, pool, urgent, bulk, bulk_bytes, pushes, .. } = self;
         let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
         let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) else { return };
         if client.leaving {
@@ -232,9 +259,22 @@ impl ClientTable {
         }
         client.outbox.push(pool, head, body, fds);
         *pushes += 1;
-        if !client.to_write {
-            client.to_write = true;
-            to_write.push(id);
+        match urgency {
+            Urgency::Urgent if !client.in_urgent => {
+                client.in_urgent = true;
+                urgent.push_back(id);
+            }
+            Urgency::Urgent => {}
+            Urgency::Bulk => {
+                if bulk.is_empty() {
+                    *bulk_bytes = 0;
+                }
+                *bulk_bytes += head.len() + body.bytes().len();
+                if !client.in_bulk && !client.in_urgent {
+                    client.in_bulk = true;
+                    bulk.push_back(id);
+                }
+            }
         }
     }
 
@@ -247,19 +287,87 @@ impl ClientTable {
     /// Queues lines of the handshake.
     pub fn push_bytes(&mut self, id: ClientId, bytes: &[u8]) {
         if !bytes.is_empty() {
-            self.push(id, bytes, &OutgoingBody::Copied(&[]), None);
+            self.push(id, bytes, &OutgoingBody::Copied(&[]), None, Urgency::Urgent);
         }
     }
 
-    /// The next client that got something since it was last returned here.
-    pub fn poll_write(&mut self) -> Option<ClientId> {
+    /// The next client that got something urgent since it was last returned here.
+    pub fn poll_urgent_write(&mut self) -> Option<ClientId> {
         loop {
-            let id = self.to_write.pop()?;
+            let id = self.urgent.pop_front()?;
             if let Some(client) = self.get_mut(id) {
-                client.to_write = false;
+                client.in_urgent = false;
                 return Some(id);
             }
         }
+    }
+
+    /// The next client that got something else since it was last written to.
+    pub fn poll_bulk_write(&mut self) -> Option<ClientId> {
+        loop {
+            let id = self.bulk.pop_front()?;
+            if let Some(client) = self.get_mut(id) {
+                client.in_bulk = false;
+                if !client.outbox.is_empty() {
+                    return Some(id);
+                }
+            }
+        }
+    }
+
+    /// Whether somebody got something urgent.
+    #[must_use]
+    pub fn has_urgent_writes(&self) -> bool {
+        !self.urgent.is_empty()
+    }
+
+    /// Whether somebody got something that is not urgent.
+    #[must_use]
+    pub fn has_bulk_writes(&self) -> bool {
+        !self.bulk.is_empty()
+    }
+
+    /// Whether so much waits without urgency that it must be written before more is added.
+    #[must_use]
+    pub fn bulk_writes_are_due(&self) -> bool {
+        self.has_bulk_writes() && self.bulk_bytes >= HELD_BROADCASTS_SIZE_MAX
+    }
+
+    /// Keeps the beginning of a message: see [`Incoming::fill`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fill<'b>(
+        &mut self,
+        id: ClientId,
+        bytes: &'b [u8],
+        message_size_max: u32,
+    ) -> Result<&'b [u8], MessageError> {
+        let Some((client, spares)) = self.with_spares(id) else { return Ok(&[]) };
+        client.incoming.fill(bytes, message_size_max, spares)
+    }
+
+    /// The message that is half read, if all of it has arrived.
+    pub fn take_complete(&mut self, id: ClientId) -> Option<Rc<Vec<u8>>> {
+        let (client, spares) = self.with_spares(id)?;
+        client.incoming.take_complete(spares)
+    }
+
+    /// Where the rest of a large message is to be read into: see [`Incoming::space`].
+    pub fn receive_space(&mut self, id: ClientId) -> Option<&mut [u8]> {
+        let (client, spares) = self.with_spares(id)?;
+        client.incoming.space(spares)
+    }
+
+    /// Buffers of large messages.
+    pub const fn spares(&mut self) -> &mut SpareBuffers {
+        &mut self.pool.spares
+    }
+
+    fn with_spares(&mut self, id: ClientId) -> Option<(&mut Client, &mut SpareBuffers)> {
+        let slot =
+            self.slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation)?;
+        Some((slot.client.as_deref_mut()?, &mut self.pool.spares))
     }
 
     /// `size` bytes were written to this client.
@@ -289,7 +397,8 @@ impl ClientTable {
     /// Lets go of buffers that wait for reuse.
     pub fn give_back(&mut self) {
         self.pool = BufferPool::default();
-        self.to_write.shrink_to_fit();
+        self.urgent.shrink_to_fit();
+        self.bulk.shrink_to_fit();
     }
 
     /// The client, unless it is gone.

@@ -20,7 +20,10 @@ use std::rc::Rc;
 use libbus::wire::{self, FIXED_HEADER_SIZE, MessageError};
 
 use super::id::Timestamp;
-use super::limits::{DIRECT_RECEIVE_SIZE_MIN, RECEIVE_BUFFER_SIZE_FIRST, RECEIVE_GROWTH_FACTOR};
+use super::limits::{
+    COPIED_BODY_SIZE_MAX, DIRECT_RECEIVE_SIZE_MIN, RECEIVE_BUFFER_SIZE_FIRST, RECEIVE_GROWTH_FACTOR,
+};
+use super::spare_buffers::SpareBuffers;
 
 /// What one client has sent of a message that is not complete.
 #[derive(Debug, Default)]
@@ -28,9 +31,13 @@ pub struct Incoming {
     held: Vec<u8>,
     filled: usize,
     size: usize,
-    /// Messages that have arrived and are handled in a later round, since this client has had its
-    /// share of this one; at most what one read brings, as long as the host does not read on.
+    /// Whether `held` was borrowed for a message of which hardly anything had come.
+    borrows: bool,
+    /// Messages that have arrived and are handled later, since this client has had its turn; at
+    /// most what one read brings, as long as the host does not read on.
     put_off: Vec<u8>,
+    /// Bytes at the start of `put_off` that are handled.
+    put_off_done: usize,
     bytes_peak: usize,
     /// The most descriptors that waited here at once.
     pub fds_peak: usize,
@@ -50,8 +57,9 @@ impl Incoming {
         &mut self,
         bytes: &'b [u8],
         message_size_max: u32,
+        spares: &mut SpareBuffers,
     ) -> Result<&'b [u8], MessageError> {
-        let bytes = self.fill_up_to(bytes, FIXED_HEADER_SIZE);
+        let bytes = self.fill_up_to(bytes, FIXED_HEADER_SIZE, spares);
         if self.filled < FIXED_HEADER_SIZE {
             return Ok(bytes);
         }
@@ -59,7 +67,7 @@ impl Incoming {
         match wire::frame(head, message_size_max)? {
             Some(frame) => {
                 self.size = frame.message_size();
-                Ok(self.fill_up_to(bytes, self.size))
+                Ok(self.fill_up_to(bytes, self.size, spares))
             }
             None => Ok(bytes),
         }
@@ -72,21 +80,35 @@ impl Incoming {
     }
 
     /// Where the rest of a large message is to be read into, if one is on its way.
-    pub fn space(&mut self) -> Option<&mut [u8]> {
-        if self.size.saturating_sub(self.filled) < DIRECT_RECEIVE_SIZE_MIN {
+    pub fn space(&mut self, spares: &mut SpareBuffers) -> Option<&mut [u8]> {
+        if !self.awaits_much() {
             return None;
         }
-        self.make_room(self.filled + DIRECT_RECEIVE_SIZE_MIN, self.size);
+        self.make_room(self.filled + DIRECT_RECEIVE_SIZE_MIN, self.size, spares);
         self.held.get_mut(self.filled..)
     }
 
+    /// Whether much of a large message is still to come.
+    #[must_use]
+    pub const fn awaits_much(&self) -> bool {
+        self.size.saturating_sub(self.filled) >= DIRECT_RECEIVE_SIZE_MIN
+    }
+
     /// The held message, if all of it has arrived.
-    pub fn take_complete(&mut self) -> Option<Rc<Vec<u8>>> {
+    pub fn take_complete(&mut self, spares: &mut SpareBuffers) -> Option<Rc<Vec<u8>>> {
         if self.filled < FIXED_HEADER_SIZE || self.filled < self.size {
             return None;
         }
+        self.end_loan(spares);
         (self.filled, self.size) = (0, 0);
         Some(Rc::new(std::mem::take(&mut self.held)))
+    }
+
+    /// Lets others borrow a buffer again, if this client did.
+    pub fn end_loan(&mut self, spares: &mut SpareBuffers) {
+        if std::mem::take(&mut self.borrows) {
+            spares.end_loan();
+        }
     }
 
     /// Keeps whole messages, and perhaps the beginning of one, that are to be handled later.
@@ -95,9 +117,15 @@ impl Incoming {
         self.bytes_peak = self.bytes_peak.max(self.bytes());
     }
 
-    /// What was put off, which is to be handled now.
-    pub fn take_put_off(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.put_off)
+    /// What was put off, and how many bytes at its start are handled; the rest is to be handled now.
+    pub fn take_put_off(&mut self) -> (Vec<u8>, usize) {
+        (std::mem::take(&mut self.put_off), std::mem::take(&mut self.put_off_done))
+    }
+
+    /// Takes back what [`Incoming::take_put_off`] gave; all but the last `rest` bytes are handled.
+    pub fn put_off_rest(&mut self, bytes: Vec<u8>, rest: usize) {
+        self.put_off_done = bytes.len().saturating_sub(rest);
+        self.put_off = bytes;
     }
 
     /// Whether something was put off: what comes now comes after it.
@@ -121,15 +149,20 @@ impl Incoming {
     /// Bytes held.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        self.filled + self.put_off.len()
+        self.filled + self.put_off.len() - self.put_off_done
     }
 
     /// Copies bytes until `size` of them are held.
-    fn fill_up_to<'b>(&mut self, bytes: &'b [u8], size: usize) -> &'b [u8] {
+    fn fill_up_to<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        size: usize,
+        spares: &mut SpareBuffers,
+    ) -> &'b [u8] {
         let missing = size.saturating_sub(self.filled);
         let (taken, rest) = bytes.split_at(bytes.len().min(missing));
         let end = self.filled + taken.len();
-        self.make_room(end, size);
+        self.make_room(end, size, spares);
         if let Some(space) = self.held.get_mut(self.filled..end) {
             space.copy_from_slice(taken);
         }
@@ -138,20 +171,31 @@ impl Incoming {
         rest
     }
 
-    /// Gets a buffer for `needed` of `size` bytes. Memory is asked for as zeroes, which the host
-    /// gives out only as they are written.
-    fn make_room(&mut self, needed: usize, size: usize) {
+    /// Gets a buffer for `needed` of `size` bytes: a spare one with room for all, or one that grows.
+    /// Memory is asked for as zeroes, which the host gives out only as they are written.
+    fn make_room(&mut self, needed: usize, size: usize, spares: &mut SpareBuffers) {
         if self.held.len() >= needed {
             return;
         }
-        let grown = (self.filled * RECEIVE_GROWTH_FACTOR).max(RECEIVE_BUFFER_SIZE_FIRST);
-        let mut grown = vec![0; grown.max(needed).min(size)];
+        let affordable = (self.filled * RECEIVE_GROWTH_FACTOR).max(RECEIVE_BUFFER_SIZE_FIRST);
+        let spare = match size {
+            ..=COPIED_BODY_SIZE_MAX => None,
+            _ if size <= affordable => spares.take(size),
+            _ => spares.borrow(size).inspect(|_| self.borrows = true),
+        };
+        let mut grown = match spare {
+            Some(mut spare) => {
+                spare.resize(size, 0);
+                spare
+            }
+            None => vec![0; affordable.max(needed).min(size)],
+        };
         if let (Some(begin), Some(old)) =
             (grown.get_mut(..self.filled), self.held.get(..self.filled))
         {
             begin.copy_from_slice(old);
         }
-        self.held = grown;
+        spares.give_back(std::mem::replace(&mut self.held, grown));
     }
 }
 
@@ -173,13 +217,16 @@ mod tests {
         let mut message = announce(8, 5);
         message.extend([9; 13]);
         for step in 1..=message.len() {
-            let mut incoming = Incoming::default();
+            let (mut incoming, mut spares) = (Incoming::default(), SpareBuffers::default());
             for (index, chunk) in message.chunks(step).enumerate() {
-                assert!(incoming.take_complete().is_none(), "step {step}, chunk {index}");
-                let rest = incoming.fill(chunk, 1000).unwrap();
+                assert!(
+                    incoming.take_complete(&mut spares).is_none(),
+                    "step {step}, chunk {index}"
+                );
+                let rest = incoming.fill(chunk, 1000, &mut spares).unwrap();
                 assert!(rest.is_empty(), "step {step}, chunk {index}");
             }
-            assert_eq!(*incoming.take_complete().unwrap(), message, "step {step}");
+            assert_eq!(*incoming.take_complete(&mut spares).unwrap(), message, "step {step}");
             assert!(!incoming.is_partial());
             assert_eq!(incoming.held.capacity(), 0, "nothing is held for an idle client");
         }
@@ -191,38 +238,38 @@ mod tests {
         message.extend([0; 8]);
         let mut bytes = message.clone();
         bytes.extend(b"next");
-        let mut incoming = Incoming::default();
-        incoming.fill(&bytes[..10], 1000).unwrap();
-        assert_eq!(incoming.fill(&bytes[10..], 1000).unwrap(), b"next");
-        assert_eq!(*incoming.take_complete().unwrap(), message);
+        let (mut incoming, mut spares) = (Incoming::default(), SpareBuffers::default());
+        incoming.fill(&bytes[..10], 1000, &mut spares).unwrap();
+        assert_eq!(incoming.fill(&bytes[10..], 1000, &mut spares).unwrap(), b"next");
+        assert_eq!(*incoming.take_complete(&mut spares).unwrap(), message);
     }
 
     #[test]
     fn a_large_message_is_read_into_its_own_buffer() {
         let size = u32::try_from(DIRECT_RECEIVE_SIZE_MIN).unwrap() * 2;
-        let mut incoming = Incoming::default();
+        let (mut incoming, mut spares) = (Incoming::default(), SpareBuffers::default());
         let begin = announce(0, size);
-        incoming.fill(&begin, 1 << 27).unwrap();
-        let space = incoming.space().expect("a large message has space");
+        incoming.fill(&begin, 1 << 27, &mut spares).unwrap();
+        let space = incoming.space(&mut spares).expect("a large message has space");
         assert_eq!(space.len(), size as usize);
         space.fill(7);
         incoming.handle_filled(size as usize);
-        let message = incoming.take_complete().unwrap();
+        let message = incoming.take_complete(&mut spares).unwrap();
         assert_eq!((message.len(), message[16]), (16 + size as usize, 7));
-        incoming.fill(&announce(0, 100), 1000).unwrap();
-        assert!(incoming.space().is_none(), "a small one is read with the others");
+        incoming.fill(&announce(0, 100), 1000, &mut spares).unwrap();
+        assert!(incoming.space(&mut spares).is_none(), "a small one is read with the others");
     }
 
     #[test]
     fn a_buffer_grows_with_what_comes_and_not_with_what_was_announced() {
         let body = 100 << 20;
-        let mut incoming = Incoming::default();
-        incoming.fill(&announce(0, body), 1 << 27).unwrap();
+        let (mut incoming, mut spares) = (Incoming::default(), SpareBuffers::default());
+        incoming.fill(&announce(0, body), 1 << 27, &mut spares).unwrap();
         let size = FIXED_HEADER_SIZE + body as usize;
         while incoming.filled < size {
             let most = (incoming.filled * RECEIVE_GROWTH_FACTOR).max(RECEIVE_BUFFER_SIZE_FIRST);
             assert!(incoming.held.len() <= most, "{} of {}", incoming.held.len(), incoming.filled);
-            match incoming.space() {
+            match incoming.space(&mut spares) {
                 Some(space) => {
                     let read = space.len().min(3_000_000);
                     space[..read].fill(5);
@@ -231,24 +278,28 @@ mod tests {
                 None => {
                     assert!(
                         incoming
-                            .fill(&[5; 4096][..4096.min(size - incoming.filled)], 1 << 27)
+                            .fill(
+                                &[5; 4096][..4096.min(size - incoming.filled)],
+                                1 << 27,
+                                &mut spares
+                            )
                             .unwrap()
                             .is_empty()
                     );
                 }
             }
         }
-        let message = incoming.take_complete().unwrap();
+        let message = incoming.take_complete(&mut spares).unwrap();
         assert_eq!(message.len(), size);
         assert!(message.iter().skip(FIXED_HEADER_SIZE).all(|byte| *byte == 5));
-        assert!(!incoming.is_partial() && incoming.space().is_none());
+        assert!(!incoming.is_partial() && incoming.space(&mut spares).is_none());
     }
 
     #[test]
     fn a_message_above_the_limit_is_refused_by_its_header() {
-        let mut incoming = Incoming::default();
-        assert!(incoming.fill(&announce(0, 100), 116).is_ok());
-        let mut incoming = Incoming::default();
-        assert!(incoming.fill(&announce(0, 101), 116).is_err());
+        let (mut incoming, mut spares) = (Incoming::default(), SpareBuffers::default());
+        assert!(incoming.fill(&announce(0, 100), 116, &mut spares).is_ok());
+        let (mut incoming, mut spares) = (Incoming::default(), SpareBuffers::default());
+        assert!(incoming.fill(&announce(0, 101), 116, &mut spares).is_err());
     }
 }

@@ -21,7 +21,8 @@ use super::driver::error_reply::Refusal;
 use super::driver::{ReplyTo, Unique};
 use super::id::{ClientId, Timestamp};
 use super::limits::{
-    GIVEN_BACK_COUNT_MIN, RELOAD_CALLER_COUNT_MAX, WORK_PER_READ_MAX, message_unix_fds_max,
+    GIVEN_BACK_COUNT_MIN, RELOAD_CALLER_COUNT_MAX, SPARE_BUFFER_TIME_MS, WORK_PER_TURN_MAX,
+    message_unix_fds_max,
 };
 use super::log::{LogRecord, Severity};
 use super::name_registry::chain::shrink_table;
@@ -211,6 +212,7 @@ impl Bus {
             }
         }
         self.expire_replies();
+        self.expire_spare_buffers();
     }
 
     /// Forgets a client: gives up its names, ends its calls in both directions, drops its rules and
@@ -258,6 +260,26 @@ impl Bus {
         shrink_table(&mut self.unique_names);
         self.scratch = Scratch::default();
         self.effects.push_back(Effect::GiveBackMemory);
+    }
+
+    /// Begins to wait for the spare buffers to be unused, if there are some.
+    pub(super) fn watch_spare_buffers(&mut self) {
+        let spares = self.clients.spares();
+        if self.spares_watched.is_none() && !spares.is_empty() {
+            self.spares_watched = Some((self.now.plus_ms(SPARE_BUFFER_TIME_MS), spares.uses()));
+        }
+    }
+
+    /// Lets go of spare buffers that were not used since they began to be watched.
+    fn expire_spare_buffers(&mut self) {
+        let Some((_, uses)) = self.spares_watched.take_if(|(due, _)| *due <= self.now) else {
+            return;
+        };
+        let spares = self.clients.spares();
+        if spares.uses() == uses {
+            spares.clear();
+            self.effects.push_back(Effect::GiveBackMemory);
+        }
     }
 
     /// All things that tables grow with.
@@ -309,11 +331,7 @@ impl Bus {
             client.incoming.put_off(bytes);
             return Ok(());
         }
-        if let Some(stream) = stream {
-            self.handle_stream(id, stream)?;
-            self.settle_fds(id)?;
-        }
-        Ok(())
+        stream.map_or(Ok(()), |stream| self.handle_read(id, stream))
     }
 
     /// Returns the part of `bytes` that begins the message stream, once BEGIN was seen.
@@ -370,8 +388,7 @@ impl Bus {
                     _ => Vec::new(),
                 });
                 self.handle_authenticated(id, identity, unix_fds)?;
-                self.handle_stream(id, &rest.unwrap_or_default())?;
-                self.settle_fds(id)
+                self.handle_read(id, &rest.unwrap_or_default())
             }
         }
     }
@@ -421,53 +438,74 @@ impl Bus {
         Ok(())
     }
 
-    /// Handles each whole message of the stream and keeps what is left of the last.
-    fn handle_stream(&mut self, id: ClientId, bytes: &[u8]) -> Result<(), Disconnection> {
+    /// Handles each whole message of the stream and keeps what is left of the last. Returns what
+    /// there was no time for: the client's turn is over when it has caused enough work.
+    fn handle_stream<'b>(
+        &mut self,
+        id: ClientId,
+        bytes: &'b [u8],
+    ) -> Result<&'b [u8], Disconnection> {
         let size_max = self.settings.limits.message_size_max;
-        let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
+        let Some(client) = self.clients.get(id) else { return Ok(&[]) };
         let mut rest = bytes;
         if client.incoming.is_partial() {
-            rest = client.incoming.fill(rest, size_max).map_err(Disconnection::Malformed)?;
-            let Some(message) = client.incoming.take_complete() else { return Ok(()) };
+            rest = self.clients.fill(id, rest, size_max).map_err(Disconnection::Malformed)?;
+            let Some(message) = self.clients.take_complete(id) else { return Ok(&[]) };
             self.handle_message(id, &message, Some(&message))?;
+            self.clients.spares().give_back_shared(message);
         }
-        let share_ends = self.work_done() + WORK_PER_READ_MAX;
+        let turn_ends = self.work_done() + WORK_PER_TURN_MAX;
         while let Some(frame) = wire::frame(rest, size_max).map_err(Disconnection::Malformed)? {
             let Some((message, after)) = rest.split_at_checked(frame.message_size()) else { break };
-            if self.work_done() >= share_ends {
-                self.put_off(id, rest);
-                return Ok(());
+            if self.work_done() >= turn_ends {
+                return Ok(rest);
             }
             self.handle_message(id, message, None)?;
             rest = after;
         }
+        if !rest.is_empty() {
+            self.clients.fill(id, rest, size_max).map_err(Disconnection::Malformed)?;
+        }
+        Ok(&[])
+    }
+
+    /// Handles what came in one read, and leaves the rest for later when the client's turn is over
+    /// (the class of CVE-2014-3638).
+    fn handle_read(&mut self, id: ClientId, bytes: &[u8]) -> Result<(), Disconnection> {
+        let rest = self.handle_stream(id, bytes)?;
         if !rest.is_empty()
             && let Some(client) = self.clients.get_mut(id)
         {
-            client.incoming.fill(rest, size_max).map_err(Disconnection::Malformed)?;
-        }
-        Ok(())
-    }
-
-    /// Leaves the rest of what a client sent for the next round, so that others get their turn
-    /// whatever it asked for (the class of CVE-2014-3638).
-    fn put_off(&mut self, id: ClientId, rest: &[u8]) {
-        if let Some(client) = self.clients.get_mut(id) {
             client.incoming.put_off(rest);
             self.put_off_clients.push(id);
         }
+        self.settle_fds(id)
     }
 
-    /// Goes on with each client of whom something was put off, once.
+    /// Goes on with each client of whom something was put off, for one turn; but not while the
+    /// broadcasts that were caused before must be written first.
     pub(super) fn handle_put_off(&mut self) {
+        if self.clients.bulk_writes_are_due() {
+            return;
+        }
         for id in std::mem::take(&mut self.put_off_clients) {
-            let Some(client) = self.clients.get_mut(id) else { continue };
-            let bytes = client.incoming.take_put_off();
-            let handled = self.handle_stream(id, &bytes).and_then(|()| self.settle_fds(id));
-            if let Err(reason) = handled {
+            if let Err(reason) = self.continue_put_off(id) {
                 self.disconnect(id, reason);
             }
         }
+    }
+
+    fn continue_put_off(&mut self, id: ClientId) -> Result<(), Disconnection> {
+        let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
+        let (bytes, done) = client.incoming.take_put_off();
+        let rest = self.handle_stream(id, bytes.get(done..).unwrap_or_default())?.len();
+        if rest > 0
+            && let Some(client) = self.clients.get_mut(id)
+        {
+            client.incoming.put_off_rest(bytes, rest);
+            self.put_off_clients.push(id);
+        }
+        self.settle_fds(id)
     }
 
     /// What was done so far, in units of about a tenth of a small message.

@@ -8,9 +8,15 @@ use bus_policy::config::Limits;
 pub const COPIED_BODY_SIZE_MAX: usize = 16 * 1024;
 /// Size in bytes past which an outbox begins a new buffer instead of growing the last one.
 pub const OUTBOX_SEGMENT_SIZE_MAX: usize = 128 * 1024;
-/// Work done for what one read of one client brought, before others get their turn, in units of
-/// about a tenth of a small message. A read full of small messages stays below it.
-pub const WORK_PER_READ_MAX: u64 = 40_000;
+/// Work done for one client before others get their turn, in units of about a tenth of a small
+/// message: a hundred small messages, or eight signals to a hundred recipients. It bounds how long
+/// a client waits for another one that floods the bus.
+pub const WORK_PER_TURN_MAX: u64 = 1_000;
+/// A broadcast to more recipients than this is written when there is nothing more urgent.
+pub const URGENT_RECIPIENT_COUNT_MAX: usize = 16;
+/// Bytes of broadcasts that wait for those who caused them to be done, so that each recipient gets
+/// them in one write; beyond, they are written first.
+pub const HELD_BROADCASTS_SIZE_MAX: usize = 4 << 20;
 /// Longest message of the bus itself, in bytes: what is in it is one array, which may be no longer
 /// (protocol.md A020).
 pub const BUS_MESSAGE_SIZE_MAX: usize = libbus::limits::ARRAY_SIZE_MAX as usize;
@@ -38,8 +44,14 @@ pub const FREE_BUFFERS_SIZE_MAX: usize = 512 * 1024;
 pub const FREE_QUEUE_COUNT_MAX: usize = 1024;
 /// Longest queue kept for reuse, in buffers.
 pub const FREE_QUEUE_SEGMENT_COUNT_MAX: usize = 16;
-/// A message with more bytes than this still to come is read straight into its own buffer.
-pub const DIRECT_RECEIVE_SIZE_MIN: usize = 128 * 1024;
+/// A message with at least so many bytes still to come is read straight into its own buffer.
+pub const DIRECT_RECEIVE_SIZE_MIN: usize = 16 * 1024;
+/// Bytes of all buffers of large messages that are kept for the next ones.
+pub const SPARE_BUFFERS_SIZE_MAX: usize = 16 << 20;
+/// How many such buffers are kept.
+pub const SPARE_BUFFER_COUNT_MAX: usize = 16;
+/// How long they are kept without being used.
+pub const SPARE_BUFFER_TIME_MS: u64 = 1_000;
 /// Largest buffer for a message of which little has come, in bytes; later it grows with what comes,
 /// to at most [`RECEIVE_GROWTH_FACTOR`] times that. Announcing much must not cost much.
 pub const RECEIVE_BUFFER_SIZE_FIRST: usize = 1 << 20;

@@ -23,6 +23,7 @@ use super::limits::{
     FREE_BUFFER_SIZE_MAX, FREE_BUFFERS_SIZE_MAX, FREE_QUEUE_COUNT_MAX,
     FREE_QUEUE_SEGMENT_COUNT_MAX, NEW_BUFFER_SIZE, OUTBOX_SEGMENT_SIZE_MAX, WRITE_SLICE_COUNT_MAX,
 };
+use super::spare_buffers::SpareBuffers;
 
 /// The descriptors of one message, shared by all its recipients.
 pub type MessageFds = Rc<[OwnedFd]>;
@@ -57,6 +58,8 @@ pub struct BufferPool {
     /// The capacity of all of `free`.
     free_size: usize,
     free_queues: Vec<VecDeque<Segment>>,
+    /// Buffers of large messages.
+    pub spares: SpareBuffers,
 }
 
 impl BufferPool {
@@ -285,6 +288,9 @@ impl Outbox {
     fn drop_first_segment(&mut self, pool: &mut BufferPool) {
         if let Some(segment) = self.segments.pop_front() {
             pool.give_back(segment.own);
+            if let Some(body) = segment.body {
+                pool.spares.give_back_shared(body.bytes);
+            }
         }
         if self.segments.is_empty() {
             pool.give_back_queue(std::mem::take(&mut self.segments));

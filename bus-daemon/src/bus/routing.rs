@@ -19,7 +19,7 @@ use libbus::match_rule::MatchNames;
 use libbus::names::BusName;
 use libbus::wire::{self, Arguments, Flags, Header, MessageType, ParsedHeader, check_body};
 
-use super::client::{ClientTable, Phase, UniqueNameText};
+use super::client::{ClientTable, Phase, UniqueNameText, Urgency};
 use super::driver::{self, error_reply::Refusal};
 use super::id::ClientId;
 use super::lifecycle::Disconnection;
@@ -28,6 +28,7 @@ use super::log::{LogRecord, Severity};
 use super::match_index::{MatchedMessage, SenderKey};
 use super::name_registry::NameRegistry;
 use super::outbox::{MessageFds, OutgoingBody};
+use super::spare_buffers::SpareBuffers;
 use super::{Bus, Scratch, share_fds};
 
 /// What a monitor sees as the sender of a message from a client that has not said Hello yet.
@@ -47,11 +48,11 @@ pub(super) struct Message<'a> {
 
 impl Message<'_> {
     /// The body in the form in which all recipients get it.
-    fn outgoing_body(&self) -> OutgoingBody<'_> {
+    fn outgoing_body(&self, spares: &mut SpareBuffers) -> OutgoingBody<'_> {
         match self.held {
             _ if self.body.len() <= COPIED_BODY_SIZE_MAX => OutgoingBody::Copied(self.body),
             Some(held) => OutgoingBody::Shared(Rc::clone(held), self.parsed.size..held.len()),
-            None => OutgoingBody::Shared(Rc::new(self.body.to_vec()), 0..self.body.len()),
+            None => OutgoingBody::Shared(spares.share(self.body), 0..self.body.len()),
         }
     }
 
@@ -174,8 +175,9 @@ impl Bus {
             // The reply passes: nothing can stop it any more.
             self.replies.take(recipient, message.sender, serial);
         }
-        let body = message.outgoing_body();
-        self.clients.push(recipient, &self.scratch.stamped, &body, message.fds.as_ref());
+        let body = message.outgoing_body(self.clients.spares());
+        let (head, fds) = (&self.scratch.stamped, message.fds.as_ref());
+        self.clients.push(recipient, head, &body, fds, Urgency::Urgent);
         self.eavesdrop(message, Some(recipient));
         Ok(())
     }
@@ -280,13 +282,14 @@ impl Bus {
         if self.stamp(message).is_err() {
             return;
         }
-        let body = message.outgoing_body();
+        let body = message.outgoing_body(self.clients.spares());
         let Self { clients, scratch, settings, .. } = self;
+        let urgency = scratch.recipients.urgency();
         for recipient in scratch.recipients.iter() {
             let Some(client) = clients.get(recipient) else { continue };
             let can_take = message.fds.is_none() || client.unix_fds;
             if can_take && Some(recipient) != addressee && !client.is_full(&settings.limits) {
-                clients.push(recipient, &scratch.stamped, &body, message.fds.as_ref());
+                clients.push(recipient, &scratch.stamped, &body, message.fds.as_ref(), urgency);
             }
         }
     }

@@ -8,7 +8,7 @@
 use bus_daemon::bus::Event;
 use bus_daemon::bus::credentials::PeerCredentials;
 use bus_daemon::bus::limits::{
-    BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, RELOAD_CALLER_COUNT_MAX, WORK_PER_READ_MAX,
+    BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, RELOAD_CALLER_COUNT_MAX, WORK_PER_TURN_MAX,
 };
 use bus_policy::config::Limits;
 use libbus::limits::MATCH_RULE_SIZE_MAX;
@@ -438,7 +438,7 @@ fn a_bounded_number_of_calls_may_wait_for_a_reload() {
 
 /// One read of more messages than a client's share of a round; the last has a descriptor.
 fn send_much(desk: &mut Desk, sender: &Guest, recipient: &Guest) -> u32 {
-    let count = u32::try_from(WORK_PER_READ_MAX / 10).unwrap() + 1;
+    let count = u32::try_from(WORK_PER_TURN_MAX / 10).unwrap() + 1;
     let mut bytes: Vec<u8> =
         (1..count).flat_map(|serial| one_way(serial, &recipient.name).write()).collect();
     let mut last = one_way(count, &recipient.name);
@@ -459,7 +459,7 @@ fn what_is_put_off_comes_in_order_and_whole() {
     desk.send_bytes(busy.id, &next[..20], 0);
     desk.send(other.id, &one_way(1, &recipient.name));
     while desk.bus.has_put_off() {
-        desk.event(Event::RoundBegan);
+        desk.event(Event::TurnsBegan);
     }
     desk.send_bytes(busy.id, &next[20..], 0);
     let got = desk.read(recipient.id);
@@ -481,7 +481,7 @@ fn nothing_is_left_of_a_client_of_whom_something_was_put_off() {
     desk.event(Event::Closed { client: busy.id });
     let successor = desk.guest();
     assert_eq!(successor.id.index, busy.id.index, "the slot is used again");
-    desk.event(Event::RoundBegan);
+    desk.event(Event::TurnsBegan);
     assert!(!desk.bus.has_put_off());
     for guest in [recipient, successor] {
         desk.event(Event::Closed { client: guest.id });

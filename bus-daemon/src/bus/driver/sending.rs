@@ -9,7 +9,7 @@ use libbus::wire::{self, Arguments, Header, MessageType, check_body, write_messa
 
 use super::error_reply::Refusal;
 use super::{STRING, header};
-use crate::bus::client::UniqueNameText;
+use crate::bus::client::{UniqueNameText, Urgency};
 use crate::bus::id::ClientId;
 use crate::bus::limits::BUS_MESSAGE_SIZE_MAX;
 use crate::bus::match_index::{MatchedMessage, SenderKey};
@@ -35,7 +35,8 @@ impl Bus {
         self.capture_from_driver(header, &bytes, fds);
         let client = self.clients.get(recipient);
         if client.is_some_and(|client| !client.is_full_for_the_bus(&self.settings.limits)) {
-            self.clients.push(recipient, &bytes, &OutgoingBody::Copied(&[]), fds);
+            let body = OutgoingBody::Copied(&[]);
+            self.clients.push(recipient, &bytes, &body, fds, Urgency::Urgent);
         }
         bytes.clear();
         self.scratch.driver_message = bytes;
@@ -52,9 +53,10 @@ impl Bus {
         self.scratch.recipients.start();
         self.find_for_driver(header, &bytes, FindIn::Subscribers);
         let Self { clients, scratch, settings, .. } = self;
+        let (body, urgency) = (OutgoingBody::Copied(&[]), scratch.recipients.urgency());
         for recipient in scratch.recipients.iter() {
             if clients.get(recipient).is_some_and(|client| !client.is_full(&settings.limits)) {
-                clients.push(recipient, &bytes, &OutgoingBody::Copied(&[]), None);
+                clients.push(recipient, &bytes, &body, None, urgency);
             }
         }
         bytes.clear();
@@ -104,11 +106,12 @@ impl Bus {
         self.scratch.recipients.start();
         self.find_for_driver(header, bytes, FindIn::Monitors);
         let Self { clients, scratch, settings, .. } = self;
+        let (body, urgency) = (OutgoingBody::Copied(&[]), scratch.recipients.urgency());
         for recipient in scratch.recipients.iter() {
             let Some(client) = clients.get(recipient) else { continue };
             let can_take = fds.is_none() || client.unix_fds;
             if can_take && !client.is_full(&settings.limits) {
-                clients.push(recipient, bytes, &OutgoingBody::Copied(&[]), fds);
+                clients.push(recipient, bytes, &body, fds, urgency);
             }
         }
     }

@@ -1,6 +1,8 @@
 //! The clients that one message goes to.
 
+use crate::bus::client::Urgency;
 use crate::bus::id::ClientId;
+use crate::bus::limits::URGENT_RECIPIENT_COUNT_MAX;
 
 /// A set of clients that is filled anew for each message and then allocates nothing.
 ///
@@ -53,6 +55,13 @@ impl Recipients {
     #[must_use]
     pub fn get(&self, index: usize) -> Option<ClientId> {
         self.clients.get(index).copied()
+    }
+
+    /// How soon a message to all of them is to be written.
+    #[must_use]
+    pub const fn urgency(&self) -> Urgency {
+        let few = self.clients.len() <= URGENT_RECIPIENT_COUNT_MAX;
+        if few { Urgency::Urgent } else { Urgency::Bulk }
     }
 
     /// How many clients are in the set.

@@ -31,7 +31,7 @@ impl World {
         self.model.begin(self.now, full);
         self.bus.handle_event(event, Timestamp(self.now));
         while self.bus.has_put_off() {
-            self.bus.handle_event(Event::RoundBegan, Timestamp(self.now));
+            self.bus.handle_event(Event::TurnsBegan, Timestamp(self.now));
         }
         predict(&mut self.model);
         self.compare_effects();
