@@ -9,14 +9,14 @@ pub const COPIED_BODY_SIZE_MAX: usize = 16 * 1024;
 /// Size in bytes past which an outbox begins a new buffer instead of growing the last one.
 pub const OUTBOX_SEGMENT_SIZE_MAX: usize = 128 * 1024;
 /// Work done for one client before others get their turn, in units of about a tenth of a small
-/// message: a hundred small messages, or eight signals to a hundred recipients. It bounds how long
-/// a client waits for another one that floods the bus.
-pub const WORK_PER_TURN_MAX: u64 = 1_000;
+/// message: about seventy small messages, or seven signals to a hundred recipients. It bounds how
+/// long a client waits for another one that floods the bus.
+pub const WORK_PER_TURN_MAX: u64 = 800;
 /// A broadcast to more recipients than this is written when there is nothing more urgent.
 pub const URGENT_RECIPIENT_COUNT_MAX: usize = 16;
 /// Bytes of broadcasts that wait for those who caused them to be done, so that each recipient gets
 /// them in one write; beyond, they are written first.
-pub const HELD_BROADCASTS_SIZE_MAX: usize = 4 << 20;
+pub const HELD_BROADCASTS_SIZE_MAX: usize = 1 << 20;
 /// Longest message of the bus itself, in bytes: what is in it is one array, which may be no longer
 /// (protocol.md A020).
 pub const BUS_MESSAGE_SIZE_MAX: usize = libbus::limits::ARRAY_SIZE_MAX as usize;
