@@ -80,6 +80,9 @@ struct ClientSocket {
     generation: u32,
     /// Whether its socket was full, so that writing waits for room.
     wants_write: bool,
+    /// Whether the kernel may be asked to hold more for it, the first time that it is full. Then
+    /// what is written is much, and half as many waits for room come of it.
+    may_grow: bool,
     /// What a `nonce-tcp:` client still has to send before its first byte counts.
     nonce: Option<SmallVec<[u8; NONCE_SIZE]>>,
 }
@@ -397,6 +400,7 @@ impl EventLoop {
             match self.write_once(id, now) {
                 Wrote::Everything => break false,
                 Wrote::Batch if count < WRITE_COUNT_MAX => count += 1,
+                Wrote::Part if self.grow_send_buffer(id) => {}
                 Wrote::Batch | Wrote::Part => break true,
                 Wrote::Starved => return self.starved.push(id),
                 Wrote::Failed => return,
@@ -416,6 +420,15 @@ impl EventLoop {
                 self.carry_out(now);
             }
         }
+    }
+
+    /// Makes room in a socket that is full for the first time; answers whether it did.
+    fn grow_send_buffer(&mut self, id: ClientId) -> bool {
+        let socket = socket_mut(&mut self.sockets, id).filter(|socket| socket.may_grow);
+        socket.is_some_and(|socket| {
+            socket.may_grow = false;
+            client_socket::grow_send_buffer(&socket.fd).is_ok()
+        })
     }
 
     fn write_once(&mut self, id: ClientId, now: Timestamp) -> Wrote {

@@ -102,7 +102,10 @@ impl EventLoop {
         let event = token(Event::Client { id, readable: true, writable: false });
         let registered = epoll::add(&self.epoll, &fd, event, epoll::EventFlags::IN);
         if let Some(slot) = self.sockets.get_mut(index) {
-            *slot = Some(ClientSocket { fd, generation: id.generation, wants_write: false, nonce });
+            let generation = id.generation;
+            // What the kernel holds for a TCP socket grows by itself.
+            let may_grow = fds_possible;
+            *slot = Some(ClientSocket { fd, generation, wants_write: false, may_grow, nonce });
         }
         if registered.is_err() {
             self.bus.handle_event(bus::Event::Closed { client: id }, now);

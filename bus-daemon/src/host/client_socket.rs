@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub use rustix::io::Errno;
 use rustix::io::retry_on_intr;
+use rustix::net::sockopt::{set_socket_send_buffer_size, socket_send_buffer_size};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -83,6 +84,22 @@ pub fn send(
     retry_on_intr(|| sendmsg(socket.as_fd(), parts, &mut control, flags))
 }
 
+/// What a Unix socket is asked to hold unread, in bytes: the kernel's usual value for a new one. It
+/// takes twice what it is asked for, for what it needs itself, and so holds twice as much as before.
+const SEND_BUFFER_SIZE: usize = 212_992;
+
+/// Lets the kernel hold more of what the peer of a Unix socket has not read.
+///
+/// # Errors
+/// Those of `getsockopt` and `setsockopt`; nothing is changed then.
+pub fn grow_send_buffer(socket: impl AsFd) -> Result<(), Errno> {
+    // An administrator may have allowed for more (net.core.wmem_default).
+    if socket_send_buffer_size(&socket)? < 2 * SEND_BUFFER_SIZE {
+        set_socket_send_buffer_size(socket, SEND_BUFFER_SIZE)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Shutdown;
@@ -150,6 +167,19 @@ mod tests {
         let received = receive(&theirs, &mut [0; 8], &mut fds).unwrap();
         assert_eq!(received, Received { bytes: 1, truncated_control: false });
         assert_eq!(fds.len(), FDS_PER_SEND_MAX);
+    }
+
+    #[test]
+    fn a_full_socket_takes_more_once_it_has_grown() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let block = [0; 4096];
+        let mut fill = || {
+            std::iter::repeat_with(|| sent(&ours, &block, &[])).take_while(Result::is_ok).count()
+        };
+        let before = fill();
+        grow_send_buffer(&ours).unwrap();
+        assert!(before > 0 && fill() > before / 2, "{before} blocks before");
+        assert_eq!(fill(), 0);
     }
 
     #[test]
