@@ -293,6 +293,7 @@ impl ClientTable {
 
     /// The next client that got something urgent since it was last returned here.
     pub fn poll_urgent_write(&mut self) -> Option<ClientId> {
+        self.pool.close_sent_fds();
         loop {
             let id = self.urgent.pop_front()?;
             if let Some(client) = self.get_mut(id) {

@@ -4,7 +4,7 @@
 //! a buffer: a body too large to be worth copying, which is held once for all its recipients; a
 //! message with descriptors, which must begin the write that carries them; and a size past which
 //! growing the buffer would copy too much. Descriptors go with the first byte of their message and
-//! are let go as soon as that byte is written.
+//! are let go once that byte is written and whatever else there is for the client.
 //!
 //! Invariants: `bytes` is what is still to be written; no segment is empty; a client to whom
 //! nothing is owed holds no buffer. The bound on `bytes` and `fds` is `max_outgoing_bytes` and
@@ -60,6 +60,9 @@ pub struct BufferPool {
     free_queues: Vec<VecDeque<Segment>>,
     /// Buffers of large messages.
     pub spares: SpareBuffers,
+    /// Descriptors that have left and are closed between one client and the next, since closing
+    /// them between two writes would have the client fall asleep and be woken for each.
+    sent_fds: Vec<MessageFds>,
 }
 
 impl BufferPool {
@@ -76,6 +79,11 @@ impl BufferPool {
             self.free.push(buffer);
             self.free_size += size;
         }
+    }
+
+    /// Closes the descriptors that have left.
+    pub fn close_sent_fds(&mut self) {
+        self.sent_fds.clear();
     }
 
     fn take_queue(&mut self) -> VecDeque<Segment> {
@@ -184,6 +192,7 @@ impl Outbox {
             let Some(first) = self.segments.front_mut() else { return };
             if let Some(fds) = first.fds.take() {
                 self.fds -= fds.len();
+                pool.sent_fds.push(fds);
             }
             let left = first.size() - self.written;
             if rest < left {
