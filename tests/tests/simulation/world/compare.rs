@@ -32,6 +32,10 @@ impl World {
         self.bus.handle_event(event, Timestamp(self.now));
         while self.bus.has_put_off() {
             self.bus.handle_event(Event::TurnsBegan, Timestamp(self.now));
+            // Broadcasts may have to be written before anybody has another turn.
+            while let Some(id) = self.bus.poll_write() {
+                self.ready.extend(self.by_id.get(&id));
+            }
         }
         predict(&mut self.model);
         self.compare_effects();
