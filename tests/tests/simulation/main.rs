@@ -35,6 +35,7 @@ mod reader;
 mod repaired;
 mod scenario;
 mod stream;
+mod turns;
 mod watch;
 mod world;
 
