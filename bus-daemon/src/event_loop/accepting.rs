@@ -19,7 +19,9 @@ use crate::host::credentials::peer_credentials;
 use crate::host::listener::{Listener, ListenerKind, accept};
 
 /// Connections taken from one listener in one round, so that a flood of them leaves time for others.
-const ACCEPT_COUNT_MAX: usize = 64;
+/// Usually it is one, because asking in vain for a second costs a system call; when one after the
+/// other comes it doubles from round to round.
+const ACCEPT_COUNT_MAX: u32 = 64;
 /// How long accepting pauses when the system has no descriptor or memory left, or a listener fails.
 const ACCEPT_PAUSE_MS: u64 = 1000;
 
@@ -29,6 +31,8 @@ pub(super) struct WatchedListener {
     /// Whether the epoll knows it. One that is out of order would be reported for ever, whatever
     /// the interest in it.
     pub(super) watched: bool,
+    /// The round in which clients came in last, and how many it could have been.
+    pub(super) last_accepted: (u64, u32),
     /// When to try again after accepting failed.
     pub(super) again_at: Option<Timestamp>,
     /// Why accepting failed last, so that it is logged once; none after a success.
@@ -37,7 +41,7 @@ pub(super) struct WatchedListener {
 
 impl EventLoop {
     pub(super) fn accept_from(&mut self, number: usize, failed: bool, now: Timestamp) {
-        for _ in 0..ACCEPT_COUNT_MAX {
+        for _ in 0..self.accept_count(number) {
             if !self.bus.accepts_connections() {
                 return;
             }
@@ -61,6 +65,16 @@ impl EventLoop {
                 Err(error) => return self.pause_accepting(number, error, now),
             }
         }
+    }
+
+    /// How many clients to let in through a listener that is ready in this round.
+    fn accept_count(&mut self, number: usize) -> u32 {
+        let Some(listener) = self.listeners.get_mut(number) else { return 0 };
+        let (round, count) = listener.last_accepted;
+        let follows = round + 1 == self.round;
+        let count = if follows { (count * 2).min(ACCEPT_COUNT_MAX) } else { 1 };
+        listener.last_accepted = (self.round, count);
+        count
     }
 
     /// The system has no room for another client, or a listener is out of order: what waits to be
@@ -107,8 +121,10 @@ impl EventLoop {
             let may_grow = fds_possible;
             *slot = Some(ClientSocket { fd, generation, wants_write: false, may_grow, nonce });
         }
-        if registered.is_err() {
-            self.bus.handle_event(bus::Event::Closed { client: id }, now);
+        match registered {
+            // Clients speak first, and mostly have by now.
+            Ok(()) => self.read_from(id, now),
+            Err(_) => self.bus.handle_event(bus::Event::Closed { client: id }, now),
         }
         self.carry_out(now);
     }
