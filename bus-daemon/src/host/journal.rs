@@ -10,8 +10,8 @@ use std::io::{self, Write as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -69,7 +69,10 @@ pub fn format_line(program: &str, prefix: &str, text: &str) -> String {
 #[derive(Debug)]
 pub struct Journal {
     /// `None` only while dropping.
-    queue: Option<SyncSender<Record>>,
+    queue: Option<Sender<Record>>,
+    /// Records in the queue. A channel with a bound of its own would hold the memory for all of them
+    /// from the start.
+    waiting: Arc<AtomicUsize>,
     dropped: Arc<AtomicU64>,
     finished: Receiver<()>,
 }
@@ -90,26 +93,29 @@ impl Journal {
     }
 
     fn start_with(mut output: Output) -> io::Result<Self> {
-        let (queue, records) = sync_channel::<Record>(QUEUED_RECORDS_MAX);
+        let (queue, records) = channel::<Record>();
         let (finish, finished) = sync_channel(1);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&dropped);
+        let (waiting, dropped) = (Arc::default(), Arc::default());
+        let (left, count): (Arc<AtomicUsize>, Arc<AtomicU64>) =
+            (Arc::clone(&waiting), Arc::clone(&dropped));
         thread::Builder::new().name("journal".to_owned()).spawn(move || {
             for record in &records {
+                left.fetch_sub(1, Ordering::Relaxed);
                 output.write_dropped(count.swap(0, Ordering::Relaxed));
                 output.write(&record);
             }
             output.write_dropped(count.swap(0, Ordering::Relaxed));
             let _ = finish.send(());
         })?;
-        Ok(Self { queue: Some(queue), dropped, finished })
+        Ok(Self { queue: Some(queue), waiting, dropped, finished })
     }
 
     /// Hands one record to the writer, or drops and counts it when too many wait.
     pub fn log(&self, severity: Severity, text: impl Into<String>) {
         let Some(queue) = &self.queue else { return };
-        let record = Record { severity, text: text.into() };
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send(record) {
+        let has_room = self.waiting.fetch_add(1, Ordering::Relaxed) < QUEUED_RECORDS_MAX;
+        if !has_room || queue.send(Record { severity, text: text.into() }).is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
