@@ -50,6 +50,7 @@ mod invariants;
 mod lifecycle;
 mod routing;
 mod slot_table;
+mod turns;
 
 use client::{Client, ClientTable};
 use credentials::PeerCredentials;

@@ -7,19 +7,21 @@
 //!
 //! Rounds are short, so that nobody waits long for a client that keeps the bus busy: what a client
 //! sent is handled in turns ([`Bus::has_put_off`]), and of the copies of large broadcasts only so
-//! many leave in a round ([`BULK_WRITE_COUNT_MAX`], [`BULK_WRITE_SIZE_MAX`]); what is urgent leaves
-//! before them. A client is read again within a round only if more is likely to be there: the rest of
-//! a large message, or the message after one with descriptors, where the kernel ends every read.
+//! many leave in a round; what is urgent leaves before them. A client is read again within a round
+//! only if more is likely to be there: the rest of a large message, or the message after one with
+//! descriptors, where the kernel ends every read.
 //!
 //! `Event` is closed: whatever can wake the daemon is a variant of it.
 //!
-//! Its parts: `accepting` lets clients in, `errands` is what a worker's thread does meanwhile.
+//! Its parts: `accepting` lets clients in, `writing` gives them what they are owed, `errands` is what
+//! a worker's thread does meanwhile.
 
 mod accepting;
 mod errands;
+mod writing;
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -32,11 +34,10 @@ use errands::WorkResult;
 
 use crate::bus::id::{ClientId, Timestamp};
 use crate::bus::log::LogRecord;
-use crate::bus::outbox::WriteSlices;
 use crate::bus::{self, Bus, Effect};
 use crate::configuration::ConfigSource;
 use crate::host;
-use crate::host::client_socket::{self, Errno, FDS_PER_SEND_MAX};
+use crate::host::client_socket::{self, Errno};
 use crate::host::journal::Journal;
 use crate::host::listener::{Listener, NONCE_SIZE};
 use crate::host::signals::{Signal, Signals};
@@ -48,11 +49,6 @@ const READ_BUFFER_SIZE: usize = 256 * 1024;
 const READY_COUNT_MAX: usize = 512;
 /// Reads from one client in one round.
 const READ_COUNT_MAX: usize = 16;
-/// Writes in one round that are not urgent, and their size in bytes.
-const BULK_WRITE_COUNT_MAX: usize = 64;
-const BULK_WRITE_SIZE_MAX: usize = 128 * 1024;
-/// Writes to one client in one round, so that one fast reader leaves time for others.
-const WRITE_COUNT_MAX: usize = 16;
 /// How long a write waits that the kernel had no memory for.
 const STARVED_PAUSE_MS: u64 = 50;
 
@@ -360,128 +356,6 @@ impl EventLoop {
             socket.nonce = None;
         }
     }
-
-    /// Writes to those for whom the kernel had no memory in the last round.
-    fn write_to_starved(&mut self, now: Timestamp) {
-        for id in std::mem::take(&mut self.starved) {
-            self.write_to(id, now);
-        }
-    }
-
-    /// Writes to each client that got something.
-    fn write_all(&mut self, now: Timestamp) {
-        while let Some(id) = self.bus.poll_write() {
-            self.write_if_free(id, now);
-        }
-    }
-
-    /// Writes to each client that got something urgent.
-    fn write_urgent(&mut self, now: Timestamp) {
-        while self.bus.has_urgent_writes()
-            && let Some(id) = self.bus.poll_write()
-        {
-            self.write_if_free(id, now);
-        }
-    }
-
-    /// Writes what is urgent, and of the rest as much as a round may take.
-    fn write_round(&mut self, now: Timestamp) {
-        let (mut count, mut size) = (0, 0);
-        while count < BULK_WRITE_COUNT_MAX && size < BULK_WRITE_SIZE_MAX {
-            self.write_urgent(now);
-            let Some(id) = self.bus.poll_write() else { return };
-            count += 1;
-            size += self.bus.client(id).map_or(0, |client| client.outbox.bytes());
-            self.write_if_free(id, now);
-        }
-    }
-
-    /// A full socket is written to when it has room again.
-    fn write_if_free(&mut self, id: ClientId, now: Timestamp) {
-        if socket_mut(&mut self.sockets, id).is_some_and(|socket| !socket.wants_write) {
-            self.write_to(id, now);
-        }
-    }
-
-    fn write_to(&mut self, id: ClientId, now: Timestamp) {
-        let mut count = 0;
-        let full = loop {
-            match self.write_once(id, now) {
-                Wrote::Everything => break false,
-                Wrote::Batch if count < WRITE_COUNT_MAX => count += 1,
-                Wrote::Part if self.grow_send_buffer(id) => {}
-                Wrote::Batch | Wrote::Part => break true,
-                Wrote::Starved => return self.starved.push(id),
-                Wrote::Failed => return,
-            }
-        };
-        let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
-        if socket.wants_write != full {
-            socket.wants_write = full;
-            let interest = if full {
-                epoll::EventFlags::IN | epoll::EventFlags::OUT
-            } else {
-                epoll::EventFlags::IN
-            };
-            let event = token(Event::Client { id, readable: true, writable: false });
-            if epoll::modify(&self.epoll, &socket.fd, event, interest).is_err() {
-                self.bus.handle_event(bus::Event::Closed { client: id }, now);
-                self.carry_out(now);
-            }
-        }
-    }
-
-    /// Makes room in a socket that is full for the first time; answers whether it did.
-    fn grow_send_buffer(&mut self, id: ClientId) -> bool {
-        let socket = socket_mut(&mut self.sockets, id).filter(|socket| socket.may_grow);
-        socket.is_some_and(|socket| {
-            socket.may_grow = false;
-            client_socket::grow_send_buffer(&socket.fd).is_ok()
-        })
-    }
-
-    fn write_once(&mut self, id: ClientId, now: Timestamp) -> Wrote {
-        let Some(socket) = socket_mut(&mut self.sockets, id) else { return Wrote::Failed };
-        let mut slices = WriteSlices::new();
-        let fds = self.bus.write_batch(id, &mut slices);
-        let fds: SmallVec<[BorrowedFd<'_>; 16]> =
-            fds.iter().flat_map(|fds| fds.iter()).take(FDS_PER_SEND_MAX).map(AsFd::as_fd).collect();
-        let size: usize = slices.iter().map(|slice| slice.len()).sum();
-        if size == 0 {
-            return Wrote::Everything;
-        }
-        let written = match client_socket::send(&socket.fd, &slices, &fds) {
-            Ok(written) => written,
-            Err(Errno::AGAIN) => return Wrote::Part,
-            Err(Errno::NOBUFS | Errno::NOMEM) => return Wrote::Starved,
-            Err(Errno::TOOMANYREFS) => {
-                drop((slices, fds));
-                self.bus.handle_event(bus::Event::FdsRefused { client: id }, now);
-                self.carry_out(now);
-                return Wrote::Batch;
-            }
-            Err(Errno::PIPE | Errno::CONNRESET) => {
-                drop((slices, fds));
-                // That it is gone shows when all it sent has been read.
-                self.bus.handle_event(bus::Event::WriteClosed { client: id }, now);
-                return Wrote::Everything;
-            }
-            Err(_) => {
-                drop((slices, fds));
-                self.bus.handle_event(bus::Event::Closed { client: id }, now);
-                self.carry_out(now);
-                return Wrote::Failed;
-            }
-        };
-        drop((slices, fds));
-        self.bus.handle_event(bus::Event::Written { client: id, size: written }, now);
-        let done = self.bus.client(id).is_none_or(|client| client.outbox.is_empty());
-        match (done, written == size) {
-            (true, _) => Wrote::Everything,
-            (false, true) => Wrote::Batch,
-            (false, false) => Wrote::Part,
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -497,21 +371,6 @@ enum Read {
     All,
     /// More may be there already.
     PerhapsMore,
-}
-
-/// What one write achieved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wrote {
-    /// Nothing is owed any more.
-    Everything,
-    /// All that one write may take; there is more.
-    Batch,
-    /// The socket is full.
-    Part,
-    /// The kernel had no memory for it, which says nothing about the client.
-    Starved,
-    /// The client is gone.
-    Failed,
 }
 
 fn socket_mut(sockets: &mut [Option<ClientSocket>], id: ClientId) -> Option<&mut ClientSocket> {

@@ -13,17 +13,14 @@ use libbus::auth::{
     CookieChallenge, HANDSHAKE_SIZE_MAX, Identity as AuthIdentity, ServerAuth, ServerAuthConfig,
     ServerAuthError, ServerProgress,
 };
-use libbus::wire::{self, MessageError};
+use libbus::wire::MessageError;
 
 use super::client::Phase;
 use super::credentials::PeerCredentials;
 use super::driver::error_reply::Refusal;
 use super::driver::{ReplyTo, Unique};
 use super::id::{ClientId, Timestamp};
-use super::limits::{
-    GIVEN_BACK_COUNT_MIN, RELOAD_CALLER_COUNT_MAX, SPARE_BUFFER_TIME_MS, WORK_PER_TURN_MAX,
-    message_unix_fds_max,
-};
+use super::limits::{GIVEN_BACK_COUNT_MIN, RELOAD_CALLER_COUNT_MAX, message_unix_fds_max};
 use super::log::{LogRecord, Severity};
 use super::name_registry::chain::shrink_table;
 use super::{Bus, Effect, Scratch, Settings};
@@ -262,26 +259,6 @@ impl Bus {
         self.effects.push_back(Effect::GiveBackMemory);
     }
 
-    /// Begins to wait for the spare buffers to be unused, if there are some.
-    pub(super) fn watch_spare_buffers(&mut self) {
-        let spares = self.clients.spares();
-        if self.spares_watched.is_none() && !spares.is_empty() {
-            self.spares_watched = Some((self.now.plus_ms(SPARE_BUFFER_TIME_MS), spares.uses()));
-        }
-    }
-
-    /// Lets go of spare buffers that were not used since they began to be watched.
-    fn expire_spare_buffers(&mut self) {
-        let Some((_, uses)) = self.spares_watched.take_if(|(due, _)| *due <= self.now) else {
-            return;
-        };
-        let spares = self.clients.spares();
-        if spares.uses() == uses {
-            spares.clear();
-            self.effects.push_back(Effect::GiveBackMemory);
-        }
-    }
-
     /// All things that tables grow with.
     fn held_count(&self) -> usize {
         let rules = self.matches.len() + self.eavesdroppers.len() + self.monitors.len();
@@ -438,82 +415,6 @@ impl Bus {
         Ok(())
     }
 
-    /// Handles each whole message of the stream and keeps what is left of the last. Returns what
-    /// there was no time for: the client's turn is over when it has caused enough work.
-    fn handle_stream<'b>(
-        &mut self,
-        id: ClientId,
-        bytes: &'b [u8],
-    ) -> Result<&'b [u8], Disconnection> {
-        let size_max = self.settings.limits.message_size_max;
-        let Some(client) = self.clients.get(id) else { return Ok(&[]) };
-        let mut rest = bytes;
-        if client.incoming.is_partial() {
-            rest = self.clients.fill(id, rest, size_max).map_err(Disconnection::Malformed)?;
-            let Some(message) = self.clients.take_complete(id) else { return Ok(&[]) };
-            self.handle_message(id, &message, Some(&message))?;
-            self.clients.spares().give_back_shared(message);
-        }
-        let turn_ends = self.work_done() + WORK_PER_TURN_MAX;
-        while let Some(frame) = wire::frame(rest, size_max).map_err(Disconnection::Malformed)? {
-            let Some((message, after)) = rest.split_at_checked(frame.message_size()) else { break };
-            if self.work_done() >= turn_ends {
-                return Ok(rest);
-            }
-            self.handle_message(id, message, None)?;
-            rest = after;
-        }
-        if !rest.is_empty() {
-            self.clients.fill(id, rest, size_max).map_err(Disconnection::Malformed)?;
-        }
-        Ok(&[])
-    }
-
-    /// Handles what came in one read, and leaves the rest for later when the client's turn is over
-    /// (the class of CVE-2014-3638).
-    fn handle_read(&mut self, id: ClientId, bytes: &[u8]) -> Result<(), Disconnection> {
-        let rest = self.handle_stream(id, bytes)?;
-        if !rest.is_empty()
-            && let Some(client) = self.clients.get_mut(id)
-        {
-            client.incoming.put_off(rest);
-            self.put_off_clients.push(id);
-        }
-        self.settle_fds(id)
-    }
-
-    /// Goes on with each client of whom something was put off, for one turn; but not while the
-    /// broadcasts that were caused before must be written first.
-    pub(super) fn handle_put_off(&mut self) {
-        if self.clients.bulk_writes_are_due() {
-            return;
-        }
-        for id in std::mem::take(&mut self.put_off_clients) {
-            if let Err(reason) = self.continue_put_off(id) {
-                self.disconnect(id, reason);
-            }
-        }
-    }
-
-    fn continue_put_off(&mut self, id: ClientId) -> Result<(), Disconnection> {
-        let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
-        let (bytes, done) = client.incoming.take_put_off();
-        let rest = self.handle_stream(id, bytes.get(done..).unwrap_or_default())?.len();
-        if rest > 0
-            && let Some(client) = self.clients.get_mut(id)
-        {
-            client.incoming.put_off_rest(bytes, rest);
-            self.put_off_clients.push(id);
-        }
-        self.settle_fds(id)
-    }
-
-    /// What was done so far, in units of about a tenth of a small message.
-    fn work_done(&self) -> u64 {
-        let rules = self.matches.work() + self.eavesdroppers.work() + self.monitors.work();
-        10 * self.messages + 2 * rules + self.clients.pushes() + self.listed
-    }
-
     /// Keeps what came with the bytes in hand until a message takes it. A client that did not
     /// negotiate descriptors, or not yet, has none to send (protocol.md A097): nothing would bound
     /// how many of them wait while a handshake lasts (the class of CVE-2014-3636), and a message
@@ -545,7 +446,7 @@ impl Bus {
     /// client's first.
     // deviation: the reference keeps surplus descriptors for later messages (protocol.md A057);
     // closing them is what the specification's "one set per message" asks for and leaks nothing.
-    fn settle_fds(&mut self, id: ClientId) -> Result<(), Disconnection> {
+    pub(super) fn settle_fds(&mut self, id: ClientId) -> Result<(), Disconnection> {
         let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
         let incoming = &mut client.incoming;
         if self.fd_queue.is_empty() && incoming.fds.is_empty() {

@@ -4,12 +4,15 @@
 //! pages and maps it. So the buffers of large messages that have left wait here for the next ones, as
 //! they are: what they hold is overwritten before anybody sees it.
 //!
-//! Bounded by [`SPARE_BUFFERS_SIZE_MAX`] and [`SPARE_BUFFER_COUNT_MAX`]; whoever owns them lets go of
-//! all when none was used for a while ([`SpareBuffers::uses`] tells).
+//! Bounded by [`SPARE_BUFFERS_SIZE_MAX`] and [`SPARE_BUFFER_COUNT_MAX`]; the bus lets go of all when
+//! none was used for [`SPARE_BUFFER_TIME_MS`].
 
 use std::rc::Rc;
 
-use super::limits::{COPIED_BODY_SIZE_MAX, SPARE_BUFFER_COUNT_MAX, SPARE_BUFFERS_SIZE_MAX};
+use super::limits::{
+    COPIED_BODY_SIZE_MAX, SPARE_BUFFER_COUNT_MAX, SPARE_BUFFER_TIME_MS, SPARE_BUFFERS_SIZE_MAX,
+};
+use super::{Bus, Effect};
 
 /// How many times larger than its message a buffer may be.
 const WASTE_FACTOR_MAX: usize = 4;
@@ -96,6 +99,28 @@ impl SpareBuffers {
     /// Lets go of all.
     pub fn clear(&mut self) {
         (self.buffers, self.size) = (Vec::new(), 0);
+    }
+}
+
+impl Bus {
+    /// Begins to wait for the spare buffers to be unused, if there are some.
+    pub(super) fn watch_spare_buffers(&mut self) {
+        let spares = self.clients.spares();
+        if self.spares_watched.is_none() && !spares.is_empty() {
+            self.spares_watched = Some((self.now.plus_ms(SPARE_BUFFER_TIME_MS), spares.uses()));
+        }
+    }
+
+    /// Lets go of spare buffers that were not used since they began to be watched.
+    pub(super) fn expire_spare_buffers(&mut self) {
+        let Some((_, uses)) = self.spares_watched.take_if(|(due, _)| *due <= self.now) else {
+            return;
+        };
+        let spares = self.clients.spares();
+        if spares.uses() == uses {
+            spares.clear();
+            self.effects.push_back(Effect::GiveBackMemory);
+        }
     }
 }
 

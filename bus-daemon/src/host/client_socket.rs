@@ -173,7 +173,7 @@ mod tests {
     fn a_full_socket_takes_more_once_it_has_grown() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let block = [0; 4096];
-        let mut fill = || {
+        let fill = || {
             std::iter::repeat_with(|| sent(&ours, &block, &[])).take_while(Result::is_ok).count()
         };
         let before = fill();

@@ -1,0 +1,161 @@
+//! Giving clients what they are owed: what is urgent first, the copies of large broadcasts after it
+//! and in portions, so that a round stays short.
+//!
+//! Whoever got something is written to once a round, with all of it; who got more while the turns of
+//! others went on may be written to again. A socket that is full waits until it has room.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::event::epoll;
+use smallvec::SmallVec;
+
+use super::{Event, EventLoop, socket_mut, token};
+use crate::bus;
+use crate::bus::id::{ClientId, Timestamp};
+use crate::bus::outbox::WriteSlices;
+use crate::host::client_socket::{self, Errno, FDS_PER_SEND_MAX};
+
+/// Writes in one round that are not urgent, and their size in bytes.
+const BULK_WRITE_COUNT_MAX: usize = 64;
+const BULK_WRITE_SIZE_MAX: usize = 128 * 1024;
+/// Writes to one client in one round, so that one fast reader leaves time for others.
+const WRITE_COUNT_MAX: usize = 16;
+
+/// What one write achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrote {
+    /// Nothing is owed any more.
+    Everything,
+    /// All that one write may take; there is more.
+    Batch,
+    /// The socket is full.
+    Part,
+    /// The kernel had no memory for it, which says nothing about the client.
+    Starved,
+    /// The client is gone.
+    Failed,
+}
+
+impl EventLoop {
+    /// Writes to those for whom the kernel had no memory in the last round.
+    pub(super) fn write_to_starved(&mut self, now: Timestamp) {
+        for id in std::mem::take(&mut self.starved) {
+            self.write_to(id, now);
+        }
+    }
+
+    /// Writes to each client that got something.
+    pub(super) fn write_all(&mut self, now: Timestamp) {
+        while let Some(id) = self.bus.poll_write() {
+            self.write_if_free(id, now);
+        }
+    }
+
+    /// Writes to each client that got something urgent.
+    pub(super) fn write_urgent(&mut self, now: Timestamp) {
+        while self.bus.has_urgent_writes()
+            && let Some(id) = self.bus.poll_write()
+        {
+            self.write_if_free(id, now);
+        }
+    }
+
+    /// Writes what is urgent, and of the rest as much as a round may take.
+    pub(super) fn write_round(&mut self, now: Timestamp) {
+        let (mut count, mut size) = (0, 0);
+        while count < BULK_WRITE_COUNT_MAX && size < BULK_WRITE_SIZE_MAX {
+            self.write_urgent(now);
+            let Some(id) = self.bus.poll_write() else { return };
+            count += 1;
+            size += self.bus.client(id).map_or(0, |client| client.outbox.bytes());
+            self.write_if_free(id, now);
+        }
+    }
+
+    /// A full socket is written to when it has room again.
+    fn write_if_free(&mut self, id: ClientId, now: Timestamp) {
+        if socket_mut(&mut self.sockets, id).is_some_and(|socket| !socket.wants_write) {
+            self.write_to(id, now);
+        }
+    }
+
+    pub(super) fn write_to(&mut self, id: ClientId, now: Timestamp) {
+        let mut count = 0;
+        let full = loop {
+            match self.write_once(id, now) {
+                Wrote::Everything => break false,
+                Wrote::Batch if count < WRITE_COUNT_MAX => count += 1,
+                Wrote::Part if self.grow_send_buffer(id) => {}
+                Wrote::Batch | Wrote::Part => break true,
+                Wrote::Starved => return self.starved.push(id),
+                Wrote::Failed => return,
+            }
+        };
+        let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
+        if socket.wants_write != full {
+            socket.wants_write = full;
+            let interest = if full {
+                epoll::EventFlags::IN | epoll::EventFlags::OUT
+            } else {
+                epoll::EventFlags::IN
+            };
+            let event = token(Event::Client { id, readable: true, writable: false });
+            if epoll::modify(&self.epoll, &socket.fd, event, interest).is_err() {
+                self.bus.handle_event(bus::Event::Closed { client: id }, now);
+                self.carry_out(now);
+            }
+        }
+    }
+
+    /// Makes room in a socket that is full for the first time; answers whether it did.
+    fn grow_send_buffer(&mut self, id: ClientId) -> bool {
+        let socket = socket_mut(&mut self.sockets, id).filter(|socket| socket.may_grow);
+        socket.is_some_and(|socket| {
+            socket.may_grow = false;
+            client_socket::grow_send_buffer(&socket.fd).is_ok()
+        })
+    }
+
+    fn write_once(&mut self, id: ClientId, now: Timestamp) -> Wrote {
+        let Some(socket) = socket_mut(&mut self.sockets, id) else { return Wrote::Failed };
+        let mut slices = WriteSlices::new();
+        let fds = self.bus.write_batch(id, &mut slices);
+        let fds: SmallVec<[BorrowedFd<'_>; 16]> =
+            fds.iter().flat_map(|fds| fds.iter()).take(FDS_PER_SEND_MAX).map(AsFd::as_fd).collect();
+        let size: usize = slices.iter().map(|slice| slice.len()).sum();
+        if size == 0 {
+            return Wrote::Everything;
+        }
+        let written = match client_socket::send(&socket.fd, &slices, &fds) {
+            Ok(written) => written,
+            Err(Errno::AGAIN) => return Wrote::Part,
+            Err(Errno::NOBUFS | Errno::NOMEM) => return Wrote::Starved,
+            Err(Errno::TOOMANYREFS) => {
+                drop((slices, fds));
+                self.bus.handle_event(bus::Event::FdsRefused { client: id }, now);
+                self.carry_out(now);
+                return Wrote::Batch;
+            }
+            Err(Errno::PIPE | Errno::CONNRESET) => {
+                drop((slices, fds));
+                // That it is gone shows when all it sent has been read.
+                self.bus.handle_event(bus::Event::WriteClosed { client: id }, now);
+                return Wrote::Everything;
+            }
+            Err(_) => {
+                drop((slices, fds));
+                self.bus.handle_event(bus::Event::Closed { client: id }, now);
+                self.carry_out(now);
+                return Wrote::Failed;
+            }
+        };
+        drop((slices, fds));
+        self.bus.handle_event(bus::Event::Written { client: id, size: written }, now);
+        let done = self.bus.client(id).is_none_or(|client| client.outbox.is_empty());
+        match (done, written == size) {
+            (true, _) => Wrote::Everything,
+            (false, true) => Wrote::Batch,
+            (false, false) => Wrote::Part,
+        }
+    }
+}
