@@ -10,6 +10,9 @@
 //! - [`harness::Client`]: a registered client that can tell what did *not* arrive.
 //! - [`harness::Message`]: a message in either byte order, as written or as received.
 //!
+//! Beside it stands [`instruction_counts`], the judgement on what `benches/instructions` counts, where
+//! `cargo test` tries it out.
+//!
 //! The test targets:
 //!
 //! - `conformance`: one file per section of the specification, run against our daemon and against
@@ -20,7 +23,8 @@
 //! - `cost`: allocations, system calls and memory, counted.
 //! - `regression`: one case for each defect that was found from outside.
 //! - `architecture`: which crate may use which, and what must not appear where.
-//! - `peers/`: other projects' own test suites, as scripts; `benches/compare` compares buses.
+//! - `peers/`: other projects' own test suites, as scripts; `benches/compare` compares buses;
+//!   `benches/instructions` counts what the core executes.
 //!
 //! Nothing here sleeps. A test waits for an event with a generous deadline; that something does
 //! not arrive is proved by the bus's total order, with a marker sent after it.
@@ -33,3 +37,4 @@
 )]
 
 pub mod harness;
+pub mod instruction_counts;

@@ -9,11 +9,13 @@ use bus_daemon::bus::outbox::WriteSlices;
 use bus_daemon::bus::{Bus, Effect, Event, Identity, Settings};
 use bus_policy::config::Limits;
 use bus_policy::policy_set::{AllowAll, Connect, Eavesdropping, Replies};
-use bus_tests::harness::{BUS_INTERFACE, BUS_NAME, BUS_PATH, Message, Value, own_identity};
+use bus_tests::harness::{BUS_INTERFACE, BUS_NAME, BUS_PATH, Message, Value, identity_of};
 use libbus::auth::Mechanism;
 use libbus::guid::Guid;
 
 const GUID: Guid = Guid::from_bytes([7; 16]);
+/// Whose bus it is and who its clients are, whoever runs this.
+const UID: u32 = 1000;
 
 /// An in-memory bus. Whatever it writes is counted and thrown away.
 pub(crate) struct CoreBus {
@@ -28,7 +30,7 @@ impl CoreBus {
         let identity = Identity {
             guid: GUID,
             listener_guids: vec![GUID],
-            own_uid: own_uid(),
+            own_uid: UID,
             own_credentials: PeerCredentials::default(),
             selinux_enabled: false,
             own_user_name: "nobody".to_owned(),
@@ -43,19 +45,28 @@ impl CoreBus {
 
     /// A client that has said Hello; its unique name is known from [`Self::name`].
     pub(crate) fn connect(&mut self) -> ClientId {
+        let id = self.accept();
+        self.receive(id, &Self::handshake());
+        self.call(id, "Hello", &[]);
+        id
+    }
+
+    /// A client that has said nothing yet.
+    pub(crate) fn accept(&mut self) -> ClientId {
         let credentials = PeerCredentials {
-            uid: Some(own_uid()),
+            uid: Some(UID),
             gid: Some(0),
             pid: Some(1),
             groups: Some(vec![0]),
             ..PeerCredentials::default()
         };
-        let id = self.bus.handle_connected(credentials, 0, true, Timestamp::default());
-        let handshake =
-            format!("\0AUTH EXTERNAL {}\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n", own_identity());
-        self.receive(id, handshake.as_bytes());
-        self.call(id, "Hello", &[]);
-        id
+        self.bus.handle_connected(credentials, 0, true, Timestamp::default())
+    }
+
+    /// All that a client says before its first message.
+    pub(crate) fn handshake() -> Vec<u8> {
+        let identity = identity_of(UID);
+        format!("\0AUTH EXTERNAL {identity}\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n").into_bytes()
     }
 
     pub(crate) fn disconnect(&mut self, id: ClientId) {
@@ -132,10 +143,6 @@ impl CoreBus {
         }
         total
     }
-}
-
-fn own_uid() -> u32 {
-    rustix::process::geteuid().as_raw()
 }
 
 /// What session.conf says.
