@@ -182,6 +182,31 @@ pub struct ClientTable {
     pushes: u64,
 }
 
+/// One message as its recipients get it.
+#[derive(Clone, Debug)]
+pub struct Outgoing<'a> {
+    /// The header, or all of it if there is nothing in `body`.
+    pub head: &'a [u8],
+    /// The body.
+    pub body: OutgoingBody<'a>,
+    /// Its descriptors.
+    pub fds: Option<&'a MessageFds>,
+    /// How soon it is to be written.
+    pub urgency: Urgency,
+}
+
+impl<'a> Outgoing<'a> {
+    /// A message in one piece.
+    #[must_use]
+    pub const fn whole(bytes: &'a [u8], fds: Option<&'a MessageFds>, urgency: Urgency) -> Self {
+        Self { head: bytes, body: OutgoingBody::Copied(&[]), fds, urgency }
+    }
+
+    fn size(&self) -> usize {
+        self.head.len() + self.body.bytes().len()
+    }
+}
+
 /// How soon a message is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Urgency {
@@ -243,23 +268,26 @@ impl ClientTable {
     }
 
     /// Queues one message for one client and notes that it is to be written to.
-    pub fn push(
+    pub fn push(&mut self, id: ClientId, message: &Outgoing<'_>) {
+        self.push_if(id, message, |_| true);
+    }
+
+    /// Queues one message for one client that `can_take` it.
+    pub fn push_if(
         &mut self,
         id: ClientId,
-        head: &[u8],
-        body: &OutgoingBody<'_>,
-        fds: Option<&MessageFds>,
-        urgency: Urgency,
+        message: &Outgoing<'_>,
+        can_take: impl FnOnce(&Client) -> bool,
     ) {
         let Self { slots, pool, urgent, bulk, bulk_bytes, pushes, .. } = self;
         let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
         let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) else { return };
-        if client.leaving {
+        if client.leaving || !can_take(client) {
             return;
         }
-        client.outbox.push(pool, head, body, fds);
+        client.outbox.push(pool, message.head, &message.body, message.fds);
         *pushes += 1;
-        match urgency {
+        match message.urgency {
             Urgency::Urgent if !client.in_urgent => {
                 client.in_urgent = true;
                 urgent.push_back(id);
@@ -269,7 +297,7 @@ impl ClientTable {
                 if bulk.is_empty() {
                     *bulk_bytes = 0;
                 }
-                *bulk_bytes += head.len() + body.bytes().len();
+                *bulk_bytes += message.size();
                 if !client.in_bulk && !client.in_urgent {
                     client.in_bulk = true;
                     bulk.push_back(id);
@@ -287,7 +315,7 @@ impl ClientTable {
     /// Queues lines of the handshake.
     pub fn push_bytes(&mut self, id: ClientId, bytes: &[u8]) {
         if !bytes.is_empty() {
-            self.push(id, bytes, &OutgoingBody::Copied(&[]), None, Urgency::Urgent);
+            self.push(id, &Outgoing::whole(bytes, None, Urgency::Urgent));
         }
     }
 

@@ -19,7 +19,7 @@ use libbus::match_rule::MatchNames;
 use libbus::names::BusName;
 use libbus::wire::{self, Arguments, Flags, Header, MessageType, ParsedHeader, check_body};
 
-use super::client::{ClientTable, Phase, UniqueNameText, Urgency};
+use super::client::{ClientTable, Outgoing, Phase, UniqueNameText, Urgency};
 use super::driver::{self, error_reply::Refusal};
 use super::id::ClientId;
 use super::lifecycle::Disconnection;
@@ -175,9 +175,13 @@ impl Bus {
             // The reply passes: nothing can stop it any more.
             self.replies.take(recipient, message.sender, serial);
         }
-        let body = message.outgoing_body(self.clients.spares());
-        let (head, fds) = (&self.scratch.stamped, message.fds.as_ref());
-        self.clients.push(recipient, head, &body, fds, Urgency::Urgent);
+        let outgoing = Outgoing {
+            body: message.outgoing_body(self.clients.spares()),
+            head: &self.scratch.stamped,
+            fds: message.fds.as_ref(),
+            urgency: Urgency::Urgent,
+        };
+        self.clients.push(recipient, &outgoing);
         self.eavesdrop(message, Some(recipient));
         Ok(())
     }
@@ -284,13 +288,12 @@ impl Bus {
         }
         let body = message.outgoing_body(self.clients.spares());
         let Self { clients, scratch, settings, .. } = self;
-        let urgency = scratch.recipients.urgency();
-        for recipient in scratch.recipients.iter() {
-            let Some(client) = clients.get(recipient) else { continue };
-            let can_take = message.fds.is_none() || client.unix_fds;
-            if can_take && Some(recipient) != addressee && !client.is_full(&settings.limits) {
-                clients.push(recipient, &scratch.stamped, &body, message.fds.as_ref(), urgency);
-            }
+        let (head, urgency) = (scratch.stamped.as_slice(), scratch.recipients.urgency());
+        let outgoing = Outgoing { head, body, fds: message.fds.as_ref(), urgency };
+        for recipient in scratch.recipients.iter().filter(|one| Some(*one) != addressee) {
+            clients.push_if(recipient, &outgoing, |client| {
+                (message.fds.is_none() || client.unix_fds) && !client.is_full(&settings.limits)
+            });
         }
     }
 

@@ -9,11 +9,11 @@ use libbus::wire::{self, Arguments, Header, MessageType, check_body, write_messa
 
 use super::error_reply::Refusal;
 use super::{STRING, header};
-use crate::bus::client::{UniqueNameText, Urgency};
+use crate::bus::client::{Outgoing, UniqueNameText, Urgency};
 use crate::bus::id::ClientId;
 use crate::bus::limits::BUS_MESSAGE_SIZE_MAX;
 use crate::bus::match_index::{MatchedMessage, SenderKey};
-use crate::bus::outbox::{MessageFds, OutgoingBody};
+use crate::bus::outbox::MessageFds;
 use crate::bus::routing::Ownership;
 use crate::bus::{Bus, Scratch};
 
@@ -33,11 +33,10 @@ impl Bus {
             return self.send_error_from_driver(recipient, header.reply_serial, &refusal);
         }
         self.capture_from_driver(header, &bytes, fds);
-        let client = self.clients.get(recipient);
-        if client.is_some_and(|client| !client.is_full_for_the_bus(&self.settings.limits)) {
-            let body = OutgoingBody::Copied(&[]);
-            self.clients.push(recipient, &bytes, &body, fds, Urgency::Urgent);
-        }
+        let Self { clients, settings, .. } = self;
+        clients.push_if(recipient, &Outgoing::whole(&bytes, fds, Urgency::Urgent), |client| {
+            !client.is_full_for_the_bus(&settings.limits)
+        });
         bytes.clear();
         self.scratch.driver_message = bytes;
     }
@@ -53,11 +52,9 @@ impl Bus {
         self.scratch.recipients.start();
         self.find_for_driver(header, &bytes, FindIn::Subscribers);
         let Self { clients, scratch, settings, .. } = self;
-        let (body, urgency) = (OutgoingBody::Copied(&[]), scratch.recipients.urgency());
+        let outgoing = Outgoing::whole(&bytes, None, scratch.recipients.urgency());
         for recipient in scratch.recipients.iter() {
-            if clients.get(recipient).is_some_and(|client| !client.is_full(&settings.limits)) {
-                clients.push(recipient, &bytes, &body, None, urgency);
-            }
+            clients.push_if(recipient, &outgoing, |client| !client.is_full(&settings.limits));
         }
         bytes.clear();
         self.scratch.driver_message = bytes;
@@ -106,13 +103,11 @@ impl Bus {
         self.scratch.recipients.start();
         self.find_for_driver(header, bytes, FindIn::Monitors);
         let Self { clients, scratch, settings, .. } = self;
-        let (body, urgency) = (OutgoingBody::Copied(&[]), scratch.recipients.urgency());
+        let outgoing = Outgoing::whole(bytes, fds, scratch.recipients.urgency());
         for recipient in scratch.recipients.iter() {
-            let Some(client) = clients.get(recipient) else { continue };
-            let can_take = fds.is_none() || client.unix_fds;
-            if can_take && !client.is_full(&settings.limits) {
-                clients.push(recipient, bytes, &body, fds, urgency);
-            }
+            clients.push_if(recipient, &outgoing, |client| {
+                (fds.is_none() || client.unix_fds) && !client.is_full(&settings.limits)
+            });
         }
     }
 
