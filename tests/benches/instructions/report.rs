@@ -76,9 +76,9 @@ fn remark(comparison: &Comparison) -> Option<String> {
     Some(match verdict {
         Verdict::Kept => return None,
         Verdict::Risen => format!(
-            "FAILED: {scenario} takes {percent:.2} % more instructions than expected, and \
-             {CHANGE_PERCENT_MAX} % more are allowed. If the rise is meant, run with --accept \
-             and say in the commit why:\n    {ACCEPT}"
+            "FAILED: {scenario} takes {percent:.2} % more instructions than expected; up to \
+             {CHANGE_PERCENT_MAX} % pass. If the rise is meant, run with --accept and say in the \
+             commit why:\n    {ACCEPT}"
         ),
         Verdict::Fallen => format!(
             "{scenario} takes {percent:.2} % fewer instructions than expected. So that it stays \
