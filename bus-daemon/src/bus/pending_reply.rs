@@ -5,10 +5,10 @@
 //! was to answer without a reply (A147); a call may also be too old (A148). What is sent then is
 //! the caller's matter.
 //!
-//! A call is found by (caller, callee, serial) through a hash table, and stands in three lists
-//! that run through the calls themselves: its caller's, its callee's, and all by age. So every
-//! operation costs the same whatever is outstanding, and none allocates once the tables have
-//! grown. The time limit is one number for all calls and the clock never goes back, so the list
+//! A call is found by (caller, callee, serial) through a hash table, in which consecutive serials are
+//! `neighbours`, and stands in three lists that run through the calls themselves: its caller's, its
+//! callee's, and all by age. So every operation costs the same whatever is outstanding, and none
+//! allocates once the tables have grown. The time limit is one number for all calls and the clock never goes back, so the list
 //! by age is also the list by deadline, for whatever limit is configured at the moment.
 //!
 //! Bounded by `max_replies_per_connection` (config.md B042), which the caller compares with
@@ -17,16 +17,16 @@
 //! [`next_of_callee`](PendingReplies::next_of_callee) (until `None`) come before its slot is
 //! given to another client.
 
+mod neighbours;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 
-use foldhash::SharedSeed;
-use foldhash::fast::SeedableRandomState;
 use slab::Slab;
 
+use self::neighbours::{CallKey, Neighbours};
 use super::id::{ClientId, Timestamp};
 use super::name_registry::chain::{Chain, Links, id_of_key, shrink_slab, shrink_table};
 
@@ -52,14 +52,12 @@ pub struct DuplicateSerial;
 #[derive(Debug)]
 pub struct PendingReplies {
     calls: Slab<Call>,
-    by_key: HashMap<Key, u32, SeedableRandomState>,
+    by_key: HashMap<CallKey, u32, Neighbours>,
     /// Oldest first.
     by_age: Chain,
     /// By the slot of the client, so that finding a client's lists needs no hashing.
     clients: Vec<ClientCalls>,
 }
-
-type Key = (ClientId, ClientId, NonZeroU32);
 
 #[derive(Debug)]
 struct Call {
@@ -81,10 +79,9 @@ impl PendingReplies {
     /// No calls. `seed` is random, so that no client can choose serials that collide.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let hasher = SeedableRandomState::with_seed(seed, SharedSeed::global_fixed());
         Self {
             calls: Slab::new(),
-            by_key: HashMap::with_hasher(hasher),
+            by_key: HashMap::with_hasher(Neighbours::new(seed)),
             by_age: Chain::EMPTY,
             clients: Vec::new(),
         }
@@ -102,7 +99,7 @@ impl PendingReplies {
         now: Timestamp,
     ) -> Result<(), DuplicateSerial> {
         use std::collections::hash_map::Entry;
-        let Entry::Vacant(entry) = self.by_key.entry((caller, callee, serial)) else {
+        let Entry::Vacant(entry) = self.by_key.entry(CallKey { caller, callee, serial }) else {
             return Err(DuplicateSerial);
         };
         let reply = PendingReply { caller, callee, serial, called_at: now };
@@ -116,7 +113,7 @@ impl PendingReplies {
     /// Whether `callee` owes `caller` the reply to this call (protocol.md A145).
     #[must_use]
     pub fn is_expected(&self, caller: ClientId, callee: ClientId, serial: NonZeroU32) -> bool {
-        self.by_key.contains_key(&(caller, callee, serial))
+        self.by_key.contains_key(&CallKey { caller, callee, serial })
     }
 
     /// The reply to this call passes: the note is used up (protocol.md A145). `None`: no such
@@ -127,8 +124,8 @@ impl PendingReplies {
         callee: ClientId,
         serial: NonZeroU32,
     ) -> Option<PendingReply> {
-        let id = *self.by_key.get(&(caller, callee, serial))?;
-        self.remove(id)
+        let id = self.by_key.remove(&CallKey { caller, callee, serial })?;
+        self.unlink(id)
     }
 
     /// Takes the oldest call that `callee` has not answered; it is gone (protocol.md A147).
@@ -197,8 +194,16 @@ impl PendingReplies {
 
     /// Takes a call out of everything.
     fn remove(&mut self, id: u32) -> Option<PendingReply> {
-        let reply = self.calls.get(id as usize)?.reply;
+        let reply = self.unlink(id)?;
         let PendingReply { caller, callee, serial, .. } = reply;
+        self.by_key.remove(&CallKey { caller, callee, serial });
+        Some(reply)
+    }
+
+    /// Takes a call out of everything but `by_key`.
+    fn unlink(&mut self, id: u32) -> Option<PendingReply> {
+        let reply = self.calls.get(id as usize)?.reply;
+        let PendingReply { caller, callee, .. } = reply;
         self.by_age.remove(&mut self.calls, id, |call| &mut call.by_age);
         if let Some(client) = self.clients.get_mut(caller.index as usize) {
             client.made.remove(&mut self.calls, id, |call| &mut call.of_caller);
@@ -207,7 +212,6 @@ impl PendingReplies {
         if let Some(client) = self.clients.get_mut(callee.index as usize) {
             client.received.remove(&mut self.calls, id, |call| &mut call.of_callee);
         }
-        self.by_key.remove(&(caller, callee, serial));
         self.calls.try_remove(id as usize);
         Some(reply)
     }
@@ -235,7 +239,8 @@ impl PendingReplies {
         let mut count = 0;
         for (id, call) in by_age {
             let PendingReply { caller, callee, serial, called_at } = call.reply;
-            assert_eq!(self.by_key.get(&(caller, callee, serial)), Some(&id));
+            let key = CallKey { caller, callee, serial };
+            assert_eq!(self.by_key.get(&key), Some(&id));
             assert!(latest <= called_at, "oldest first");
             latest = called_at;
             count += 1;
