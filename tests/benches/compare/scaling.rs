@@ -1,7 +1,8 @@
 //! How the cost of a message grows with what else the bus holds. It should not.
 //!
 //! One bus per peer, dimension and round grows from point to point, and the same small load is
-//! measured at each.
+//! measured at each. Beside it another one stays at the first point and is measured each time, too:
+//! growing takes long, and the machine may be a slower one at its end.
 
 use std::collections::BTreeMap;
 
@@ -57,8 +58,17 @@ pub(crate) const DIMENSIONS: &[Dimension] = &[
 /// What our bus's cost may grow by from the first point to the last: the noise of a machine.
 pub(crate) const GROWTH_MAX: f64 = 1.25;
 
-/// The cost in nanoseconds at a point of a dimension, once a round.
-type Costs = BTreeMap<(&'static str, Kind, usize), Vec<f64>>;
+/// The cost in nanoseconds of two buses, measured one after the other.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    /// Of the one that stays small.
+    small: f64,
+    /// Of the one that grows.
+    grown: f64,
+}
+
+/// The costs at a point of a dimension, once a round.
+type Costs = BTreeMap<(&'static str, Kind, usize), Vec<Pair>>;
 
 /// What was measured.
 #[derive(Debug, Default)]
@@ -79,32 +89,46 @@ impl Growth {
         }
     }
 
-    /// The median cost at a point.
+    /// The cost at a point, as if the machine had been the same at all of them.
     pub(crate) fn cost(&self, dimension: &Dimension, kind: Kind, point: usize) -> Option<f64> {
-        median(self.costs.get(&(dimension.key, kind, point))?.clone())
+        let at = |point: &usize| self.costs.get(&(dimension.key, kind, *point));
+        let all = dimension.points.iter().filter_map(at).flatten();
+        let small = median(all.map(|pair| pair.small).collect())?;
+        Some(small * self.factor_at(dimension, kind, point)?)
     }
 
     /// The median of the rounds' ratios of the cost at the last point to that at the first.
     pub(crate) fn factor(&self, dimension: &Dimension, kind: Kind) -> Option<f64> {
-        let at = |point: &usize| self.costs.get(&(dimension.key, kind, *point));
-        let first = at(dimension.points.first()?)?;
-        let last = at(dimension.points.last()?)?;
-        median(first.iter().zip(last).map(|(first, last)| last / first).collect())
+        self.factor_at(dimension, kind, *dimension.points.last()?)
+    }
+
+    fn factor_at(&self, dimension: &Dimension, kind: Kind, point: usize) -> Option<f64> {
+        let pairs = self.costs.get(&(dimension.key, kind, point))?;
+        median(pairs.iter().map(|pair| pair.grown / pair.small).collect())
     }
 }
 
 fn measure(dimension: &Dimension, peer: &Peer, costs: &mut Costs) -> Result<()> {
-    let mut running = peer.start()?;
-    measure_points(dimension, &running, costs).map_err(|failure| running.explain(failure))
+    let (mut small, mut growing) = (peer.start()?, peer.start()?);
+    measure_points(dimension, &small, &growing, costs)
+        .map_err(|failure| growing.explain(small.explain(failure)))
 }
 
-fn measure_points(dimension: &Dimension, bus: &Running, costs: &mut Costs) -> Result<()> {
-    let mut growing = (dimension.grow)(bus)?;
+fn measure_points(
+    dimension: &Dimension,
+    small: &Running,
+    growing: &Running,
+    costs: &mut Costs,
+) -> Result<()> {
+    let first = dimension.points.first().copied().unwrap_or_default();
+    let (mut beside, mut load) = ((dimension.grow)(small)?, (dimension.grow)(growing)?);
+    beside.grow_to(small, first)?;
     for point in dimension.points {
         let at_point = |failure: Failure| failure.during(format!("at {point}"));
-        growing.grow_to(bus, *point).map_err(at_point)?;
-        let sample = growing.measure(bus).map_err(at_point)?;
-        costs.entry((dimension.key, bus.kind, *point)).or_default().push(sample.cost);
+        load.grow_to(growing, *point).map_err(at_point)?;
+        let small = beside.measure(small)?.cost;
+        let grown = load.measure(growing).map_err(at_point)?.cost;
+        costs.entry((dimension.key, growing.kind, *point)).or_default().push(Pair { small, grown });
     }
     Ok(())
 }
