@@ -237,6 +237,12 @@ pub struct Bus {
     fd_queue: VecDeque<(Timestamp, ClientId)>,
     /// Clients of whom something was put off until their next turn.
     put_off_clients: Vec<ClientId>,
+    /// How often [`Event::TurnsBegan`] came.
+    turns: u64,
+    /// Whether one of `put_off_clients` caused broadcasts that wait to be written.
+    broadcasts_continue: bool,
+    /// The run of such broadcasts that waits, and since which turn.
+    held_since: (u64, u64),
     /// Until when the spare buffers may go unused, and how often they had been used before.
     spares_watched: Option<(Timestamp, u64)>,
     /// Messages handled so far.
@@ -301,6 +307,9 @@ impl Bus {
             auth_queue: VecDeque::new(),
             fd_queue: VecDeque::new(),
             put_off_clients: Vec::new(),
+            turns: 0,
+            broadcasts_continue: false,
+            held_since: (0, 0),
             spares_watched: None,
             messages: 0,
             listed: 0,
@@ -340,12 +349,14 @@ impl Bus {
     }
 
     /// A client that got something since it was last returned here: first all those to whom
-    /// something urgent goes, then the recipients of large broadcasts. Those wait while there may be
-    /// more broadcasts for them, up to [`limits::HELD_BROADCASTS_SIZE_MAX`].
+    /// something urgent goes, then the recipients of large broadcasts. Those wait for a few turns
+    /// while there may be more broadcasts for them.
     pub fn poll_write(&mut self) -> Option<ClientId> {
         let urgent = self.clients.poll_urgent_write();
-        let holds = self.has_put_off() && !self.clients.bulk_writes_are_due();
-        if urgent.is_some() || holds { urgent } else { self.clients.poll_bulk_write() }
+        if urgent.is_some() || self.holds_broadcasts() {
+            return urgent;
+        }
+        self.clients.poll_bulk_write()
     }
 
     /// Whether [`Bus::poll_write`] has something urgent.
@@ -387,10 +398,12 @@ impl Bus {
         !self.put_off_clients.is_empty()
     }
 
-    /// Whether a client may be read from: not while what it sent before is put off.
+    /// Whether a client may be read from: not while what it sent before is put off, or must be
+    /// written first.
     #[must_use]
     pub fn may_read(&self, client: ClientId) -> bool {
         self.clients.get(client).is_some_and(|client| !client.incoming.is_put_off())
+            && !self.must_wait_for_writes(client)
     }
 
     /// When [`Event::TimePassed`] is due at the latest.

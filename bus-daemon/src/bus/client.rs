@@ -24,7 +24,7 @@ use smallvec::SmallVec;
 use super::credentials::PeerCredentials;
 use super::id::{ClientId, Timestamp};
 use super::incoming::Incoming;
-use super::limits::{BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, HELD_BROADCASTS_SIZE_MAX};
+use super::limits::{BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, UNWRITTEN_BROADCASTS_SIZE_MAX};
 use super::outbox::{BufferPool, MessageFds, Outbox, OutgoingBody};
 use super::spare_buffers::SpareBuffers;
 
@@ -123,6 +123,8 @@ pub struct Client {
     /// Whether it stands in the table's queue of clients to write to soon, and in that of the others.
     in_urgent: bool,
     in_bulk: bool,
+    /// The last run of the table's `bulk` to which this client's messages added.
+    bulk_run: u64,
 }
 
 impl Client {
@@ -177,9 +179,12 @@ pub struct ClientTable {
     /// Clients to write to. Each stands in each queue once at most.
     urgent: VecDeque<ClientId>,
     bulk: VecDeque<ClientId>,
-    /// Bytes that were queued without urgency since nobody was in `bulk`.
+    /// How often `bulk` had been empty and got a client.
+    bulk_run: u64,
+    /// Bytes that were queued without urgency since then.
     bulk_bytes: usize,
     pushes: u64,
+    bulk_pushes: u64,
 }
 
 /// One message as its recipients get it.
@@ -250,6 +255,7 @@ impl ClientTable {
             leaving: false,
             in_urgent: false,
             in_bulk: false,
+            bulk_run: 0,
         }));
         id
     }
@@ -279,7 +285,8 @@ impl ClientTable {
         message: &Outgoing<'_>,
         can_take: impl FnOnce(&Client) -> bool,
     ) {
-        let Self { slots, pool, urgent, bulk, bulk_bytes, pushes, .. } = self;
+        let Self { slots, pool, urgent, bulk, bulk_run, bulk_bytes, pushes, bulk_pushes, .. } =
+            self;
         let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
         let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) else { return };
         if client.leaving || !can_take(client) {
@@ -295,9 +302,10 @@ impl ClientTable {
             Urgency::Urgent => {}
             Urgency::Bulk => {
                 if bulk.is_empty() {
-                    *bulk_bytes = 0;
+                    (*bulk_run, *bulk_bytes) = (*bulk_run + 1, 0);
                 }
                 *bulk_bytes += message.size();
+                *bulk_pushes += 1;
                 if !client.in_bulk && !client.in_urgent {
                     client.in_bulk = true;
                     bulk.push_back(id);
@@ -356,10 +364,36 @@ impl ClientTable {
         !self.bulk.is_empty()
     }
 
-    /// Whether so much waits without urgency that it must be written before more is added.
+    /// How many messages were queued without urgency so far.
+    #[must_use]
+    pub const fn bulk_pushes(&self) -> u64 {
+        self.bulk_pushes
+    }
+
+    /// Which run this is of clients that wait for what is not urgent; a run ends when none waits.
+    #[must_use]
+    pub const fn bulk_run(&self) -> u64 {
+        self.bulk_run
+    }
+
+    /// Notes that a message of this client added to the present run.
+    pub fn note_bulk(&mut self, id: ClientId) {
+        let run = self.bulk_run;
+        if let Some(client) = self.get_mut(id) {
+            client.bulk_run = run;
+        }
+    }
+
+    /// Whether this client added to the present run.
+    #[must_use]
+    pub fn has_bulk_under_way(&self, id: ClientId) -> bool {
+        self.has_bulk_writes() && self.get(id).is_some_and(|one| one.bulk_run == self.bulk_run)
+    }
+
+    /// Whether so much waits without urgency that those who added it must wait, too.
     #[must_use]
     pub fn bulk_writes_are_due(&self) -> bool {
-        self.has_bulk_writes() && self.bulk_bytes >= HELD_BROADCASTS_SIZE_MAX
+        self.has_bulk_writes() && self.bulk_bytes >= UNWRITTEN_BROADCASTS_SIZE_MAX
     }
 
     /// Keeps the beginning of a message: see [`Incoming::fill`].

@@ -14,9 +14,12 @@ pub const OUTBOX_SEGMENT_SIZE_MAX: usize = 128 * 1024;
 pub const WORK_PER_TURN_MAX: u64 = 800;
 /// A broadcast to more recipients than this is written when there is nothing more urgent.
 pub const URGENT_RECIPIENT_COUNT_MAX: usize = 16;
-/// Bytes of broadcasts that wait for those who caused them to be done, so that each recipient gets
-/// them in one write; beyond, they are written first.
-pub const HELD_BROADCASTS_SIZE_MAX: usize = 1 << 20;
+/// Bytes of broadcasts that wait to be written; beyond, those who caused them are not heard until
+/// all are written.
+pub const UNWRITTEN_BROADCASTS_SIZE_MAX: usize = 1 << 20;
+/// Turns for which broadcasts wait for those who caused them to be done, so that each recipient gets
+/// them in one write.
+pub const HELD_BROADCASTS_TURN_COUNT_MAX: u64 = 16;
 /// Longest message of the bus itself, in bytes: what is in it is one array, which may be no longer
 /// (protocol.md A020).
 pub const BUS_MESSAGE_SIZE_MAX: usize = libbus::limits::ARRAY_SIZE_MAX as usize;

@@ -122,7 +122,11 @@ impl Bus {
             Some(_) if !is_for_the_bus(header) => return Err(Disconnection::SentBeforeHello),
             _ => {}
         }
+        let bulk_pushes = self.clients.bulk_pushes();
         self.route(&message);
+        if self.clients.bulk_pushes() != bulk_pushes {
+            self.clients.note_bulk(sender);
+        }
         Ok(())
     }
 

@@ -6,6 +6,10 @@
 //! else who is ready has had a turn ([`Event::TurnsBegan`](super::Event)). Work is counted, not
 //! timed, so that a simulation sees what the daemon does.
 //!
+//! The copies of large broadcasts are not urgent (`client.rs`). They leave in portions; a client that
+//! causes more of them than leave has no turn and is not read from until all are written, so that
+//! overload slows those who cause it and nobody else.
+//!
 //! Invariant: a client of whom something is put off stands in `put_off_clients` once.
 
 use libbus::wire;
@@ -13,7 +17,7 @@ use libbus::wire;
 use super::Bus;
 use super::id::ClientId;
 use super::lifecycle::Disconnection;
-use super::limits::WORK_PER_TURN_MAX;
+use super::limits::{HELD_BROADCASTS_TURN_COUNT_MAX, WORK_PER_TURN_MAX};
 
 impl Bus {
     /// Handles each whole message of the stream and keeps what is left of the last. Returns what
@@ -55,22 +59,49 @@ impl Bus {
             && let Some(client) = self.clients.get_mut(id)
         {
             client.incoming.put_off(rest);
-            self.put_off_clients.push(id);
+            self.note_put_off(id);
         }
         self.settle_fds(id)
     }
 
-    /// Goes on with each client of whom something was put off, for one turn; but not while the
-    /// broadcasts that were caused before must be written first.
+    /// Goes on with each client of whom something was put off, for one turn; but not with those
+    /// whose broadcasts must be written first.
     pub(super) fn handle_put_off(&mut self) {
-        if self.clients.bulk_writes_are_due() {
-            return;
-        }
+        self.turns += 1;
+        self.broadcasts_continue = false;
         for id in std::mem::take(&mut self.put_off_clients) {
-            if let Err(reason) = self.continue_put_off(id) {
+            if self.must_wait_for_writes(id) {
+                self.note_put_off(id);
+            } else if let Err(reason) = self.continue_put_off(id) {
                 self.disconnect(id, reason);
             }
         }
+    }
+
+    /// Whether a client has caused broadcasts, and so much of them is unwritten that it must not
+    /// cause more. Who gets them has no part in this: a recipient that does not read is not waited
+    /// for.
+    pub(super) fn must_wait_for_writes(&self, id: ClientId) -> bool {
+        self.clients.bulk_writes_are_due() && self.clients.has_bulk_under_way(id)
+    }
+
+    /// Whether broadcasts are not written yet, because those who caused them are not done and each
+    /// recipient will get more. They wait for a bounded number of turns and of bytes.
+    pub(super) fn holds_broadcasts(&mut self) -> bool {
+        let run = self.clients.bulk_run();
+        if self.held_since.0 != run {
+            self.held_since = (run, self.turns);
+        }
+        let held_for = self.turns - self.held_since.1;
+        self.broadcasts_continue
+            && self.has_put_off()
+            && held_for < HELD_BROADCASTS_TURN_COUNT_MAX
+            && !self.clients.bulk_writes_are_due()
+    }
+
+    fn note_put_off(&mut self, id: ClientId) {
+        self.put_off_clients.push(id);
+        self.broadcasts_continue |= self.clients.has_bulk_under_way(id);
     }
 
     fn continue_put_off(&mut self, id: ClientId) -> Result<(), Disconnection> {
@@ -81,7 +112,7 @@ impl Bus {
             && let Some(client) = self.clients.get_mut(id)
         {
             client.incoming.put_off_rest(bytes, rest);
-            self.put_off_clients.push(id);
+            self.note_put_off(id);
         }
         self.settle_fds(id)
     }

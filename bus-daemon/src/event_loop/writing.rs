@@ -66,10 +66,15 @@ impl EventLoop {
         while count < BULK_WRITE_COUNT_MAX && size < BULK_WRITE_SIZE_MAX {
             self.write_urgent(now);
             let Some(id) = self.bus.poll_write() else { return };
-            count += 1;
-            size += self.bus.client(id).map_or(0, |client| client.outbox.bytes());
+            let owed = self.owed_to(id);
             self.write_if_free(id, now);
+            let written = owed.saturating_sub(self.owed_to(id));
+            (count, size) = (count + usize::from(written > 0), size + written);
         }
+    }
+
+    fn owed_to(&self, id: ClientId) -> usize {
+        self.bus.client(id).map_or(0, |client| client.outbox.bytes())
     }
 
     /// A full socket is written to when it has room again.

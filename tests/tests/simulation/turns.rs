@@ -3,8 +3,8 @@
 use bus_daemon::bus::Event;
 use bus_daemon::bus::id::ClientId;
 use bus_daemon::bus::limits::{
-    HELD_BROADCASTS_SIZE_MAX, SPARE_BUFFER_TIME_MS, SPARE_BUFFERS_SIZE_MAX,
-    URGENT_RECIPIENT_COUNT_MAX, WORK_PER_TURN_MAX,
+    HELD_BROADCASTS_TURN_COUNT_MAX, SPARE_BUFFER_TIME_MS, SPARE_BUFFERS_SIZE_MAX,
+    UNWRITTEN_BROADCASTS_SIZE_MAX, URGENT_RECIPIENT_COUNT_MAX, WORK_PER_TURN_MAX,
 };
 use bus_policy::config::Limits;
 
@@ -82,33 +82,87 @@ fn broadcasts_wait_for_those_of_the_same_read_up_to_a_bound() {
     assert_eq!(got.iter().filter(|got| got.sender == sender.name).count(), signals as usize);
 }
 
+/// Signals of which a hundred are more than may be unwritten.
+fn large_broadcast(serial: u32, recipient_count: usize) -> Vec<u8> {
+    let size = UNWRITTEN_BROADCASTS_SIZE_MAX / recipient_count / 100;
+    let signal = Mail::signal(serial, "/a", "org.example.A", "Changed");
+    signal.with(Value::Bytes(size)).write()
+}
+
 #[test]
-fn nobody_has_another_turn_until_a_large_backlog_of_broadcasts_is_written() {
+fn who_broadcasts_more_than_leaves_waits_and_others_do_not() {
     let count = URGENT_RECIPIENT_COUNT_MAX + 1;
-    let (mut desk, sender, ..) = crowd(count);
-    let large = |serial| {
-        let size = u32::try_from(HELD_BROADCASTS_SIZE_MAX / count / 100).unwrap();
-        Mail::signal(serial, "/a", "org.example.A", "Changed")
-            .with(Value::Bytes(size as usize))
-            .write()
-    };
-    let bytes: Vec<u8> = (1..=200).flat_map(large).collect();
+    let (mut desk, sender, recipients, bystander) = crowd(count);
+    // One read for each, so that it is reading and not a turn that has to stop.
+    let mut serial = 0;
+    while desk.bus.may_read(sender.id) {
+        serial += 1;
+        desk.send_bytes(sender.id, &large_broadcast(serial, count), 0);
+        assert!(serial <= 100, "{} bytes are unwritten", desk.owed(recipients[0].id) * count);
+    }
+    assert!(desk.bus.may_read(bystander.id) && desk.bus.may_read(recipients[0].id));
+    desk.send(bystander.id, &one_way(1, &recipients[0].name));
+    assert_eq!(desk.bus.poll_write(), Some(recipients[0].id));
+    // Each is written to once for its broadcasts; the host finds nothing left for the first.
+    for _ in 0..count {
+        assert!(!desk.bus.may_read(sender.id));
+        assert!(desk.bus.poll_write().is_some());
+    }
+    assert_eq!(desk.bus.poll_write(), None);
+    assert!(desk.bus.may_read(sender.id), "all are written");
+}
+
+#[test]
+fn who_has_broadcast_too_much_has_no_turn() {
+    let count = URGENT_RECIPIENT_COUNT_MAX + 1;
+    let (mut desk, sender, recipients, bystander) = crowd(count);
+    let bytes: Vec<u8> = (1..=200).flat_map(|serial| large_broadcast(serial, count)).collect();
     desk.send_bytes(sender.id, &bytes, 0);
-    let mut turns = 1;
     while desk.bus.poll_write().is_none() {
+        desk.event(Event::TurnsBegan);
+    }
+    assert!(desk.bus.has_put_off(), "the rest waits");
+    // A bystander with more calls than a turn has time for goes on meanwhile.
+    let calls = (1..=200).flat_map(|serial| one_way(serial, &sender.name).write());
+    desk.send_bytes(bystander.id, &calls.collect::<Vec<_>>(), 0);
+    let before = (desk.owed(recipients[1].id), desk.owed(sender.id));
+    desk.event(Event::TurnsBegan);
+    assert_eq!(desk.owed(recipients[1].id), before.0);
+    assert!(desk.owed(sender.id) > before.1);
+    while desk.bus.has_put_off() {
+        take_writes(&mut desk);
+        desk.event(Event::TurnsBegan);
+    }
+    let got = desk.read(recipients[0].id);
+    assert_eq!(got.iter().filter(|got| got.sender == sender.name).count(), 200, "nothing is lost");
+}
+
+#[test]
+fn who_floods_one_client_does_not_hold_the_broadcasts_of_others() {
+    let count = URGENT_RECIPIENT_COUNT_MAX + 1;
+    let (mut desk, sender, _, flooder) = crowd(count);
+    let calls: Vec<u8> =
+        (1..=2000).flat_map(|serial| one_way(serial, &sender.name).write()).collect();
+    desk.send_bytes(flooder.id, &calls, 0);
+    desk.send_bytes(sender.id, &broadcast(1), 0);
+    assert!(desk.bus.has_put_off());
+    assert_eq!(take_writes(&mut desk).len(), count + 1);
+}
+
+#[test]
+fn who_broadcasts_and_floods_holds_the_broadcast_for_some_turns() {
+    let count = URGENT_RECIPIENT_COUNT_MAX + 1;
+    let (mut desk, sender, _, bystander) = crowd(count);
+    let calls = (2..=4000).flat_map(|serial| one_way(serial, &bystander.name).write());
+    let bytes: Vec<u8> = broadcast(1).into_iter().chain(calls).collect();
+    desk.send_bytes(sender.id, &bytes, 0);
+    let mut turns = 0;
+    while take_writes(&mut desk).len() <= 1 {
         desk.event(Event::TurnsBegan);
         turns += 1;
     }
-    assert!(desk.bus.has_put_off(), "the backlog was due after {turns} turns");
-    let messages = |desk: &Desk| desk.owed(sender.id);
-    let before = messages(&desk);
-    desk.event(Event::TurnsBegan);
-    assert_eq!((messages(&desk), desk.bus.has_put_off()), (before, true));
-    take_writes(&mut desk);
-    while desk.bus.has_put_off() {
-        desk.event(Event::TurnsBegan);
-        take_writes(&mut desk);
-    }
+    assert!(desk.bus.has_put_off());
+    assert_eq!(turns, HELD_BROADCASTS_TURN_COUNT_MAX);
 }
 
 /// A large message in pieces, as sockets bring it; answers how large the room for the rest was that
