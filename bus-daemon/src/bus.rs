@@ -359,6 +359,12 @@ impl Bus {
         self.clients.poll_bulk_write()
     }
 
+    /// The host writes no more to the client at hand: closes the descriptors that it was sent, if
+    /// [`Event::Written`] has not done that.
+    pub fn close_sent_fds(&mut self) {
+        self.clients.close_sent_fds();
+    }
+
     /// Whether [`Bus::poll_write`] has something urgent.
     #[must_use]
     pub fn has_urgent_writes(&self) -> bool {
@@ -419,10 +425,12 @@ impl Bus {
         [auth, fds, reply, spares].into_iter().flatten().min()
     }
 
-    /// Whether another connection may be accepted (config.md B037).
+    /// Whether another connection may be accepted (config.md B037): not while so many broadcasts wait
+    /// to be written that clients who come and go, which is broadcast, should wait for them.
     #[must_use]
     pub fn accepts_connections(&self) -> bool {
         self.incomplete_count < self.settings.limits.incomplete_connections_max
+            && !self.clients.bulk_writes_are_due()
     }
 
     /// How many clients are connected, whatever their phase.

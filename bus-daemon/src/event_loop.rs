@@ -188,8 +188,8 @@ impl EventLoop {
             self.write_to_starved(now);
             for event in ready.drain(..) {
                 if self.handle(event_of(event), now) == Next::Stop {
-                    // What was accepted in this round still leaves, as far as sockets have room.
-                    self.write_all(now);
+                    // What was read still leaves, as far as sockets have room.
+                    self.finish(now);
                     return Ok(());
                 }
             }

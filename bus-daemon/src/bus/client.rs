@@ -268,6 +268,7 @@ impl ClientTable {
         }
         let mut client = slot.client.take()?;
         client.incoming.end_loan(&mut self.pool.spares);
+        self.pool.close_sent_fds();
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);
         Some(client)
@@ -329,7 +330,6 @@ impl ClientTable {
 
     /// The next client that got something urgent since it was last returned here.
     pub fn poll_urgent_write(&mut self) -> Option<ClientId> {
-        self.pool.close_sent_fds();
         loop {
             let id = self.urgent.pop_front()?;
             if let Some(client) = self.get_mut(id) {
@@ -439,7 +439,15 @@ impl ClientTable {
         let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
         if let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) {
             client.outbox.handle_written(pool, size);
+            if client.outbox.is_empty() {
+                pool.close_sent_fds();
+            }
         }
+    }
+
+    /// Closes descriptors that have left.
+    pub fn close_sent_fds(&mut self) {
+        self.pool.close_sent_fds();
     }
 
     /// Lets go of what this client is owed, and of all it would be owed later: it reads no more.
@@ -459,7 +467,7 @@ impl ClientTable {
 
     /// Lets go of buffers that wait for reuse.
     pub fn give_back(&mut self) {
-        self.pool = BufferPool::default();
+        self.pool.clear();
         self.urgent.shrink_to_fit();
         self.bulk.shrink_to_fit();
     }

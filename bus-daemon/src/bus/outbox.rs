@@ -60,8 +60,8 @@ pub struct BufferPool {
     free_queues: Vec<VecDeque<Segment>>,
     /// Buffers of large messages.
     pub spares: SpareBuffers,
-    /// Descriptors that have left and are closed between one client and the next, since closing
-    /// them between two writes would have the client fall asleep and be woken for each.
+    /// Descriptors that have left and are closed when nothing more leaves for the same client, since
+    /// closing them between two writes would have it fall asleep and be woken for each.
     sent_fds: Vec<MessageFds>,
 }
 
@@ -79,6 +79,12 @@ impl BufferPool {
             self.free.push(buffer);
             self.free_size += size;
         }
+    }
+
+    /// Lets go of all buffers.
+    pub fn clear(&mut self) {
+        (self.free, self.free_size, self.free_queues) = (Vec::new(), 0, Vec::new());
+        self.spares.clear();
     }
 
     /// Closes the descriptors that have left.

@@ -96,7 +96,7 @@ impl SpareBuffers {
         self.buffers.is_empty()
     }
 
-    /// Lets go of all.
+    /// Lets go of all. What is lent stays lent.
     pub fn clear(&mut self) {
         (self.buffers, self.size) = (Vec::new(), 0);
     }
@@ -170,6 +170,9 @@ mod tests {
         }
         assert!(spares.borrow(SMALLEST).is_some());
         assert!(spares.borrow(SMALLEST).is_none());
+        spares.clear();
+        spares.give_back(Vec::with_capacity(SMALLEST));
+        assert!(spares.borrow(SMALLEST).is_none(), "what is lent stays lent");
         spares.end_loan();
         assert!(spares.borrow(SMALLEST).is_some());
     }

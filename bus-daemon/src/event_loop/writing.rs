@@ -44,10 +44,14 @@ impl EventLoop {
         }
     }
 
-    /// Writes to each client that got something.
-    pub(super) fn write_all(&mut self, now: Timestamp) {
-        while let Some(id) = self.bus.poll_write() {
-            self.write_if_free(id, now);
+    /// Handles what was put off and writes everything, as far as sockets have room.
+    pub(super) fn finish(&mut self, now: Timestamp) {
+        while self.bus.has_put_off() || self.bus.has_writes() {
+            self.bus.handle_event(bus::Event::TurnsBegan, now);
+            self.carry_out(now);
+            while let Some(id) = self.bus.poll_write() {
+                self.write_if_free(id, now);
+            }
         }
     }
 
@@ -85,7 +89,12 @@ impl EventLoop {
     }
 
     pub(super) fn write_to(&mut self, id: ClientId, now: Timestamp) {
-        let mut count = 0;
+        self.write_batches(id, now);
+        self.bus.close_sent_fds();
+    }
+
+    fn write_batches(&mut self, id: ClientId, now: Timestamp) {
+        let mut count = 1;
         let full = loop {
             match self.write_once(id, now) {
                 Wrote::Everything => break false,

@@ -77,7 +77,7 @@ impl Peer {
     pub(crate) fn find(kind: Kind, other_build: Option<&Path>) -> Result<Self> {
         let program = match kind {
             Kind::Ours => build_ours()?,
-            Kind::OtherBuild => other_build.unwrap_or(Path::new("")).to_owned(),
+            Kind::OtherBuild => other_build.unwrap_or(Path::new("")).canonicalize()?,
             Kind::NullRelay => std::env::current_exe()?,
             Kind::DbusBroker | Kind::DbusDaemon | Kind::Busd => installed(kind.label())?,
             Kind::Grpc => installed("grpc-peer")?,

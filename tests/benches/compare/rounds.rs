@@ -52,7 +52,7 @@ impl Plan {
             dimensions: DIMENSIONS.iter().filter(|d| is_chosen(d.key, only)).collect(),
             peers: vec![],
             missing: vec![],
-            rounds: rounds.max(1),
+            rounds,
         };
         let is_wanted = |kind: &Kind| match kind {
             Kind::OtherBuild => other_build.is_some(),
@@ -61,6 +61,7 @@ impl Plan {
         for kind in Kind::ALL.into_iter().filter(is_wanted) {
             match Peer::find(kind, other_build) {
                 Ok(peer) => plan.peers.push(peer),
+                Err(failure) if kind == Kind::OtherBuild => return Err(failure.during("--against")),
                 Err(failure) => plan.missing.push((kind, failure)),
             }
         }

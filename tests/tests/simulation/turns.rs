@@ -7,6 +7,8 @@ use bus_daemon::bus::limits::{
     UNWRITTEN_BROADCASTS_SIZE_MAX, URGENT_RECIPIENT_COUNT_MAX, WORK_PER_TURN_MAX,
 };
 use bus_policy::config::Limits;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::time::Timespec;
 
 use crate::desk::{Desk, Guest, one_way};
 use crate::mail::{Mail, Value};
@@ -233,4 +235,27 @@ fn announcing_large_messages_takes_one_spare_buffer_at_most() {
     desk.event(Event::Closed { client: sender.id });
     let third = desk.guest();
     assert_eq!(announce(&mut desk, &third), other.len(), "the first has gone");
+}
+
+/// Whoever waits for the other end of a pipe to be closed must not wait for the bus to be busy again.
+#[test]
+fn descriptors_are_closed_when_the_last_recipient_has_them() {
+    let count = URGENT_RECIPIENT_COUNT_MAX + 1;
+    let (mut desk, sender, recipients, _) = crowd(count);
+    let (read_end, write_end) = rustix::pipe::pipe().unwrap();
+    let mut signal = Mail::signal(1, "/a", "org.example.A", "Changed");
+    signal.unix_fds = 1;
+    let (client, bytes, mut fds) = (sender.id, signal.write(), vec![write_end]);
+    desk.event(Event::Received { client, bytes: &bytes, fds: &mut fds });
+    let is_closed = || {
+        let mut fds = [PollFd::new(&read_end, PollFlags::IN)];
+        poll(&mut fds, Some(&Timespec::default())).unwrap();
+        fds[0].revents().contains(PollFlags::HUP)
+    };
+    take_writes(&mut desk);
+    for recipient in &recipients {
+        assert!(!is_closed(), "not every recipient has it");
+        desk.read_bytes(recipient.id);
+    }
+    assert!(is_closed());
 }

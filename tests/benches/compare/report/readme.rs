@@ -14,7 +14,7 @@ const END: &str = "<!-- benchmark: end -->";
 const CHART: &str = "tests/benches/scaling.svg";
 
 /// Rewrites what stands between the marker comments of README.md, and the chart. Without such
-/// comments the text is only printed.
+/// comments the text is only printed, to standard error.
 pub(crate) fn update(plan: &Plan, results: &Results) -> Result<()> {
     let readme = workspace().join("README.md");
     let section = format!("{BEGIN}\n{}{END}", to_markdown(plan, results));
@@ -24,7 +24,7 @@ pub(crate) fn update(plan: &Plan, results: &Results) -> Result<()> {
     match replace(&fs::read_to_string(&readme)?, &section) {
         Some(text) => Ok(fs::write(readme, text)?),
         None => {
-            println!("README.md has no {BEGIN} … {END}:\n\n{section}");
+            eprintln!("README.md has no {BEGIN} … {END}:\n\n{section}");
             Ok(())
         }
     }
