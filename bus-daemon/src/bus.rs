@@ -45,6 +45,7 @@ pub mod outbox;
 pub mod pending_reply;
 pub mod quota;
 pub mod spare_buffers;
+pub mod unique_name;
 
 mod invariants;
 mod lifecycle;

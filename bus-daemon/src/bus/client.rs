@@ -12,14 +12,11 @@
 //! twenty. The order of what one client gets does not depend on its queue.
 
 use std::collections::VecDeque;
-use std::fmt::{self, Write as _};
 use std::rc::Rc;
 
 use bus_policy::config::Limits;
 use libbus::auth::ServerAuth;
-use libbus::names::BusName;
 use libbus::wire::MessageError;
-use smallvec::SmallVec;
 
 use super::credentials::PeerCredentials;
 use super::id::{ClientId, Timestamp};
@@ -27,57 +24,7 @@ use super::incoming::Incoming;
 use super::limits::{BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, UNWRITTEN_BROADCASTS_SIZE_MAX};
 use super::outbox::{BufferPool, MessageFds, Outbox, OutgoingBody};
 use super::spare_buffers::SpareBuffers;
-
-/// A unique name: `:1.N`, kept as its number and as text (protocol.md A123).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UniqueNameText {
-    number: u64,
-    text: SmallVec<[u8; 24]>,
-}
-
-impl UniqueNameText {
-    /// The name of the connection that said Hello as number `number`.
-    #[must_use]
-    pub fn new(number: u64) -> Self {
-        let mut name = Self { number, text: SmallVec::new() };
-        // INVARIANT: writing to the vector cannot fail.
-        let _ = write!(name, ":1.{number}");
-        name
-    }
-
-    /// N of `:1.N`.
-    #[must_use]
-    pub const fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// The name's text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.text).unwrap_or_default()
-    }
-
-    /// The name as a header's field has it.
-    #[must_use]
-    pub fn as_bus_name(&self) -> Option<BusName<'_>> {
-        BusName::parse(self.as_str()).ok()
-    }
-
-    /// N of a text `:1.N` as this bus would write it.
-    #[must_use]
-    pub fn parse_number(text: &str) -> Option<u64> {
-        let digits = text.strip_prefix(":1.")?;
-        let canonical = digits == "0" || !digits.starts_with(['0', '+']);
-        digits.parse().ok().filter(|_| canonical)
-    }
-}
-
-impl fmt::Write for UniqueNameText {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.text.extend_from_slice(text.as_bytes());
-        Ok(())
-    }
-}
+use super::unique_name::UniqueNameText;
 
 /// What a client is allowed to do next, named for what the bus waits for.
 #[derive(Debug)]
@@ -501,21 +448,5 @@ impl ClientTable {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unique_names_print_and_parse_as_this_bus_writes_them() {
-        for (number, text) in [(0, ":1.0"), (42, ":1.42"), (u64::MAX, ":1.18446744073709551615")] {
-            assert_eq!(UniqueNameText::new(number).as_str(), text);
-            assert_eq!(UniqueNameText::parse_number(text), Some(number));
-        }
-        for other in ["", ":1.", ":1.00", ":1.01", ":1.+1", ":2.1", ":1.1.1", "1.1", ":1.x"] {
-            assert_eq!(UniqueNameText::parse_number(other), None, "{other}");
-        }
     }
 }

@@ -26,10 +26,10 @@ use libbus::names::{BusName, InterfaceName, MemberName, ObjectPath, WellKnownNam
 use libbus::wire::{BodyReader, BodyWriter, Flags, Header, MessageType, Signature};
 
 use super::Bus;
-use super::client::UniqueNameText;
 use super::id::ClientId;
 use super::name_registry::NameChange;
 use super::routing::Message;
+use super::unique_name::UniqueNameText;
 use error_reply::Refusal;
 
 /// The bus's own name.

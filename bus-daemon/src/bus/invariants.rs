@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Bus;
-use super::client::UniqueNameText;
+use super::unique_name::UniqueNameText;
 
 impl Bus {
     /// Checks the whole state. For tests: it walks every table.

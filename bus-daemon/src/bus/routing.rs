@@ -19,7 +19,7 @@ use libbus::match_rule::MatchNames;
 use libbus::names::BusName;
 use libbus::wire::{self, Arguments, Flags, Header, MessageType, ParsedHeader, check_body};
 
-use super::client::{ClientTable, Outgoing, Phase, UniqueNameText, Urgency};
+use super::client::{ClientTable, Outgoing, Phase, Urgency};
 use super::driver::{self, error_reply::Refusal};
 use super::id::ClientId;
 use super::lifecycle::Disconnection;
@@ -29,6 +29,7 @@ use super::match_index::{MatchedMessage, SenderKey};
 use super::name_registry::NameRegistry;
 use super::outbox::{MessageFds, OutgoingBody};
 use super::spare_buffers::SpareBuffers;
+use super::unique_name::UniqueNameText;
 use super::{Bus, Scratch, share_fds};
 
 /// What a monitor sees as the sender of a message from a client that has not said Hello yet.

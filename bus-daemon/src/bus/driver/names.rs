@@ -8,9 +8,10 @@ use libbus::wire::Signature;
 use super::error_reply::Refusal;
 use super::{BUS_NAME, Call, Unique};
 use crate::bus::Bus;
-use crate::bus::client::{Phase, UniqueNameText};
+use crate::bus::client::Phase;
 use crate::bus::id::ClientId;
 use crate::bus::name_registry::RequestFlags;
+use crate::bus::unique_name::UniqueNameText;
 
 const STRINGS: Signature<'static> = Signature::from_static("as");
 const BOOLEAN: Signature<'static> = Signature::from_static("b");

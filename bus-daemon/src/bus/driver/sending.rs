@@ -9,12 +9,13 @@ use libbus::wire::{self, Arguments, Header, MessageType, check_body, write_messa
 
 use super::error_reply::Refusal;
 use super::{STRING, header};
-use crate::bus::client::{Outgoing, UniqueNameText, Urgency};
+use crate::bus::client::{Outgoing, Urgency};
 use crate::bus::id::ClientId;
 use crate::bus::limits::BUS_MESSAGE_SIZE_MAX;
 use crate::bus::match_index::{MatchedMessage, SenderKey};
 use crate::bus::outbox::MessageFds;
 use crate::bus::routing::Ownership;
+use crate::bus::unique_name::UniqueNameText;
 use crate::bus::{Bus, Scratch};
 
 impl Bus {
