@@ -8,8 +8,9 @@
 //! A call is found by (caller, callee, serial) through a hash table, in which consecutive serials are
 //! `neighbours`, and stands in three lists that run through the calls themselves: its caller's, its
 //! callee's, and all by age. So every operation costs the same whatever is outstanding, and none
-//! allocates once the tables have grown. The time limit is one number for all calls and the clock never goes back, so the list
-//! by age is also the list by deadline, for whatever limit is configured at the moment.
+//! allocates once the tables have grown. The time limit is one number for all calls and the clock
+//! never goes back, so the list by age is also the list by deadline, for whatever limit is configured
+//! at the moment.
 //!
 //! Bounded by `max_replies_per_connection` (config.md B042), which the caller compares with
 //! [`PendingReplies::count_of_caller`]. When a client leaves, both
