@@ -20,6 +20,7 @@ mod relay;
 mod report;
 mod rounds;
 mod scaling;
+mod watchers;
 mod wire;
 mod workloads;
 

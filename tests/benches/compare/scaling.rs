@@ -14,6 +14,7 @@ use crate::peers::{Kind, Peer, Running};
 use crate::pipeline::Pipeline;
 use crate::relay::Passing;
 use crate::rounds::median;
+use crate::watchers;
 use crate::wire;
 
 /// Something of which a bus may hold more and more.
@@ -177,7 +178,7 @@ impl Rules {
     fn new(bus: &Running) -> Result<Self> {
         let (sender, mut recipients) = bus.fan_out(1, Passing::Bytes)?;
         for recipient in &mut recipients {
-            recipient.add_matches([wire::properties_rule(wire::PATH)])?;
+            recipient.add_matches([watchers::properties_rule(wire::PATH)])?;
         }
         Ok(Self { sender, crowd: Crowd::new(recipients)?, others: bus.singles(10)?, count: 0 })
     }
@@ -188,9 +189,10 @@ impl Growing for Rules {
         let each = (count - self.count) / self.others.len();
         for other in &mut self.others {
             let objects = self.count..self.count + each;
-            other.add_matches(
-                objects.map(|number| wire::properties_rule(&format!("/org/example/o/{number}"))),
-            )?;
+            other
+                .add_matches(objects.map(|number| {
+                    watchers::properties_rule(&format!("/org/example/o/{number}"))
+                }))?;
             self.count += each;
         }
         Ok(())

@@ -136,14 +136,6 @@ pub(crate) fn properties_changed(path: &str, interface: &str) -> Result<Template
     }))
 }
 
-/// The match rule of whoever watches the properties of the object at `path`.
-pub(crate) fn properties_rule(path: &str) -> String {
-    format!(
-        "type='signal',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',\
-         path='{path}'"
-    )
-}
-
 /// A call of the bus itself with one string, and a number after it.
 pub(crate) fn driver_call(
     member: &'static str,

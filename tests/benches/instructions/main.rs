@@ -19,6 +19,8 @@ mod scenarios;
 #[path = "../compare/report/table.rs"]
 #[allow(dead_code, reason = "of the other benchmark, which uses more of it")]
 mod table;
+#[path = "../compare/watchers.rs"]
+mod watchers;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

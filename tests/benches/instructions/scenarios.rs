@@ -14,6 +14,9 @@ use libbus::wire::{ArgumentSpans, MessageError, ParsedHeader, check_body, frame}
 use crate::callgrind::counted_operations;
 use crate::core_bus::CoreBus;
 use crate::failure::{Result, fail};
+use crate::watchers::{
+    DEVICE, OBJECTS, SERVICE, WATCHERS, object_path, properties_rule, watcher_rules,
+};
 
 /// One row of the table.
 pub(crate) struct Scenario {
@@ -171,19 +174,6 @@ fn past_other_rules() -> Operation {
     rounds(bus, vec![(sender, changed_properties(PATH, INTERFACE))])
 }
 
-const WATCHERS: usize = 60;
-/// Objects that are watched, each by ten.
-const OBJECTS: usize = 6;
-const SERVICE: &str = "org.example.Service";
-const DEVICE: &str = "org.example.Device";
-const OTHER_INTERFACES: [&str; 5] = [
-    "org.example.Battery",
-    "org.example.Media",
-    "org.example.Network",
-    "org.example.Session",
-    "org.example.Volume",
-];
-
 /// What a desktop does: proxies of one service's objects, each with rules for properties of its
 /// object's interfaces and for the owners of names.
 fn properties_changed() -> Operation {
@@ -197,25 +187,6 @@ fn properties_changed() -> Operation {
         }
     }
     rounds(bus, vec![(sender, changed_properties(&object_path(0), DEVICE))])
-}
-
-fn object_path(object: usize) -> String {
-    format!("/org/example/object/{object}")
-}
-
-/// Twelve rules of which the first matches what the object says of its device.
-fn watcher_rules(object: usize) -> Vec<String> {
-    let rule = properties_rule(&object_path(object));
-    let interfaces = [DEVICE].into_iter().chain(OTHER_INTERFACES);
-    let properties = interfaces.map(|name| format!("{rule},sender='{SERVICE}',arg0='{name}'"));
-    let owners = (0..6).map(|name| {
-        format!(
-            "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',\
-             interface='org.freedesktop.DBus',member='NameOwnerChanged',\
-             arg0='org.example.Watched{name}'"
-        )
-    });
-    properties.chain(owners).collect()
 }
 
 fn add_and_remove_match() -> Operation {
@@ -284,11 +255,6 @@ fn properties() -> Value {
 
 fn add_match(bus: &mut CoreBus, client: ClientId, rule: &str) {
     bus.call(client, "AddMatch", &[rule.into()]);
-}
-
-/// The match rule of whoever watches the properties of the object at `path`.
-fn properties_rule(path: &str) -> String {
-    format!("type='signal',interface='{PROPERTIES}',member='PropertiesChanged',path='{path}'")
 }
 
 /// A `PropertiesChanged` of one property of the object at `path`.

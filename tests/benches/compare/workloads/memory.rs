@@ -6,7 +6,7 @@ use crate::failure::{Result, fail};
 use crate::load::{Client, DEADLINE};
 use crate::measure::{Sample, pss_kib};
 use crate::peers::Running;
-use crate::wire::properties_rule;
+use crate::watchers::properties_rule;
 
 const CLIENTS: usize = 1000;
 const RULES: usize = 5;

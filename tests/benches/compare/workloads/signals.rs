@@ -8,6 +8,7 @@ use crate::load::Client;
 use crate::measure::{Latencies, Sample, run};
 use crate::peers::{Kind, Running};
 use crate::relay::Passing;
+use crate::watchers::{self, DEVICE, OBJECTS, SERVICE, WATCHERS, object_path, watcher_rules};
 use crate::wire::{self, Template};
 
 const BURST: u32 = 8;
@@ -29,24 +30,19 @@ const OTHER_RULES: usize = 100;
 pub(super) fn past_other_rules(bus: &Running) -> Result<Sample> {
     let (sender, mut recipients) = bus.fan_out(1, Passing::Bytes)?;
     for recipient in &mut recipients {
-        recipient.add_matches([wire::properties_rule(wire::PATH)])?;
+        recipient.add_matches([watchers::properties_rule(wire::PATH)])?;
     }
     let mut others = bus.singles(OTHERS)?;
     for (index, other) in others.iter_mut().enumerate() {
         let objects = (0..OTHER_RULES).map(|object| index * OTHER_RULES + object);
-        other.add_matches(
-            objects.map(|object| wire::properties_rule(&format!("/org/example/other/{object}"))),
-        )?;
+        other
+            .add_matches(objects.map(|object| {
+                watchers::properties_rule(&format!("/org/example/other/{object}"))
+            }))?;
     }
     let changed = wire::properties_changed(wire::PATH, "org.example.Interface")?;
     bursts(bus, sender, recipients, &changed)
 }
-
-const WATCHERS: usize = 60;
-/// Objects that are watched, each by ten.
-const OBJECTS: usize = 6;
-const SERVICE: &str = "org.example.Service";
-const DEVICE: &str = "org.example.Device";
 
 /// What a desktop does: proxies of one service's objects, each with rules for properties of its
 /// object's interfaces and for the owners of names.
@@ -64,33 +60,6 @@ pub(super) fn properties_changed(bus: &Running) -> Result<Sample> {
     }
     bursts(bus, sender, recipients, &wire::properties_changed(&object_path(0), DEVICE)?)
 }
-
-fn object_path(object: usize) -> String {
-    format!("/org/example/object/{object}")
-}
-
-/// Twelve rules of which the first matches what the object says of its device.
-fn watcher_rules(object: usize) -> Vec<String> {
-    let rule = wire::properties_rule(&object_path(object));
-    let interfaces = [DEVICE].into_iter().chain(OTHER_INTERFACES);
-    let properties = interfaces.map(|name| format!("{rule},sender='{SERVICE}',arg0='{name}'"));
-    let owners = (0..6).map(|name| {
-        format!(
-            "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus',\
-             interface='org.freedesktop.DBus',member='NameOwnerChanged',\
-             arg0='org.example.Watched{name}'"
-        )
-    });
-    properties.chain(owners).collect()
-}
-
-const OTHER_INTERFACES: [&str; 5] = [
-    "org.example.Battery",
-    "org.example.Media",
-    "org.example.Network",
-    "org.example.Session",
-    "org.example.Volume",
-];
 
 /// Bursts of one signal, each burst awaited by all recipients.
 fn bursts(
