@@ -8,8 +8,7 @@ use std::fmt;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser};
+use lexopt::Arg::{Long, Short};
 
 /// The exit code for every wrong command line, as in dbus-daemon.
 pub const USAGE_EXIT_CODE: u8 = 1;
@@ -93,11 +92,8 @@ pub enum Invocation {
 /// Why a command line is refused. Printed as one line; the exit code is [`USAGE_EXIT_CODE`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArgumentsError {
-    /// No configuration file; `usage` is for a second line.
-    NoConfigFile {
-        /// How the options are given.
-        usage: String,
-    },
+    /// No configuration file; how to name one is on a second line.
+    NoConfigFile,
     /// Two of `--session`, `--system`, `--config-file`.
     SecondConfigFile,
     /// An option that is given at most once.
@@ -113,190 +109,197 @@ pub enum ArgumentsError {
     /// An option without its value.
     MissingValue {
         /// The option and what its value is.
+        option: &'static str,
+    },
+    /// A value for an option that takes none.
+    UnexpectedValue {
+        /// The option.
         option: String,
+        /// The value given.
+        value: String,
     },
     /// An option or argument that the daemon does not know.
     Unknown {
         /// The argument.
         argument: String,
     },
-    /// Anything else that the parser of options refuses.
-    Other(String),
 }
+
+/// What `--help` prints after the usage line.
+// deviation: the reference prints its usage to standard error and exits with 1.
+const HELP: &str = "\
+The D-Bus message bus.
+
+Options:
+      --session             Use the standard configuration of the session bus
+      --system              Use the standard configuration of the system bus
+      --config-file=FILE    Use this configuration file
+      --address=ADDRESS     Listen on this address and on none of the
+                            configuration; of several separated by ';', on the
+                            first that works
+      --print-address[=FD]  Print the address of the bus to standard output or to
+                            this open descriptor
+      --print-pid[=FD]      Print the process id to standard output or to this
+                            open descriptor
+      --fork                Go to the background
+      --nofork              Stay in the foreground, whatever the configuration says
+      --nopidfile           Write no pid file, whatever the configuration says
+      --syslog              Log to syslog and to standard error
+      --syslog-only         Log to syslog only
+      --nosyslog            Log to standard error only, whatever the configuration
+                            says
+      --systemd-activation  Start services through systemd where they name a unit
+      --introspect          Print the introspection data of the bus object and exit
+      --version             Print the version and exit
+  -h, --help                Print this help and exit
+";
+
+const USAGE: &str = "Usage: bus-daemon --session|--system|--config-file=FILE [OPTIONS]";
+
+const VERSION: &str =
+    concat!("bus-daemon ", env!("CARGO_PKG_VERSION"), " (D-Bus Message Bus Daemon)\n");
 
 /// Reads a command line, the program's name first.
 ///
 /// # Errors
 /// See [`ArgumentsError`].
 pub fn parse(
-    arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    arguments: impl IntoIterator<Item = impl Into<OsString>>,
 ) -> Result<Invocation, ArgumentsError> {
-    let matches = match Options::command().try_get_matches_from(arguments) {
-        Ok(matches) => matches,
-        Err(error) => return refusal_or_text(&error),
-    };
-    match Options::from_arg_matches(&matches) {
-        Ok(options) if options.introspect => Ok(Invocation::Introspect),
-        Ok(options) => options.into_arguments().map(Invocation::Run),
-        Err(error) => refusal_or_text(&error),
+    let mut parser = lexopt::Parser::from_iter(arguments);
+    let mut given = Options::default();
+    while let Some(argument) = parser.next().map_err(|error| refusal(&error))? {
+        match argument {
+            Long("session") => given.set_config_file(ConfigFile::Session)?,
+            Long("system") => given.set_config_file(ConfigFile::System)?,
+            Long("config-file") => {
+                let path = value(&mut parser, "--config-file=FILE")?.into();
+                given.set_config_file(ConfigFile::Path(path))?;
+            }
+            Long("address") => {
+                let address = text(value(&mut parser, "--address=ADDRESS")?);
+                once(&mut given.address, "--address", address)?;
+            }
+            Long("print-address") => {
+                let number = descriptor(&mut parser)?;
+                once(&mut given.print_address, "--print-address", number)?;
+            }
+            Long("print-pid") => {
+                let number = descriptor(&mut parser)?;
+                once(&mut given.print_pid, "--print-pid", number)?;
+            }
+            Long("fork") => given.fork = Some(Fork::Always),
+            Long("nofork") => given.fork = Some(Fork::Never),
+            Long("nopidfile") => given.no_pid_file = true,
+            Long("syslog") => given.log_targets = Some(LogTargets::Both),
+            Long("syslog-only") => given.log_targets = Some(LogTargets::SyslogOnly),
+            Long("nosyslog") => given.log_targets = Some(LogTargets::StandardErrorOnly),
+            Long("systemd-activation") => given.systemd_activation = true,
+            Long("introspect") => given.introspect = true,
+            Long("version") => return Ok(Invocation::Print(VERSION.into())),
+            Long("help") | Short('h' | '?') => {
+                return Ok(Invocation::Print(format!("{USAGE}\n\n{HELP}")));
+            }
+            unknown => return Err(refusal(&unknown.unexpected())),
+        }
     }
+    given.into_invocation()
 }
 
-/// The D-Bus message bus.
-#[derive(Parser)]
-#[command(
-    name = "bus-daemon",
-    version = concat!(env!("CARGO_PKG_VERSION"), " (D-Bus Message Bus Daemon)"),
-    disable_help_flag = true,
-    disable_version_flag = true,
-    args_override_self = false
-)]
+/// What was read so far.
+#[derive(Default)]
 struct Options {
-    /// Use the standard configuration of the session bus
-    #[arg(long, action = ArgAction::Count)]
-    session: u8,
-    /// Use the standard configuration of the system bus
-    #[arg(long, action = ArgAction::Count)]
-    system: u8,
-    /// Use this configuration file
-    #[arg(long, value_name = "FILE", action = ArgAction::Append)]
-    config_file: Vec<PathBuf>,
-    /// Listen on this address and on none of the configuration; of several separated by ';', on the
-    /// first that works
-    #[arg(long, value_name = "ADDRESS", action = ArgAction::Append)]
-    address: Vec<String>,
-    /// Print the address of the bus to standard output or to this open descriptor
-    #[arg(long, value_name = "FD", num_args = 0..=1, default_missing_value = "1", action = ArgAction::Append)]
-    print_address: Vec<String>,
-    /// Print the process id to standard output or to this open descriptor
-    #[arg(long, value_name = "FD", num_args = 0..=1, default_missing_value = "1", action = ArgAction::Append)]
-    print_pid: Vec<String>,
-    /// Go to the background
-    #[arg(long, overrides_with_all = ["fork", "nofork"])]
-    fork: bool,
-    /// Stay in the foreground, whatever the configuration says
-    #[arg(long, overrides_with_all = ["fork", "nofork"])]
-    nofork: bool,
-    /// Write no pid file, whatever the configuration says
-    #[arg(long, overrides_with = "nopidfile")]
-    nopidfile: bool,
-    /// Log to syslog and to standard error
-    #[arg(long, overrides_with_all = ["syslog", "syslog_only", "nosyslog"])]
-    syslog: bool,
-    /// Log to syslog only
-    #[arg(long, overrides_with_all = ["syslog", "syslog_only", "nosyslog"])]
-    syslog_only: bool,
-    /// Log to standard error only, whatever the configuration says
-    #[arg(long, overrides_with_all = ["syslog", "syslog_only", "nosyslog"])]
-    nosyslog: bool,
-    /// Start services through systemd where they name a unit
-    #[arg(long, overrides_with = "systemd_activation")]
+    config_file: Option<ConfigFile>,
+    address: Option<String>,
+    print_address: Option<RawFd>,
+    print_pid: Option<RawFd>,
+    fork: Option<Fork>,
+    log_targets: Option<LogTargets>,
+    no_pid_file: bool,
     systemd_activation: bool,
-    /// Print the introspection data of the bus object and exit
-    #[arg(long, overrides_with = "introspect")]
     introspect: bool,
-    /// Print the version and exit
-    #[arg(long, action = ArgAction::Version)]
-    version: Option<bool>,
-    /// Print this help and exit
-    // deviation: the reference prints its usage to standard error and exits with 1.
-    #[arg(long, short = 'h', short_alias = '?', action = ArgAction::HelpShort)]
-    help: Option<bool>,
 }
 
 impl Options {
-    fn into_arguments(self) -> Result<Arguments, ArgumentsError> {
-        Ok(Arguments {
-            fork: self.fork(),
-            log_targets: self.log_targets(),
-            pid_file: if self.nopidfile { PidFileUse::Never } else { PidFileUse::AsConfigured },
+    fn set_config_file(&mut self, file: ConfigFile) -> Result<(), ArgumentsError> {
+        match self.config_file.replace(file) {
+            None => Ok(()),
+            Some(_) => Err(ArgumentsError::SecondConfigFile),
+        }
+    }
+
+    fn into_invocation(self) -> Result<Invocation, ArgumentsError> {
+        if self.introspect {
+            return Ok(Invocation::Introspect);
+        }
+        Ok(Invocation::Run(Arguments {
+            config_file: self.config_file.ok_or(ArgumentsError::NoConfigFile)?,
+            address: self.address,
+            print_address: self.print_address,
+            print_pid: self.print_pid,
+            fork: self.fork.unwrap_or(Fork::AsConfigured),
+            log_targets: self.log_targets.unwrap_or(LogTargets::AsConfigured),
+            pid_file: if self.no_pid_file { PidFileUse::Never } else { PidFileUse::AsConfigured },
             systemd_activation: self.systemd_activation,
-            address: at_most_one("--address", self.address)?,
-            print_address: descriptor("--print-address", self.print_address)?,
-            print_pid: descriptor("--print-pid", self.print_pid)?,
-            config_file: config_file(self.session, self.system, self.config_file)?,
-        })
-    }
-
-    const fn fork(&self) -> Fork {
-        match (self.fork, self.nofork) {
-            (true, _) => Fork::Always,
-            (_, true) => Fork::Never,
-            _ => Fork::AsConfigured,
-        }
-    }
-
-    const fn log_targets(&self) -> LogTargets {
-        match (self.syslog, self.syslog_only, self.nosyslog) {
-            (true, ..) => LogTargets::Both,
-            (_, true, _) => LogTargets::SyslogOnly,
-            (.., true) => LogTargets::StandardErrorOnly,
-            _ => LogTargets::AsConfigured,
-        }
+        }))
     }
 }
 
-/// Exactly one of the three ways to name the file.
-fn config_file(session: u8, system: u8, paths: Vec<PathBuf>) -> Result<ConfigFile, ArgumentsError> {
-    let mut files = std::iter::repeat_n(ConfigFile::Session, session.into())
-        .chain(std::iter::repeat_n(ConfigFile::System, system.into()))
-        .chain(paths.into_iter().map(ConfigFile::Path));
-    match (files.next(), files.next()) {
-        (Some(file), None) => Ok(file),
-        (Some(_), Some(_)) => Err(ArgumentsError::SecondConfigFile),
-        (None, _) => Err(ArgumentsError::NoConfigFile { usage: usage() }),
+/// Keeps the value of an option that is given at most once.
+fn once<T>(place: &mut Option<T>, option: &'static str, value: T) -> Result<(), ArgumentsError> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(ArgumentsError::Repeated { option }),
     }
 }
 
-fn usage() -> String {
-    Options::command().render_usage().to_string()
+/// The value after `=` or in the next argument; another option is none, as a forgotten value is
+/// likelier than one that begins with a dash.
+fn value(parser: &mut lexopt::Parser, option: &'static str) -> Result<OsString, ArgumentsError> {
+    optional_value(parser).ok_or(ArgumentsError::MissingValue { option })
 }
 
-fn descriptor(option: &'static str, values: Vec<String>) -> Result<Option<RawFd>, ArgumentsError> {
-    let Some(value) = at_most_one(option, values)? else { return Ok(None) };
+fn optional_value(parser: &mut lexopt::Parser) -> Option<OsString> {
+    parser.optional_value().or_else(|| {
+        let mut rest = parser.try_raw_args()?;
+        rest.next_if(|next| !next.as_encoded_bytes().starts_with(b"-"))
+    })
+}
+
+fn descriptor(parser: &mut lexopt::Parser) -> Result<RawFd, ArgumentsError> {
+    let Some(value) = optional_value(parser).map(text) else { return Ok(libc::STDOUT_FILENO) };
     match value.parse::<RawFd>() {
-        Ok(number) if number >= 0 => Ok(Some(number)),
+        Ok(number) if number >= 0 => Ok(number),
         _ => Err(ArgumentsError::InvalidDescriptor { value }),
     }
 }
 
-fn at_most_one<T>(option: &'static str, values: Vec<T>) -> Result<Option<T>, ArgumentsError> {
-    let mut values = values.into_iter();
-    match (values.next(), values.next()) {
-        (_, Some(_)) => Err(ArgumentsError::Repeated { option }),
-        (value, None) => Ok(value),
-    }
+/// An argument as text. What is not UTF-8 is neither a valid address nor a number, and its
+/// replacement characters show where.
+fn text(argument: OsString) -> String {
+    argument.to_string_lossy().into_owned()
 }
 
-/// The option parser reports help and version as errors too.
-fn refusal_or_text(error: &clap::Error) -> Result<Invocation, ArgumentsError> {
-    let argument = || match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(argument)) => argument.clone(),
-        _ => String::new(),
-    };
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            Ok(Invocation::Print(error.render().to_string()))
+fn refusal(error: &lexopt::Error) -> ArgumentsError {
+    match error {
+        lexopt::Error::UnexpectedOption(argument) => {
+            ArgumentsError::Unknown { argument: argument.clone() }
         }
-        ErrorKind::UnknownArgument => Err(ArgumentsError::Unknown { argument: argument() }),
-        ErrorKind::InvalidValue | ErrorKind::WrongNumberOfValues | ErrorKind::TooFewValues => {
-            Err(ArgumentsError::MissingValue { option: argument() })
+        lexopt::Error::UnexpectedArgument(argument) => {
+            ArgumentsError::Unknown { argument: text(argument.clone()) }
         }
-        _ => Err(ArgumentsError::Other(first_line(error))),
+        lexopt::Error::UnexpectedValue { option, value } => {
+            ArgumentsError::UnexpectedValue { option: option.clone(), value: text(value.clone()) }
+        }
+        other => ArgumentsError::Unknown { argument: other.to_string() },
     }
-}
-
-fn first_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
 
 impl fmt::Display for ArgumentsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoConfigFile { usage } => {
-                write!(f, "No configuration file specified.\n{usage}")
+            Self::NoConfigFile => {
+                write!(f, "No configuration file specified.\n{USAGE}")
             }
             Self::SecondConfigFile => f.write_str(
                 "A second configuration file is requested; \
@@ -313,7 +316,9 @@ impl fmt::Display for ArgumentsError {
             Self::Unknown { argument } => {
                 write!(f, "Unknown option \"{argument}\"; see --help for those there are")
             }
-            Self::Other(text) => write!(f, "{text}; see --help"),
+            Self::UnexpectedValue { option, value } => {
+                write!(f, "{option} takes no value, and \"{value}\" is given; see --help")
+            }
         }
     }
 }
@@ -368,7 +373,7 @@ mod tests {
         {
             refused(line, &two, "second configuration file");
         }
-        let none = ArgumentsError::NoConfigFile { usage: usage() };
+        let none = ArgumentsError::NoConfigFile;
         refused("", &none, "No configuration file specified.\n");
         refused("--nofork", &none, "Usage: ");
     }
@@ -437,13 +442,14 @@ mod tests {
             let unknown = ArgumentsError::Unknown { argument: argument.into() };
             refused(&format!("--session {argument}"), &unknown, argument);
         }
-        for option in ["--address <ADDRESS>", "--config-file <FILE>"] {
-            let line = option.split(' ').next().unwrap();
-            let missing = ArgumentsError::MissingValue { option: option.into() };
-            refused(line, &missing, "needs a value");
+        for option in ["--address=ADDRESS", "--config-file=FILE"] {
+            let (name, _) = option.split_once('=').unwrap();
+            let missing = ArgumentsError::MissingValue { option };
+            refused(name, &missing, "needs a value");
+            refused(&format!("{name} --fork"), &missing, option);
         }
-        let error = parsed("--session --fork=yes").unwrap_err();
-        assert!(matches!(error, ArgumentsError::Other(_)), "{error:?}");
-        assert_eq!(error.to_string().lines().count(), 1);
+        let value =
+            ArgumentsError::UnexpectedValue { option: "--fork".into(), value: "yes".into() };
+        refused("--session --fork=yes", &value, "--fork takes no value, and \"yes\"");
     }
 }
