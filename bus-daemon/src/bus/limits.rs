@@ -9,9 +9,9 @@ pub const COPIED_BODY_SIZE_MAX: usize = 16 * 1024;
 /// Size in bytes past which an outbox begins a new buffer instead of growing the last one.
 pub const OUTBOX_SEGMENT_SIZE_MAX: usize = 128 * 1024;
 /// Work done for one client before others get their turn, in units of about a tenth of a small
-/// message: about seventy small messages, or seven signals to a hundred recipients. It bounds how
+/// message: about eighteen small messages, or two signals to a hundred recipients. It bounds how
 /// long a client waits for another one that floods the bus.
-pub const WORK_PER_TURN_MAX: u64 = 800;
+pub const WORK_PER_TURN_MAX: u64 = 200;
 /// A broadcast to more recipients than this is written when there is nothing more urgent.
 pub const URGENT_RECIPIENT_COUNT_MAX: usize = 16;
 /// Bytes of broadcasts that wait to be written; beyond, those who caused them are not heard until

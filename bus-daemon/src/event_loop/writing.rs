@@ -16,8 +16,8 @@ use crate::bus::outbox::WriteSlices;
 use crate::host::client_socket::{self, Errno, FDS_PER_SEND_MAX};
 
 /// Writes in one round that are not urgent, and their size in bytes.
-const BULK_WRITE_COUNT_MAX: usize = 64;
-const BULK_WRITE_SIZE_MAX: usize = 128 * 1024;
+const BULK_WRITE_COUNT_MAX: usize = 8;
+const BULK_WRITE_SIZE_MAX: usize = 32 * 1024;
 /// Writes to one client in one round, so that one fast reader leaves time for others.
 const WRITE_COUNT_MAX: usize = 16;
 
