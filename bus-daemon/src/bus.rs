@@ -24,9 +24,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use bus_policy::PolicySet;
 use bus_policy::config::Limits;
-use bus_policy::policy_set::AllowAll;
 use foldhash::fast::FixedState;
 use libbus::auth::{CookieChallenge, Mechanism};
 use libbus::guid::Guid;
@@ -43,6 +44,7 @@ pub mod match_index;
 pub mod name_registry;
 pub mod outbox;
 pub mod pending_reply;
+pub mod policing;
 pub mod quota;
 pub mod spare_buffers;
 pub mod unique_name;
@@ -63,6 +65,7 @@ use match_index::{MatchIndex, Recipients};
 use name_registry::NameRegistry;
 use outbox::{MessageFds, WriteSlices};
 use pending_reply::PendingReplies;
+use policing::Policies;
 use quota::UserTable;
 
 /// What the bus is told once, at its start.
@@ -108,8 +111,8 @@ pub struct Settings {
     /// Whether services are started by a helper, so that nobody may choose their environment
     /// (config.md B022).
     pub has_service_helper: bool,
-    /// What the policy allows: everything, but for these distinctions.
-    pub policy: AllowAll,
+    /// Who may connect, send, receive and own what.
+    pub policy: Arc<PolicySet>,
 }
 
 /// Something that happened outside.
@@ -224,6 +227,7 @@ pub struct Bus {
     monitors: MatchIndex,
     replies: PendingReplies,
     users: UserTable,
+    policies: Policies,
     activation_environment: ActivationEnvironment,
     next_unique: u64,
     serial: u32,
@@ -289,7 +293,6 @@ impl Bus {
     pub fn new(identity: Identity, settings: Settings) -> Self {
         let seed = identity.hash_seed;
         Self {
-            settings,
             clients: ClientTable::default(),
             unique_names: HashMap::default(),
             names: NameRegistry::new(seed),
@@ -298,6 +301,7 @@ impl Bus {
             monitors: MatchIndex::new(seed),
             replies: PendingReplies::new(seed),
             users: UserTable::default(),
+            policies: Policies::new(&settings.policy),
             activation_environment: ActivationEnvironment::default(),
             next_unique: 0,
             serial: 0,
@@ -317,6 +321,7 @@ impl Bus {
             effects: VecDeque::new(),
             now: Timestamp::default(),
             scratch: Scratch::default(),
+            settings,
             identity,
         }
     }

@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use bus_policy::PolicySet;
 use bus_policy::config::{self, AppArmorMode, BusConfig, Loaded, Problem};
-use bus_policy::policy_set::allow_all;
 use libbus::auth::Mechanism;
 
 use crate::arguments::ConfigFile;
 use crate::bus::Settings;
+use crate::host::accounts::SystemAccounts;
 use crate::host::config_files::DiskFiles;
 
 /// Where distributions put the two standard configurations (config.md B083, B120).
@@ -64,8 +66,9 @@ impl ConfigSource {
         let loaded = self.load();
         let Some(fresh) = loaded.config else { return Err(join(&loaded.problems)) };
         let reload = config::reload(running, fresh);
-        let settings = settings_of(&reload.config)?;
-        let mut notes: Vec<String> = loaded.problems.iter().map(ToString::to_string).collect();
+        let (settings, unknown) = settings_of(&reload.config)?;
+        let problems = loaded.problems.iter().chain(&unknown);
+        let mut notes: Vec<String> = problems.map(ToString::to_string).collect();
         if !reload.postponed.is_empty() {
             notes.push(format!(
                 "{} of the configuration changed and will count from the next start of the bus on",
@@ -87,11 +90,11 @@ pub struct Reloaded {
     pub notes: Vec<String>,
 }
 
-/// What the bus needs of a configuration.
+/// What the bus needs of a configuration, and what in its policies has no effect.
 ///
 /// # Errors
-/// The policies are not allow-all, or AppArmor is required, and nothing here would enforce that.
-pub fn settings_of(config: &BusConfig) -> Result<Settings, String> {
+/// AppArmor is required, and nothing here would enforce that.
+pub fn settings_of(config: &BusConfig) -> Result<(Settings, Vec<Problem>), String> {
     if config.apparmor_mode == Some(AppArmorMode::Required) {
         return Err(format!(
             "{}: AppArmor mediation required but not present; this bus does not ask AppArmor, \
@@ -99,9 +102,13 @@ pub fn settings_of(config: &BusConfig) -> Result<Settings, String> {
             config.places.apparmor.as_ref().unwrap_or(&config.origin)
         ));
     }
-    let policy = allow_all(config).map_err(|refused| refused.to_string())?;
-    let has_service_helper = config.service_helper.is_some();
-    Ok(Settings { limits: config.limits.clone(), has_service_helper, policy })
+    let (policy, problems) = PolicySet::new(config, &SystemAccounts);
+    let settings = Settings {
+        limits: config.limits.clone(),
+        has_service_helper: config.service_helper.is_some(),
+        policy: Arc::new(policy),
+    };
+    Ok((settings, problems))
 }
 
 /// The mechanisms a configuration names; all of them if it names none (config.md B018). One that

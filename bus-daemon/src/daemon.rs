@@ -63,7 +63,8 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let _ = close_on_exec_beyond_stdio();
     let source = ConfigSource::new(&arguments.config_file);
     let config = load(&source)?;
-    let settings = settings_of(&config)?;
+    let (settings, problems) = settings_of(&config)?;
+    warn(&problems);
     let fd_limit = raise_fd_limit();
     let listeners = open_listeners(arguments, &config, &mut context)?;
 
@@ -137,13 +138,17 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
 fn load(source: &ConfigSource) -> Result<BusConfig, String> {
     let loaded = source.load();
     let fatal = |problem: &&bus_policy::config::Problem| problem.severity == ProblemSeverity::Fatal;
-    for problem in loaded.problems.iter().filter(|problem| !fatal(problem)) {
-        let _ = writeln!(io::stderr(), "{}: {problem}", program_name());
-    }
+    warn(loaded.problems.iter().filter(|problem| !fatal(problem)));
     loaded.config.ok_or_else(|| {
         let texts = loaded.problems.iter().filter(fatal).map(ToString::to_string);
         texts.collect::<Vec<_>>().join(&format!("\n{}: ", program_name()))
     })
+}
+
+fn warn<'a>(problems: impl IntoIterator<Item = &'a bus_policy::config::Problem>) {
+    for problem in problems {
+        let _ = writeln!(io::stderr(), "{}: {problem}", program_name());
+    }
 }
 
 /// One inner list for each `<listen>`, or for each address of `--address` (config.md B121).

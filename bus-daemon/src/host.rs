@@ -13,6 +13,7 @@
 //! 6. [`daemonize::PrintFd::print_line`] and [`service_manager::tell`] when nothing is left that can
 //!    fail: whoever waits for them may send signals and connect at once.
 
+pub mod accounts;
 pub mod client_socket;
 pub mod config_files;
 pub mod credentials;

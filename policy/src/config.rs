@@ -366,6 +366,10 @@ pub enum Fault {
     UnknownMechanism(String),
     /// Warning: `<associate own="*">` has no effect (B025).
     AssociateAny,
+    /// Warning: a `<policy>` or a connect rule for a user that does not exist (B048, B071).
+    UnknownUser(String),
+    /// Warning: likewise for a group (B048, B071).
+    UnknownGroup(String),
 }
 
 impl From<RuleError> for Fault {
@@ -476,6 +480,15 @@ impl fmt::Display for Fault {
             Self::AssociateAny => {
                 f.write_str("own=\"*\" stands for no name here; write an <associate> for each name")
             }
+            Self::UnknownUser(name) => write!(
+                f,
+                "there is no user {name:?}, so that this has no effect; correct the name or remove it"
+            ),
+            Self::UnknownGroup(name) => write!(
+                f,
+                "there is no group {name:?}, so that this has no effect; correct the name or \
+                 remove it"
+            ),
         }
     }
 }

@@ -1,18 +1,23 @@
-//! The policy blocks of a configuration, and whether they amount to allowing everything.
+//! All rules of a configuration, with users and groups looked up.
 //!
-//! A bus that does not enforce policies may only run a configuration that needs none: a policy
-//! that is read but not enforced is worse than none. [`allow_all`] finds out, rule by rule, with
-//! the reference's own order and quirks (config.md B049, B050, B054), and names the rule that
-//! stands against it. In doubt it refuses: it does not look up users, so every block for a user,
-//! a group or the console is taken to restrict somebody and to help nobody.
+//! [`PolicySet::new`] turns the `<policy>` blocks into numbered rules and keeps, for each kind of
+//! block, which rules it has; [`PolicySet::for_audience`] puts together those that apply to one
+//! client, in the order of config.md B049, as a [`UserPolicy`]. Clients whose users and groups the
+//! policy does not tell apart have the same [`Audience`] and share one.
+//!
+//! Names in rules are numbered too ([`NamePatternId`]): a client keeps the numbers that its own
+//! names match in a [`MatchedPatterns`], so that no decision compares names.
 
-#[cfg(test)]
-mod tests;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use std::fmt;
+use foldhash::fast::FixedState;
 
-use crate::config::{BusConfig, Location};
-use crate::rule::{Account, Action, Effect, MessagePattern, MessageType, NamePattern, Rule};
+use crate::config::{BusConfig, Fault, Location, Problem};
+use crate::rule::{Account, Action, Effect, NamePattern, Rule};
+use crate::subject::{AccountNames, Subject, number_or};
+use crate::user_policy::UserPolicy;
+use crate::verdict::Verdict;
 
 /// One `<policy>` element.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,381 +45,334 @@ pub enum PolicyContext {
     AtConsole(bool),
 }
 
-/// What a bus must do to behave exactly as a configuration that allows everything says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AllowAll {
-    /// Who may connect.
-    pub connect: Connect,
-    /// Which messages with a REPLY_SERIAL may be sent.
-    pub send_replies: Replies,
-    /// Which messages with a REPLY_SERIAL are delivered to the client they are addressed to.
-    pub receive_replies: Replies,
-    /// Whether a client may be given a message with a DESTINATION that is not addressed to it.
-    pub eavesdropping: Eavesdropping,
+/// As in the `<policy>` element: `context="default"`.
+impl std::fmt::Display for PolicyContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Default => f.write_str("context=\"default\""),
+            Self::Mandatory => f.write_str("context=\"mandatory\""),
+            Self::User(name) => write!(f, "user=\"{name}\""),
+            Self::Group(name) => write!(f, "group=\"{name}\""),
+            Self::AtConsole(is_there) => write!(f, "at_console=\"{is_there}\""),
+        }
+    }
 }
 
-/// Who may connect (config.md B071).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Connect {
-    /// Only the uid that the bus itself runs as.
-    OwnUser,
-    /// Every user.
-    EveryUser,
+/// The number of a rule within its [`PolicySet`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RuleId(pub(crate) u32);
+
+/// The number of a name, or of a prefix of names, that rules are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamePatternId(u32);
+
+/// A rule with the block it stands in.
+#[derive(Clone, Debug)]
+pub struct PlacedRule {
+    /// The rule.
+    pub rule: Rule,
+    /// Whom its block is for.
+    pub context: Arc<PolicyContext>,
+    /// The name it is about, if it is about one.
+    pub(crate) pattern: Option<NamePatternId>,
 }
 
-/// Which messages with a REPLY_SERIAL pass (config.md B063). A message without one always does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replies {
-    /// Only the answer to a call that is waiting for it; any other is refused with AccessDenied.
-    Requested,
-    /// All, as with session.conf.
-    Any,
+/// All rules of a configuration.
+#[derive(Clone, Debug, Default)]
+pub struct PolicySet {
+    rules: Vec<PlacedRule>,
+    default: Vec<RuleId>,
+    groups: BTreeMap<u32, Vec<RuleId>>,
+    users: BTreeMap<u32, Vec<RuleId>>,
+    /// deviation: none; nobody is at the console (config.md B052), so these apply to every user.
+    not_at_console: Vec<RuleId>,
+    mandatory: Vec<RuleId>,
+    connect: ConnectRules,
+    patterns: NamePatterns,
 }
 
-/// Whether messages may be overheard (config.md B067, B075).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Eavesdropping {
-    /// No client is given a message that is addressed to another, whatever its match rules say.
-    Refused,
-    /// As far as match rules allow, as with session.conf.
-    Allowed,
+/// Which of the blocks apply to a client; equal for clients that no block tells apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Audience {
+    has_user: bool,
+    /// The user, if a block is for it.
+    uid: Option<u32>,
+    /// Those of its groups that a block is for, in ascending order.
+    gids: Box<[u32]>,
 }
 
-/// Why a configuration does not amount to allowing everything.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotAllowAll {
-    /// The rule that restricts, or the configuration's root element if a rule is missing.
-    pub location: Location,
-    /// What it does.
-    pub restriction: Restriction,
-}
+impl PolicySet {
+    /// The rules of `config`. Blocks and connect rules for accounts that do not exist are left out
+    /// (config.md B048, B071); each is in the second value.
+    #[must_use]
+    pub fn new(config: &BusConfig, accounts: &impl AccountNames) -> (Self, Vec<Problem>) {
+        let mut set = Self::default();
+        let mut problems = Vec::new();
+        for block in &config.policies {
+            set.add_block(block, accounts, &mut problems);
+        }
+        set.connect.finish();
+        (set, problems)
+    }
 
-/// What stands against allowing everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restriction {
-    /// A `<deny>` that a later rule does not make void.
-    Deny,
-    /// A rule lets some users connect and others not.
-    ConnectSome,
-    /// A rule asks for a log line for each message.
-    Log,
-    /// The allow rules leave out some messages that could be sent.
-    Send,
-    /// The allow rules leave out some messages that could be received.
-    Receive,
-    /// The allow rules leave out some names.
-    Own,
-    /// A rule for some users removes the rules before it and allows less than they did (B054).
-    Narrows,
-    /// A rule allows unrequested replies or eavesdropping only for some messages or users.
-    Uneven,
-}
+    fn add_block(
+        &mut self,
+        block: &PolicyBlock,
+        accounts: &impl AccountNames,
+        problems: &mut Vec<Problem>,
+    ) {
+        let unknown = |fault| Problem::warning(&block.location, fault);
+        let number = match &block.context {
+            PolicyContext::User(name) => match number_or(name, |name| accounts.uid(name)) {
+                Some(uid) => uid,
+                None => return problems.push(unknown(Fault::UnknownUser(name.to_string()))),
+            },
+            PolicyContext::Group(name) => match number_or(name, |name| accounts.gid(name)) {
+                Some(gid) => gid,
+                None => return problems.push(unknown(Fault::UnknownGroup(name.to_string()))),
+            },
+            _ => 0,
+        };
+        let context = Arc::new(block.context.clone());
+        let ids = block.rules.iter().map(|rule| self.add_rule(rule, &context)).collect::<Vec<_>>();
+        self.add_connect_rules(&ids, &block.context, accounts, problems);
+        let list = match &block.context {
+            PolicyContext::Default => &mut self.default,
+            PolicyContext::Mandatory => &mut self.mandatory,
+            PolicyContext::User(_) => self.users.entry(number).or_default(),
+            PolicyContext::Group(_) => self.groups.entry(number).or_default(),
+            PolicyContext::AtConsole(false) => &mut self.not_at_console,
+            // config.md B052
+            PolicyContext::AtConsole(true) => return,
+        };
+        list.extend(ids);
+    }
 
-impl fmt::Display for Restriction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Deny => "this <deny> would not be enforced; remove it",
-            Self::ConnectSome => {
-                "this rule would not be enforced; write user=\"*\", or remove it to let only the \
-                 bus's own user connect"
+    fn add_rule(&mut self, rule: &Rule, context: &Arc<PolicyContext>) -> RuleId {
+        let exactly = |name: &str| NamePattern::Exactly(name.into());
+        let pattern = match &rule.action {
+            Action::Send(send) => self.patterns.intern(&send.destination),
+            Action::Receive(receive) => {
+                receive.sender.as_deref().and_then(|sender| self.patterns.intern(&exactly(sender)))
             }
-            Self::Log => "log=\"true\" would not be followed; remove it",
-            Self::Send => {
-                "not every message may be sent, and that would not be enforced; add \
-                 <allow send_destination=\"*\" eavesdrop=\"true\"/> to <policy context=\"default\">"
+            Action::Own(name) => self.patterns.intern(name),
+            Action::ConnectUser(_) | Action::ConnectGroup(_) => None,
+        };
+        let id = RuleId(self.rules.len() as u32);
+        self.rules.push(PlacedRule { rule: rule.clone(), context: Arc::clone(context), pattern });
+        id
+    }
+
+    fn add_connect_rules(
+        &mut self,
+        ids: &[RuleId],
+        context: &PolicyContext,
+        accounts: &impl AccountNames,
+        problems: &mut Vec<Problem>,
+    ) {
+        for id in ids {
+            let Some(PlacedRule { rule, .. }) = self.rules.get(id.0 as usize) else { continue };
+            let (who, unknown) = match &rule.action {
+                Action::ConnectUser(Account::Any) => (Ok(Who::AnyUser), None),
+                Action::ConnectGroup(Account::Any) => (Ok(Who::AnyGroup), None),
+                Action::ConnectUser(Account::Named(name)) => (
+                    number_or(name, |name| accounts.uid(name)).map(Who::User).ok_or(()),
+                    Some(Fault::UnknownUser(name.to_string())),
+                ),
+                Action::ConnectGroup(Account::Named(name)) => (
+                    number_or(name, |name| accounts.gid(name)).map(Who::Group).ok_or(()),
+                    Some(Fault::UnknownGroup(name.to_string())),
+                ),
+                _ => continue,
+            };
+            match (who, unknown) {
+                (Ok(who), _) => self.connect.add(context, who, *id, rule.effect),
+                (Err(()), Some(fault)) => problems.push(Problem::warning(&rule.location, fault)),
+                (Err(()), None) => {}
             }
-            Self::Receive => {
-                "not every message may be received, and that would not be enforced; add \
-                 <allow eavesdrop=\"true\"/> to <policy context=\"default\">"
-            }
-            Self::Own => {
-                "not every name may be owned, and that would not be enforced; add \
-                 <allow own=\"*\"/> to <policy context=\"default\">"
-            }
-            Self::Narrows => {
-                "this rule takes something from some users, and that would not be enforced; \
-                 remove it"
-            }
-            Self::Uneven => {
-                "requested_reply or eavesdrop allows more here than in other rules, and that would \
-                 not be enforced; write them alike in all rules"
-            }
+        }
+    }
+
+    /// Which blocks apply to `subject`.
+    #[must_use]
+    pub fn audience(&self, subject: Subject<'_>) -> Audience {
+        let mut gids = Vec::new();
+        if !self.groups.is_empty() {
+            gids.extend(subject.gids.iter().filter(|gid| self.groups.contains_key(gid)));
+            gids.sort_unstable();
+            gids.dedup();
+        }
+        let Some(uid) = subject.uid else {
+            return Audience { has_user: false, uid: None, gids: Box::default() };
+        };
+        let uid = Some(uid).filter(|uid| self.users.contains_key(uid));
+        Audience { has_user: true, uid, gids: gids.into() }
+    }
+
+    /// The rules for `audience`, ready to decide.
+    #[must_use]
+    pub fn for_audience(self: &Arc<Self>, audience: &Audience) -> UserPolicy {
+        UserPolicy::new(self, self.rules_in_order(audience))
+    }
+
+    /// config.md B049: default, groups, user, console, mandatory.
+    ///
+    /// deviation: groups come in the order of their numbers; the reference's order is undefined.
+    fn rules_in_order<'a>(&'a self, audience: &'a Audience) -> impl Iterator<Item = RuleId> + 'a {
+        let groups = audience.gids.iter().filter_map(|gid| self.groups.get(gid)).flatten();
+        let user = audience.uid.and_then(|uid| self.users.get(&uid)).into_iter().flatten();
+        let console = self.not_at_console.iter().filter(|_| audience.has_user);
+        let chain = self.default.iter().chain(groups).chain(user).chain(console);
+        chain.chain(&self.mandatory).copied()
+    }
+
+    /// Whether `subject` may connect (config.md B071): by default only `own_uid`, the user that the
+    /// bus runs as.
+    #[must_use]
+    pub fn may_connect(&self, subject: Subject<'_>, own_uid: u32) -> Verdict {
+        self.connect.decide(subject).unwrap_or(Verdict {
+            effect: if subject.uid == Some(own_uid) { Effect::Allow } else { Effect::Deny },
+            ..Verdict::NO_RULE
         })
     }
-}
 
-/// `FILE:LINE:COLUMN: text`, one line.
-impl fmt::Display for NotAllowAll {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { location, restriction } = self;
-        write!(f, "{location}: this bus runs only what allows everything: {restriction}")
+    /// The rule with this number.
+    #[must_use]
+    pub fn rule(&self, id: RuleId) -> Option<&PlacedRule> {
+        self.rules.get(id.0 as usize)
+    }
+
+    /// All rules, those of blocks for accounts that do not exist left out.
+    #[must_use]
+    pub fn rules(&self) -> &[PlacedRule] {
+        &self.rules
+    }
+
+    /// The numbers of all patterns that `name` matches.
+    pub fn patterns_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = NamePatternId> + 'a {
+        self.patterns.of(name)
+    }
+
+    /// Whether any rule is about a name at all.
+    #[must_use]
+    pub fn has_patterns(&self) -> bool {
+        !self.patterns.is_empty()
     }
 }
 
-impl std::error::Error for NotAllowAll {}
+/// The name patterns of all rules.
+#[derive(Clone, Debug, Default)]
+struct NamePatterns {
+    exact: HashMap<Box<str>, NamePatternId, FixedState>,
+    prefixes: HashMap<Box<str>, NamePatternId, FixedState>,
+}
 
-/// Whether the policies of `config` let every client send, receive and own everything, as
-/// session.conf does.
-///
-/// # Errors
-/// The first thing that stands against it. A configuration is either followed exactly, by means
-/// of [`AllowAll`], or refused.
-pub fn allow_all(config: &BusConfig) -> Result<AllowAll, NotAllowAll> {
-    let mut survey = Survey::default();
-    for (reach, rule) in rules_in_order(config) {
-        survey.add(reach, rule);
+impl NamePatterns {
+    fn intern(&mut self, pattern: &NamePattern) -> Option<NamePatternId> {
+        let next = NamePatternId((self.exact.len() + self.prefixes.len()) as u32);
+        match pattern {
+            NamePattern::Any => None,
+            NamePattern::Exactly(name) => Some(*self.exact.entry(name.clone()).or_insert(next)),
+            NamePattern::Prefix(name) => Some(*self.prefixes.entry(name.clone()).or_insert(next)),
+        }
     }
-    survey.verdict().map_err(|(rule, restriction)| {
-        let location = rule.map_or(&config.origin, |rule| &rule.location).clone();
-        NotAllowAll { location, restriction }
-    })
-}
 
-/// Whom a rule is for, as far as it matters here.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reach {
-    Everybody,
-    Somebody,
-}
+    fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.prefixes.is_empty()
+    }
 
-/// All rules in the order in which they apply (config.md B049). The order among blocks for
-/// somebody does not matter here.
-fn rules_in_order(config: &BusConfig) -> impl Iterator<Item = (Reach, &Rule)> {
-    let stages = [
-        (Reach::Everybody, |context: &PolicyContext| *context == PolicyContext::Default),
-        (Reach::Somebody, PolicyContext::is_for_somebody),
-        (Reach::Everybody, |context: &PolicyContext| *context == PolicyContext::Mandatory),
-    ] as [(Reach, fn(&PolicyContext) -> bool); 3];
-    stages.into_iter().flat_map(|(reach, belongs)| {
-        let blocks = config.policies.iter().filter(move |block| belongs(&block.context));
-        blocks.flat_map(move |block| block.rules.iter().map(move |rule| (reach, rule)))
-    })
-}
-
-impl PolicyContext {
-    fn is_for_somebody(&self) -> bool {
-        matches!(self, Self::User(_) | Self::Group(_) | Self::AtConsole(_))
+    fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = NamePatternId> + 'a {
+        let exact = self.exact.get(name).copied();
+        let dots = name.bytes().enumerate().filter(|(_, byte)| *byte == b'.').map(|(at, _)| at);
+        let ends = dots.chain([name.len()]).filter(|_| !self.prefixes.is_empty());
+        let prefixes = ends.filter_map(|end| self.prefixes.get(name.get(..end)?).copied());
+        exact.into_iter().chain(prefixes)
     }
 }
 
-/// What stands against allowing everything, and the rule that does it if it is one.
-type Obstacle<'a> = (Option<&'a Rule>, Restriction);
+/// Which patterns the names of one client match, those it queues for included (config.md B058).
+/// Made anew when a name that matters comes or goes, and under another policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MatchedPatterns(Vec<NamePatternId>);
 
-/// The effect of the rules seen so far.
-#[derive(Default)]
-struct Survey<'a> {
-    connect: ConnectSurvey<'a>,
-    send: Kind<'a>,
-    receive: Kind<'a>,
-    own: Kind<'a>,
-}
+impl MatchedPatterns {
+    /// No name matches any pattern.
+    pub const NONE: &'static Self = &Self(Vec::new());
 
-impl<'a> Survey<'a> {
-    fn add(&mut self, reach: Reach, rule: &'a Rule) {
-        match &rule.action {
-            Action::Send(send) => {
-                let is_wildcard =
-                    send.message.is_wildcard() && send.destination == NamePattern::Any;
-                let mut claim = Claim::new(&send.message, is_wildcard, send.broadcast);
-                // Only a receive rule can permit eavesdropping (config.md B075).
-                claim.level = claim.level.min(Level::AnyReply);
-                claim.is_full &= send.broadcast.is_none() && claim.level == Level::AnyReply;
-                claim.covers_fields &= send.destination == NamePattern::Any;
-                claim.logs = send.log;
-                self.send.add(reach, rule, &claim);
-            }
-            Action::Receive(receive) => {
-                let is_wildcard = receive.message.is_wildcard() && receive.sender.is_none();
-                let mut claim = Claim::new(&receive.message, is_wildcard, None);
-                claim.is_full &= claim.level == Level::Eavesdropped;
-                claim.covers_fields &= receive.sender.is_none();
-                self.receive.add(reach, rule, &claim);
-            }
-            Action::Own(name) => self.own.add(reach, rule, &Claim::of_names(name)),
-            Action::ConnectUser(account) | Action::ConnectGroup(account) => {
-                self.connect.add(reach, rule, account);
+    /// The patterns that one name matches: the destination of a message to the bus, or of one that
+    /// waits for its destination to be started (config.md B058).
+    #[must_use]
+    pub fn of_name(set: &PolicySet, name: &str) -> Self {
+        let mut patterns = Self::default();
+        patterns.add(set, name);
+        patterns
+    }
+
+    /// The client has this name too.
+    pub fn add(&mut self, set: &PolicySet, name: &str) {
+        for id in set.patterns_of(name) {
+            if !self.0.contains(&id) {
+                self.0.push(id);
             }
         }
     }
 
-    fn verdict(&self) -> Result<AllowAll, Obstacle<'a>> {
-        let connect = self.connect.verdict()?;
-        let send = self.send.verdict(Restriction::Send)?;
-        let receive = self.receive.verdict(Restriction::Receive)?;
-        self.own.verdict(Restriction::Own)?;
-        let eavesdropping = match receive {
-            Level::Eavesdropped => Eavesdropping::Allowed,
-            _ => Eavesdropping::Refused,
-        };
-        let (send_replies, receive_replies) = (send.replies(), receive.replies());
-        Ok(AllowAll { connect, send_replies, receive_replies, eavesdropping })
+    /// The patterns, each once.
+    pub fn iter(&self) -> impl Iterator<Item = NamePatternId> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Whether no name matches any pattern.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn contains(&self, id: NamePatternId) -> bool {
+        self.0.contains(&id)
     }
 }
 
-/// The connect rules seen so far (config.md B071): the last matching one wins.
-#[derive(Default)]
-struct ConnectSurvey<'a> {
-    every_user: bool,
-    /// A rule that lets only some users connect, or nobody.
-    restricting: Option<&'a Rule>,
+/// Whom a connect rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Who {
+    AnyUser,
+    AnyGroup,
+    User(u32),
+    Group(u32),
 }
 
-impl<'a> ConnectSurvey<'a> {
-    fn add(&mut self, reach: Reach, rule: &'a Rule, account: &Account) {
-        match (reach, rule.effect, account) {
-            // Never looked at.
-            (Reach::Somebody, _, _) => {}
-            (_, Effect::Allow, Account::Any) => {
-                *self = Self { every_user: true, restricting: None }
-            }
-            (_, Effect::Allow, Account::Named(_)) if self.every_user => {}
-            _ => *self = Self { every_user: false, restricting: Some(rule) },
-        }
-    }
-
-    fn verdict(&self) -> Result<Connect, Obstacle<'a>> {
-        match (self.restricting, self.every_user) {
-            (Some(rule), _) => Err((Some(rule), Restriction::ConnectSome)),
-            (None, true) => Ok(Connect::EveryUser),
-            (None, false) => Ok(Connect::OwnUser),
-        }
-    }
+/// The connect rules (config.md B071): the last one that matches wins, those of the mandatory
+/// blocks are after all others.
+#[derive(Clone, Debug, Default)]
+struct ConnectRules {
+    default: Vec<(Who, RuleId, Effect)>,
+    mandatory: Vec<(Who, RuleId, Effect)>,
+    /// The last rule about each, and how far behind it stands.
+    last: HashMap<Who, (usize, RuleId, Effect), FixedState>,
 }
 
-/// How much of a message's circumstances is allowed; each level includes those before it.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
-    #[default]
-    Nothing,
-    /// Messages that are no reply, and replies that are waited for.
-    Requested,
-    /// Replies that nobody waits for, too.
-    AnyReply,
-    /// All of it also to those who only listen.
-    Eavesdropped,
-}
-
-impl Level {
-    /// What an allow rule with these modifiers reaches (config.md B063, B067). (ref) a rule that
-    /// allows eavesdropping allows unrequested replies too.
-    fn of(message: &MessagePattern) -> Self {
-        match (message.eavesdrop, message.requested_reply) {
-            (true, _) => Self::Eavesdropped,
-            (false, false) => Self::AnyReply,
-            (false, true) => Self::Requested,
+impl ConnectRules {
+    fn add(&mut self, context: &PolicyContext, who: Who, id: RuleId, effect: Effect) {
+        match context {
+            PolicyContext::Default => self.default.push((who, id, effect)),
+            PolicyContext::Mandatory => self.mandatory.push((who, id, effect)),
+            // The reader of the configuration refuses them elsewhere.
+            _ => {}
         }
     }
 
-    fn replies(self) -> Replies {
-        match self {
-            Self::Nothing | Self::Requested => Replies::Requested,
-            Self::AnyReply | Self::Eavesdropped => Replies::Any,
-        }
-    }
-}
-
-/// The kinds of messages that rules without names can tell apart, with whether they are
-/// broadcast. Messages of unknown types are refused by every bus.
-const MESSAGES: [(MessageType, bool); 5] = [
-    (MessageType::MethodCall, false),
-    (MessageType::MethodReturn, false),
-    (MessageType::Error, false),
-    (MessageType::Signal, false),
-    (MessageType::Signal, true),
-];
-
-/// What one rule is about, seen from far away.
-struct Claim {
-    /// It restricts no header field, so that it removes the rules before it (config.md B054).
-    is_wildcard: bool,
-    /// It matches everything without any condition.
-    is_full: bool,
-    /// It restricts at most the message type and whether it is a broadcast.
-    covers_fields: bool,
-    /// Which of [`MESSAGES`] it matches.
-    matches: [bool; MESSAGES.len()],
-    level: Level,
-    logs: bool,
-}
-
-impl Claim {
-    fn new(message: &MessagePattern, is_wildcard: bool, broadcast: Option<bool>) -> Self {
-        let matches = MESSAGES.map(|(message_type, is_broadcast)| {
-            message.message_type.is_none_or(|only| only == message_type)
-                && broadcast.is_none_or(|only| only == is_broadcast)
-        });
-        let covers_fields = message.restricts_at_most_type() && message.takes_any_fds();
-        let is_full = is_wildcard && message.takes_any_fds();
-        let level = Level::of(message);
-        Self { is_wildcard, is_full, covers_fields, matches, level, logs: false }
-    }
-
-    fn of_names(name: &NamePattern) -> Self {
-        let all = *name == NamePattern::Any;
-        let matches = [all; MESSAGES.len()];
-        let level = Level::Eavesdropped;
-        Self { is_wildcard: all, is_full: all, covers_fields: all, matches, level, logs: false }
-    }
-}
-
-/// The rules of one kind seen so far, without those that a later wildcard removes.
-#[derive(Default)]
-struct Kind<'a> {
-    /// The first rule that denies something.
-    deny: Option<&'a Rule>,
-    /// The first rule that logs.
-    log: Option<&'a Rule>,
-    /// The first rule that removes rules before it for somebody and allows less than everything.
-    narrows: Option<&'a Rule>,
-    /// An allow rule of the highest level, whatever and whomever it is for.
-    highest: Option<(Level, &'a Rule)>,
-    /// How much is allowed to everybody of each of [`MESSAGES`].
-    levels: [Level; MESSAGES.len()],
-}
-
-impl<'a> Kind<'a> {
-    fn add(&mut self, reach: Reach, rule: &'a Rule, claim: &Claim) {
-        if claim.is_wildcard && reach == Reach::Everybody {
-            *self = Self::default();
-        }
-        if claim.logs {
-            self.log = self.log.or(Some(rule));
-        }
-        match rule.effect {
-            Effect::Deny => self.deny = self.deny.or(Some(rule)),
-            Effect::Allow => self.add_allow(reach, rule, claim),
+    fn finish(&mut self) {
+        for (order, (who, id, effect)) in self.default.iter().chain(&self.mandatory).enumerate() {
+            self.last.insert(*who, (order, *id, *effect));
         }
     }
 
-    fn add_allow(&mut self, reach: Reach, rule: &'a Rule, claim: &Claim) {
-        if self.highest.is_none_or(|(level, _)| level < claim.level) {
-            self.highest = Some((claim.level, rule));
-        }
-        if reach == Reach::Somebody {
-            let narrows = claim.is_wildcard && !claim.is_full;
-            self.narrows = self.narrows.or(narrows.then_some(rule));
-        } else if claim.covers_fields {
-            for (level, matches) in self.levels.iter_mut().zip(claim.matches) {
-                *level = if matches { (*level).max(claim.level) } else { *level };
-            }
-        }
-    }
-
-    /// How much is allowed to everybody of every message alike.
-    fn verdict(&self, lacking: Restriction) -> Result<Level, Obstacle<'a>> {
-        let obstacles = [
-            (self.deny, Restriction::Deny),
-            (self.log, Restriction::Log),
-            (self.narrows, Restriction::Narrows),
-        ];
-        if let Some(obstacle) = obstacles.into_iter().find(|(rule, _)| rule.is_some()) {
-            return Err(obstacle);
-        }
-        let level = self.levels.into_iter().min().unwrap_or_default();
-        match self.highest {
-            _ if level == Level::Nothing => Err((None, lacking)),
-            Some((highest, rule)) if highest > level => Err((Some(rule), Restriction::Uneven)),
-            _ => Ok(level),
-        }
+    fn decide(&self, subject: Subject<'_>) -> Option<Verdict> {
+        let users = [Some(Who::AnyUser), subject.uid.map(Who::User), Some(Who::AnyGroup)];
+        let groups = subject.gids.iter().map(|gid| Who::Group(*gid));
+        let found = users.into_iter().flatten().chain(groups).filter_map(|who| self.last.get(&who));
+        let (_, id, effect) = found.max_by_key(|(order, _, _)| *order)?;
+        Some(Verdict { effect: *effect, rule: Some(*id), log: false })
     }
 }

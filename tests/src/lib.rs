@@ -11,7 +11,7 @@
 //! - [`harness::Message`]: a message in either byte order, as written or as received.
 //!
 //! Beside it stands [`instruction_counts`], the judgement on what `benches/instructions` counts, where
-//! `cargo test` tries it out.
+//! `cargo test` tries it out, and [`policies`], for tests of the core alone.
 //!
 //! The test targets:
 //!
@@ -38,3 +38,4 @@
 
 pub mod harness;
 pub mod instruction_counts;
+pub mod policies;

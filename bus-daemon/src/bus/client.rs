@@ -23,6 +23,7 @@ use super::id::{ClientId, Timestamp};
 use super::incoming::Incoming;
 use super::limits::{BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, UNWRITTEN_BROADCASTS_SIZE_MAX};
 use super::outbox::{BufferPool, MessageFds, Outbox, OutgoingBody};
+use super::policing::Standing;
 use super::spare_buffers::SpareBuffers;
 use super::unique_name::UniqueNameText;
 
@@ -58,6 +59,8 @@ pub struct Client {
     pub uid: Option<u32>,
     /// Its unique name, from Hello on; a monitor keeps it here for the log only.
     pub unique: Option<UniqueNameText>,
+    /// What the policy says about it, from Hello on.
+    pub standing: Option<Standing>,
     /// When it connected.
     pub connected_at: Timestamp,
     /// What it has sent of an incomplete message.
@@ -196,6 +199,7 @@ impl ClientTable {
             phase: Phase::Authenticating(Box::new(auth)),
             uid: None,
             unique: None,
+            standing: None,
             connected_at: now,
             incoming: Incoming::default(),
             outbox: Outbox::default(),

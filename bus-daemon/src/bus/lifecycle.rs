@@ -8,7 +8,7 @@
 use std::fmt;
 use std::os::fd::OwnedFd;
 
-use bus_policy::policy_set::Connect;
+use bus_policy::{RuleId, Subject, Verdict};
 use libbus::auth::{
     CookieChallenge, HANDSHAKE_SIZE_MAX, Identity as AuthIdentity, ServerAuth, ServerAuthConfig,
     ServerAuthError, ServerProgress,
@@ -23,6 +23,7 @@ use super::id::{ClientId, Timestamp};
 use super::limits::{GIVEN_BACK_COUNT_MIN, RELOAD_CALLER_COUNT_MAX, message_unix_fds_max};
 use super::log::{LogRecord, Severity};
 use super::name_registry::chain::shrink_table;
+use super::policing::{describe_rule, gids_of};
 use super::{Bus, Effect, Scratch, Settings};
 
 /// Why a client is disconnected.
@@ -34,8 +35,9 @@ pub(super) enum Disconnection {
     Malformed(MessageError),
     /// The handshake went wrong (protocol.md A068, A080, A081).
     Handshake(ServerAuthError),
-    /// Authenticated as a user who may not connect (config.md B071).
-    UserRefused,
+    /// Authenticated as a user who may not connect, and the rule that says so, if one does
+    /// (config.md B071).
+    UserRefused(Option<RuleId>),
     /// Authenticated as nobody, which the configuration does not allow (config.md B016).
     AnonymousRefused,
     /// A message to someone else before Hello (protocol.md A121).
@@ -56,13 +58,22 @@ pub(super) enum Disconnection {
     MonitorSent,
 }
 
+impl Disconnection {
+    const fn log_severity(self) -> Severity {
+        match self {
+            Self::UserRefused(_) | Self::AnonymousRefused => Severity::Security,
+            _ => Severity::Warning,
+        }
+    }
+}
+
 impl fmt::Display for Disconnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByClient => f.write_str("it closed its connection"),
             Self::Malformed(error) => write!(f, "it sent a malformed message: {error}"),
             Self::Handshake(error) => write!(f, "its handshake failed: {error}"),
-            Self::UserRefused => f.write_str(
+            Self::UserRefused(_) => f.write_str(
                 "its user may not connect to this bus; <allow user=…/> in the configuration decides",
             ),
             Self::AnonymousRefused => f.write_str(
@@ -154,6 +165,7 @@ impl Bus {
         let refusal = match result {
             Ok(settings) => {
                 self.settings = settings;
+                self.reapply_policy();
                 None
             }
             Err(text) => Some(text),
@@ -224,9 +236,10 @@ impl Bus {
         let last_words = if is_incomplete { client.outbox.to_vec() } else { Vec::new() };
         if reason != Disconnection::ByClient {
             let who = self.describe(id);
+            let rule = self.rule_behind(reason);
             self.log(LogRecord::new(
-                Severity::Warning,
-                &format_args!("Disconnected client {who}: {reason}"),
+                reason.log_severity(),
+                &format_args!("Disconnected client {who}: {reason}{rule}"),
             ));
         }
         if is_incomplete {
@@ -243,6 +256,13 @@ impl Bus {
         self.trim_queues();
         self.effects.push_back(Effect::Close { client: id, last_words });
         self.give_back_memory();
+    }
+
+    /// Where the configuration says that a client must go, for a log line.
+    fn rule_behind(&self, reason: Disconnection) -> String {
+        let Disconnection::UserRefused(rule) = reason else { return String::new() };
+        let verdict = Verdict { rule, ..Verdict::NO_RULE };
+        format!("; {}", describe_rule(&self.settings.policy, verdict))
     }
 
     /// Lets go of what all clients share, once half of what was held is gone: so each of the things
@@ -397,22 +417,29 @@ impl Bus {
             AuthIdentity::Unix(uid) => Some(uid),
             AuthIdentity::Anonymous => None,
         };
-        let own_user = uid == Some(self.identity.own_uid);
-        match (uid, self.settings.policy.connect) {
-            (None, _) if !self.identity.allow_anonymous => {
-                return Err(Disconnection::AnonymousRefused);
-            }
-            (Some(_), Connect::OwnUser) if !own_user => {
-                return Err(Disconnection::UserRefused);
-            }
-            _ => {}
+        if uid.is_none() && !self.identity.allow_anonymous {
+            return Err(Disconnection::AnonymousRefused);
         }
         if let Some(client) = self.clients.get_mut(id) {
             client.uid = uid;
             client.unix_fds = unix_fds;
             client.phase = Phase::WaitingForHello;
         }
-        Ok(())
+        self.may_connect(id)
+    }
+
+    /// config.md B071. Who is nobody was let in by `<allow_anonymous/>`.
+    fn may_connect(&self, id: ClientId) -> Result<(), Disconnection> {
+        let Some(client) = self.clients.get(id).filter(|client| client.uid.is_some()) else {
+            return Ok(());
+        };
+        let gids = gids_of(client, &self.identity.own_credentials);
+        let subject = Subject { uid: client.uid, gids };
+        let verdict = self.settings.policy.may_connect(subject, self.identity.own_uid);
+        match verdict.is_allowed() {
+            true => Ok(()),
+            false => Err(Disconnection::UserRefused(verdict.rule)),
+        }
     }
 
     /// Keeps what came with the bytes in hand until a message takes it. A client that did not

@@ -20,6 +20,8 @@ pub const UNWRITTEN_BROADCASTS_SIZE_MAX: usize = 1 << 20;
 /// Turns for which broadcasts wait for those who caused them to be done, so that each recipient gets
 /// them in one write.
 pub const HELD_BROADCASTS_TURN_COUNT_MAX: u64 = 16;
+/// Compiled policies that are kept although no client is subject to them at the moment.
+pub const KEPT_POLICY_COUNT_MAX: usize = 64;
 /// Longest message of the bus itself, in bytes: what is in it is one array, which may be no longer
 /// (protocol.md A020).
 pub const BUS_MESSAGE_SIZE_MAX: usize = libbus::limits::ARRAY_SIZE_MAX as usize;

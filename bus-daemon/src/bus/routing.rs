@@ -14,7 +14,7 @@ use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use bus_policy::policy_set::{Eavesdropping, Replies};
+use bus_policy::question::Circumstances;
 use libbus::match_rule::MatchNames;
 use libbus::names::BusName;
 use libbus::wire::{self, Arguments, Flags, Header, MessageType, ParsedHeader, check_body};
@@ -28,6 +28,7 @@ use super::log::{LogRecord, Severity};
 use super::match_index::{MatchedMessage, SenderKey};
 use super::name_registry::NameRegistry;
 use super::outbox::{MessageFds, OutgoingBody};
+use super::policing::{Denial, Gate, Party, Passage};
 use super::spare_buffers::SpareBuffers;
 use super::unique_name::UniqueNameText;
 use super::{Bus, Scratch, share_fds};
@@ -61,6 +62,14 @@ impl Message<'_> {
         self.header.message_type == MessageType::MethodCall
             && !self.header.flags.contains(Flags::NO_REPLY_EXPECTED)
     }
+}
+
+/// Whether the policy has a say in who sees a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watched {
+    ByPolicy,
+    /// Monitors see what goes on, whatever the policy says (protocol.md A203).
+    ByNobody,
 }
 
 /// Answers a match rule's questions about names for one message.
@@ -135,10 +144,7 @@ impl Bus {
         self.capture(message);
         let outcome = match (message.header.destination, message.header.message_type) {
             (_, MessageType::Unknown(_)) => Err(Refusal::UnknownMessageType),
-            (Some(BusName::WellKnown(driver::BUS_NAME)), _) => {
-                self.eavesdrop(message, None);
-                self.handle_driver_message(message)
-            }
+            (Some(BusName::WellKnown(driver::BUS_NAME)), _) => self.pass_to_driver(message),
             (Some(name), _) => self.unicast(message, name),
             (None, MessageType::Signal) => {
                 self.broadcast(message);
@@ -168,6 +174,12 @@ impl Bus {
         self.send_error_from_driver(message.sender, Some(message.header.serial), refusal);
     }
 
+    fn pass_to_driver(&mut self, message: &Message<'_>) -> Result<(), Refusal> {
+        self.may_pass(message, None, false)?;
+        self.eavesdrop(message, None);
+        self.handle_driver_message(message)
+    }
+
     fn unicast(&mut self, message: &Message<'_>, name: BusName<'_>) -> Result<(), Refusal> {
         let recipient = self.resolve(name).ok_or_else(|| no_owner(message, name))?;
         let asked = message.header.reply_serial.filter(|_| is_reply(message.header));
@@ -193,20 +205,15 @@ impl Bus {
 
     /// `asked`: which call the message answers, if it is a reply.
     fn may_receive(
-        &self,
+        &mut self,
         message: &Message<'_>,
         recipient: ClientId,
         asked: Option<NonZeroU32>,
     ) -> Result<(), Refusal> {
         // protocol.md A145, config.md B063
-        let policy = &self.settings.policy;
-        let any_reply =
-            policy.send_replies == Replies::Any && policy.receive_replies == Replies::Any;
         let is_expected =
             asked.is_some_and(|serial| self.replies.is_expected(recipient, message.sender, serial));
-        if asked.is_some() && !any_reply && !is_expected {
-            return Err(self.denied(message, recipient));
-        }
+        self.may_pass(message, Some(recipient), is_expected)?;
         let Some(client) = self.clients.get(recipient) else { return Ok(()) };
         if message.fds.is_some() && !client.unix_fds {
             return Err(Refusal::FdsNotSupported);
@@ -215,6 +222,31 @@ impl Bus {
             return Err(self.queue_full(message, recipient, is_expected));
         }
         Ok(())
+    }
+
+    /// Whether the policy lets a message go to a client, or to the bus itself (config.md B076).
+    fn may_pass(
+        &mut self,
+        message: &Message<'_>,
+        recipient: Option<ClientId>,
+        requested_reply: bool,
+    ) -> Result<(), Refusal> {
+        let passage = Passage {
+            header: message.header,
+            circumstances: Circumstances { requested_reply, eavesdropping: false },
+            sender: Party::of(self.clients.get(message.sender)),
+            recipient: recipient.map_or(Party::Bus, |id| Party::of(self.clients.get(id))),
+        };
+        match passage.check(&self.policies) {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                let why = "Would reject message";
+                let text = self.describe_rejection(message, recipient, why, requested_reply);
+                self.log_passage(&text);
+                Ok(())
+            }
+            Err(denial) => Err(self.denied(message, recipient, &passage, denial)),
+        }
     }
 
     fn expect_reply(&mut self, message: &Message<'_>, callee: ClientId) -> Result<(), Refusal> {
@@ -242,14 +274,13 @@ impl Bus {
         let matched = MatchedMessage { header: message.header, arguments, sender };
         matches.find(&matched, &ownership, recipients);
         eavesdroppers.find(&matched, &ownership, recipients);
-        self.push_to_recipients(message, None);
+        self.push_to_recipients(message, None, Watched::ByPolicy);
     }
 
     /// Gives a unicast message to those who asked to see what is meant for others
     /// (protocol.md A167).
     fn eavesdrop(&mut self, message: &Message<'_>, recipient: Option<ClientId>) {
-        let refused = self.settings.policy.eavesdropping == Eavesdropping::Refused;
-        if self.eavesdroppers.is_empty() || refused {
+        if self.eavesdroppers.is_empty() {
             return;
         }
         self.scratch.recipients.start();
@@ -261,7 +292,7 @@ impl Bus {
         let arguments = Arguments::new(spans, message.body);
         let matched = MatchedMessage { header: message.header, arguments, sender };
         eavesdroppers.find(&matched, &ownership, recipients);
-        self.push_to_recipients(message, recipient);
+        self.push_to_recipients(message, recipient, Watched::ByPolicy);
     }
 
     /// Gives a message to monitors, before anything is decided about it (protocol.md A203).
@@ -279,12 +310,17 @@ impl Bus {
         let arguments = Arguments::new(spans, message.body);
         let matched = MatchedMessage { header: message.header, arguments, sender };
         monitors.find(&matched, &ownership, recipients);
-        self.push_to_recipients(message, None);
+        self.push_to_recipients(message, None, Watched::ByNobody);
     }
 
     /// Gives the message to all of `scratch.recipients` that can take it, but not to `addressee`,
     /// who has it already. Nobody is told about those left out.
-    fn push_to_recipients(&mut self, message: &Message<'_>, addressee: Option<ClientId>) {
+    fn push_to_recipients(
+        &mut self,
+        message: &Message<'_>,
+        addressee: Option<ClientId>,
+        watched: Watched,
+    ) {
         if self.scratch.recipients.is_empty() {
             return;
         }
@@ -292,13 +328,23 @@ impl Bus {
             return;
         }
         let body = message.outgoing_body(self.clients.spares());
-        let Self { clients, scratch, settings, .. } = self;
+        let sender = self.clients.get(message.sender).and_then(|client| client.standing.clone());
+        let Self { clients, scratch, settings, policies, .. } = self;
         let (head, urgency) = (scratch.stamped.as_slice(), scratch.recipients.urgency());
         let outgoing = Outgoing { head, body, fds: message.fds.as_ref(), urgency };
+        let mut gate = Gate::new(policies, message.header, Party::Client(sender.as_ref()));
+        // config.md B075
+        gate.circumstances.eavesdropping = message.header.destination.is_some();
         for recipient in scratch.recipients.iter().filter(|one| Some(*one) != addressee) {
             clients.push_if(recipient, &outgoing, |client| {
-                (message.fds.is_none() || client.unix_fds) && !client.is_full(&settings.limits)
+                (message.fds.is_none() || client.unix_fds)
+                    && !client.is_full(&settings.limits)
+                    && (watched == Watched::ByNobody || gate.is_open_for(client))
             });
+        }
+        if gate.log {
+            let text = self.describe_rejection(message, None, "Would reject message", false);
+            self.log_passage(&text);
         }
     }
 
@@ -416,23 +462,31 @@ impl Bus {
         let held = self.clients.get(recipient).map_or(0, |client| client.outbox.bytes());
         let text = format!(
             "{}; {held} bytes wait for it (max_outgoing_bytes={}, max_outgoing_unix_fds={})",
-            self.describe_rejection(message, recipient, why, requested_reply),
+            self.describe_rejection(message, Some(recipient), why, requested_reply),
             limits.outgoing_bytes_max,
             limits.outgoing_unix_fds_max
         );
         Refusal::QueueFull { text }
     }
 
-    fn denied(&self, message: &Message<'_>, recipient: ClientId) -> Refusal {
-        let why = "Rejected send message, 0 matched rules";
-        Refusal::SendDenied { text: self.describe_rejection(message, recipient, why, false) }
+    fn denied(
+        &self,
+        message: &Message<'_>,
+        recipient: Option<ClientId>,
+        passage: &Passage<'_>,
+        denial: Denial,
+    ) -> Refusal {
+        let (why, rule) = passage.describe_denial(&self.policies, denial);
+        let requested_reply = passage.circumstances.requested_reply;
+        let text = self.describe_rejection(message, recipient, &why, requested_reply);
+        Refusal::PolicyDenied { text: format!("{text}; {rule}") }
     }
 
     /// The text that users and log tools know from the reference (protocol.md A241).
     fn describe_rejection(
         &self,
         message: &Message<'_>,
-        recipient: ClientId,
+        recipient: Option<ClientId>,
         why: &str,
         requested_reply: bool,
     ) -> String {
@@ -459,7 +513,7 @@ impl Bus {
             header.error_name.map_or(UNSET, |name| name.as_str()),
             u8::from(requested_reply),
             header.destination.map_or(UNSET, |name| name.as_str()),
-            process(recipient),
+            recipient.map_or_else(|| "bus".to_owned(), process),
         )
     }
 }

@@ -8,8 +8,8 @@ use bus_daemon::bus::id::{ClientId, Timestamp};
 use bus_daemon::bus::outbox::WriteSlices;
 use bus_daemon::bus::{Bus, Effect, Event, Identity, Settings};
 use bus_policy::config::Limits;
-use bus_policy::policy_set::{AllowAll, Connect, Eavesdropping, Replies};
 use bus_tests::harness::{BUS_INTERFACE, BUS_NAME, BUS_PATH, Message, Value, identity_of};
+use bus_tests::policies::session_policies;
 use libbus::auth::Mechanism;
 use libbus::guid::Guid;
 
@@ -153,11 +153,5 @@ fn settings() -> Settings {
         replies_per_connection_max: 50_000,
         ..Limits::default()
     };
-    let policy = AllowAll {
-        connect: Connect::OwnUser,
-        send_replies: Replies::Any,
-        receive_replies: Replies::Any,
-        eavesdropping: Eavesdropping::Allowed,
-    };
-    Settings { limits, has_service_helper: false, policy }
+    Settings { limits, has_service_helper: false, policy: session_policies() }
 }

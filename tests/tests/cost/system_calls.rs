@@ -7,10 +7,10 @@ use crate::trace::TracedBus;
 const PATH: &str = "/org/example/Object";
 const INTERFACE: &str = "org.example.Interface";
 const SERIAL_COUNT: usize = 200;
-const BURST_COUNT: usize = 64;
+/// As many calls, and as many signals, as a client's turn has time for.
+const BURST_COUNT: usize = 16;
 const SUBSCRIBER_COUNT: usize = 10;
-/// As many signals as a client's turn has time for.
-const SIGNAL_COUNT: usize = 32;
+const SIGNAL_COUNT: usize = 8;
 
 /// What one message costs that nobody else's message shares.
 const ONE_ROUND: [&str; 3] = ["epoll_wait", "recvmsg", "sendmsg"];

@@ -9,7 +9,7 @@ use bus_daemon::bus::id::{ClientId, Timestamp};
 use bus_daemon::bus::outbox::WriteSlices;
 use bus_daemon::bus::{Bus, Effect, Event, Settings};
 use bus_policy::config::Limits;
-use bus_policy::policy_set::{AllowAll, Connect, Eavesdropping, Replies};
+use bus_tests::policies::session_policies;
 use libbus::names::ErrorName;
 use libbus::wire::{BodyReader, Flags, MessageType, frame};
 
@@ -237,12 +237,6 @@ pub(crate) fn one_way(serial: u32, destination: &str) -> Mail {
 }
 
 /// These limits, and all else as with session.conf.
-pub(crate) const fn settings(limits: Limits) -> Settings {
-    let policy = AllowAll {
-        connect: Connect::EveryUser,
-        send_replies: Replies::Any,
-        receive_replies: Replies::Any,
-        eavesdropping: Eavesdropping::Allowed,
-    };
-    Settings { limits, policy, has_service_helper: false }
+pub(crate) fn settings(limits: Limits) -> Settings {
+    Settings { limits, policy: session_policies(), has_service_helper: false }
 }

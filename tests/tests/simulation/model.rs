@@ -20,6 +20,7 @@ use bus_daemon::bus::Settings;
 use libbus::match_rule::MatchRule;
 
 use crate::message::Expectation;
+use crate::scenario::Scenario;
 use crate::stream::Piece;
 
 pub(crate) const BUS: &str = "org.freedesktop.DBus";
@@ -93,6 +94,8 @@ struct ReplyTo {
 
 pub(crate) struct Model {
     pub(crate) settings: Settings,
+    any_reply_passes: bool,
+    may_eavesdrop: bool,
     own_uid: u32,
     now: u64,
     next_unique: u64,
@@ -120,9 +123,11 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(settings: Settings, own_uid: u32) -> Self {
+    pub(crate) fn new(scenario: &Scenario, own_uid: u32) -> Self {
         Self {
-            settings,
+            settings: scenario.settings(),
+            any_reply_passes: scenario.any_reply_passes,
+            may_eavesdrop: scenario.may_eavesdrop,
             own_uid,
             now: 0,
             next_unique: 0,

@@ -2,7 +2,7 @@
 
 use bus_daemon::bus::Settings;
 use bus_policy::config::Limits;
-use bus_policy::policy_set::{AllowAll, Connect, Eavesdropping, Replies};
+use bus_tests::policies::policies;
 
 use crate::random::Random;
 use crate::world::OWN_UID;
@@ -17,7 +17,8 @@ pub(crate) struct Scenario {
     pub(crate) check_every: usize,
     pub(crate) has_witness: bool,
     pub(crate) any_reply_passes: bool,
-    eavesdropping: Eavesdropping,
+    /// Whether the policy lets clients overhear what is meant for others.
+    pub(crate) may_eavesdrop: bool,
     pub(crate) rude_percent: usize,
     pub(crate) name_count: usize,
     pub(crate) rule_count: usize,
@@ -38,7 +39,7 @@ impl Scenario {
             check_every: 1,
             has_witness: random.chance(50),
             any_reply_passes: random.chance(50),
-            eavesdropping: *random.pick(&[Eavesdropping::Allowed, Eavesdropping::Refused]),
+            may_eavesdrop: random.chance(50),
             rude_percent: *random.pick(&[0, 30, 100]),
             name_count: random.between(1, 12),
             rule_count: random.between(5, 60),
@@ -84,17 +85,16 @@ impl Scenario {
     }
 
     pub(crate) fn settings(&self) -> Settings {
-        let replies = if self.any_reply_passes { Replies::Any } else { Replies::Requested };
-        Settings {
-            has_service_helper: false,
-            limits: self.limits.clone(),
-            policy: AllowAll {
-                connect: Connect::EveryUser,
-                send_replies: replies,
-                receive_replies: replies,
-                eavesdropping: self.eavesdropping,
-            },
-        }
+        let requested = !self.any_reply_passes;
+        let receive = match self.may_eavesdrop {
+            true => "<allow eavesdrop='true'/>".to_owned(),
+            false => format!("<allow receive_requested_reply='{requested}'/>"),
+        };
+        let policy = policies(&format!(
+            "<policy context='default'><allow user='*'/><allow own='*'/>\
+             <allow send_requested_reply='{requested}'/>{receive}</policy>"
+        ));
+        Settings { has_service_helper: false, limits: self.limits.clone(), policy }
     }
 
     /// Other limits for a reload; none that would end what a client has begun.

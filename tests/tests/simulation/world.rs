@@ -95,12 +95,11 @@ pub(crate) fn empty_bus(settings: Settings) -> Bus {
 impl World {
     pub(crate) fn new(scenario: Scenario) -> Self {
         let mut random = Random::new(scenario.seed);
-        let settings = scenario.settings();
         let mut words = Vocabulary::new(&mut random, scenario.name_count, scenario.rule_count);
         words.large_bodies = !scenario.has_witness;
         Self {
-            bus: empty_bus(settings.clone()),
-            model: Model::new(settings, OWN_UID),
+            bus: empty_bus(scenario.settings()),
+            model: Model::new(&scenario, OWN_UID),
             random,
             now: 0,
             step: 0,

@@ -109,6 +109,15 @@ pub enum Refusal {
     },
     /// protocol.md A231: ReleaseName of the bus's own name.
     BusNameReleased,
+    /// config.md B069
+    NotAllowedToOwn {
+        /// Who asked.
+        client: String,
+        /// The name.
+        name: String,
+        /// The rule that denies it.
+        rule: String,
+    },
     /// config.md B040
     TooManyNames {
         /// Who asked.
@@ -213,7 +222,7 @@ pub enum Refusal {
         text: String,
     },
     /// protocol.md A230
-    SendDenied {
+    PolicyDenied {
         /// The reference's description of the message.
         text: String,
     },
@@ -247,7 +256,8 @@ impl Refusal {
             | Self::WrongPath { .. }
             | Self::NotPrivileged { .. }
             | Self::EavesdropNotPrivileged
-            | Self::SendDenied { .. }
+            | Self::PolicyDenied { .. }
+            | Self::NotAllowedToOwn { .. }
             | Self::ActivationEnvironmentFixed
             | Self::DuplicateSerial => error::ACCESS_DENIED,
             Self::TooManyConnections { .. }
@@ -298,9 +308,10 @@ impl Refusal {
     #[must_use]
     pub const fn log_severity(&self) -> Option<Severity> {
         match self {
-            Self::SendDenied { .. } | Self::NotPrivileged { .. } | Self::EavesdropNotPrivileged => {
-                Some(Severity::Security)
-            }
+            Self::PolicyDenied { .. }
+            | Self::NotAllowedToOwn { .. }
+            | Self::NotPrivileged { .. }
+            | Self::EavesdropNotPrivileged => Some(Severity::Security),
             Self::TooManyConnections { .. }
             | Self::TooManyConnectionsOfUser { .. }
             | Self::TooManyNames { .. }
@@ -314,7 +325,7 @@ impl Refusal {
     /// Whether the text says who was refused, with the process.
     #[must_use]
     pub const fn names_sender(&self) -> bool {
-        matches!(self, Self::SendDenied { .. } | Self::QueueFull { .. })
+        matches!(self, Self::PolicyDenied { .. } | Self::QueueFull { .. })
     }
 }
 
@@ -405,6 +416,11 @@ impl fmt::Display for Refusal {
             Self::BusNameReleased => f.write_str(
                 "Cannot release the org.freedesktop.DBus service because it is owned by the bus",
             ),
+            Self::NotAllowedToOwn { client, name, rule } => write!(
+                f,
+                "Connection \"{client}\" is not allowed to own the service \"{name}\" due to \
+                 security policies in the configuration file; {rule}"
+            ),
             Self::TooManyNames { client, max } => write!(
                 f,
                 "Connection \"{client}\" is not allowed to own more services (increase limits in \
@@ -474,7 +490,7 @@ impl fmt::Display for Refusal {
                 f,
                 "The kernel would not pass file descriptors to {name}: too many are in flight"
             ),
-            Self::QueueFull { text } | Self::SendDenied { text } => f.write_str(text),
+            Self::QueueFull { text } | Self::PolicyDenied { text } => f.write_str(text),
             Self::TooManyReplies { caller, callee, max } => write!(
                 f,
                 "The maximum number of pending replies per connection has been reached: {caller} \

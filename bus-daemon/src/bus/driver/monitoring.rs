@@ -34,6 +34,8 @@ impl Bus {
         self.leave(id);
         if let Some(client) = self.clients.get_mut(id) {
             client.phase = Phase::Monitor;
+            // It sees what policies refuse, too (protocol.md A203).
+            client.standing = None;
         }
         for mut rule in rules {
             // Every rule of a monitor eavesdrops, whatever it says.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use libbus::names::BusName;
+use libbus::names::{BusName, WellKnownName};
 use libbus::wire::Signature;
 
 use super::error_reply::Refusal;
@@ -10,7 +10,8 @@ use super::{BUS_NAME, Call, Unique};
 use crate::bus::Bus;
 use crate::bus::client::Phase;
 use crate::bus::id::ClientId;
-use crate::bus::name_registry::RequestFlags;
+use crate::bus::name_registry::{NameChange, RequestFlags};
+use crate::bus::policing::describe_rule;
 use crate::bus::unique_name::UniqueNameText;
 
 const STRINGS: Signature<'static> = Signature::from_static("as");
@@ -36,6 +37,7 @@ impl Bus {
             return Err(Refusal::TooManyConnectionsOfUser { uid, max });
         }
         let name = self.register(id, uid);
+        self.assign_policy(id);
         for index in [&mut self.matches, &mut self.eavesdroppers, &mut self.monitors] {
             index.handle_owner_change(name.as_str(), Some(id));
         }
@@ -75,16 +77,38 @@ impl Bus {
             }
             Ok(BusName::WellKnown(name)) => name,
         };
+        self.may_own(id, name)?;
         let max = self.settings.limits.names_per_connection_max;
         if self.names.owned_count(id) >= max {
             return Err(Refusal::TooManyNames { client: self.name_of(id), max });
         }
         let outcome = self.names.request(id, name, flags);
+        self.note_name(id, name.as_str());
+        if let Some(NameChange { old_owner: Some(old), .. }) = outcome.change {
+            self.note_name(old, name.as_str());
+        }
         if let Some(change) = &outcome.change {
             self.announce(change);
         }
         self.reply_uint32(&call.reply_to, outcome.reply as u32);
         Ok(())
+    }
+
+    /// config.md B069, B070
+    fn may_own(&self, id: ClientId, name: WellKnownName<'_>) -> Result<(), Refusal> {
+        let client = self.clients.get(id);
+        let Some(standing) = client.and_then(|client| client.standing.as_ref()) else {
+            return Ok(());
+        };
+        let verdict = standing.may_own(name.as_str());
+        if verdict.is_allowed() {
+            return Ok(());
+        }
+        Err(Refusal::NotAllowedToOwn {
+            client: self.name_of(id),
+            name: name.as_str().to_owned(),
+            rule: describe_rule(&self.settings.policy, verdict),
+        })
     }
 
     pub(super) fn release_name(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
@@ -98,6 +122,7 @@ impl Bus {
             Ok(BusName::WellKnown(name)) => name,
         };
         let outcome = self.names.release(call.client(), name);
+        self.note_name(call.client(), name.as_str());
         if let Some(change) = &outcome.change {
             self.announce(change);
         }

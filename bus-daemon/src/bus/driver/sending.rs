@@ -5,6 +5,7 @@
 
 use std::num::NonZeroU32;
 
+use bus_policy::question::Circumstances;
 use libbus::wire::{self, Arguments, Header, MessageType, check_body, write_message};
 
 use super::error_reply::Refusal;
@@ -14,6 +15,7 @@ use crate::bus::id::ClientId;
 use crate::bus::limits::BUS_MESSAGE_SIZE_MAX;
 use crate::bus::match_index::{MatchedMessage, SenderKey};
 use crate::bus::outbox::MessageFds;
+use crate::bus::policing::{Gate, Party, Passage};
 use crate::bus::routing::Ownership;
 use crate::bus::unique_name::UniqueNameText;
 use crate::bus::{Bus, Scratch};
@@ -34,9 +36,14 @@ impl Bus {
             return self.send_error_from_driver(recipient, header.reply_serial, &refusal);
         }
         self.capture_from_driver(header, &bytes, fds);
-        let Self { clients, settings, .. } = self;
+        let Self { clients, settings, policies, .. } = self;
+        // The bus answers only who asked (config.md B066).
+        let requested_reply = header.reply_serial.is_some();
+        let circumstances = Circumstances { requested_reply, eavesdropping: false };
         clients.push_if(recipient, &Outgoing::whole(&bytes, fds, Urgency::Urgent), |client| {
-            !client.is_full_for_the_bus(&settings.limits)
+            let (sender, recipient) = (Party::Bus, Party::of(Some(client)));
+            let passage = Passage { header, circumstances, sender, recipient };
+            !client.is_full_for_the_bus(&settings.limits) && passage.check(policies).is_ok()
         });
         bytes.clear();
         self.scratch.driver_message = bytes;
@@ -52,10 +59,13 @@ impl Bus {
         self.capture_from_driver(header, &bytes, None);
         self.scratch.recipients.start();
         self.find_for_driver(header, &bytes, FindIn::Subscribers);
-        let Self { clients, scratch, settings, .. } = self;
+        let Self { clients, scratch, settings, policies, .. } = self;
         let outgoing = Outgoing::whole(&bytes, None, scratch.recipients.urgency());
+        let mut gate = Gate::new(policies, header, Party::Bus);
         for recipient in scratch.recipients.iter() {
-            clients.push_if(recipient, &outgoing, |client| !client.is_full(&settings.limits));
+            clients.push_if(recipient, &outgoing, |client| {
+                !client.is_full(&settings.limits) && gate.is_open_for(client)
+            });
         }
         bytes.clear();
         self.scratch.driver_message = bytes;

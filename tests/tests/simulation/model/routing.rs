@@ -6,7 +6,6 @@ use std::num::NonZeroU32;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
-use bus_policy::policy_set::{Eavesdropping, Replies};
 use libbus::match_rule::MatchNames;
 use libbus::names::{BusName, ErrorName};
 use libbus::standard_error as error;
@@ -101,6 +100,15 @@ impl Model {
             return Err(error::ACCESS_DENIED);
         }
         match header.destination {
+            // The bus waits for no reply (config.md B063); before Hello no policy applies.
+            Some(name)
+                if name.as_str() == BUS
+                    && header.reply_serial.is_some()
+                    && !self.any_reply_passes
+                    && self.peers[&who].unique.is_some() =>
+            {
+                Err(error::ACCESS_DENIED)
+            }
             Some(name) if name.as_str() == BUS => {
                 self.eavesdrop(who, message, item, None);
                 self.call_driver(who, message)
@@ -133,13 +141,10 @@ impl Model {
             false => error::SERVICE_UNKNOWN,
         };
         let recipient = self.resolve(name).ok_or(no_owner)?;
-        let policy = &self.settings.policy;
-        let any_reply =
-            policy.send_replies == Replies::Any && policy.receive_replies == Replies::Any;
         let answered = header.reply_serial.filter(|_| is_reply(&header));
         // protocol.md A145, A149, A151
         if let Some(serial) = answered
-            && !any_reply
+            && !self.any_reply_passes
             && self.position_of_call(recipient, who, serial).is_none()
         {
             return Err(error::ACCESS_DENIED);
@@ -204,7 +209,9 @@ impl Model {
         item: &Rc<Item>,
         addressee: Option<Who>,
     ) {
-        if self.settings.policy.eavesdropping == Eavesdropping::Refused {
+        // A reply is waited for by its addressee only (config.md B063).
+        let unrequested = message.header().reply_serial.is_some() && !self.any_reply_passes;
+        if !self.may_eavesdrop || unrequested {
             return;
         }
         for other in self.find(&[Kind::Eavesdropping], message, Some(who)) {

@@ -1,0 +1,341 @@
+//! What the policy says about who sends what to whom (config.md B.4, B.5).
+//!
+//! Each client has a [`Standing`] from Hello on: the rules for its user and groups, shared with all
+//! clients that the policy does not tell apart, and which names in rules its own names match. A
+//! message passes if the sender's rules let it go and the recipient's let it come (config.md B076).
+//! The bus itself has names but no rules.
+//!
+//! Invariant: after each event a client's standing is that of its names under the policy in force.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bus_policy::explain::RuleText;
+use bus_policy::question::{Circumstances, Message as Facts};
+use bus_policy::rule::MessageType as RuleMessageType;
+use bus_policy::{Audience, MatchedPatterns, PolicySet, Subject, UserPolicy, Verdict};
+use foldhash::fast::FixedState;
+use libbus::wire::{Header, MessageType};
+
+use super::client::Client;
+use super::credentials::PeerCredentials;
+use super::driver::BUS_NAME;
+use super::id::ClientId;
+use super::limits::KEPT_POLICY_COUNT_MAX;
+use super::{Bus, log::LogRecord, log::Severity};
+
+/// What the policy says about one client.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    policy: Rc<UserPolicy>,
+    /// The patterns of rules that the client's names match, if there are any.
+    names: Option<Rc<MatchedPatterns>>,
+}
+
+impl Standing {
+    /// Whether the client may own a name (config.md B069, B070).
+    pub(super) fn may_own(&self, name: &str) -> Verdict {
+        self.policy.may_own(name)
+    }
+
+    fn names(&self) -> &MatchedPatterns {
+        self.names.as_deref().unwrap_or(MatchedPatterns::NONE)
+    }
+
+    /// Whether the policy cannot tell two clients apart.
+    fn is_same(&self, other: &Self) -> bool {
+        let same_names = match (&self.names, &other.names) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Rc::ptr_eq(one, other),
+            _ => false,
+        };
+        Rc::ptr_eq(&self.policy, &other.policy) && same_names
+    }
+}
+
+/// The policy in force, compiled for those who are connected.
+#[derive(Debug)]
+pub(super) struct Policies {
+    /// At most [`KEPT_POLICY_COUNT_MAX`] and those in use.
+    by_audience: HashMap<Audience, Rc<UserPolicy>, FixedState>,
+    /// What the name of the bus matches.
+    bus_names: MatchedPatterns,
+}
+
+impl Policies {
+    pub(super) fn new(set: &PolicySet) -> Self {
+        let bus_names = MatchedPatterns::of_name(set, BUS_NAME.as_str());
+        Self { by_audience: HashMap::default(), bus_names }
+    }
+
+    fn of(&mut self, set: &Arc<PolicySet>, subject: Subject<'_>) -> Rc<UserPolicy> {
+        let audience = set.audience(subject);
+        if let Some(policy) = self.by_audience.get(&audience) {
+            return Rc::clone(policy);
+        }
+        if self.by_audience.len() >= KEPT_POLICY_COUNT_MAX {
+            self.by_audience.retain(|_, policy| Rc::strong_count(policy) > 1);
+        }
+        let policy = Rc::new(set.for_audience(&audience));
+        self.by_audience.insert(audience, Rc::clone(&policy));
+        policy
+    }
+}
+
+/// One side of a message.
+#[derive(Clone, Copy)]
+pub(super) enum Party<'a> {
+    Bus,
+    /// A client, and what the policy says about it: nothing before Hello.
+    Client(Option<&'a Standing>),
+}
+
+impl<'a> Party<'a> {
+    pub(super) fn of(client: Option<&'a Client>) -> Self {
+        Self::Client(client.and_then(|client| client.standing.as_ref()))
+    }
+
+    fn standing(self) -> Option<&'a Standing> {
+        match self {
+            Self::Bus => None,
+            Self::Client(standing) => standing,
+        }
+    }
+
+    fn names(self, policies: &'a Policies) -> &'a MatchedPatterns {
+        match self {
+            Self::Bus => &policies.bus_names,
+            Self::Client(standing) => standing.map_or(MatchedPatterns::NONE, Standing::names),
+        }
+    }
+}
+
+/// Whose rules stop a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Denial {
+    /// The sender's.
+    Send(Verdict),
+    /// The recipient's.
+    Receive(Verdict),
+}
+
+/// A message on its way from one party to another.
+#[derive(Clone, Copy)]
+pub(super) struct Passage<'a> {
+    pub(super) header: &'a Header<'a>,
+    pub(super) circumstances: Circumstances,
+    pub(super) sender: Party<'a>,
+    pub(super) recipient: Party<'a>,
+}
+
+impl Passage<'_> {
+    /// Whether it passes, and whether a rule asks for a log line about that (config.md B072).
+    #[inline]
+    pub(super) fn check(&self, policies: &Policies) -> Result<bool, Denial> {
+        let mut log = false;
+        if let Some(standing) = self.sender.standing() {
+            let verdict = self.may_be_sent(standing, self.recipient.names(policies));
+            if !verdict.is_allowed() {
+                return Err(Denial::Send(verdict));
+            }
+            log = verdict.log;
+        }
+        if let Some(standing) = self.recipient.standing() {
+            let verdict = self.may_be_received(standing, self.sender.names(policies));
+            if !verdict.is_allowed() {
+                return Err(Denial::Receive(verdict));
+            }
+        }
+        Ok(log)
+    }
+
+    #[inline]
+    fn may_be_sent(&self, standing: &Standing, names: &MatchedPatterns) -> Verdict {
+        let Self { header, circumstances, .. } = *self;
+        let (message_type, is_reply) = (rule_type(header), header.reply_serial.is_some());
+        let settled = standing.policy.settled_send(message_type, is_reply, circumstances, names);
+        settled.unwrap_or_else(|| standing.policy.may_send(&facts(header), circumstances, names))
+    }
+
+    #[inline]
+    fn may_be_received(&self, standing: &Standing, names: &MatchedPatterns) -> Verdict {
+        let Self { header, circumstances, .. } = *self;
+        let (message_type, is_reply) = (rule_type(header), header.reply_serial.is_some());
+        let settled = standing.policy.settled_receive(message_type, is_reply, circumstances, names);
+        settled.unwrap_or_else(|| standing.policy.may_receive(&facts(header), circumstances, names))
+    }
+
+    /// How many rules matched, which the reference says in a refusal (protocol.md A241). It takes
+    /// time with every rule that applies.
+    fn match_count(&self, policies: &Policies, denial: Denial) -> usize {
+        let Self { header, circumstances, sender, recipient } = *self;
+        let facts = &facts(header);
+        let (standing, names) = match denial {
+            Denial::Send(_) => (sender.standing(), recipient.names(policies)),
+            Denial::Receive(_) => (recipient.standing(), sender.names(policies)),
+        };
+        standing.map_or(0, |Standing { policy, .. }| match denial {
+            Denial::Send(_) => policy.explain_send(facts, circumstances, names).match_count(),
+            Denial::Receive(_) => policy.explain_receive(facts, circumstances, names).match_count(),
+        })
+    }
+
+    /// The beginning of a refusal as the reference writes it, and the rule that decided.
+    pub(super) fn describe_denial(&self, policies: &Policies, denial: Denial) -> (String, String) {
+        let (what, verdict, standing) = match denial {
+            Denial::Send(verdict) => ("send", verdict, self.sender.standing()),
+            Denial::Receive(verdict) => ("receive", verdict, self.recipient.standing()),
+        };
+        let count = self.match_count(policies, denial);
+        let rule = standing
+            .map_or_else(String::new, |standing| describe_rule(standing.policy.set(), verdict));
+        (format!("Rejected {what} message, {count} matched rules"), rule)
+    }
+}
+
+/// Who of many recipients may get a message: those whom the policy cannot tell from the one before
+/// cost nothing.
+pub(super) struct Gate<'a> {
+    policies: &'a Policies,
+    header: &'a Header<'a>,
+    sender: Party<'a>,
+    last: Option<(Standing, bool)>,
+    pub(super) circumstances: Circumstances,
+    /// Whether a rule asked for a log line.
+    pub(super) log: bool,
+}
+
+impl<'a> Gate<'a> {
+    pub(super) fn new(policies: &'a Policies, header: &'a Header<'a>, sender: Party<'a>) -> Self {
+        let circumstances = Circumstances::default();
+        Self { policies, header, sender, last: None, circumstances, log: false }
+    }
+
+    pub(super) fn is_open_for(&mut self, client: &Client) -> bool {
+        let Some(standing) = &client.standing else { return true };
+        if let Some((last, passed)) = &self.last
+            && last.is_same(standing)
+        {
+            return *passed;
+        }
+        let Self { policies, header, circumstances, sender, .. } = *self;
+        let recipient = Party::Client(Some(standing));
+        let checked = Passage { header, circumstances, sender, recipient }.check(policies);
+        self.log |= checked == Ok(true);
+        self.last = Some((standing.clone(), checked.is_ok()));
+        checked.is_ok()
+    }
+}
+
+/// What rules can say about a message with this header.
+fn facts<'a>(header: &'a Header<'_>) -> Facts<'a> {
+    Facts {
+        message_type: rule_type(header),
+        path: header.path.as_ref().map(|path| path.as_str()),
+        interface: header.interface.as_ref().map(|interface| interface.as_str()),
+        member: header.member.as_ref().map(|member| member.as_str()),
+        error_name: header.error_name.as_ref().map(|name| name.as_str()),
+        fds: header.unix_fds,
+        is_broadcast: header.message_type == MessageType::Signal && header.destination.is_none(),
+        is_reply: header.reply_serial.is_some(),
+    }
+}
+
+const fn rule_type(header: &Header<'_>) -> RuleMessageType {
+    match header.message_type {
+        MessageType::MethodReturn => RuleMessageType::MethodReturn,
+        MessageType::Error => RuleMessageType::Error,
+        MessageType::Signal => RuleMessageType::Signal,
+        // Messages of unknown types are refused before anybody asks (protocol.md A033).
+        MessageType::MethodCall | MessageType::Unknown(_) => RuleMessageType::MethodCall,
+    }
+}
+
+/// The rule that decided, for a refusal.
+pub(super) fn describe_rule(set: &PolicySet, verdict: Verdict) -> String {
+    struct Described<'a>(&'a PolicySet, Verdict);
+    impl fmt::Display for Described<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self.1.rule.and_then(|id| self.0.rule(id)) {
+                Some(placed) => write!(
+                    f,
+                    "rule {} in <policy {}> at {}",
+                    RuleText(placed),
+                    placed.context,
+                    placed.rule.location
+                ),
+                None => f.write_str("no rule of the configuration allows it"),
+            }
+        }
+    }
+    Described(set, verdict).to_string()
+}
+
+impl Bus {
+    /// Puts the rules of its user and groups in force for a client that says Hello
+    /// (config.md B051).
+    pub(super) fn assign_policy(&mut self, id: ClientId) {
+        let Self { clients, settings, policies, identity, .. } = self;
+        let Some(client) = clients.get(id) else { return };
+        let gids = gids_of(client, &identity.own_credentials);
+        let subject = Subject { uid: client.uid, gids };
+        let policy = policies.of(&settings.policy, subject);
+        if let Some(client) = clients.get_mut(id) {
+            client.standing = Some(Standing { policy, names: None });
+        }
+        self.note_names(id);
+    }
+
+    /// A name of a client came or went.
+    pub(super) fn note_name(&mut self, id: ClientId, name: &str) {
+        let set = &self.settings.policy;
+        if set.has_patterns() && set.patterns_of(name).next().is_some() {
+            self.note_names(id);
+        }
+    }
+
+    fn note_names(&mut self, id: ClientId) {
+        let Self { clients, settings, names, .. } = self;
+        let set = &settings.policy;
+        if !set.has_patterns() {
+            return;
+        }
+        let Some(client) = clients.get_mut(id) else { return };
+        let mut patterns = MatchedPatterns::default();
+        if let Some(unique) = &client.unique {
+            patterns.add(set, unique.as_str());
+        }
+        names.names_of(id).for_each(|held| patterns.add(set, held.name));
+        if let Some(standing) = &mut client.standing {
+            standing.names = (!patterns.is_empty()).then(|| Rc::new(patterns));
+        }
+    }
+
+    /// Puts another policy in force, for those who are connected too (config.md B106).
+    pub(super) fn reapply_policy(&mut self) {
+        self.policies = Policies::new(&self.settings.policy);
+        let registered = self.clients.iter().filter(|client| client.standing.is_some());
+        let ids: Vec<ClientId> = registered.map(|client| client.id).collect();
+        ids.into_iter().for_each(|id| self.assign_policy(id));
+    }
+
+    /// Logs what a rule with log="true" let pass (config.md B072).
+    pub(super) fn log_passage(&mut self, text: &str) {
+        self.log(LogRecord::new(Severity::Security, &format_args!("{text}")));
+    }
+}
+
+/// The groups of a client: those of its socket, from the time of connecting. One that proved by a
+/// cookie that it is the bus's own user has that user's.
+pub(super) fn gids_of<'a>(client: &'a Client, own: &'a PeerCredentials) -> &'a [u32] {
+    let credentials = &client.credentials;
+    let known = if credentials.uid == client.uid { credentials } else { own };
+    match (&known.groups, &known.gid) {
+        _ if known.uid != client.uid => &[],
+        (Some(groups), _) => groups,
+        (None, Some(gid)) => std::slice::from_ref(gid),
+        (None, None) => &[],
+    }
+}

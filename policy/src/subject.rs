@@ -1,0 +1,27 @@
+//! Who asks: users and groups, by number.
+//!
+//! Policies name accounts by name or number; which numbers the names mean is found out once, when a
+//! configuration is read, through [`AccountNames`]. A number stands for itself.
+
+/// Looks up accounts: the system's databases in the daemon, a table in tests.
+pub trait AccountNames {
+    /// The uid of the user `name`, if there is such a user.
+    fn uid(&self, name: &str) -> Option<u32>;
+
+    /// The gid of the group `name`, if there is such a group.
+    fn gid(&self, name: &str) -> Option<u32>;
+}
+
+/// Who connects, sends, receives or wants a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject<'a> {
+    /// The user; `None` for a client that authenticated as nobody (config.md B053).
+    pub uid: Option<u32>,
+    /// All groups of the user, in any order.
+    pub gids: &'a [u32],
+}
+
+/// The number that a name in a policy means: itself, if it is one (config.md B047, B071).
+pub(crate) fn number_or(name: &str, look_up: impl FnOnce(&str) -> Option<u32>) -> Option<u32> {
+    if name.bytes().all(|byte| byte.is_ascii_digit()) { name.parse().ok() } else { look_up(name) }
+}
