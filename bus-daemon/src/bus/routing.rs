@@ -176,6 +176,8 @@ impl Bus {
 
     fn pass_to_driver(&mut self, message: &Message<'_>) -> Result<(), Refusal> {
         self.may_pass(message, None, false)?;
+        // deviation: overheard before anything that it causes, and also if it fails; the reference
+        // passes on what succeeded, and after its effects.
         self.eavesdrop(message, None);
         self.handle_driver_message(message)
     }
