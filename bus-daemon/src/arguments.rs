@@ -85,6 +85,17 @@ pub enum Invocation {
     Run(Arguments),
     /// `--introspect`: print the bus object's introspection data and exit with 0.
     Introspect,
+    /// `--check-config`: say what is wrong with this configuration.
+    CheckConfig(ConfigFile),
+    /// `--explain-policy`: answer a question about this configuration's policies.
+    ExplainPolicy {
+        /// The configuration.
+        config_file: ConfigFile,
+        /// The question.
+        question: String,
+        /// `--json`: answer in JSON.
+        json: bool,
+    },
     /// `--help` or `--version`: print this, which ends with a newline, and exit with 0.
     Print(String),
 }
@@ -149,6 +160,15 @@ Options:
       --nosyslog            Log to standard error only, whatever the configuration
                             says
       --systemd-activation  Start services through systemd where they name a unit
+      --check-config[=FILE] Say everything that is wrong or suspicious in the
+                            configuration and exit: with 0 if nothing is, 1 if
+                            it cannot be used as it is, 2 if it is suspicious
+      --explain-policy=QUESTION
+                            Answer a question such as \"user=alice own=org.example.A\"
+                            or \"user=alice send destination=org.example.A
+                            interface=org.example.I\" from the configuration's
+                            policies, with every rule considered, and exit
+      --json                Answer --explain-policy in JSON
       --introspect          Print the introspection data of the bus object and exit
       --version             Print the version and exit
   -h, --help                Print this help and exit
@@ -195,6 +215,17 @@ pub fn parse(
             Long("syslog-only") => given.log_targets = Some(LogTargets::SyslogOnly),
             Long("nosyslog") => given.log_targets = Some(LogTargets::StandardErrorOnly),
             Long("systemd-activation") => given.systemd_activation = true,
+            Long("check-config") => {
+                given.check_config = true;
+                if let Some(file) = optional_value(&mut parser) {
+                    given.set_config_file(ConfigFile::Path(file.into()))?;
+                }
+            }
+            Long("explain-policy") => {
+                let question = text(value(&mut parser, "--explain-policy=QUESTION")?);
+                once(&mut given.question, "--explain-policy", question)?;
+            }
+            Long("json") => given.json = true,
             Long("introspect") => given.introspect = true,
             Long("version") => return Ok(Invocation::Print(VERSION.into())),
             Long("help") | Short('h' | '?') => {
@@ -218,6 +249,9 @@ struct Options {
     no_pid_file: bool,
     systemd_activation: bool,
     introspect: bool,
+    check_config: bool,
+    question: Option<String>,
+    json: bool,
 }
 
 impl Options {
@@ -232,8 +266,15 @@ impl Options {
         if self.introspect {
             return Ok(Invocation::Introspect);
         }
+        let config_file = self.config_file.ok_or(ArgumentsError::NoConfigFile)?;
+        if let Some(question) = self.question {
+            return Ok(Invocation::ExplainPolicy { config_file, question, json: self.json });
+        }
+        if self.check_config {
+            return Ok(Invocation::CheckConfig(config_file));
+        }
         Ok(Invocation::Run(Arguments {
-            config_file: self.config_file.ok_or(ArgumentsError::NoConfigFile)?,
+            config_file,
             address: self.address,
             print_address: self.print_address,
             print_pid: self.print_pid,
@@ -356,6 +397,28 @@ mod tests {
         assert_eq!(&error, expected, "{line}");
         let text = error.to_string();
         assert!(text.contains(says), "{line}: {text}");
+    }
+
+    #[test]
+    fn questions_about_a_configuration_run_no_bus() {
+        let path = || ConfigFile::Path("a.conf".into());
+        for line in [
+            "--check-config a.conf",
+            "--check-config=a.conf",
+            "--config-file a.conf --check-config",
+        ] {
+            assert_eq!(parsed(line), Ok(Invocation::CheckConfig(path())), "{line}");
+        }
+        refused("--check-config", &ArgumentsError::NoConfigFile, "No configuration file");
+        let explain = |question: &str, json| {
+            let config_file = ConfigFile::System;
+            Ok(Invocation::ExplainPolicy { config_file, question: question.into(), json })
+        };
+        assert_eq!(
+            parsed("--system --explain-policy=own=a.b,uid=1"),
+            explain("own=a.b,uid=1", false)
+        );
+        assert_eq!(parsed("--system --json --explain-policy connect"), explain("connect", true));
     }
 
     // config.md B120

@@ -26,6 +26,7 @@ use crate::host::resource_limits::{drop_privileges, raise_fd_limit};
 use crate::host::service_manager::{self, State};
 use crate::host::signals::Signals;
 use crate::host::{config_files, credentials, phrase, random_bytes};
+use crate::offline::{self, Report, UNUSABLE_EXIT_CODE};
 
 /// What the daemon exits with when it cannot start.
 const FAILURE: u8 = 1;
@@ -35,6 +36,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match arguments::parse(arguments) {
         Ok(Invocation::Print(text)) => print(&text),
         Ok(Invocation::Introspect) => print(&driver::introspection_of_bus()),
+        Ok(Invocation::CheckConfig(file)) => {
+            report(&offline::check_config(&ConfigSource::new(&file)))
+        }
+        Ok(Invocation::ExplainPolicy { config_file, question, json }) => {
+            let source = ConfigSource::new(&config_file);
+            match offline::explain_policy(&source, &question, json) {
+                Ok(answer) => report(&answer),
+                Err(text) => fail(&text, UNUSABLE_EXIT_CODE),
+            }
+        }
         Ok(Invocation::Run(arguments)) => match serve(&arguments) {
             Ok(()) => ExitCode::SUCCESS,
             Err(text) => fail(&text, FAILURE),
@@ -46,6 +57,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn print(text: &str) -> ExitCode {
     match io::stdout().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(FAILURE),
+    }
+}
+
+fn report(report: &Report) -> ExitCode {
+    match io::stdout().write_all(report.text.as_bytes()) {
+        Ok(()) => ExitCode::from(report.code),
         Err(_) => ExitCode::from(FAILURE),
     }
 }

@@ -11,3 +11,4 @@ pub mod configuration;
 pub mod daemon;
 pub mod event_loop;
 pub mod host;
+pub mod offline;

@@ -87,7 +87,7 @@ impl UserPolicy {
             Action::Send(send) => {
                 let effect = placed.rule.effect;
                 let mismatch = message.mismatch_of_send(effect, send, circumstances);
-                Some(mismatch.or(missing(placed, destination, Mismatch::Destination)))
+                Some(missing(placed, destination, Mismatch::Destination).or(mismatch))
             }
             _ => None,
         })
@@ -105,7 +105,7 @@ impl UserPolicy {
             Action::Receive(receive) => {
                 let effect = placed.rule.effect;
                 let mismatch = message.mismatch_of_receive(effect, receive, circumstances);
-                Some(mismatch.or(missing(placed, sender, Mismatch::Sender)))
+                Some(missing(placed, sender, Mismatch::Sender).or(mismatch))
             }
             _ => None,
         })

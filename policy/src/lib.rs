@@ -15,6 +15,8 @@
 
 pub mod config;
 pub mod explain;
+pub mod inquiry;
+pub mod lint;
 pub mod policy_set;
 pub mod question;
 pub mod rule;
@@ -31,6 +33,8 @@ pub use config::{
     Reload, ServiceDirectory, Severity, load, load_text, reload,
 };
 pub use explain::Explanation;
+pub use inquiry::{Answer, Inquiry, InquiryError};
+pub use lint::{Finding, lint};
 pub use policy_set::{Audience, MatchedPatterns, PolicyBlock, PolicyContext, PolicySet, RuleId};
 pub use question::{Circumstances, Message};
 pub use subject::{AccountNames, Subject};

@@ -253,6 +253,24 @@ impl PolicySet {
         self.patterns.of(name)
     }
 
+    /// The users that a block is for.
+    pub(crate) fn named_uids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.users.keys().copied()
+    }
+
+    /// The groups that a block is for.
+    pub(crate) fn named_gids(&self) -> impl Iterator<Item = u32> + '_ {
+        self.groups.keys().copied()
+    }
+
+    /// The rules for an audience in the order in which they apply.
+    pub(crate) fn rules_of<'a>(
+        &'a self,
+        audience: &'a Audience,
+    ) -> impl Iterator<Item = &'a PlacedRule> + 'a {
+        self.rules_in_order(audience).filter_map(|id| self.rule(id))
+    }
+
     /// Whether any rule is about a name at all.
     #[must_use]
     pub fn has_patterns(&self) -> bool {

@@ -10,6 +10,9 @@ pub trait AccountNames {
 
     /// The gid of the group `name`, if there is such a group.
     fn gid(&self, name: &str) -> Option<u32>;
+
+    /// The groups of a user, its primary one among them; none if there is no such user.
+    fn gids_of(&self, uid: u32) -> Vec<u32>;
 }
 
 /// Who connects, sends, receives or wants a name.
@@ -19,6 +22,12 @@ pub struct Subject<'a> {
     pub uid: Option<u32>,
     /// All groups of the user, in any order.
     pub gids: &'a [u32],
+}
+
+/// The uid that a user's name or number in a configuration means.
+#[must_use]
+pub fn uid_of(name: &str, accounts: &impl AccountNames) -> Option<u32> {
+    number_or(name, |name| accounts.uid(name))
 }
 
 /// The number that a name in a policy means: itself, if it is one (config.md B047, B071).

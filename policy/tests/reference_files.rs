@@ -140,6 +140,10 @@ impl AccountNames for NoAccounts {
     fn gid(&self, _name: &str) -> Option<u32> {
         None
     }
+
+    fn gids_of(&self, _uid: u32) -> Vec<u32> {
+        Vec::new()
+    }
 }
 
 /// What an ordinary user may do by the rules of a file; `None` without the package.

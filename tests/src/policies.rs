@@ -37,6 +37,10 @@ impl AccountNames for NoNames {
     fn gid(&self, _name: &str) -> Option<u32> {
         None
     }
+
+    fn gids_of(&self, _uid: u32) -> Vec<u32> {
+        Vec::new()
+    }
 }
 
 /// What a configuration with these `<policy>` elements permits.

@@ -1,0 +1,78 @@
+//! What the daemon says about a configuration without running a bus: `--check-config` and
+//! `--explain-policy`.
+
+use std::sync::Arc;
+
+use bus_policy::config::{Problem, Severity};
+use bus_policy::{Inquiry, PolicySet, lint};
+
+use crate::configuration::ConfigSource;
+use crate::host::accounts::SystemAccounts;
+
+/// The exit code of a configuration that cannot be used, or not all of it, and of a question that
+/// makes no sense.
+pub const UNUSABLE_EXIT_CODE: u8 = 1;
+/// The exit code of a configuration that can be used and is suspicious.
+pub const SUSPICIOUS_EXIT_CODE: u8 = 2;
+
+/// Text for standard output, and the exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whole lines.
+    pub text: String,
+    /// The exit code.
+    pub code: u8,
+}
+
+/// Everything that is wrong with a configuration, one line each: `error` for what keeps it, or one
+/// of its files, from being used, `warning` for what has no effect or is suspicious.
+#[must_use]
+pub fn check_config(source: &ConfigSource) -> Report {
+    let loaded = source.load();
+    let mut problems = loaded.problems;
+    let mut warnings = Vec::new();
+    if let Some(config) = &loaded.config {
+        let (set, unknown) = PolicySet::new(config, &SystemAccounts);
+        problems.extend(unknown);
+        warnings.extend(lint(&Arc::new(set)).iter().map(ToString::to_string));
+    }
+    let (unusable, harmless): (Vec<Problem>, Vec<Problem>) =
+        problems.into_iter().partition(|problem| problem.severity != Severity::Warning);
+    warnings.splice(0..0, harmless.iter().map(ToString::to_string));
+    let mut text = String::new();
+    let mut line = |kind: &str, what: &str| text += &format!("{kind}: {what}\n");
+    unusable.iter().for_each(|problem| line("error", &problem.to_string()));
+    warnings.iter().for_each(|warning| line("warning", warning));
+    text += &format!("{} errors, {} warnings\n", unusable.len(), warnings.len());
+    let code = match (unusable.is_empty(), warnings.is_empty()) {
+        (false, _) => UNUSABLE_EXIT_CODE,
+        (true, false) => SUSPICIOUS_EXIT_CODE,
+        (true, true) => 0,
+    };
+    Report { text, code }
+}
+
+/// What the policies of a configuration answer to a question, with all rules considered.
+///
+/// # Errors
+/// The configuration cannot be used, or the question makes no sense.
+pub fn explain_policy(source: &ConfigSource, question: &str, json: bool) -> Result<Report, String> {
+    let loaded = source.load();
+    let Some(config) = &loaded.config else {
+        let problems = loaded.problems.iter().map(ToString::to_string);
+        return Err(problems.collect::<Vec<_>>().join("\n"));
+    };
+    let inquiry = Inquiry::parse(question, &SystemAccounts)
+        .map_err(|error| format!("{question:?}: {error}"))?;
+    let (set, _) = PolicySet::new(config, &SystemAccounts);
+    let own_uid = own_uid(config.user.as_deref());
+    let answer = inquiry.answer(&Arc::new(set), own_uid);
+    let text = if json { format!("{}\n", answer.to_json()) } else { answer.to_string() };
+    Ok(Report { text, code: 0 })
+}
+
+/// The user that a bus with this configuration runs as (config.md B011).
+fn own_uid(user: Option<&str>) -> u32 {
+    let looked_up = user.and_then(|user| bus_policy::subject::uid_of(user, &SystemAccounts));
+    looked_up.unwrap_or_else(|| rustix::process::getuid().as_raw())
+}
