@@ -4,7 +4,9 @@
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, RawFd};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use bus_policy::config::{BusConfig, Location, Severity as ProblemSeverity};
 use libbus::guid::Guid;
@@ -17,6 +19,7 @@ use crate::bus::log::Severity;
 use crate::bus::{Bus, Identity, MachineIdError, driver};
 use crate::configuration::{ConfigSource, mechanisms_of, settings_of};
 use crate::event_loop::{EventLoop, Parts};
+use crate::host::config_watch::ConfigWatch;
 use crate::host::daemonize::{
     PidFile, PrintFd, Umask, close_on_exec_beyond_stdio, fork_to_background,
 };
@@ -80,7 +83,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     // Works without on kernels that cannot; nothing is started from here yet.
     let _ = close_on_exec_beyond_stdio();
     let source = ConfigSource::new(&arguments.config_file);
-    let config = load(&source)?;
+    let (config, watched_directories) = load(&source)?;
     let (settings, problems) = settings_of(&config)?;
     warn(&problems);
     let fd_limit = raise_fd_limit();
@@ -136,7 +139,9 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let listeners: Vec<Listener> = listeners.into_iter().flatten().collect();
     let identity = identity(&config, &listeners)?;
     let bus = Bus::new(identity, settings);
-    let mut event_loop = EventLoop::new(Parts { bus, listeners, signals, journal, source, config })
+    let config_watch = watch(&watched_directories, &journal);
+    let parts = Parts { bus, listeners, signals, journal, source, config, config_watch };
+    let mut event_loop = EventLoop::new(parts)
         .map_err(|error| format!("Failed to prepare for events: {}", phrase(&error)))?;
     // Whoever reads the line takes it for a bus that is ready, also for signals.
     lines.print(&address)?;
@@ -151,16 +156,34 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     result.map_err(|error| format!("Failed to wait for events: {}", phrase(&error)))
 }
 
-/// Reads the configuration; everything wrong in it that does not stop the start is said on standard
-/// error.
-fn load(source: &ConfigSource) -> Result<BusConfig, String> {
+/// Reads the configuration, and which directories to watch for changes of it; everything wrong in it
+/// that does not stop the start is said on standard error.
+fn load(source: &ConfigSource) -> Result<(BusConfig, Vec<PathBuf>), String> {
     let loaded = source.load();
     let fatal = |problem: &&bus_policy::config::Problem| problem.severity == ProblemSeverity::Fatal;
     warn(loaded.problems.iter().filter(|problem| !fatal(problem)));
-    loaded.config.ok_or_else(|| {
+    let config = loaded.config.ok_or_else(|| {
         let texts = loaded.problems.iter().filter(fatal).map(ToString::to_string);
         texts.collect::<Vec<_>>().join(&format!("\n{}: ", program_name()))
-    })
+    })?;
+    Ok((config, loaded.watched_directories))
+}
+
+/// A bus that cannot watch its directories works all the same (config.md B105).
+fn watch(directories: &[PathBuf], journal: &Journal) -> Option<Arc<ConfigWatch>> {
+    let watch = ConfigWatch::new().map_err(|error| {
+        let text = format!(
+            "Cannot watch the directories of the configuration: {}; send SIGHUP after changing a \
+             file, or raise fs.inotify.max_user_instances and start the bus again",
+            phrase(&error)
+        );
+        journal.log(Severity::Warning, text);
+    });
+    let watch = watch.ok()?;
+    for complaint in watch.replace(directories) {
+        journal.log(Severity::Warning, complaint);
+    }
+    Some(Arc::new(watch))
 }
 
 fn warn<'a>(problems: impl IntoIterator<Item = &'a bus_policy::config::Problem>) {

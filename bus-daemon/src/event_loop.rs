@@ -23,6 +23,7 @@ mod writing;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bus_policy::config::BusConfig;
@@ -38,6 +39,7 @@ use crate::bus::{self, Bus, Effect};
 use crate::configuration::ConfigSource;
 use crate::host;
 use crate::host::client_socket::{self, Errno};
+use crate::host::config_watch::ConfigWatch;
 use crate::host::journal::Journal;
 use crate::host::listener::{Listener, NONCE_SIZE};
 use crate::host::signals::{Signal, Signals};
@@ -67,6 +69,8 @@ enum Event {
     },
     Signal,
     WorkDone,
+    /// A directory with configuration files changed.
+    ConfigChanged,
 }
 
 /// One client's socket.
@@ -91,6 +95,8 @@ pub struct EventLoop {
     sockets: Vec<Option<ClientSocket>>,
     signals: Signals,
     worker: Worker<WorkResult>,
+    /// Shared with the worker's thread, which sets the watches.
+    config_watch: Option<Arc<ConfigWatch>>,
     journal: Journal,
     source: ConfigSource,
     config: BusConfig,
@@ -119,6 +125,8 @@ pub struct Parts {
     pub source: ConfigSource,
     /// The configuration in force.
     pub config: BusConfig,
+    /// What tells that its directories changed, unless the system cannot.
+    pub config_watch: Option<Arc<ConfigWatch>>,
 }
 
 impl EventLoop {
@@ -127,11 +135,14 @@ impl EventLoop {
     /// # Errors
     /// When the system has no descriptor or memory left.
     pub fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { bus, listeners, signals, journal, source, config } = parts;
+        let Parts { bus, listeners, signals, journal, source, config, config_watch } = parts;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let worker = Worker::new()?;
         epoll::add(&epoll, &signals, token(Event::Signal), epoll::EventFlags::IN)?;
         epoll::add(&epoll, &worker, token(Event::WorkDone), epoll::EventFlags::IN)?;
+        if let Some(watch) = &config_watch {
+            epoll::add(&epoll, &**watch, token(Event::ConfigChanged), epoll::EventFlags::IN)?;
+        }
         for (number, listener) in listeners.iter().enumerate() {
             epoll::add(
                 &epoll,
@@ -154,6 +165,7 @@ impl EventLoop {
             sockets: Vec::new(),
             signals,
             worker,
+            config_watch,
             journal,
             source,
             config,
@@ -235,6 +247,7 @@ impl EventLoop {
             Event::Listener { number, failed } => self.accept_from(number, failed, now),
             Event::Signal => return self.handle_signals(now),
             Event::WorkDone => self.handle_results(now),
+            Event::ConfigChanged => self.handle_config_change(now),
         }
         self.carry_out(now);
         Next::Wait
@@ -382,6 +395,7 @@ fn socket_mut(sockets: &mut [Option<ClientSocket>], id: ClientId) -> Option<&mut
 const OWN_TOKENS: u32 = 0xffff_0000;
 const SIGNAL_TOKEN: u32 = u32::MAX;
 const WORK_TOKEN: u32 = u32::MAX - 1;
+const CONFIG_TOKEN: u32 = u32::MAX - 2;
 
 /// The 64 bits that the kernel hands back with an event.
 fn token(event: Event) -> epoll::EventData {
@@ -390,6 +404,7 @@ fn token(event: Event) -> epoll::EventData {
         Event::Listener { number, .. } => (0, OWN_TOKENS + u32::try_from(number).unwrap_or(0)),
         Event::Signal => (0, SIGNAL_TOKEN),
         Event::WorkDone => (0, WORK_TOKEN),
+        Event::ConfigChanged => (0, CONFIG_TOKEN),
     };
     epoll::EventData::new_u64(u64::from(high) << 32 | u64::from(low))
 }
@@ -401,6 +416,7 @@ fn event_of(event: epoll::Event) -> Event {
     match low {
         SIGNAL_TOKEN => Event::Signal,
         WORK_TOKEN => Event::WorkDone,
+        CONFIG_TOKEN => Event::ConfigChanged,
         OWN_TOKENS.. => Event::Listener {
             number: (low - OWN_TOKENS) as usize,
             failed: flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP),

@@ -16,6 +16,7 @@
 pub mod accounts;
 pub mod client_socket;
 pub mod config_files;
+pub mod config_watch;
 pub mod credentials;
 pub mod daemonize;
 pub mod journal;

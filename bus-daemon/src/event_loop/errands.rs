@@ -35,15 +35,27 @@ impl EventLoop {
 
     pub(super) fn start_reload(&mut self, now: Timestamp) {
         let (source, running) = (self.source.clone(), self.config.clone());
+        let watch = self.config_watch.clone();
         let started = self.worker.start(move || {
             service_manager::tell(State::Reloading);
-            let result = source.reload(&running).map(Box::new);
+            let mut result = source.reload(&running).map(Box::new);
+            // Without a configuration not all directories are known: the watches stay.
+            if let (Ok(reloaded), Some(watch)) = (&mut result, watch) {
+                reloaded.notes.extend(watch.replace(&source.load().watched_directories));
+            }
             service_manager::tell(State::Ready);
             WorkResult::Reloaded(result)
         });
         if !started {
             let result = Err("too much other work waits".to_owned());
             self.bus.handle_event(bus::Event::Reloaded { result }, now);
+        }
+    }
+
+    /// However much changed, it is one reload.
+    pub(super) fn handle_config_change(&mut self, now: Timestamp) {
+        if self.config_watch.as_ref().is_some_and(|watch| watch.take_changes()) {
+            self.bus.handle_event(bus::Event::ReloadRequested, now);
         }
     }
 

@@ -15,10 +15,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
 use rustix::process::{Pid, Signal, Uid, kill_process};
 use rustix::thread::set_thread_res_uid;
 
-use super::raw_client::{Client, RawClient};
+use super::raw_client::{Client, DEADLINE, RawClient};
 
 /// A daemon program to be tested.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -293,6 +295,23 @@ impl Bus {
     /// What the daemon wrote to stderr so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    /// Waits until `count` lines of the log contain `text`.
+    pub fn wait_for_log(&self, text: &str, count: usize) {
+        let inotify = inotify::init(inotify::CreateFlags::CLOEXEC).expect("an inotify instance");
+        inotify::add_watch(&inotify, self.dir.join("log"), inotify::WatchFlags::MODIFY)
+            .expect("a watch");
+        let deadline = Timespec::try_from(DEADLINE).expect("a short time");
+        loop {
+            let log = self.log();
+            if log.lines().filter(|line| line.contains(text)).count() >= count {
+                return;
+            }
+            let ready = poll(&mut [PollFd::new(&inotify, PollFlags::IN)], Some(&deadline));
+            assert_eq!(ready, Ok(1), "{text:?} is not {count} times in the log:\n{log}");
+            rustix::io::read(&inotify, &mut [0; 4096]).expect("an event");
+        }
     }
 
     /// Notes what this daemon does, to be compared with what the other one does. A line end after a

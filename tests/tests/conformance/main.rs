@@ -34,6 +34,7 @@ mod routing;
 mod semantics;
 mod syntax;
 mod type_system;
+mod watching;
 
 use case::Case;
 
@@ -56,6 +57,7 @@ fn sections() -> Vec<(&'static str, Vec<Case>)> {
         ("activation", activation::cases()),
         ("errors", errors::cases()),
         ("limits", limits::cases()),
+        ("watching", watching::cases()),
     ]
 }
 
