@@ -41,6 +41,7 @@ pub mod incoming;
 pub mod limits;
 pub mod log;
 pub mod match_index;
+pub mod mediation;
 pub mod name_registry;
 pub mod outbox;
 pub mod pending_reply;

@@ -20,6 +20,7 @@ pub mod config_watch;
 pub mod credentials;
 pub mod daemonize;
 pub mod journal;
+pub mod kernel_query;
 pub mod keyring;
 pub mod listener;
 pub mod resource_limits;
