@@ -14,6 +14,7 @@
 //!    fail: whoever waits for them may send signals and connect at once.
 
 pub mod accounts;
+pub mod apparmor;
 pub mod client_socket;
 pub mod config_files;
 pub mod config_watch;
