@@ -25,6 +25,7 @@ pub mod kernel_query;
 pub mod keyring;
 pub mod listener;
 pub mod resource_limits;
+pub mod selinux;
 pub mod service_manager;
 pub mod signals;
 mod system_call;
