@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, RawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ use crate::host::daemonize::{
 };
 use crate::host::journal::{Journal, JournalConfig, bus_prefix, program_name};
 use crate::host::listener::{ListenContext, Listener, connectable_addresses, listen};
+use crate::host::mediation::SecurityModule;
 use crate::host::resource_limits::{drop_privileges, raise_fd_limit};
 use crate::host::service_manager::{self, State};
 use crate::host::signals::Signals;
@@ -88,6 +89,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     warn(&problems);
     let fd_limit = raise_fd_limit();
     let listeners = open_listeners(arguments, &config, &mut context)?;
+    let security = SecurityModule::find(Path::new("/"), &config)?;
 
     let fork = match arguments.fork {
         Fork::AsConfigured => config.fork,
@@ -140,7 +142,10 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let identity = identity(&config, &listeners)?;
     let bus = Bus::new(identity, settings);
     let config_watch = watch(&watched_directories, &journal);
-    let parts = Parts { bus, listeners, signals, journal, source, config, config_watch };
+    for note in &security.notes {
+        journal.log(Severity::Warning, note.clone());
+    }
+    let parts = Parts { bus, listeners, signals, journal, source, config, config_watch, security };
     let mut event_loop = EventLoop::new(parts)
         .map_err(|error| format!("Failed to prepare for events: {}", phrase(&error)))?;
     // Whoever reads the line takes it for a bus that is ready, also for signals.

@@ -42,6 +42,7 @@ use crate::host::client_socket::{self, Errno};
 use crate::host::config_watch::ConfigWatch;
 use crate::host::journal::Journal;
 use crate::host::listener::{Listener, NONCE_SIZE};
+use crate::host::mediation::SecurityModule;
 use crate::host::signals::{Signal, Signals};
 use crate::host::worker::Worker;
 
@@ -71,6 +72,8 @@ enum Event {
     WorkDone,
     /// A directory with configuration files changed.
     ConfigChanged,
+    /// The security module's policy or mode changed.
+    SecurityChanged,
 }
 
 /// One client's socket.
@@ -97,6 +100,7 @@ pub struct EventLoop {
     worker: Worker<WorkResult>,
     /// Shared with the worker's thread, which sets the watches.
     config_watch: Option<Arc<ConfigWatch>>,
+    security: SecurityModule,
     journal: Journal,
     source: ConfigSource,
     config: BusConfig,
@@ -127,6 +131,8 @@ pub struct Parts {
     pub config: BusConfig,
     /// What tells that its directories changed, unless the system cannot.
     pub config_watch: Option<Arc<ConfigWatch>>,
+    /// The security module that the bus asks.
+    pub security: SecurityModule,
 }
 
 impl EventLoop {
@@ -135,13 +141,17 @@ impl EventLoop {
     /// # Errors
     /// When the system has no descriptor or memory left.
     pub fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { bus, listeners, signals, journal, source, config, config_watch } = parts;
+        let Parts { bus, listeners, signals, journal, source, config, config_watch, security } =
+            parts;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let worker = Worker::new()?;
         epoll::add(&epoll, &signals, token(Event::Signal), epoll::EventFlags::IN)?;
         epoll::add(&epoll, &worker, token(Event::WorkDone), epoll::EventFlags::IN)?;
         if let Some(watch) = &config_watch {
             epoll::add(&epoll, &**watch, token(Event::ConfigChanged), epoll::EventFlags::IN)?;
+        }
+        if let Some(notices) = &security.notices {
+            epoll::add(&epoll, notices, token(Event::SecurityChanged), epoll::EventFlags::IN)?;
         }
         for (number, listener) in listeners.iter().enumerate() {
             epoll::add(
@@ -166,6 +176,7 @@ impl EventLoop {
             signals,
             worker,
             config_watch,
+            security,
             journal,
             source,
             config,
@@ -248,6 +259,7 @@ impl EventLoop {
             Event::Signal => return self.handle_signals(now),
             Event::WorkDone => self.handle_results(now),
             Event::ConfigChanged => self.handle_config_change(now),
+            Event::SecurityChanged => self.handle_security_change(now),
         }
         self.carry_out(now);
         Next::Wait
@@ -396,6 +408,7 @@ const OWN_TOKENS: u32 = 0xffff_0000;
 const SIGNAL_TOKEN: u32 = u32::MAX;
 const WORK_TOKEN: u32 = u32::MAX - 1;
 const CONFIG_TOKEN: u32 = u32::MAX - 2;
+const SECURITY_TOKEN: u32 = u32::MAX - 3;
 
 /// The 64 bits that the kernel hands back with an event.
 fn token(event: Event) -> epoll::EventData {
@@ -405,6 +418,7 @@ fn token(event: Event) -> epoll::EventData {
         Event::Signal => (0, SIGNAL_TOKEN),
         Event::WorkDone => (0, WORK_TOKEN),
         Event::ConfigChanged => (0, CONFIG_TOKEN),
+        Event::SecurityChanged => (0, SECURITY_TOKEN),
     };
     epoll::EventData::new_u64(u64::from(high) << 32 | u64::from(low))
 }
@@ -417,6 +431,7 @@ fn event_of(event: epoll::Event) -> Event {
         SIGNAL_TOKEN => Event::Signal,
         WORK_TOKEN => Event::WorkDone,
         CONFIG_TOKEN => Event::ConfigChanged,
+        SECURITY_TOKEN => Event::SecurityChanged,
         OWN_TOKENS.. => Event::Listener {
             number: (low - OWN_TOKENS) as usize,
             failed: flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP),

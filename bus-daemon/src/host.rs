@@ -24,6 +24,7 @@ pub mod journal;
 pub mod kernel_query;
 pub mod keyring;
 pub mod listener;
+pub mod mediation;
 pub mod resource_limits;
 pub mod selinux;
 pub mod service_manager;

@@ -8,9 +8,10 @@ use libbus::auth::CookieChallenge;
 use super::EventLoop;
 use crate::bus;
 use crate::bus::id::{ClientId, Timestamp};
-use crate::bus::log::Severity;
+use crate::bus::log::{LogRecord, Severity};
 use crate::configuration::Reloaded;
 use crate::host::keyring::{keyring_directory, server_challenge};
+use crate::host::selinux::notices::Notice;
 use crate::host::service_manager::{self, State};
 
 /// What the worker's thread brings back.
@@ -59,6 +60,23 @@ impl EventLoop {
         }
     }
 
+    /// Another policy may come with another file of contexts for the bus (config.md B111, B114).
+    pub(super) fn handle_security_change(&mut self, now: Timestamp) {
+        let notice = self.security.notices.as_ref().map_or(Notice::None, |notices| notices.take());
+        if notice != Notice::None {
+            self.refresh_security();
+        }
+        if notice == Notice::PolicyLoaded {
+            self.bus.handle_event(bus::Event::ReloadRequested, now);
+        }
+    }
+
+    fn refresh_security(&mut self) {
+        for LogRecord { severity, text } in self.security.mediation.refresh() {
+            self.journal.log(severity, text);
+        }
+    }
+
     pub(super) fn handle_results(&mut self, now: Timestamp) {
         while let Some(result) = self.worker.next_result() {
             match result {
@@ -83,6 +101,8 @@ impl EventLoop {
             self.journal.log(Severity::Warning, note);
         }
         self.config = reloaded.config;
+        self.security.mediation.set_associations(&self.config.selinux_contexts);
+        self.refresh_security();
         reloaded.settings
     }
 }
