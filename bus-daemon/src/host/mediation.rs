@@ -38,21 +38,11 @@ impl SecurityModule {
     /// When AppArmor is required and not there, or when a module does not say which label this
     /// process has.
     pub fn find(root: &Path, config: &BusConfig) -> Result<Self, String> {
-        // Before the policy is read, so that no change falls in between.
-        let notices = SelinuxNotices::open();
-        if let Some(selinux) = Selinux::open(root, &config.selinux_contexts, notices.is_ok())? {
-            let note = notices.as_ref().err().map(|error| {
-                format!(
-                    "Cannot get the notices of SELinux: {}; the bus asks the kernel about every \
-                     message, which costs time",
-                    phrase(error)
-                )
-            });
-            return Ok(Self {
-                mediation: Rc::new(selinux),
-                notices: notices.ok(),
-                notes: note.into_iter().collect(),
-            });
+        // A kernel without SELinux would look for a module that gives notices.
+        if Selinux::is_enabled(root)
+            && let Some(module) = Self::find_selinux(root, config)?
+        {
+            return Ok(module);
         }
         let mode = config.apparmor_mode.unwrap_or_default();
         let apparmor = AppArmor::open(root, mode, config.bus_type.as_deref());
@@ -61,6 +51,24 @@ impl SecurityModule {
             Some(apparmor) => Ok(Self { mediation: Rc::new(apparmor), ..Self::none() }),
             None => Ok(Self::none()),
         }
+    }
+
+    fn find_selinux(root: &Path, config: &BusConfig) -> Result<Option<Self>, String> {
+        // Before the policy is read, so that no change falls in between.
+        let notices = SelinuxNotices::open();
+        let selinux = Selinux::open(root, &config.selinux_contexts, notices.is_ok())?;
+        let note = notices.as_ref().err().map(|error| {
+            format!(
+                "Cannot get the notices of SELinux: {}; the bus asks the kernel about every \
+                 message, which costs time",
+                phrase(error)
+            )
+        });
+        Ok(selinux.map(|selinux| Self {
+            mediation: Rc::new(selinux),
+            notices: notices.ok(),
+            notes: note.into_iter().collect(),
+        }))
     }
 }
 

@@ -107,7 +107,7 @@ impl Selinux {
         has_notices: bool,
     ) -> Result<Option<Self>, String> {
         let directory = root.join(FILE_SYSTEM);
-        if !directory.join("enforce").exists() {
+        if !Self::is_enabled(root) {
             return Ok(None);
         }
         let context = read_at_most(&root.join(OWN_CONTEXT_FILE), FILE_SIZE_MAX);
@@ -128,6 +128,12 @@ impl Selinux {
         };
         selinux.set_associations(associations);
         Ok(Some(selinux))
+    }
+
+    /// Whether the machine whose file system starts at `root` has SELinux.
+    #[must_use]
+    pub fn is_enabled(root: &Path) -> bool {
+        root.join(FILE_SYSTEM).join("enforce").exists()
     }
 
     /// Checks one permission. `target`: the bus, if it is `None`.
