@@ -52,6 +52,7 @@ pub mod unique_name;
 
 mod invariants;
 mod lifecycle;
+mod mediating;
 mod routing;
 mod slot_table;
 mod turns;
@@ -63,6 +64,7 @@ use id::{ClientId, Timestamp};
 use lifecycle::Disconnection;
 use log::LogRecord;
 use match_index::{MatchIndex, Recipients};
+use mediation::Mediation;
 use name_registry::NameRegistry;
 use outbox::{MessageFds, WriteSlices};
 use pending_reply::PendingReplies;
@@ -91,6 +93,8 @@ pub struct Identity {
     pub machine_id: Result<Guid, MachineIdError>,
     /// Seeds the tables whose keys clients choose.
     pub hash_seed: u64,
+    /// The security module of the kernel.
+    pub mediation: Rc<dyn Mediation>,
     /// The name of a process, for log lines and refusals (protocol.md A241).
     pub process_name: fn(pid: i32) -> Option<String>,
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bus_policy::PolicySet;
-use bus_policy::config::{self, AppArmorMode, BusConfig, Loaded, Problem};
+use bus_policy::config::{self, BusConfig, Loaded, Problem};
 use libbus::auth::Mechanism;
 
 use crate::arguments::ConfigFile;
@@ -64,9 +64,17 @@ impl ConfigSource {
     /// The problems, separated by `; `.
     pub fn reload(&self, running: &BusConfig) -> Result<Reloaded, String> {
         let loaded = self.load();
+        let lost = loaded.lost_files(running);
+        if !lost.is_empty() {
+            let lost: Vec<Problem> = lost.into_iter().cloned().collect();
+            return Err(format!(
+                "{}: it was sound before, and what it says would be lost",
+                join(&lost)
+            ));
+        }
         let Some(fresh) = loaded.config else { return Err(join(&loaded.problems)) };
         let reload = config::reload(running, fresh);
-        let (settings, unknown) = settings_of(&reload.config)?;
+        let (settings, unknown) = settings_of(&reload.config);
         let problems = loaded.problems.iter().chain(&unknown);
         let mut notes: Vec<String> = problems.map(ToString::to_string).collect();
         if !reload.postponed.is_empty() {
@@ -75,7 +83,8 @@ impl ConfigSource {
                 reload.postponed.join(", ")
             ));
         }
-        Ok(Reloaded { config: reload.config, settings, notes })
+        let watched_directories = loaded.watched_directories;
+        Ok(Reloaded { config: reload.config, settings, notes, watched_directories })
     }
 }
 
@@ -88,27 +97,20 @@ pub struct Reloaded {
     pub settings: Settings,
     /// What the administrator should know.
     pub notes: Vec<String>,
+    /// The directories whose changes call for another reload (config.md B105).
+    pub watched_directories: Vec<PathBuf>,
 }
 
 /// What the bus needs of a configuration, and what in its policies has no effect.
-///
-/// # Errors
-/// AppArmor is required, and nothing here would enforce that.
-pub fn settings_of(config: &BusConfig) -> Result<(Settings, Vec<Problem>), String> {
-    if config.apparmor_mode == Some(AppArmorMode::Required) {
-        return Err(format!(
-            "{}: AppArmor mediation required but not present; this bus does not ask AppArmor, \
-             remove <apparmor mode=\"required\"/>",
-            config.places.apparmor.as_ref().unwrap_or(&config.origin)
-        ));
-    }
+#[must_use]
+pub fn settings_of(config: &BusConfig) -> (Settings, Vec<Problem>) {
     let (policy, problems) = PolicySet::new(config, &SystemAccounts);
     let settings = Settings {
         limits: config.limits.clone(),
         has_service_helper: config.service_helper.is_some(),
         policy: Arc::new(policy),
     };
-    Ok((settings, problems))
+    (settings, problems)
 }
 
 /// The mechanisms a configuration names; all of them if it names none (config.md B018). One that

@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bus_policy::config::{BusConfig, Location, Severity as ProblemSeverity};
@@ -85,7 +86,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let _ = close_on_exec_beyond_stdio();
     let source = ConfigSource::new(&arguments.config_file);
     let (config, watched_directories) = load(&source)?;
-    let (settings, problems) = settings_of(&config)?;
+    let (settings, problems) = settings_of(&config);
     warn(&problems);
     let fd_limit = raise_fd_limit();
     let listeners = open_listeners(arguments, &config, &mut context)?;
@@ -139,7 +140,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         }
     }
     let listeners: Vec<Listener> = listeners.into_iter().flatten().collect();
-    let identity = identity(&config, &listeners)?;
+    let identity = identity(&config, &listeners, &security)?;
     let bus = Bus::new(identity, settings);
     let config_watch = watch(&watched_directories, &journal);
     for note in &security.notes {
@@ -301,7 +302,11 @@ fn start_journal(arguments: &Arguments, config: &BusConfig, fork: bool) -> Resul
     .map_err(|error| format!("Failed to start the log's thread: {}", phrase(&error)))
 }
 
-fn identity(config: &BusConfig, listeners: &[Listener]) -> Result<Identity, String> {
+fn identity(
+    config: &BusConfig,
+    listeners: &[Listener],
+    security: &SecurityModule,
+) -> Result<Identity, String> {
     let random = |error: io::Error| format!("Failed to read random bytes: {}", phrase(&error));
     let mechanisms = mechanisms_of(config)?;
     let own_uid = rustix::process::getuid().as_raw();
@@ -317,6 +322,7 @@ fn identity(config: &BusConfig, listeners: &[Listener]) -> Result<Identity, Stri
         allow_anonymous: config.allow_anonymous,
         machine_id: config_files::read_machine_id().map_err(|error| machine_id_error(&error)),
         hash_seed: u64::from_ne_bytes(random_bytes().map_err(random)?),
+        mediation: Rc::clone(&security.mediation),
         process_name: credentials::process_name,
     })
 }

@@ -89,6 +89,8 @@ pub struct BusConfig {
     pub origin: Location,
     /// Where what can turn out wrong only later was said.
     pub places: Places,
+    /// The files that this was read from, those left out not among them.
+    pub files: Vec<PathBuf>,
     /// `<type>`: `system`, `session` or another word; the last one counts (B008).
     pub bus_type: Option<String>,
     /// `<user>`: the user name or uid to change to; the last one counts (B011).
@@ -169,6 +171,17 @@ pub struct Reload {
     pub postponed: Vec<&'static str>,
 }
 
+impl Loaded {
+    /// Files that `running` was read from and that are left out now, since something is wrong with
+    /// them: what they said would be lost. One that was removed is not among them.
+    pub fn lost_files(&self, running: &BusConfig) -> Vec<&Problem> {
+        let left_out = self.problems.iter().filter(|one| one.severity == Severity::Ignored);
+        left_out
+            .filter(|one| running.files.iter().any(|file| **file == *one.location.file))
+            .collect()
+    }
+}
+
 /// Takes from `fresh` what a running bus can change: limits, policies, service directories,
 /// service helper, SELinux associations (config.md B106). The rest stays as `running` has it
 /// (B107).
@@ -188,6 +201,7 @@ pub fn reload(running: &BusConfig, fresh: BusConfig) -> Reload {
     let postponed = unchanged.iter().filter(|(_, same)| !same).map(|(name, _)| *name).collect();
     let config = BusConfig {
         origin: fresh.origin,
+        files: fresh.files,
         service_dirs: fresh.service_dirs,
         service_helper: fresh.service_helper,
         limits: fresh.limits,

@@ -92,6 +92,7 @@ fn reads_the_equivalent_ones_alike() {
                 loaded.config.unwrap_or_else(|| panic!("{name}: {:?}", loaded.problems));
             config.origin = Default::default();
             config.places = Default::default();
+            config.files = Default::default();
             config
         });
         let [left, right] = configs.collect::<Vec<_>>().try_into().unwrap();

@@ -240,15 +240,15 @@ impl Bus {
             recipient: recipient.map_or(Party::Bus, |id| Party::of(self.clients.get(id))),
         };
         match passage.check(&self.policies) {
-            Ok(false) => Ok(()),
+            Ok(false) => {}
             Ok(true) => {
                 let why = "Would reject message";
                 let text = self.describe_rejection(message, recipient, why, requested_reply);
                 self.log_passage(&text);
-                Ok(())
             }
-            Err(denial) => Err(self.denied(message, recipient, &passage, denial)),
+            Err(denial) => return Err(self.denied(message, recipient, &passage, denial)),
         }
+        self.mediate_message(message.header, message.sender, recipient, requested_reply)
     }
 
     fn expect_reply(&mut self, message: &Message<'_>, callee: ClientId) -> Result<(), Refusal> {
@@ -329,6 +329,10 @@ impl Bus {
         if self.stamp(message).is_err() {
             return;
         }
+        let refused = match watched {
+            Watched::ByPolicy => self.refused_recipients(message.header, message.sender),
+            Watched::ByNobody => Vec::new(),
+        };
         let body = message.outgoing_body(self.clients.spares());
         let sender = self.clients.get(message.sender).and_then(|client| client.standing.clone());
         let Self { clients, scratch, settings, policies, .. } = self;
@@ -337,7 +341,8 @@ impl Bus {
         let mut gate = Gate::new(policies, message.header, Party::Client(sender.as_ref()));
         // config.md B075
         gate.circumstances.eavesdropping = message.header.destination.is_some();
-        for recipient in scratch.recipients.iter().filter(|one| Some(*one) != addressee) {
+        let others = scratch.recipients.iter().filter(|one| Some(*one) != addressee);
+        for recipient in others.filter(|one| !refused.contains(one)) {
             clients.push_if(recipient, &outgoing, |client| {
                 (message.fds.is_none() || client.unix_fds)
                     && !client.is_full(&settings.limits)

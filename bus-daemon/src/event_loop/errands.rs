@@ -42,7 +42,7 @@ impl EventLoop {
             let mut result = source.reload(&running).map(Box::new);
             // Without a configuration not all directories are known: the watches stay.
             if let (Ok(reloaded), Some(watch)) = (&mut result, watch) {
-                reloaded.notes.extend(watch.replace(&source.load().watched_directories));
+                reloaded.notes.extend(watch.replace(&reloaded.watched_directories));
             }
             service_manager::tell(State::Ready);
             WorkResult::Reloaded(result)

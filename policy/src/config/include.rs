@@ -124,7 +124,8 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
     ) -> Result<BusConfig, Problem> {
         let root = parse_document(&Arc::from(path), text)?;
         let (origin, limits) = (root.location.clone(), limits.clone());
-        let config = BusConfig { origin, limits, ..BusConfig::default() };
+        let files = vec![path.to_owned()];
+        let config = BusConfig { origin, limits, files, ..BusConfig::default() };
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
         let mut file = OpenFile { directory, config };
         self.read_root(&mut file, &root)?;
@@ -245,6 +246,7 @@ impl BusConfig {
         self.bus_type = included.bus_type.or(self.bus_type.take());
         self.user = included.user.or(self.user.take());
         self.places.absorb(included.places);
+        self.files.extend(included.files);
         self.fork |= included.fork;
         self.keep_umask |= included.keep_umask;
         self.syslog |= included.syslog;

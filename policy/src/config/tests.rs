@@ -107,6 +107,7 @@ fn reads_every_element() {
     let expected = BusConfig {
         origin: Location { file: Path::new("/etc/bus.conf").into(), line: 1, column: 1 },
         places: read.places.clone(),
+        files: vec!["/etc/bus.conf".into()],
         bus_type: Some("session".into()),
         user: Some("17".into()),
         fork: true,

@@ -2,9 +2,11 @@
 
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use bus_daemon::bus::credentials::PeerCredentials;
 use bus_daemon::bus::id::{ClientId, Timestamp};
+use bus_daemon::bus::mediation::NoMediation;
 use bus_daemon::bus::outbox::WriteSlices;
 use bus_daemon::bus::{Bus, Effect, Event, Identity, Settings};
 use bus_policy::config::Limits;
@@ -38,6 +40,7 @@ impl CoreBus {
             allow_anonymous: false,
             machine_id: Ok(GUID),
             hash_seed: 7,
+            mediation: Rc::new(NoMediation),
             process_name: |_| None,
         };
         Self { bus: Bus::new(identity, settings()), fds: Vec::new(), last_serial: 0 }

@@ -95,7 +95,7 @@ impl Trial {
                 }
                 if random.chance(70) {
                     policies +=
-                        *random.pick(&["<allow receive_sender='*'/>", "<allow eavesdrop='true'/>"]);
+                        random.word(&["<allow receive_sender='*'/>", "<allow eavesdrop='true'/>"]);
                 }
             }
             (0..random.between(0, 7)).for_each(|_| policies += &rule(random));
@@ -141,20 +141,20 @@ fn message(random: &mut Random) -> Sent {
     Sent {
         kind,
         to,
-        path: *random.pick(&["/a", "/b", "/org/freedesktop/DBus"]),
+        path: random.word(&["/a", "/b", "/org/freedesktop/DBus"]),
         interface,
-        member: *random.pick(&["M", "N", "GetId"]),
-        error: *random.pick(&["e.E", "e.F"]),
+        member: random.word(&["M", "N", "GetId"]),
+        error: random.word(&["e.E", "e.F"]),
         with_fd: to != To::Bus && random.chance(20),
     }
 }
 
 /// One `<allow>` or `<deny>` that both daemons take.
 fn rule(random: &mut Random) -> String {
-    let effect = *random.pick(&["allow", "deny"]);
+    let effect = random.word(&["allow", "deny"]);
     let attributes = match random.between(0, 9) {
-        0 => format!(" own='{}'", random.pick(&["a.c", "a.b.d", "x.y", "*"])),
-        1 => format!(" own_prefix='{}'", random.pick(&["a", "a.b", "x"])),
+        0 => format!(" own='{}'", random.word(&["a.c", "a.b.d", "x.y", "*"])),
+        1 => format!(" own_prefix='{}'", random.word(&["a", "a.b", "x"])),
         2..=6 => message_rule(random, "send"),
         _ => message_rule(random, "receive"),
     };
@@ -193,10 +193,10 @@ fn message_rule(random: &mut Random, direction: &'static str) -> String {
     }
     let mut text = rule.text;
     if random.chance(15) {
-        text += *random.pick(&[" eavesdrop='true'", " eavesdrop='false'"]);
+        text += random.word(&[" eavesdrop='true'", " eavesdrop='false'"]);
     }
     if random.chance(15) {
-        text += *random.pick(&[" min_fds='1'", " max_fds='0'", " min_fds='0' max_fds='5'"]);
+        text += random.word(&[" min_fds='1'", " max_fds='0'", " min_fds='0' max_fds='5'"]);
     }
     text
 }

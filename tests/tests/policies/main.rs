@@ -5,11 +5,18 @@
 //! block at the end of every policy keeps open what the test itself needs. What is compared is who
 //! got each message and whether its sender was refused. `POLICY_COUNT` sets how many policies there
 //! are, `POLICY_SEED` which.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a broken expectation is a failed test"
+)]
 
 mod generate;
 #[path = "../simulation/random.rs"]
 #[allow(dead_code, reason = "shared with the simulation, which uses more of it")]
 mod random;
+mod reload;
 mod script;
 
 use bus_tests::harness::Daemon;

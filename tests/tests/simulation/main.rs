@@ -28,6 +28,7 @@ mod actor;
 mod desk;
 mod limits;
 mod mail;
+mod mediation;
 mod message;
 mod model;
 mod random;

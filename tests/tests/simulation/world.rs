@@ -15,6 +15,7 @@ use std::rc::Rc;
 
 use bus_daemon::bus::credentials::{PeerCredentials, ProcessFdSource};
 use bus_daemon::bus::id::{ClientId, Timestamp};
+use bus_daemon::bus::mediation::{Mediation, NoMediation};
 use bus_daemon::bus::outbox::{MessageFds, WriteSlices};
 use bus_daemon::bus::{Bus, Event, Identity, Settings};
 use libbus::auth::{CookieChallenge, Mechanism};
@@ -73,6 +74,11 @@ pub(crate) struct World {
 
 /// A bus for tests, without a client.
 pub(crate) fn empty_bus(settings: Settings) -> Bus {
+    mediated_bus(settings, Rc::new(NoMediation))
+}
+
+/// The same with a security module.
+pub(crate) fn mediated_bus(settings: Settings, mediation: Rc<dyn Mediation>) -> Bus {
     let guid = Guid::from_bytes([0x42; 16]);
     Bus::new(
         Identity {
@@ -86,6 +92,7 @@ pub(crate) fn empty_bus(settings: Settings) -> Bus {
             allow_anonymous: true,
             machine_id: Ok(guid),
             hash_seed: 1,
+            mediation,
             process_name: |_| None,
         },
         settings,

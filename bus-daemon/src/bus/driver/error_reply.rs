@@ -109,6 +109,11 @@ pub enum Refusal {
     },
     /// protocol.md A231: ReleaseName of the bus's own name.
     BusNameReleased,
+    /// A security module refuses it; it has said what the log gets (config.md B118).
+    Mediated {
+        /// What the module says.
+        text: String,
+    },
     /// config.md B069
     NotAllowedToOwn {
         /// Who asked.
@@ -257,6 +262,7 @@ impl Refusal {
             | Self::NotPrivileged { .. }
             | Self::EavesdropNotPrivileged
             | Self::PolicyDenied { .. }
+            | Self::Mediated { .. }
             | Self::NotAllowedToOwn { .. }
             | Self::ActivationEnvironmentFixed
             | Self::DuplicateSerial => error::ACCESS_DENIED,
@@ -490,7 +496,9 @@ impl fmt::Display for Refusal {
                 f,
                 "The kernel would not pass file descriptors to {name}: too many are in flight"
             ),
-            Self::QueueFull { text } | Self::PolicyDenied { text } => f.write_str(text),
+            Self::QueueFull { text } | Self::PolicyDenied { text } | Self::Mediated { text } => {
+                f.write_str(text)
+            }
             Self::TooManyReplies { caller, callee, max } => write!(
                 f,
                 "The maximum number of pending replies per connection has been reached: {caller} \

@@ -30,6 +30,9 @@ impl Bus {
         if rule.eavesdrop && !self.is_privileged(id) {
             return Err(Refusal::EavesdropNotPrivileged);
         }
+        if rule.eavesdrop {
+            self.mediate_eavesdropping(id)?;
+        }
         self.insert_rule(id, index_of(&rule), rule);
         self.reply_empty(&call.reply_to);
         Ok(())

@@ -30,6 +30,7 @@ impl Bus {
         if rules.len() > max as usize {
             return Err(Refusal::TooManyMatchRules { client: self.name_of(id), max });
         }
+        self.mediate_eavesdropping(id)?;
         self.reply_empty(&call.reply_to);
         self.leave(id);
         if let Some(client) = self.clients.get_mut(id) {

@@ -78,6 +78,7 @@ impl Bus {
             Ok(BusName::WellKnown(name)) => name,
         };
         self.may_own(id, name)?;
+        self.mediate_own(id, name.as_str())?;
         let max = self.settings.limits.names_per_connection_max;
         if self.names.owned_count(id) >= max {
             return Err(Refusal::TooManyNames { client: self.name_of(id), max });

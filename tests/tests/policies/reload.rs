@@ -1,0 +1,38 @@
+//! What a reload may not take away.
+
+use std::fs;
+
+use bus_tests::harness::{Bus, Config, Daemon, kind};
+
+const NO_RULES: &str =
+    "<busconfig><limit name='max_match_rules_per_connection'>0</limit></busconfig>";
+
+// config.md B005, B108
+#[test]
+fn a_file_that_was_sound_and_is_broken_now_keeps_the_old_configuration() {
+    let config = Config { elements: "<includedir>parts</includedir>", ..Config::SESSION };
+    let bus = Bus::start(&Daemon::ours(), &config);
+    let (parts, file) = (bus.dir.join("parts"), bus.dir.join("parts/a.conf"));
+    fs::create_dir(&parts).unwrap();
+    let mut client = bus.connect();
+    // A new file that is broken is left out; nothing is lost by that.
+    fs::write(&file, NO_RULES.replace("</busconfig>", "")).unwrap();
+    client.call("ReloadConfig", &[]);
+    client.add_match("type='signal'");
+    fs::write(&file, NO_RULES).unwrap();
+    client.call("ReloadConfig", &[]);
+    let error = |client: &mut bus_tests::harness::Client| client.refused("AddMatch", &["".into()]);
+    assert_eq!(error(&mut client), "org.freedesktop.DBus.Error.LimitsExceeded");
+
+    fs::write(&file, NO_RULES.replace("</busconfig>", "")).unwrap();
+    let answer = client.try_call("ReloadConfig", &[]);
+    assert_eq!(answer.kind, kind::ERROR, "{}", answer.describe());
+    let text = answer.body[0].text();
+    assert!(text.contains("parts/a.conf:1:") && text.contains("sound before"), "{text}");
+    assert_eq!(error(&mut client), "org.freedesktop.DBus.Error.LimitsExceeded");
+
+    // Removing it is no accident.
+    fs::remove_file(&file).unwrap();
+    client.call("ReloadConfig", &[]);
+    client.add_match("type='signal',path='/a'");
+}
