@@ -16,6 +16,7 @@ mod matches;
 mod monitoring;
 mod names;
 mod peer;
+mod policy;
 mod properties;
 mod sending;
 mod stats;
@@ -47,6 +48,8 @@ const MONITORING: InterfaceName<'static> =
     InterfaceName::from_static("org.freedesktop.DBus.Monitoring");
 const STATS: InterfaceName<'static> =
     InterfaceName::from_static("org.freedesktop.DBus.Debug.Stats");
+/// Ours; what it explains stands in `driver/policy.rs`.
+const POLICY: InterfaceName<'static> = InterfaceName::from_static("org.libbus.Policy1");
 
 /// The signature of one string.
 pub(super) const STRING: Signature<'static> = Signature::from_static("s");
@@ -237,6 +240,15 @@ static METHODS: &[Method] = &[
     .of_canonical_interface(),
     method(STATS, "GetAllMatchRules", &[], &[("a{sas}", "rules")], Bus::get_all_match_rules)
         .of_canonical_interface(),
+    method(
+        POLICY,
+        "Explain",
+        &[("s", "question")],
+        &[("b", "allowed"), ("s", "explanation"), ("s", "json")],
+        Bus::explain,
+    )
+    .of_canonical_interface()
+    .privileged(),
     method(PEER, "GetMachineId", &[], &[("s", "machine_id")], Bus::get_machine_id),
     method(PEER, "Ping", &[], &[], Bus::ping),
 ];

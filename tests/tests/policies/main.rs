@@ -12,6 +12,7 @@
     reason = "a broken expectation is a failed test"
 )]
 
+mod explain;
 mod generate;
 #[path = "../simulation/random.rs"]
 #[allow(dead_code, reason = "shared with the simulation, which uses more of it")]

@@ -123,6 +123,11 @@ pub enum Refusal {
         /// The rule that denies it.
         rule: String,
     },
+    /// A question that makes no sense.
+    UnansweredQuestion {
+        /// What is wrong with it.
+        why: String,
+    },
     /// config.md B040
     TooManyNames {
         /// Who asked.
@@ -294,6 +299,7 @@ impl Refusal {
             | Self::BusNameReleased
             | Self::MonitorFlags
             | Self::InvalidVariable { .. }
+            | Self::UnansweredQuestion { .. }
             | Self::StatsOfBus => error::INVALID_ARGS,
             Self::NameHasNoOwner { .. } | Self::DestinationHasNoOwner { .. } => {
                 error::NAME_HAS_NO_OWNER
@@ -427,6 +433,7 @@ impl fmt::Display for Refusal {
                 "Connection \"{client}\" is not allowed to own the service \"{name}\" due to \
                  security policies in the configuration file; {rule}"
             ),
+            Self::UnansweredQuestion { why } => f.write_str(why),
             Self::TooManyNames { client, max } => write!(
                 f,
                 "Connection \"{client}\" is not allowed to own more services (increase limits in \

@@ -1,0 +1,90 @@
+//! `org.libbus.Policy1`: what the policy in force says, and why. For root and the user that the bus
+//! runs as.
+//!
+//! A question is written as in `bus_policy::inquiry`, with two additions: `client=NAME` asks about
+//! a client that is connected, and a destination or sender that has an owner stands for all names of
+//! that client. Users and groups are numbers here: the bus looks nobody up while it runs.
+
+use bus_policy::inquiry::{Asked, Inquiry};
+use bus_policy::subject::AccountNames;
+use libbus::names::BusName;
+use libbus::wire::Signature;
+
+use super::Call;
+use super::error_reply::Refusal;
+use crate::bus::Bus;
+use crate::bus::id::ClientId;
+use crate::bus::policing::gids_of;
+
+const ANSWER: Signature<'static> = Signature::from_static("bss");
+
+/// Numbers stand for themselves, and nothing is looked up.
+struct NumbersOnly;
+
+impl AccountNames for NumbersOnly {
+    fn uid(&self, _name: &str) -> Option<u32> {
+        None
+    }
+
+    fn gid(&self, _name: &str) -> Option<u32> {
+        None
+    }
+
+    fn gids_of(&self, _uid: u32) -> Vec<u32> {
+        Vec::new()
+    }
+}
+
+impl Bus {
+    /// Whether something is permitted, the explanation in words, and the same in JSON.
+    pub(super) fn explain(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        let question = self.with_client(call.name_argument()?)?;
+        let mut inquiry = Inquiry::parse(&question, &NumbersOnly)
+            .map_err(|error| Refusal::UnansweredQuestion { why: error.to_string() })?;
+        if let Asked::Send(mail) | Asked::Receive(mail) = &mut inquiry.action {
+            mail.names = self.all_names_of(&mail.names);
+        }
+        let answer = inquiry.answer(&self.settings.policy, self.identity.own_uid);
+        let (text, json) = (answer.to_string(), answer.to_json());
+        self.reply(&call.reply_to, ANSWER, |body| {
+            body.boolean(answer.allowed);
+            body.string(&text);
+            body.string(&json);
+        });
+        Ok(())
+    }
+
+    /// Puts user and groups in place of `client=NAME`.
+    fn with_client(&self, question: &str) -> Result<String, Refusal> {
+        let Some(start) = question.find("client=") else { return Ok(question.to_owned()) };
+        let (before, rest) = question.split_at(start);
+        let end = rest.find([' ', ',', '\n', '\t']).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        let name = word.trim_start_matches("client=");
+        let id = self
+            .client_named(name)
+            .ok_or_else(|| Refusal::NameHasNoOwner { what: "policy", name: name.to_owned() })?;
+        let Some(client) = self.clients.get(id) else { return Ok(question.to_owned()) };
+        let who = match client.uid {
+            Some(uid) => format!("uid={uid}"),
+            None => "anonymous".to_owned(),
+        };
+        let gids = gids_of(client, &self.identity.own_credentials);
+        let groups = gids.iter().map(|gid| format!(" groups={gid}")).collect::<String>();
+        Ok(format!("{before}{who}{groups}{after}"))
+    }
+
+    fn client_named(&self, name: &str) -> Option<ClientId> {
+        BusName::parse(name).ok().and_then(|name| self.resolve(name))
+    }
+
+    /// The names as given, and all others of their owners.
+    fn all_names_of(&self, names: &[String]) -> Vec<String> {
+        let mut all = names.to_vec();
+        for id in names.iter().filter_map(|name| self.client_named(name)) {
+            all.extend(self.unique_name_of(id).map(|name| name.as_str().to_owned()));
+            all.extend(self.names.names_of(id).map(|held| held.name.to_owned()));
+        }
+        all
+    }
+}

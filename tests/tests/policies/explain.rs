@@ -1,0 +1,133 @@
+//! Refusals that explain themselves: in the error, in the log, offline and on the running bus.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use bus_tests::harness::{BUS_NAME, BUS_PATH, Bus, Client, Config, Daemon, Message, Value};
+
+const POLICIES: &str = "<policy context='default'><allow user='*'/><deny own='org.example.A'/>\
+                        <deny send_destination='org.example.B' send_member='Stop' \
+                        send_interface='org.example.I'/></policy>";
+
+fn start() -> Bus {
+    Bus::start(&Daemon::ours(), &Config { elements: POLICIES, ..Config::SESSION })
+}
+
+fn explain(client: &mut Client, question: &str) -> Message {
+    let call = Message::method_call(BUS_PATH, "org.libbus.Policy1", "Explain").to(BUS_NAME);
+    client.ask(&call.arg(question))
+}
+
+// protocol.md A241, config.md B078
+#[test]
+fn a_refusal_says_by_which_rule_in_the_error_and_in_the_log() {
+    let bus = start();
+    let (mut client, mut service) = (bus.connect(), bus.connect());
+    let refused = client.try_call("RequestName", &["org.example.A".into(), 0_u32.into()]);
+    let own = refused.body[0].text();
+    let rule = "rule <deny own=\"org.example.A\"/> in <policy context=\"default\"> at ";
+    assert!(own.contains("due to security policies") && own.contains(rule), "{own}");
+    assert!(own.contains("bus.conf:"), "{own}");
+
+    service.request_name("org.example.B", 0);
+    let call = Message::method_call("/a", "org.example.I", "Stop").to("org.example.B");
+    let refused = client.ask(&call);
+    assert_eq!(refused.error_name(), "org.freedesktop.DBus.Error.AccessDenied");
+    let send = refused.body[0].text();
+    assert!(send.starts_with("Rejected send message, 2 matched rules; type=\"method_call\""));
+    assert!(
+        send.contains("member=\"Stop\" error name=\"(unset)\" requested_reply=\"0\""),
+        "{send}"
+    );
+    let rule = "rule <deny send_destination=\"org.example.B\" send_interface=\"org.example.I\" \
+                send_member=\"Stop\"/> in <policy context=\"default\"> at ";
+    assert!(send.contains(rule), "{send}");
+    bus.wait_for_log("Rejected send message", 1);
+    assert!(bus.log().contains(own) && bus.log().contains(send), "{}", bus.log());
+}
+
+#[test]
+fn the_running_bus_explains_its_policy_to_root() {
+    let bus = start();
+    let (mut client, mut service) = (bus.connect(), bus.connect());
+    service.request_name("org.example.B", 0);
+    let unique = service.name.clone();
+    let answer = explain(
+        &mut client,
+        &format!(
+            "client={unique} send destination={unique} interface=org.example.I member=Stop path=/"
+        ),
+    );
+    // The unique name stands for all names of its owner.
+    assert_eq!(answer.body[0], Value::Boolean(false), "{}", answer.describe());
+    assert!(answer.body[1].text().starts_with("denied: uid 0 "), "{}", answer.body[1].text());
+    assert!(answer.body[2].text().contains("\"allowed\":false"));
+    let own = explain(&mut client, "uid=1000 own=org.example.C");
+    assert_eq!(own.body[0], Value::Boolean(true));
+    let wrong = explain(&mut client, "uid=1000");
+    assert_eq!(wrong.error_name(), "org.freedesktop.DBus.Error.InvalidArgs");
+    let nobody = explain(&mut client, "client=org.example.Nobody connect");
+    assert_eq!(nobody.error_name(), "org.freedesktop.DBus.Error.NameHasNoOwner");
+    if rustix::process::getuid().is_root() {
+        let mut other = Client::register(bus.connect_as(65534));
+        let refused = explain(&mut other, "uid=1000 connect");
+        assert_eq!(refused.error_name(), "org.freedesktop.DBus.Error.AccessDenied");
+    }
+}
+
+/// Runs the daemon with a configuration file of these elements and these arguments.
+fn run(elements: &str, arguments: &[&str]) -> Output {
+    let dir =
+        std::env::temp_dir().join(format!("policies-{}-{}", std::process::id(), elements.len()));
+    fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("bus.conf");
+    let text = format!("<busconfig>\n<listen>unix:path=/x</listen>\n{elements}\n</busconfig>\n");
+    fs::write(&file, text).unwrap();
+    let mut command = Command::new(Daemon::ours().program);
+    let output = command.args(arguments).arg(format!("--config-file={}", file.display())).output();
+    fs::remove_dir_all(&dir).unwrap();
+    output.unwrap()
+}
+
+fn text_of(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn check_config_tells_sound_from_suspicious_from_unusable() {
+    let check = |elements: &str, code: i32, expected: &[&str]| {
+        let output = run(elements, &["--check-config"]);
+        let text = text_of(&output);
+        assert_eq!(output.status.code(), Some(code), "{elements}: {text}");
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), expected.len(), "{text}");
+        for (line, expected) in lines.iter().zip(expected) {
+            assert!(line.contains(expected), "{line}");
+        }
+    };
+    check("<policy context='default'><allow own='a.b'/></policy>", 0, &["0 errors, 0 warnings"]);
+    check(
+        "<policy user='no-such-user'><allow own='a.b'/></policy>\
+         <policy context='default'><deny send_interface='i.I'/></policy>",
+        2,
+        &["bus.conf:3:1: there is no user", "bus.conf:3:82: this denies", "0 errors, 2 warnings"],
+    );
+    check("<policy context='default'><allow/></policy>", 1, &["error: ", "1 errors, 0 warnings"]);
+}
+
+#[test]
+fn explain_policy_answers_in_words_and_json() {
+    let policies = "<policy context='default'><allow own='a.b'/></policy>";
+    let output = run(policies, &["--explain-policy=uid=1 own=a.b"]);
+    let text = text_of(&output);
+    assert!(text.starts_with("allowed: uid 1") && text.contains("bus.conf:3:27: <allow own="));
+    assert_eq!(output.status.code(), Some(0));
+    let output = run(policies, &["--json", "--explain-policy=uid=1 own=a.c"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["allowed"], false);
+    assert_eq!(json["decided"], serde_json::Value::Null);
+    assert_eq!(json["considered"][0]["line"], 3);
+    let output = run(policies, &["--explain-policy=own=a.c"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("who? Add user=NAME"));
+}
