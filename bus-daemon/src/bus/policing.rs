@@ -205,15 +205,35 @@ pub(super) struct Gate<'a> {
     pub(super) circumstances: Circumstances,
     /// Whether a rule asked for a log line.
     pub(super) log: bool,
+    /// Whether to note who is denied: monitors are shown that.
+    pub(super) notes_denied: bool,
+    pub(super) denied: Vec<ClientId>,
 }
 
 impl<'a> Gate<'a> {
     pub(super) fn new(policies: &'a Policies, header: &'a Header<'a>, sender: Party<'a>) -> Self {
         let circumstances = Circumstances::default();
-        Self { policies, header, sender, last: None, circumstances, log: false }
+        Self {
+            policies,
+            header,
+            sender,
+            last: None,
+            circumstances,
+            log: false,
+            notes_denied: false,
+            denied: Vec::new(),
+        }
     }
 
     pub(super) fn is_open_for(&mut self, client: &Client) -> bool {
+        let is_open = self.lets_pass(client);
+        if !is_open && self.notes_denied {
+            self.denied.push(client.id);
+        }
+        is_open
+    }
+
+    fn lets_pass(&mut self, client: &Client) -> bool {
         let Some(standing) = &client.standing else { return true };
         if let Some((last, passed)) = &self.last
             && last.is_same(standing)

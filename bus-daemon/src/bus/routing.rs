@@ -243,7 +243,13 @@ impl Bus {
             Ok(false) => {}
             Ok(true) => {
                 let why = "Would reject message";
-                let text = self.describe_rejection(message, recipient, why, requested_reply);
+                let text = self.describe_rejection(
+                    message.header,
+                    Some(message.sender),
+                    recipient,
+                    why,
+                    requested_reply,
+                );
                 self.log_passage(&text);
             }
             Err(denial) => return Err(self.denied(message, recipient, &passage, denial)),
@@ -335,12 +341,14 @@ impl Bus {
         };
         let body = message.outgoing_body(self.clients.spares());
         let sender = self.clients.get(message.sender).and_then(|client| client.standing.clone());
+        let watches_denials = !self.monitors.is_empty();
         let Self { clients, scratch, settings, policies, .. } = self;
         let (head, urgency) = (scratch.stamped.as_slice(), scratch.recipients.urgency());
         let outgoing = Outgoing { head, body, fds: message.fds.as_ref(), urgency };
         let mut gate = Gate::new(policies, message.header, Party::Client(sender.as_ref()));
         // config.md B075
         gate.circumstances.eavesdropping = message.header.destination.is_some();
+        gate.notes_denied = watches_denials;
         let others = scratch.recipients.iter().filter(|one| Some(*one) != addressee);
         for recipient in others.filter(|one| !refused.contains(one)) {
             clients.push_if(recipient, &outgoing, |client| {
@@ -349,10 +357,18 @@ impl Bus {
                     && (watched == Watched::ByNobody || gate.is_open_for(client))
             });
         }
-        if gate.log {
-            let text = self.describe_rejection(message, None, "Would reject message", false);
+        let (log, denied) = (gate.log, std::mem::take(&mut gate.denied));
+        if log {
+            let text = self.describe_rejection(
+                message.header,
+                Some(message.sender),
+                None,
+                "Would reject message",
+                false,
+            );
             self.log_passage(&text);
         }
+        self.capture_denials(message, &denied);
     }
 
     /// Writes the header that recipients get. A message that SENDER makes longer than any message
@@ -469,7 +485,13 @@ impl Bus {
         let held = self.clients.get(recipient).map_or(0, |client| client.outbox.bytes());
         let text = format!(
             "{}; {held} bytes wait for it (max_outgoing_bytes={}, max_outgoing_unix_fds={})",
-            self.describe_rejection(message, Some(recipient), why, requested_reply),
+            self.describe_rejection(
+                message.header,
+                Some(message.sender),
+                Some(recipient),
+                why,
+                requested_reply
+            ),
             limits.outgoing_bytes_max,
             limits.outgoing_unix_fds_max
         );
@@ -483,22 +505,57 @@ impl Bus {
         passage: &Passage<'_>,
         denial: Denial,
     ) -> Refusal {
-        let (why, rule) = passage.describe_denial(&self.policies, denial);
-        let requested_reply = passage.circumstances.requested_reply;
-        let text = self.describe_rejection(message, recipient, &why, requested_reply);
-        Refusal::PolicyDenied { text: format!("{text}; {rule}") }
+        let text = self.describe_denial(passage, denial, Some(message.sender), recipient);
+        Refusal::PolicyDenied { text }
     }
 
-    /// The text that users and log tools know from the reference (protocol.md A241).
-    fn describe_rejection(
+    /// The reference's text, and which rule it was.
+    pub(super) fn describe_denial(
         &self,
-        message: &Message<'_>,
+        passage: &Passage<'_>,
+        denial: Denial,
+        sender: Option<ClientId>,
+        recipient: Option<ClientId>,
+    ) -> String {
+        let (why, rule) = passage.describe_denial(&self.policies, denial);
+        let requested_reply = passage.circumstances.requested_reply;
+        let text =
+            self.describe_rejection(passage.header, sender, recipient, &why, requested_reply);
+        format!("{text}; {rule}")
+    }
+
+    /// Shows monitors that a recipient does not get a message that is not meant for it alone; its
+    /// sender is not told (protocol.md A150).
+    fn capture_denials(&mut self, message: &Message<'_>, denied: &[ClientId]) {
+        let eavesdropping = message.header.destination.is_some();
+        for recipient in denied {
+            let passage = Passage {
+                header: message.header,
+                circumstances: Circumstances { requested_reply: false, eavesdropping },
+                sender: Party::of(self.clients.get(message.sender)),
+                recipient: Party::of(self.clients.get(*recipient)),
+            };
+            let Err(denial) = passage.check(&self.policies) else { continue };
+            let (sender, recipient) = (Some(message.sender), Some(*recipient));
+            let text = self.describe_denial(&passage, denial, sender, recipient);
+            let destination = self.unique_name_of(message.sender);
+            let destination = destination.as_ref().and_then(UniqueNameText::as_bus_name);
+            let refusal = Refusal::PolicyDenied { text };
+            self.capture_error(destination, message.header.serial, &refusal);
+        }
+    }
+
+    /// The text that users and log tools know from the reference (protocol.md A241). `sender` or
+    /// `recipient` is `None` if it is the bus.
+    pub(super) fn describe_rejection(
+        &self,
+        header: &Header<'_>,
+        sender: Option<ClientId>,
         recipient: Option<ClientId>,
         why: &str,
         requested_reply: bool,
     ) -> String {
         const UNSET: &str = "(unset)";
-        let header = message.header;
         let kind = match header.message_type {
             MessageType::MethodCall => "method_call",
             MessageType::MethodReturn => "method_return",
@@ -513,8 +570,8 @@ impl Bus {
         format!(
             "{why}; type=\"{kind}\", sender=\"{}\" ({}) interface=\"{}\" member=\"{}\" \
              error name=\"{}\" requested_reply=\"{}\" destination=\"{}\" ({})",
-            self.name_of(message.sender),
-            process(message.sender),
+            sender.map_or_else(|| UNSET.to_owned(), |sender| self.name_of(sender)),
+            sender.map_or_else(|| "(bus)".to_owned(), process),
             header.interface.map_or(UNSET, |interface| interface.as_str()),
             header.member.map_or(UNSET, |member| member.as_str()),
             header.error_name.map_or(UNSET, |name| name.as_str()),

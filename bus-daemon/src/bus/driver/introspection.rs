@@ -13,14 +13,14 @@ use libbus::names::{InterfaceName, ObjectPath};
 use super::error_reply::Refusal;
 use super::properties::{PROPERTIES_OF_BUS, STRINGS};
 use super::{
-    BUS, CANONICAL_PATH, Call, INTROSPECTABLE, METHODS, MONITORING, Method, PEER, PROPERTIES, Path,
-    STATS,
+    BUS, CANONICAL_PATH, Call, INTROSPECTABLE, METHODS, MONITORING, Method, PEER, POLICY,
+    PROPERTIES, Path, STATS,
 };
 use crate::bus::Bus;
 
 /// In the order in which they are described.
-const INTERFACES: [InterfaceName<'static>; 6] =
-    [BUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, PEER];
+const INTERFACES: [InterfaceName<'static>; 7] =
+    [BUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, POLICY, PEER];
 
 impl Bus {
     pub(super) fn introspect(&mut self, call: &Call<'_>) -> Result<(), Refusal> {

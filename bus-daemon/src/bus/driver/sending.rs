@@ -6,16 +6,18 @@
 use std::num::NonZeroU32;
 
 use bus_policy::question::Circumstances;
+use libbus::names::BusName;
 use libbus::wire::{self, Arguments, Header, MessageType, check_body, write_message};
 
 use super::error_reply::Refusal;
-use super::{STRING, header};
+use super::{BUS_NAME, STRING, header};
 use crate::bus::client::{Outgoing, Urgency};
 use crate::bus::id::ClientId;
 use crate::bus::limits::BUS_MESSAGE_SIZE_MAX;
+use crate::bus::log::{LogRecord, Severity};
 use crate::bus::match_index::{MatchedMessage, SenderKey};
 use crate::bus::outbox::MessageFds;
-use crate::bus::policing::{Gate, Party, Passage};
+use crate::bus::policing::{Denial, Gate, Party, Passage};
 use crate::bus::routing::Ownership;
 use crate::bus::unique_name::UniqueNameText;
 use crate::bus::{Bus, Scratch};
@@ -40,11 +42,61 @@ impl Bus {
         // The bus answers only who asked (config.md B066).
         let requested_reply = header.reply_serial.is_some();
         let circumstances = Circumstances { requested_reply, eavesdropping: false };
+        let mut denial = None;
         clients.push_if(recipient, &Outgoing::whole(&bytes, fds, Urgency::Urgent), |client| {
             let (sender, recipient) = (Party::Bus, Party::of(Some(client)));
             let passage = Passage { header, circumstances, sender, recipient };
-            !client.is_full_for_the_bus(&settings.limits) && passage.check(policies).is_ok()
+            denial = passage.check(policies).err();
+            !client.is_full_for_the_bus(&settings.limits) && denial.is_none()
         });
+        bytes.clear();
+        self.scratch.driver_message = bytes;
+        if let Some(denial) = denial {
+            self.note_denied_to(recipient, header, circumstances, denial);
+        }
+    }
+
+    /// A client's policy does not let it receive a message of the bus: the log says so, and
+    /// monitors see an error in answer to that message.
+    fn note_denied_to(
+        &mut self,
+        recipient: ClientId,
+        header: &Header<'_>,
+        circumstances: Circumstances,
+        denial: Denial,
+    ) {
+        let passage = Passage {
+            header,
+            circumstances,
+            sender: Party::Bus,
+            recipient: Party::of(self.clients.get(recipient)),
+        };
+        let text = self.describe_denial(&passage, denial, None, Some(recipient));
+        self.log(LogRecord::new(Severity::Security, &format_args!("{text}")));
+        let refusal = Refusal::PolicyDenied { text };
+        self.capture_error(Some(BusName::WellKnown(BUS_NAME)), header.serial, &refusal);
+    }
+
+    /// Shows monitors an error that nobody is sent.
+    pub(in crate::bus) fn capture_error(
+        &mut self,
+        destination: Option<BusName<'_>>,
+        reply_serial: NonZeroU32,
+        refusal: &Refusal,
+    ) {
+        if self.monitors.is_empty() {
+            return;
+        }
+        let text = refusal.to_string();
+        let header = Header {
+            error_name: Some(refusal.error_name()),
+            reply_serial: Some(reply_serial),
+            destination,
+            signature: STRING,
+            ..self.driver_header(MessageType::Error)
+        };
+        let mut bytes = self.write_driver_message(&header, |body| body.string(&text));
+        self.capture_from_driver(&header, &bytes, None);
         bytes.clear();
         self.scratch.driver_message = bytes;
     }
