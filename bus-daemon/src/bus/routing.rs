@@ -352,9 +352,9 @@ impl Bus {
         let others = scratch.recipients.iter().filter(|one| Some(*one) != addressee);
         for recipient in others.filter(|one| !refused.contains(one)) {
             clients.push_if(recipient, &outgoing, |client| {
-                (message.fds.is_none() || client.unix_fds)
+                (watched == Watched::ByNobody || gate.is_open_for(client))
+                    && (message.fds.is_none() || client.unix_fds)
                     && !client.is_full(&settings.limits)
-                    && (watched == Watched::ByNobody || gate.is_open_for(client))
             });
         }
         let (log, denied) = (gate.log, std::mem::take(&mut gate.denied));

@@ -211,14 +211,29 @@ impl Model {
     ) {
         // A reply is waited for by its addressee only (config.md B063).
         let unrequested = message.header().reply_serial.is_some() && !self.any_reply_passes;
-        if !self.may_eavesdrop || unrequested {
-            return;
-        }
-        for other in self.find(&[Kind::Eavesdropping], message, Some(who)) {
-            if Some(other) != addressee {
+        let refused = !self.may_eavesdrop || unrequested;
+        let mut others = self.find(&[Kind::Eavesdropping], message, Some(who));
+        others.retain(|other| Some(*other) != addressee);
+        for other in others {
+            if !refused {
                 self.deliver(other, item);
+            } else if self.peers.get(&other).is_some_and(|peer| !peer.leaving) {
+                self.show_refusal(who, message.header().serial);
             }
         }
+    }
+
+    /// Monitors see for each recipient that it does not get a message (protocol.md A150).
+    fn show_refusal(&mut self, sender: Who, serial: NonZeroU32) {
+        let outline = Outline {
+            message_type: MessageType::Error,
+            member: None,
+            error_name: Some(error::ACCESS_DENIED),
+            reply_serial: Some(serial),
+            destination: self.peers.get(&sender).and_then(|peer| peer.unique.clone()),
+            body: Body::Whatever,
+        };
+        self.show_monitors(outline, Vec::new());
     }
 
     pub(super) fn find(
@@ -312,10 +327,7 @@ impl Model {
     pub(super) fn send(&mut self, to: Option<Who>, outline: Outline, fds: Vec<RawFd>) {
         let bytes = outline.write();
         let message = Parsed::of(&bytes);
-        let item = Rc::new(Item { content: Content::FromBus(outline), fds, seen: OnceCell::new() });
-        for monitor in self.find(&[Kind::Monitoring], &message, None) {
-            self.deliver(monitor, &item);
-        }
+        let item = self.show_monitors(outline, fds);
         if let Some(to) = to {
             if !self.full_for_bus.contains(&to) {
                 self.expect(to, &item, true);
@@ -325,5 +337,15 @@ impl Model {
         for recipient in self.find(&[Kind::Broadcasts, Kind::Eavesdropping], &message, None) {
             self.deliver(recipient, &item);
         }
+    }
+
+    fn show_monitors(&mut self, outline: Outline, fds: Vec<RawFd>) -> Rc<Item> {
+        let bytes = outline.write();
+        let message = Parsed::of(&bytes);
+        let item = Rc::new(Item { content: Content::FromBus(outline), fds, seen: OnceCell::new() });
+        for monitor in self.find(&[Kind::Monitoring], &message, None) {
+            self.deliver(monitor, &item);
+        }
+        item
     }
 }
