@@ -3,34 +3,57 @@
 //! Client and server are one program, `grpc-peer`, a crate of its own (`tests/benches/grpc`). There
 //! is no bus whose time could be measured; what stands in the table is the server's.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use crate::failure::{Failure, Result, fail};
+use crate::failure::{Result, fail};
+use crate::load::DEADLINE;
 use crate::measure::{MEASURED, Sample, WARM_UP, cpu_time};
 use crate::peers::{Peer, Running};
+use crate::program::{Line, Lines, Program};
 use crate::workloads::GrpcLoad;
 
 /// Runs the client beside the server.
 pub(crate) fn run(peer: &Peer, server: &Running, load: GrpcLoad) -> Result<Sample> {
-    let mut client = Client(
-        Command::new(&peer.program)
-            .arg("call")
-            .arg(&server.socket)
-            .args([load.pairs, load.in_flight, load.payload_size].map(|number| number.to_string()))
-            .args([WARM_UP, MEASURED].map(|time| time.as_millis().to_string()))
-            .stdout(Stdio::piped())
-            .spawn()?,
-    );
-    let stdout = client.0.stdout.take().ok_or_else(|| Failure::new("no output"))?;
-    let mut lines = BufReader::new(stdout).lines();
-    if lines.next().transpose()?.as_deref() != Some("begin") {
-        return fail("the client does not begin");
+    call(peer, server, load, [WARM_UP, MEASURED])
+}
+
+/// Makes some calls to find out whether this works.
+pub(crate) fn greet(peer: &Peer, server: &Running) -> Result<()> {
+    let load = GrpcLoad { pairs: 1, in_flight: 1, payload_size: 0 };
+    call(peer, server, load, [Duration::ZERO, Duration::from_millis(10)]).map(drop)
+}
+
+/// Runs the client for those times: to warm up, and measured.
+fn call(peer: &Peer, server: &Running, load: GrpcLoad, times: [Duration; 2]) -> Result<Sample> {
+    let mut command = Command::new(&peer.program);
+    command
+        .arg("call")
+        .arg(&server.socket)
+        .args([load.pairs, load.in_flight, load.payload_size].map(|number| number.to_string()))
+        .args(times.map(|time| time.as_millis().to_string()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(server.open_log()?);
+    let mut client = Program::spawn(&mut command)?;
+    let mut lines = client.lines()?;
+    let line = next(&mut lines, "beginning")?;
+    if line != "begin" {
+        return fail(format!("the client begins with {line:?}"));
     }
     let before = cpu_time(server.pid())?;
-    let line = lines.next().transpose()?.ok_or_else(|| Failure::new("the client has no result"))?;
+    let line = next(&mut lines, "result")?;
     let spent = cpu_time(server.pid())? - before;
     parse(&line, spent.as_nanos() as f64)
+}
+
+/// The client's next line.
+fn next(lines: &mut Lines<'_>, what: &str) -> Result<String> {
+    match lines.next(Instant::now() + DEADLINE)? {
+        Line::Text(text) => Ok(text),
+        Line::End => fail(format!("the client ended without a {what}")),
+        Line::Late => fail(format!("no {what} from the client in time")),
+    }
 }
 
 /// Operations, nanoseconds that they took in all, median and 99th percentile.
@@ -41,14 +64,4 @@ fn parse(line: &str, spent_ns: f64) -> Result<Sample> {
     };
     let throughput = operations / (elapsed_ns / 1e9);
     Ok(Sample { cost: spent_ns / operations, p50_ns, p99_ns, throughput, rise: None })
-}
-
-/// Ended when dropped.
-struct Client(Child);
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

@@ -16,6 +16,7 @@ mod load;
 mod measure;
 mod peers;
 mod pipeline;
+mod program;
 mod relay;
 mod report;
 mod rounds;

@@ -6,17 +6,16 @@
 
 use std::cell::Cell;
 use std::fs::{self, File};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-
-use rustix::event::{PollFd, PollFlags, poll};
+use std::time::Instant;
 
 use crate::broker::{self, Controller};
 use crate::failure::{Failure, Result, fail};
-use crate::load::{Client, deadline};
+use crate::load::{Client, DEADLINE};
 use crate::measure::{BUS_CORE, LOAD_CORE, pin};
+use crate::program::{Line, Program};
 use crate::relay::{Passing, Role};
 
 /// What is compared.
@@ -84,7 +83,7 @@ impl Peer {
         };
         let version = match kind {
             Kind::NullRelay => String::new(),
-            _ => version_of(&program),
+            _ => version_of(&program)?,
         };
         Ok(Self { kind, program, version })
     }
@@ -129,12 +128,12 @@ fn start_broker(dir: Directory, socket: PathBuf, mut command: Command) -> Result
     Ok(running)
 }
 
-/// A process that was started for one measurement; ended when dropped.
+/// A process that was started for one measurement.
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) kind: Kind,
     pub(crate) socket: PathBuf,
-    child: Child,
+    program: Program,
     dir: Directory,
     /// What keeps a dbus-broker alive.
     controller: Option<Controller>,
@@ -143,28 +142,26 @@ pub(crate) struct Running {
 
 impl Running {
     fn spawn(kind: Kind, dir: Directory, socket: PathBuf, mut command: Command) -> Result<Self> {
-        command.stderr(File::create(dir.log())?);
+        command.stderr(dir.open_log()?);
         // Buses should speak of their failures in one language.
         command.env("LC_ALL", "C");
         pin(BUS_CORE);
-        let child = command.spawn();
+        let program = Program::spawn(&mut command);
         pin(LOAD_CORE);
-        Ok(Self { kind, socket, child: child?, dir, controller: None, groups: Cell::new(0) })
+        Ok(Self { kind, socket, program: program?, dir, controller: None, groups: Cell::new(0) })
     }
 
     /// Waits for the line on standard output that every peer but dbus-broker writes.
     fn wait_until_ready(&mut self) -> Result<()> {
-        let Some(stdout) = self.child.stdout.as_mut() else { return Ok(()) };
-        read_line(stdout)
-    }
-
-    /// Connects once, as a client does that finds out whether this works.
-    pub(crate) fn greet(&self) -> Result<()> {
-        if self.kind == Kind::Grpc { Ok(()) } else { self.single().map(drop) }
+        match self.program.lines()?.next(Instant::now() + DEADLINE)? {
+            Line::Text(_) => Ok(()),
+            Line::End => fail("ended before it was ready"),
+            Line::Late => fail("does not say that it is ready"),
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.program.pid()
     }
 
     /// Two clients that know each other: one calls, the other is called.
@@ -214,13 +211,18 @@ impl Running {
     /// The failure with the end of the log, and with how the process ended if it did.
     pub(crate) fn explain(&mut self, failure: Failure) -> Failure {
         let mut text = failure.to_string();
-        if let Ok(Some(status)) = self.child.try_wait() {
+        if let Some(status) = self.program.status() {
             text.push_str(&format!(" ({status})"));
         }
         for line in self.log_end() {
             text.push_str(&format!("\n    | {line}"));
         }
         Failure::new(text)
+    }
+
+    /// The log, for whoever else has something to say while this runs.
+    pub(crate) fn open_log(&self) -> Result<File> {
+        self.dir.open_log()
     }
 
     fn log_end(&self) -> Vec<String> {
@@ -234,28 +236,6 @@ impl Running {
 
 const LOG_LINES_MAX: usize = 5;
 const LOG_LINE_MAX: usize = 300;
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself; that has been told by then.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn read_line(stdout: &mut ChildStdout) -> Result<()> {
-    loop {
-        if poll(&mut [PollFd::new(&*stdout, PollFlags::IN)], Some(&deadline()))? == 0 {
-            return fail("does not say that it is ready");
-        }
-        let mut bytes = [0; 1024];
-        match stdout.read(&mut bytes)? {
-            0 => return fail("ended before it was ready"),
-            size if bytes[..size].contains(&b'\n') => return Ok(()),
-            _ => {}
-        }
-    }
-}
 
 /// A directory that is removed when dropped.
 #[derive(Debug)]
@@ -274,6 +254,10 @@ impl Directory {
 
     fn log(&self) -> PathBuf {
         self.0.join("log")
+    }
+
+    fn open_log(&self) -> Result<File> {
+        Ok(File::options().create(true).append(true).open(self.log())?)
     }
 }
 
@@ -343,11 +327,22 @@ fn installed(name: &str) -> Result<PathBuf> {
         .ok_or_else(|| Failure::new("not installed (see tests/benches/compare/install-peers)"))
 }
 
-/// The first word of `--version` that is a number.
-fn version_of(program: &Path) -> String {
-    let output = Command::new(program).arg("--version").output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    let text = text.unwrap_or_default();
+/// The first word of `--version` that is a number; empty if there is none.
+fn version_of(program: &Path) -> Result<String> {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut program = Program::spawn(&mut command)?;
+    let (mut lines, deadline) = (program.lines()?, Instant::now() + DEADLINE);
     let is_number = |word: &&str| word.starts_with(|first: char| first.is_ascii_digit());
-    text.split_whitespace().find(is_number).unwrap_or_default().to_owned()
+    loop {
+        match lines.next(deadline)? {
+            Line::Text(text) => {
+                if let Some(number) = text.split_whitespace().find(is_number) {
+                    return Ok(number.to_owned());
+                }
+            }
+            Line::End => return Ok(String::new()),
+            Line::Late => return fail("does not answer --version in time"),
+        }
+    }
 }

@@ -117,9 +117,7 @@ fn is_chosen(name: &str, chosen: &[String]) -> bool {
 impl Results {
     /// Whether a peer starts and takes a client; one that does not takes no turns.
     fn try_out(&mut self, peer: &Peer) -> bool {
-        let tried = peer
-            .start()
-            .and_then(|mut running| running.greet().map_err(|failure| running.explain(failure)));
+        let tried = try_out(peer);
         tried.map_err(|failure| self.failures.insert(("start", peer.kind), failure)).is_ok()
     }
 
@@ -163,6 +161,15 @@ impl Results {
         let pairs = rounds(kind)?.iter().zip(rounds(other)?);
         median(pairs.filter_map(|(one, other)| Some((*one)?.cost / (*other)?.cost)).collect())
     }
+}
+
+fn try_out(peer: &Peer) -> Result<()> {
+    let mut running = peer.start()?;
+    let greeted = match peer.kind {
+        Kind::Grpc => grpc::greet(peer, &running),
+        _ => running.single().map(drop),
+    };
+    greeted.map_err(|failure| running.explain(failure))
 }
 
 fn measure(workload: &Workload, peer: &Peer) -> Result<Sample> {
