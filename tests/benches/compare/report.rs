@@ -42,13 +42,22 @@ pub(crate) fn to_text(plan: &Plan, results: &Results) -> String {
         text.push_str("\nCost per message at the last point by that at the first:\n");
         text.push_str(&growth_table(plan, results).to_text());
     }
-    for (kind, failure) in &plan.missing {
-        text.push_str(&format!("\n{} is left out: {failure}", kind.label()));
-    }
-    for (key, kind, failure) in results.failures() {
-        text.push_str(&format!("\n{} failed at {key}: {failure}", kind.label()));
+    for note in notes(plan, results) {
+        text.push_str(&format!("\n{note}"));
     }
     text
+}
+
+/// Which peers are left out and which failed, and why.
+fn notes(plan: &Plan, results: &Results) -> impl Iterator<Item = String> {
+    let missing = plan
+        .missing
+        .iter()
+        .map(|(kind, failure)| format!("{} is left out: {failure}", kind.label()));
+    let failures = results
+        .failures()
+        .map(|(key, kind, failure)| format!("{} failed at {key}: {failure}", kind.label()));
+    missing.chain(failures)
 }
 
 const LEGEND: &str = "Processor time of the bus per operation: absolute for dbus-broker, else \

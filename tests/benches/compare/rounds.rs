@@ -139,6 +139,26 @@ impl Results {
         all.map(|((key, kind), failure)| (*key, *kind, failure))
     }
 
+    /// The workloads and dimensions at which a peer failed or has no figure.
+    pub(crate) fn gaps(&self, plan: &Plan, kind: Kind) -> Vec<&'static str> {
+        let failed = |key| self.failures().any(|(at, whose, _)| (at, whose) == (key, kind));
+        let workloads = plan
+            .workloads
+            .iter()
+            .filter(|workload| failed(workload.key) || self.cost(workload, kind).is_none())
+            .map(|workload| workload.key);
+        let has_all = |dimension: &Dimension| {
+            let cost = |point: &usize| self.growth.cost(dimension, kind, *point);
+            dimension.points.iter().all(|point| cost(point).is_some())
+        };
+        let dimensions = plan
+            .dimensions
+            .iter()
+            .filter(|dimension| failed(dimension.key) || !has_all(dimension))
+            .map(|dimension| dimension.key);
+        workloads.chain(dimensions).collect()
+    }
+
     /// The median over the rounds of a figure.
     pub(crate) fn median(
         &self,

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{LEGEND, cost_table, growth_table, setting};
+use super::{LEGEND, cost_table, growth_table, notes, setting};
 use crate::chart;
-use crate::failure::Result;
+use crate::failure::{Result, fail};
+use crate::peers::Kind;
 use crate::rounds::{Plan, Results};
 
 const BEGIN: &str = "<!-- benchmark: begin -->";
@@ -14,14 +15,24 @@ const END: &str = "<!-- benchmark: end -->";
 const CHART: &str = "tests/benches/scaling.svg";
 
 /// Rewrites what stands between the marker comments of README.md, and the chart. Without such
-/// comments the text is only printed, to standard error.
+/// comments the text is only printed, to standard error. Neither is touched unless our bus has done
+/// all its work: figures of an earlier run are worth more than a table without ours.
 pub(crate) fn update(plan: &Plan, results: &Results) -> Result<()> {
+    let gaps = results.gaps(plan, Kind::Ours);
+    if !gaps.is_empty() {
+        return fail(format!(
+            "README.md and {CHART} are left as they are, because {} has not done all its work: {}",
+            Kind::Ours.label(),
+            gaps.join(", ")
+        ));
+    }
     let readme = workspace().join("README.md");
+    let text = fs::read_to_string(&readme)?;
     let section = format!("{BEGIN}\n{}{END}", to_markdown(plan, results));
     if !plan.dimensions.is_empty() {
         fs::write(workspace().join(CHART), chart::to_svg(plan, results))?;
     }
-    match replace(&fs::read_to_string(&readme)?, &section) {
+    match replace(&text, &section) {
         Some(text) => Ok(fs::write(readme, text)?),
         None => {
             eprintln!("README.md has no {BEGIN} … {END}:\n\n{section}");
@@ -51,5 +62,12 @@ fn to_markdown(plan: &Plan, results: &Results) -> String {
         ));
     }
     text.push_str(&format!("\nMeasured on: {}.\n\n", setting(plan)));
+    // The ends of logs, which a note may have below it, are for whoever runs this.
+    let notes: Vec<String> = notes(plan, results)
+        .filter_map(|note| note.lines().next().map(|line| format!("* {line}\n")))
+        .collect();
+    if !notes.is_empty() {
+        text.push_str(&format!("Left out or failed:\n\n{}\n", notes.concat()));
+    }
     text
 }
