@@ -55,6 +55,7 @@ mod lifecycle;
 mod mediating;
 mod routing;
 mod slot_table;
+mod slow_receivers;
 mod turns;
 
 use client::{Client, ClientTable};
@@ -70,6 +71,7 @@ use outbox::{MessageFds, WriteSlices};
 use pending_reply::PendingReplies;
 use policing::Policies;
 use quota::UserTable;
+use slow_receivers::SlowReceivers;
 
 /// What the bus is told once, at its start.
 pub struct Identity {
@@ -189,6 +191,8 @@ pub enum Event<'a> {
     TurnsBegan,
     /// A deadline may have passed.
     TimePassed,
+    /// The bus is about to end: what was read is handled now, and nobody is paused any more.
+    Stopping,
 }
 
 /// Something that the host is to do.
@@ -210,6 +214,11 @@ pub enum Effect {
         client: ClientId,
         /// The cookie context (protocol.md A092).
         context: &'static str,
+    },
+    /// This client may be read from again, after [`Bus::may_read`] said no.
+    ReadAgain {
+        /// Whom.
+        client: ClientId,
     },
     /// Read the configuration again and answer with [`Event::Reloaded`].
     Reload,
@@ -233,6 +242,7 @@ pub struct Bus {
     replies: PendingReplies,
     users: UserTable,
     policies: Policies,
+    slow_receivers: SlowReceivers,
     activation_environment: ActivationEnvironment,
     next_unique: u64,
     serial: u32,
@@ -307,6 +317,7 @@ impl Bus {
             replies: PendingReplies::new(seed),
             users: UserTable::default(),
             policies: Policies::new(&settings.policy),
+            slow_receivers: SlowReceivers::default(),
             activation_environment: ActivationEnvironment::default(),
             next_unique: 0,
             serial: 0,
@@ -339,8 +350,15 @@ impl Bus {
             Event::ReceivedInPlace { client, size, fds } => {
                 self.handle_received_in_place(client, size, fds);
             }
-            Event::Written { client, size } => self.clients.handle_written(client, size),
-            Event::WriteClosed { client } => self.clients.close_writing(client),
+            Event::Written { client, size } => {
+                if self.clients.handle_written(client, size) {
+                    self.handle_drained(client);
+                }
+            }
+            Event::WriteClosed { client } => {
+                self.clients.close_writing(client);
+                self.handle_drained(client);
+            }
             Event::Closed { client } => self.disconnect(client, Disconnection::ByClient),
             Event::FdsLost { client } => self.disconnect(client, Disconnection::FdsLost),
             Event::FdsRefused { client } => self.handle_fds_refused(client),
@@ -350,6 +368,7 @@ impl Bus {
             Event::Reloaded { result } => self.handle_reloaded(result),
             Event::TurnsBegan => self.handle_put_off(),
             Event::TimePassed => self.handle_time_passed(),
+            Event::Stopping => self.end_all_pauses(),
         }
         self.watch_spare_buffers();
     }
@@ -416,10 +435,12 @@ impl Bus {
     }
 
     /// Whether a client may be read from: not while what it sent before is put off, or must be
-    /// written first.
+    /// written first, nor while it is paused for sending somebody more than they read.
     #[must_use]
     pub fn may_read(&self, client: ClientId) -> bool {
-        self.clients.get(client).is_some_and(|client| !client.incoming.is_put_off())
+        self.clients
+            .get(client)
+            .is_some_and(|client| !client.incoming.is_put_off() && !client.is_paused())
             && !self.must_wait_for_writes(client)
     }
 
@@ -433,7 +454,8 @@ impl Bus {
         let reply =
             limits.reply_timeout_ms.and_then(|timeout| self.replies.next_deadline(timeout.into()));
         let spares = self.spares_watched.map(|(due, _)| due);
-        [auth, fds, reply, spares].into_iter().flatten().min()
+        let pause = self.slow_receivers.next_deadline();
+        [auth, fds, reply, spares, pause].into_iter().flatten().min()
     }
 
     /// Whether another connection may be accepted (config.md B037): not while so many broadcasts wait

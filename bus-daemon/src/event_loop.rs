@@ -11,13 +11,17 @@
 //! only if more is likely to be there: the rest of a large message, or the message after one with
 //! descriptors, where the kernel ends every read.
 //!
+//! A client that may not be read from for a while is no longer watched once its socket turns out to
+//! have something, until the bus says that it may be read from again.
+//!
 //! `Event` is closed: whatever can wake the daemon is a variant of it.
 //!
-//! Its parts: `accepting` lets clients in, `writing` gives them what they are owed, `errands` is what
+//! Its parts: `accepting` lets clients in, `interest` says what epoll watches, `writing` gives them what they are owed, `errands` is what
 //! a worker's thread does meanwhile.
 
 mod accepting;
 mod errands;
+mod interest;
 mod writing;
 
 use std::io::{self, IoSlice};
@@ -32,6 +36,7 @@ use smallvec::SmallVec;
 
 use accepting::WatchedListener;
 use errands::WorkResult;
+use interest::Hearing;
 
 use crate::bus::id::{ClientId, Timestamp};
 use crate::bus::log::LogRecord;
@@ -83,6 +88,8 @@ struct ClientSocket {
     generation: u32,
     /// Whether its socket was full, so that writing waits for room.
     wants_write: bool,
+    /// See [`Hearing`].
+    hearing: Hearing,
     /// Whether the kernel may be asked to hold more for it, the first time that it is full. Then
     /// what is written is much, and half as many waits for room come of it.
     may_grow: bool,
@@ -223,6 +230,8 @@ impl EventLoop {
                 self.carry_out(now);
             }
             self.write_round(now);
+            // What was written may have been what others waited for.
+            self.carry_out(now);
             self.give_back_memory();
             self.pause_or_resume_accepting(now);
         }
@@ -251,7 +260,9 @@ impl EventLoop {
                 if writable {
                     self.write_to(id, now);
                 }
-                if readable {
+                if readable && self.bus.is_paused(id) {
+                    self.turn_deaf(id, now);
+                } else if readable {
                     self.read_from(id, now);
                 }
             }
@@ -291,6 +302,7 @@ impl EventLoop {
                 Effect::Log(LogRecord { severity, text }) => self.journal.log(severity, text),
                 Effect::FindCookie { client, context } => self.find_cookie(client, context, now),
                 Effect::Reload => self.start_reload(now),
+                Effect::ReadAgain { client } => self.listen_again(client, now),
                 Effect::GiveBackMemory => self.memory_is_free = true,
             }
         }

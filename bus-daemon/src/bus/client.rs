@@ -24,6 +24,7 @@ use super::incoming::Incoming;
 use super::limits::{BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, UNWRITTEN_BROADCASTS_SIZE_MAX};
 use super::outbox::{BufferPool, MessageFds, Outbox, OutgoingBody};
 use super::policing::Standing;
+use super::slow_receivers::Flow;
 use super::spare_buffers::SpareBuffers;
 use super::unique_name::UniqueNameText;
 
@@ -70,6 +71,9 @@ pub struct Client {
     /// Set when it reads no more and while it is being disconnected: nothing is queued for it any
     /// more.
     pub leaving: bool,
+    /// How it stands with those whom it sends more than they read, or who send it more than it reads;
+    /// nothing for a client with which that never happened.
+    pub(super) flow: Option<Box<Flow>>,
     /// Whether it stands in the table's queue of clients to write to soon, and in that of the others.
     in_urgent: bool,
     in_bulk: bool,
@@ -157,7 +161,9 @@ impl<'a> Outgoing<'a> {
         Self { head: bytes, body: OutgoingBody::Copied(&[]), fds, urgency }
     }
 
-    fn size(&self) -> usize {
+    /// All bytes of it.
+    #[must_use]
+    pub fn size(&self) -> usize {
         self.head.len() + self.body.bytes().len()
     }
 }
@@ -204,6 +210,7 @@ impl ClientTable {
             incoming: Incoming::default(),
             outbox: Outbox::default(),
             leaving: false,
+            flow: None,
             in_urgent: false,
             in_bulk: false,
             bulk_run: 0,
@@ -225,9 +232,10 @@ impl ClientTable {
         Some(client)
     }
 
-    /// Queues one message for one client and notes that it is to be written to.
-    pub fn push(&mut self, id: ClientId, message: &Outgoing<'_>) {
-        self.push_if(id, message, |_| true);
+    /// Queues one message for one client and notes that it is to be written to. Returns the client
+    /// that got it.
+    pub fn push(&mut self, id: ClientId, message: &Outgoing<'_>) -> Option<&mut Client> {
+        self.push_if(id, message, |_| true)
     }
 
     /// Queues one message for one client that `can_take` it.
@@ -236,13 +244,13 @@ impl ClientTable {
         id: ClientId,
         message: &Outgoing<'_>,
         can_take: impl FnOnce(&Client) -> bool,
-    ) {
+    ) -> Option<&mut Client> {
         let Self { slots, pool, urgent, bulk, bulk_run, bulk_bytes, pushes, bulk_pushes, .. } =
             self;
         let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
-        let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) else { return };
+        let client = slot?.client.as_deref_mut()?;
         if client.leaving || !can_take(client) {
-            return;
+            return None;
         }
         client.outbox.push(pool, message.head, &message.body, message.fds);
         *pushes += 1;
@@ -264,6 +272,7 @@ impl ClientTable {
                 }
             }
         }
+        Some(client)
     }
 
     /// How many messages were queued so far, for all clients together.
@@ -384,16 +393,16 @@ impl ClientTable {
         Some((slot.client.as_deref_mut()?, &mut self.pool.spares))
     }
 
-    /// `size` bytes were written to this client.
-    pub fn handle_written(&mut self, id: ClientId, size: usize) {
+    /// `size` bytes were written to this client. Answers whether somebody may have waited for that.
+    pub fn handle_written(&mut self, id: ClientId, size: usize) -> bool {
         let Self { slots, pool, .. } = self;
         let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
-        if let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) {
-            client.outbox.handle_written(pool, size);
-            if client.outbox.is_empty() {
-                pool.close_sent_fds();
-            }
+        let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) else { return false };
+        client.outbox.handle_written(pool, size);
+        if client.outbox.is_empty() {
+            pool.close_sent_fds();
         }
+        client.flow.is_some()
     }
 
     /// Closes descriptors that have left.

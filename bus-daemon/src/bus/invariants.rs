@@ -45,6 +45,7 @@ impl Bus {
             "the queue of authentication deadlines is bounded"
         );
         self.check_fd_deadlines();
+        self.check_slow_receivers();
     }
 
     fn check_fd_deadlines(&self) {

@@ -221,6 +221,7 @@ impl Bus {
             }
         }
         self.expire_replies();
+        self.expire_pauses();
         self.expire_spare_buffers();
     }
 
@@ -248,6 +249,7 @@ impl Bus {
             self.completed_count -= 1;
             self.users.remove_connection(uid);
         }
+        self.forget_slow_receiver(id);
         self.monitors.remove_client(id);
         if is_registered {
             self.leave(id);

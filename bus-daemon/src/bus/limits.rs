@@ -35,6 +35,23 @@ pub fn message_unix_fds_max(limits: &Limits) -> u64 {
     limits.message_unix_fds_max.min(KERNEL_FDS_MAX)
 }
 
+/// Bytes of messages for one client alone that may wait for it; beyond, or beyond half of
+/// `max_outgoing_bytes`, each sender who adds to them is paused.
+const SLOW_RECEIVER_SIZE_MAX: u64 = 1 << 20;
+/// How long a sender is paused at most, once in each episode of congestion.
+pub const SENDER_PAUSE_MS: u64 = 500;
+/// How long after a pause on account of a reply a sender is not paused for another one: a service has
+/// to answer, and a client that asks much and reads little stalls it for no more than a twentieth of
+/// the time.
+pub const REPLY_PAUSE_GAP_MS: u64 = 20 * SENDER_PAUSE_MS;
+
+/// Bytes for one client alone beyond which its senders are paused; they go on below half of that.
+#[must_use]
+pub fn slow_receiver_size_max(limits: &Limits) -> usize {
+    let max = (limits.outgoing_bytes_max / 2).min(SLOW_RECEIVER_SIZE_MAX);
+    usize::try_from(max).unwrap_or(usize::MAX)
+}
+
 /// How far the bus's own messages to a client may go beyond `max_outgoing_bytes`, in bytes.
 pub const BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX: u64 = 1 << 20;
 /// Slices in one write; the kernel takes at most 1024.

@@ -151,6 +151,9 @@ pub struct Outbox {
     /// Bytes of the first segment that are written already.
     written: usize,
     bytes: usize,
+    /// Of `bytes`, those of messages that were meant for this client alone. When messages of both kinds
+    /// wait, what is written counts as these first: they are rather too few than too many.
+    unicast_bytes: usize,
     fds: usize,
     bytes_peak: usize,
     fds_peak: usize,
@@ -193,7 +196,7 @@ impl Outbox {
     /// `size` bytes of what [`Outbox::batch`] gave were written.
     pub fn handle_written(&mut self, pool: &mut BufferPool, size: usize) {
         let mut rest = size.min(self.bytes);
-        self.bytes -= rest;
+        self.subtract(rest);
         while rest > 0 {
             let Some(first) = self.segments.front_mut() else { return };
             if let Some(fds) = first.fds.take() {
@@ -219,9 +222,9 @@ impl Outbox {
         let header = first.own.get(..frame.header_size)?.to_vec();
         let own_size = frame.message_size().min(first.own.len());
         first.own.drain(..own_size);
-        self.bytes -= own_size;
+        let mut size = own_size;
         if own_size < frame.message_size() {
-            self.bytes -= first.body().len();
+            size += first.body().len();
             first.body = None;
         }
         if let Some(fds) = first.fds.take() {
@@ -230,6 +233,7 @@ impl Outbox {
         if first.size() == 0 {
             self.drop_first_segment(pool);
         }
+        self.subtract(size);
         Some(header)
     }
 
@@ -262,6 +266,17 @@ impl Outbox {
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Counts the message pushed last, of `size` bytes, as meant for this client alone.
+    pub const fn note_unicast(&mut self, size: usize) {
+        self.unicast_bytes += size;
+    }
+
+    /// Bytes still to be written of messages for this client alone, as far as can be told.
+    #[must_use]
+    pub const fn unicast_bytes(&self) -> usize {
+        self.unicast_bytes
     }
 
     /// Descriptors still to be sent.
@@ -298,6 +313,11 @@ impl Outbox {
             written = 0;
         }
         count
+    }
+
+    const fn subtract(&mut self, size: usize) {
+        self.bytes -= size;
+        self.unicast_bytes = self.unicast_bytes.saturating_sub(size);
     }
 
     fn drop_first_segment(&mut self, pool: &mut BufferPool) {

@@ -199,35 +199,32 @@ impl Passage<'_> {
 /// cost nothing.
 pub(super) struct Gate<'a> {
     policies: &'a Policies,
-    header: &'a Header<'a>,
-    sender: Party<'a>,
+    watch: &'a Watch<'a>,
     last: Option<(Standing, bool)>,
-    pub(super) circumstances: Circumstances,
     /// Whether a rule asked for a log line.
     pub(super) log: bool,
-    /// Whether to note who is denied: monitors are shown that.
-    pub(super) notes_denied: bool,
+    /// Who was denied it, if that is to be noted.
     pub(super) denied: Vec<ClientId>,
 }
 
+/// A message that goes to many, and from whom.
+pub(super) struct Watch<'a> {
+    pub(super) header: &'a Header<'a>,
+    pub(super) sender: Party<'a>,
+    /// See [`Circumstances`].
+    pub(super) eavesdropping: bool,
+    /// Whether to note who is denied it: monitors are shown that.
+    pub(super) notes_denied: bool,
+}
+
 impl<'a> Gate<'a> {
-    pub(super) fn new(policies: &'a Policies, header: &'a Header<'a>, sender: Party<'a>) -> Self {
-        let circumstances = Circumstances::default();
-        Self {
-            policies,
-            header,
-            sender,
-            last: None,
-            circumstances,
-            log: false,
-            notes_denied: false,
-            denied: Vec::new(),
-        }
+    pub(super) const fn new(policies: &'a Policies, watch: &'a Watch<'a>) -> Self {
+        Self { policies, watch, last: None, log: false, denied: Vec::new() }
     }
 
     pub(super) fn is_open_for(&mut self, client: &Client) -> bool {
         let is_open = self.lets_pass(client);
-        if !is_open && self.notes_denied {
+        if !is_open && self.watch.notes_denied {
             self.denied.push(client.id);
         }
         is_open
@@ -240,9 +237,10 @@ impl<'a> Gate<'a> {
         {
             return *passed;
         }
-        let Self { policies, header, circumstances, sender, .. } = *self;
+        let Watch { header, sender, eavesdropping, .. } = *self.watch;
+        let circumstances = Circumstances { requested_reply: false, eavesdropping };
         let recipient = Party::Client(Some(standing));
-        let checked = Passage { header, circumstances, sender, recipient }.check(policies);
+        let checked = Passage { header, circumstances, sender, recipient }.check(self.policies);
         self.log |= checked == Ok(true);
         self.last = Some((standing.clone(), checked.is_ok()));
         checked.is_ok()

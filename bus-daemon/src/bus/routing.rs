@@ -28,7 +28,7 @@ use super::log::{LogRecord, Severity};
 use super::match_index::{MatchedMessage, SenderKey};
 use super::name_registry::NameRegistry;
 use super::outbox::{MessageFds, OutgoingBody};
-use super::policing::{Denial, Gate, Party, Passage};
+use super::policing::{Denial, Party, Passage, Watch};
 use super::spare_buffers::SpareBuffers;
 use super::unique_name::UniqueNameText;
 use super::{Bus, Scratch, share_fds};
@@ -200,7 +200,9 @@ impl Bus {
             fds: message.fds.as_ref(),
             urgency: Urgency::Urgent,
         };
-        self.clients.push(recipient, &outgoing);
+        if self.clients.push_unicast(recipient, &outgoing, &self.settings.limits) {
+            self.slow_down(message.sender, recipient, is_reply(message.header));
+        }
         self.eavesdrop(message, Some(recipient));
         Ok(())
     }
@@ -340,24 +342,21 @@ impl Bus {
             Watched::ByNobody => Vec::new(),
         };
         let body = message.outgoing_body(self.clients.spares());
+        let head = std::mem::take(&mut self.scratch.stamped);
+        let urgency = self.scratch.recipients.urgency();
+        let outgoing = Outgoing { head: &head, body, fds: message.fds.as_ref(), urgency };
         let sender = self.clients.get(message.sender).and_then(|client| client.standing.clone());
-        let watches_denials = !self.monitors.is_empty();
-        let Self { clients, scratch, settings, policies, .. } = self;
-        let (head, urgency) = (scratch.stamped.as_slice(), scratch.recipients.urgency());
-        let outgoing = Outgoing { head, body, fds: message.fds.as_ref(), urgency };
-        let mut gate = Gate::new(policies, message.header, Party::Client(sender.as_ref()));
-        // config.md B075
-        gate.circumstances.eavesdropping = message.header.destination.is_some();
-        gate.notes_denied = watches_denials;
-        let others = scratch.recipients.iter().filter(|one| Some(*one) != addressee);
-        for recipient in others.filter(|one| !refused.contains(one)) {
-            clients.push_if(recipient, &outgoing, |client| {
-                (watched == Watched::ByNobody || gate.is_open_for(client))
-                    && (message.fds.is_none() || client.unix_fds)
-                    && !client.is_full(&settings.limits)
-            });
-        }
-        let (log, denied) = (gate.log, std::mem::take(&mut gate.denied));
+        let watch = Watch {
+            header: message.header,
+            sender: Party::Client(sender.as_ref()),
+            // config.md B075
+            eavesdropping: message.header.destination.is_some(),
+            notes_denied: !self.monitors.is_empty(),
+        };
+        let watch = (watched == Watched::ByPolicy).then_some(&watch);
+        let (log, denied) = self.push_copies(&outgoing, addressee, &refused, watch);
+        drop(outgoing);
+        self.scratch.stamped = head;
         if log {
             let text = self.describe_rejection(
                 message.header,

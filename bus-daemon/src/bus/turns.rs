@@ -10,7 +10,9 @@
 //! causes more of them than leave has no turn and is not read from until all are written, so that
 //! overload slows those who cause it and nobody else.
 //!
-//! Invariant: a client of whom something is put off stands in `put_off_clients` once.
+//! A client that is paused (`slow_receivers.rs`) has no turns until its pause ends.
+//!
+//! Invariant: a client of whom something is put off stands in `put_off_clients` once, or is paused.
 
 use libbus::wire;
 
@@ -29,6 +31,9 @@ impl Bus {
     ) -> Result<&'b [u8], Disconnection> {
         let size_max = self.settings.limits.message_size_max;
         let Some(client) = self.clients.get(id) else { return Ok(&[]) };
+        if client.is_paused() {
+            return Ok(bytes);
+        }
         let mut rest = bytes;
         if client.incoming.is_partial() {
             rest = self.clients.fill(id, rest, size_max).map_err(Disconnection::Malformed)?;
@@ -39,7 +44,7 @@ impl Bus {
         let turn_ends = self.work_done() + WORK_PER_TURN_MAX;
         while let Some(frame) = wire::frame(rest, size_max).map_err(Disconnection::Malformed)? {
             let Some((message, after)) = rest.split_at_checked(frame.message_size()) else { break };
-            if self.work_done() >= turn_ends {
+            if self.work_done() >= turn_ends || self.is_paused(id) {
                 return Ok(rest);
             }
             self.handle_message(id, message, None)?;
@@ -99,7 +104,11 @@ impl Bus {
             && !self.clients.bulk_writes_are_due()
     }
 
-    fn note_put_off(&mut self, id: ClientId) {
+    /// Notes that this client waits for a turn; not if it is paused, since that turn comes later.
+    pub(super) fn note_put_off(&mut self, id: ClientId) {
+        if self.is_paused(id) {
+            return;
+        }
         self.put_off_clients.push(id);
         self.broadcasts_continue |= self.clients.has_bulk_under_way(id);
     }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use rustix::event::epoll;
 use smallvec::SmallVec;
 
-use super::{ClientSocket, Event, EventLoop, token};
+use super::{ClientSocket, Event, EventLoop, Hearing, token};
 use crate::bus;
 use crate::bus::id::Timestamp;
 use crate::bus::log::Severity;
@@ -119,7 +119,14 @@ impl EventLoop {
             let generation = id.generation;
             // What the kernel holds for a TCP socket grows by itself.
             let may_grow = fds_possible;
-            *slot = Some(ClientSocket { fd, generation, wants_write: false, may_grow, nonce });
+            *slot = Some(ClientSocket {
+                fd,
+                generation,
+                wants_write: false,
+                hearing: Hearing::Attentive,
+                may_grow,
+                nonce,
+            });
         }
         match registered {
             // Clients speak first, and mostly have by now.

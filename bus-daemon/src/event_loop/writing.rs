@@ -6,10 +6,9 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::event::epoll;
 use smallvec::SmallVec;
 
-use super::{Event, EventLoop, socket_mut, token};
+use super::{EventLoop, socket_mut};
 use crate::bus;
 use crate::bus::id::{ClientId, Timestamp};
 use crate::bus::outbox::WriteSlices;
@@ -46,6 +45,7 @@ impl EventLoop {
 
     /// Handles what was put off and writes everything, as far as sockets have room.
     pub(super) fn finish(&mut self, now: Timestamp) {
+        self.bus.handle_event(bus::Event::Stopping, now);
         while self.bus.has_put_off() || self.bus.has_writes() {
             self.bus.handle_event(bus::Event::TurnsBegan, now);
             self.carry_out(now);
@@ -108,16 +108,7 @@ impl EventLoop {
         let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
         if socket.wants_write != full {
             socket.wants_write = full;
-            let interest = if full {
-                epoll::EventFlags::IN | epoll::EventFlags::OUT
-            } else {
-                epoll::EventFlags::IN
-            };
-            let event = token(Event::Client { id, readable: true, writable: false });
-            if epoll::modify(&self.epoll, &socket.fd, event, interest).is_err() {
-                self.bus.handle_event(bus::Event::Closed { client: id }, now);
-                self.carry_out(now);
-            }
+            self.update_interest(id, now);
         }
     }
 

@@ -14,4 +14,5 @@ mod last_words;
 mod limits;
 mod listeners;
 mod reload;
+mod slow_receivers;
 mod starting;

@@ -25,6 +25,10 @@ pub(crate) struct Desk {
     serial: u32,
     /// Disconnected since [`Desk::take_closed`] was last asked.
     closed: Vec<ClientId>,
+    /// Who may be read from again, since it was last asked.
+    pub(crate) read_again: Vec<ClientId>,
+    /// What the administrator was told.
+    pub(crate) log: Vec<String>,
     /// Cookies and configurations that the bus asked for.
     pub(crate) errands: usize,
     /// Somebody else may be counting descriptors.
@@ -60,6 +64,8 @@ impl Desk {
             now: 1_000,
             serial: 1_000_000,
             closed: Vec::new(),
+            read_again: Vec::new(),
+            log: Vec::new(),
             errands: 0,
             _descriptors: DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner),
         }
@@ -145,7 +151,9 @@ impl Desk {
             match effect {
                 Effect::Close { client, .. } => self.closed.push(client),
                 Effect::FindCookie { .. } | Effect::Reload => self.errands += 1,
-                Effect::Log(_) | Effect::GiveBackMemory => {}
+                Effect::ReadAgain { client } => self.read_again.push(client),
+                Effect::Log(record) => self.log.push(record.text),
+                Effect::GiveBackMemory => {}
             }
         }
         self.bus.check_invariants();

@@ -15,6 +15,7 @@ use std::rc::Rc;
 
 use bus_daemon::bus::credentials::{PeerCredentials, ProcessFdSource};
 use bus_daemon::bus::id::{ClientId, Timestamp};
+use bus_daemon::bus::limits::{SENDER_PAUSE_MS, slow_receiver_size_max};
 use bus_daemon::bus::mediation::{Mediation, NoMediation};
 use bus_daemon::bus::outbox::{MessageFds, WriteSlices};
 use bus_daemon::bus::{Bus, Event, Identity, Settings};
@@ -35,7 +36,7 @@ pub(crate) const GUID: &str = "OK 42424242424242424242424242424242 ";
 
 /// More than what one small event can add to one client's queue, in bytes. While some client is
 /// nearer to its limit than this, the bus is given one message at a time, so that which client was
-/// full is known before each.
+/// full is known before each; and likewise before a sender may be paused.
 const NEARLY_FULL: usize = 48 * 1024;
 
 /// Something that the bus asked the host to find, and that takes a while.
@@ -277,6 +278,9 @@ impl World {
         if stream.is_empty() || self.model.is_waiting_for_cookie(who) && size > 1000 {
             return;
         }
+        if self.bus.is_paused(self.actors[&who].id) {
+            return;
+        }
         let is_large = stream.size_of_first() > 10_000;
         let message_count = if is_large || self.is_somebody_nearly_full() { 1 } else { 6 };
         let size = if is_large { 150_000.max(size) } else { size };
@@ -305,6 +309,10 @@ impl World {
         while self.actors.get(&who).is_some_and(|actor| !actor.stream.is_empty()) {
             if self.model.is_waiting_for_cookie(who) {
                 self.run_all_errands();
+            }
+            if self.bus.is_paused(self.actors[&who].id) {
+                self.now += SENDER_PAUSE_MS;
+                self.event(Event::TimePassed, Model::pass_time);
             }
             self.read_from(who, 1000);
         }
@@ -526,6 +534,7 @@ impl World {
         self.owed.values().filter_map(|id| self.bus.client(*id)).any(|client| {
             let outbox = &client.outbox;
             (outbox.bytes() + NEARLY_FULL) as u64 >= limits.outgoing_bytes_max
+                || outbox.unicast_bytes() + NEARLY_FULL > slow_receiver_size_max(limits)
                 || outbox.fds() as u64 + 3 > limits.outgoing_unix_fds_max
         })
     }

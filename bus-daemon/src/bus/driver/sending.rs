@@ -17,7 +17,7 @@ use crate::bus::limits::BUS_MESSAGE_SIZE_MAX;
 use crate::bus::log::{LogRecord, Severity};
 use crate::bus::match_index::{MatchedMessage, SenderKey};
 use crate::bus::outbox::MessageFds;
-use crate::bus::policing::{Denial, Gate, Party, Passage};
+use crate::bus::policing::{Denial, Party, Passage, Watch};
 use crate::bus::routing::Ownership;
 use crate::bus::unique_name::UniqueNameText;
 use crate::bus::{Bus, Scratch};
@@ -111,14 +111,9 @@ impl Bus {
         self.capture_from_driver(header, &bytes, None);
         self.scratch.recipients.start();
         self.find_for_driver(header, &bytes, FindIn::Subscribers);
-        let Self { clients, scratch, settings, policies, .. } = self;
-        let outgoing = Outgoing::whole(&bytes, None, scratch.recipients.urgency());
-        let mut gate = Gate::new(policies, header, Party::Bus);
-        for recipient in scratch.recipients.iter() {
-            clients.push_if(recipient, &outgoing, |client| {
-                !client.is_full(&settings.limits) && gate.is_open_for(client)
-            });
-        }
+        let outgoing = Outgoing::whole(&bytes, None, self.scratch.recipients.urgency());
+        let watch = Watch { header, sender: Party::Bus, eavesdropping: false, notes_denied: false };
+        self.push_copies(&outgoing, None, &[], Some(&watch));
         bytes.clear();
         self.scratch.driver_message = bytes;
     }
@@ -165,13 +160,8 @@ impl Bus {
         }
         self.scratch.recipients.start();
         self.find_for_driver(header, bytes, FindIn::Monitors);
-        let Self { clients, scratch, settings, .. } = self;
-        let outgoing = Outgoing::whole(bytes, fds, scratch.recipients.urgency());
-        for recipient in scratch.recipients.iter() {
-            clients.push_if(recipient, &outgoing, |client| {
-                (fds.is_none() || client.unix_fds) && !client.is_full(&settings.limits)
-            });
-        }
+        let outgoing = Outgoing::whole(bytes, fds, self.scratch.recipients.urgency());
+        self.push_copies(&outgoing, None, &[], None);
     }
 
     /// Finds who gets the message that `bytes` are and `header` was written from.

@@ -61,7 +61,7 @@ impl World {
                     self.errands.push(Errand::Reload);
                 }
                 Effect::Log(record) => assert!(!record.text.is_empty()),
-                Effect::GiveBackMemory => {}
+                Effect::GiveBackMemory | Effect::ReadAgain { .. } => {}
             }
         }
         let closed = self.model.closed.front().map(|(who, _)| who);
