@@ -54,6 +54,7 @@ mod invariants;
 mod lifecycle;
 mod mediating;
 mod routing;
+mod shares;
 mod slot_table;
 mod slow_receivers;
 mod turns;
@@ -70,7 +71,8 @@ use name_registry::NameRegistry;
 use outbox::{MessageFds, WriteSlices};
 use pending_reply::PendingReplies;
 use policing::Policies;
-use quota::UserTable;
+use quota::Pools;
+use shares::Shares;
 use slow_receivers::SlowReceivers;
 
 /// What the bus is told once, at its start.
@@ -81,6 +83,8 @@ pub struct Identity {
     pub listener_guids: Vec<Guid>,
     /// The uid the bus runs as: it is privileged, as root is.
     pub own_uid: u32,
+    /// How many descriptors the process may have.
+    pub fds_max: u64,
     /// What the credential methods say about the bus itself.
     pub own_credentials: PeerCredentials,
     /// Whether SELinux mediates (protocol.md A188, A194).
@@ -240,8 +244,8 @@ pub struct Bus {
     /// Rules of monitors.
     monitors: MatchIndex,
     replies: PendingReplies,
-    users: UserTable,
     policies: Policies,
+    shares: Shares,
     slow_receivers: SlowReceivers,
     activation_environment: ActivationEnvironment,
     next_unique: u64,
@@ -315,8 +319,8 @@ impl Bus {
             eavesdroppers: MatchIndex::new(seed),
             monitors: MatchIndex::new(seed),
             replies: PendingReplies::new(seed),
-            users: UserTable::default(),
             policies: Policies::new(&settings.policy),
+            shares: Shares::new(Pools::new(&settings.limits, identity.fds_max)),
             slow_receivers: SlowReceivers::default(),
             activation_environment: ActivationEnvironment::default(),
             next_unique: 0,
@@ -435,13 +439,13 @@ impl Bus {
     }
 
     /// Whether a client may be read from: not while what it sent before is put off, or must be
-    /// written first, nor while it is paused for sending somebody more than they read.
+    /// written first, nor while it is paused for sending somebody more than they read, or has sent half a message
+    /// beyond its share.
     #[must_use]
     pub fn may_read(&self, client: ClientId) -> bool {
-        self.clients
-            .get(client)
-            .is_some_and(|client| !client.incoming.is_put_off() && !client.is_paused())
-            && !self.must_wait_for_writes(client)
+        self.clients.get(client).is_some_and(|client| {
+            !client.incoming.is_put_off() && !client.is_paused() && !client.stalled
+        }) && !self.must_wait_for_writes(client)
     }
 
     /// When [`Event::TimePassed`] is due at the latest.
@@ -455,7 +459,8 @@ impl Bus {
             limits.reply_timeout_ms.and_then(|timeout| self.replies.next_deadline(timeout.into()));
         let spares = self.spares_watched.map(|(due, _)| due);
         let pause = self.slow_receivers.next_deadline();
-        [auth, fds, reply, spares, pause].into_iter().flatten().min()
+        let share = self.shares.next_deadline();
+        [auth, fds, reply, spares, pause, share].into_iter().flatten().min()
     }
 
     /// Whether another connection may be accepted (config.md B037): not while so many broadcasts wait

@@ -27,7 +27,7 @@ use crate::host::daemonize::{
 use crate::host::journal::{Journal, JournalConfig, bus_prefix, program_name};
 use crate::host::listener::{ListenContext, Listener, connectable_addresses, listen};
 use crate::host::mediation::SecurityModule;
-use crate::host::resource_limits::{drop_privileges, raise_fd_limit};
+use crate::host::resource_limits::{self, drop_privileges, raise_fd_limit};
 use crate::host::service_manager::{self, State};
 use crate::host::signals::Signals;
 use crate::host::{config_files, credentials, phrase, random_bytes};
@@ -315,6 +315,7 @@ fn identity(
         guid: Guid::from_bytes(random_bytes().map_err(random)?),
         listener_guids: listeners.iter().map(Listener::guid).collect(),
         own_uid,
+        fds_max: resource_limits::fd_limit(),
         own_credentials: credentials::own_credentials(),
         selinux_enabled: config_files::selinux_enabled(),
         own_user_name: user.ok().flatten().map_or_else(|| own_uid.to_string(), |user| user.name),

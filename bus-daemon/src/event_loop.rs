@@ -260,7 +260,7 @@ impl EventLoop {
                 if writable {
                     self.write_to(id, now);
                 }
-                if readable && self.bus.is_paused(id) {
+                if readable && self.bus.waits_for_others(id) {
                     self.turn_deaf(id, now);
                 } else if readable {
                     self.read_from(id, now);

@@ -11,6 +11,8 @@
 //! further broadcasts of the same read, since a write costs much the same for one message and for
 //! twenty. The order of what one client gets does not depend on its queue.
 
+mod charges;
+
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -21,9 +23,12 @@ use libbus::wire::MessageError;
 use super::credentials::PeerCredentials;
 use super::id::{ClientId, Timestamp};
 use super::incoming::Incoming;
-use super::limits::{BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, UNWRITTEN_BROADCASTS_SIZE_MAX};
+use super::limits::{
+    BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, UNCOUNTED_SIZE_MAX, UNWRITTEN_BROADCASTS_SIZE_MAX,
+};
 use super::outbox::{BufferPool, MessageFds, Outbox, OutgoingBody};
 use super::policing::Standing;
+use super::quota::{Amounts, Resource, UserId, UserTable};
 use super::slow_receivers::Flow;
 use super::spare_buffers::SpareBuffers;
 use super::unique_name::UniqueNameText;
@@ -71,6 +76,12 @@ pub struct Client {
     /// Set when it reads no more and while it is being disconnected: nothing is queued for it any
     /// more.
     pub leaving: bool,
+    /// Whose it is, for what it holds: by the kernel's word until it has authenticated.
+    pub(super) user: UserId,
+    /// What its user is charged for it.
+    charged: Amounts,
+    /// Whether it is not read from, since half a message of it is beyond its share.
+    pub(super) stalled: bool,
     /// How it stands with those whom it sends more than they read, or who send it more than it reads;
     /// nothing for a client with which that never happened.
     pub(super) flow: Option<Box<Flow>>,
@@ -129,6 +140,7 @@ struct Slot {
 pub struct ClientTable {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    users: UserTable,
     pool: BufferPool,
     /// Clients to write to. Each stands in each queue once at most.
     urgent: VecDeque<ClientId>,
@@ -186,6 +198,7 @@ impl ClientTable {
         fds_possible: bool,
         auth: ServerAuth,
         now: Timestamp,
+        is_privileged: bool,
     ) -> ClientId {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
@@ -196,6 +209,7 @@ impl ClientTable {
             return ClientId { index, generation: u32::MAX };
         };
         let id = ClientId { index, generation: slot.generation };
+        let user = self.users.enter(credentials.uid, is_privileged);
         slot.client = Some(Box::new(Client {
             id,
             credentials,
@@ -210,11 +224,15 @@ impl ClientTable {
             incoming: Incoming::default(),
             outbox: Outbox::default(),
             leaving: false,
+            user,
+            charged: Amounts::default(),
+            stalled: false,
             flow: None,
             in_urgent: false,
             in_bulk: false,
             bulk_run: 0,
         }));
+        self.charge(id, Resource::IncompleteConnections, 1);
         id
     }
 
@@ -226,6 +244,8 @@ impl ClientTable {
         }
         let mut client = slot.client.take()?;
         client.incoming.end_loan(&mut self.pool.spares);
+        client.discharge(&mut self.users);
+        self.users.leave(client.user);
         self.pool.close_sent_fds();
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);
@@ -235,7 +255,7 @@ impl ClientTable {
     /// Queues one message for one client and notes that it is to be written to. Returns the client
     /// that got it.
     pub fn push(&mut self, id: ClientId, message: &Outgoing<'_>) -> Option<&mut Client> {
-        self.push_if(id, message, |_| true)
+        self.push_if(id, message, |_, _| true)
     }
 
     /// Queues one message for one client that `can_take` it.
@@ -243,16 +263,29 @@ impl ClientTable {
         &mut self,
         id: ClientId,
         message: &Outgoing<'_>,
-        can_take: impl FnOnce(&Client) -> bool,
+        can_take: impl FnOnce(&Client, &UserTable) -> bool,
     ) -> Option<&mut Client> {
-        let Self { slots, pool, urgent, bulk, bulk_run, bulk_bytes, pushes, bulk_pushes, .. } =
-            self;
+        let Self {
+            slots,
+            users,
+            pool,
+            urgent,
+            bulk,
+            bulk_run,
+            bulk_bytes,
+            pushes,
+            bulk_pushes,
+            ..
+        } = self;
         let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
         let client = slot?.client.as_deref_mut()?;
-        if client.leaving || !can_take(client) {
+        if client.leaving || !can_take(client, users) {
             return None;
         }
         client.outbox.push(pool, message.head, &message.body, message.fds);
+        if client.outbox.bytes() > UNCOUNTED_SIZE_MAX || message.fds.is_some() {
+            client.charge_queues(users);
+        }
         *pushes += 1;
         match message.urgency {
             Urgency::Urgent if !client.in_urgent => {
@@ -395,10 +428,13 @@ impl ClientTable {
 
     /// `size` bytes were written to this client. Answers whether somebody may have waited for that.
     pub fn handle_written(&mut self, id: ClientId, size: usize) -> bool {
-        let Self { slots, pool, .. } = self;
+        let Self { slots, users, pool, .. } = self;
         let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
         let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) else { return false };
         client.outbox.handle_written(pool, size);
+        if client.has_charged_queues() {
+            client.charge_queues(users);
+        }
         if client.outbox.is_empty() {
             pool.close_sent_fds();
         }
@@ -416,13 +452,16 @@ impl ClientTable {
             client.leaving = true;
             client.outbox = Outbox::default();
         }
+        self.charge_queues(id);
     }
 
     /// Takes the next message out of this client's outbox: see [`Outbox::drop_next_message`].
     pub fn drop_next_message(&mut self, id: ClientId) -> Option<Vec<u8>> {
         let Self { slots, pool, .. } = self;
         let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation)?;
-        slot.client.as_deref_mut()?.outbox.drop_next_message(pool)
+        let dropped = slot.client.as_deref_mut()?.outbox.drop_next_message(pool);
+        self.charge_queues(id);
+        dropped
     }
 
     /// Lets go of buffers that wait for reuse.

@@ -23,7 +23,7 @@ impl Bus {
             self.completed_count as usize,
             "registered clients and monitors are counted"
         );
-        assert_eq!(self.users.total(), self.completed_count, "and so they are for their users");
+        self.check_shares();
         let registered: Vec<_> = self.clients.iter().filter(|c| c.is_registered()).collect();
         assert_eq!(registered.len(), self.unique_names.len(), "one unique name each");
         for client in registered {
@@ -68,7 +68,7 @@ impl Bus {
     /// When something is left, which is a leak.
     pub fn check_empty(&self) {
         self.check_invariants();
-        assert!(self.clients.is_empty(), "no client");
+        assert!(self.clients.is_empty() && self.clients.users().is_empty(), "no client");
         assert!(self.names.is_empty(), "no name");
         assert!(self.matches.is_empty() && self.eavesdroppers.is_empty(), "no rule");
         assert!(self.monitors.is_empty(), "no rule of a monitor");

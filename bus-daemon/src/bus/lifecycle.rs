@@ -24,6 +24,7 @@ use super::limits::{GIVEN_BACK_COUNT_MIN, RELOAD_CALLER_COUNT_MAX, message_unix_
 use super::log::{LogRecord, Severity};
 use super::name_registry::chain::shrink_table;
 use super::policing::{describe_rule, gids_of};
+use super::quota::{Pools, Resource};
 use super::{Bus, Effect, Scratch, Settings};
 
 /// Why a client is disconnected.
@@ -31,6 +32,10 @@ use super::{Bus, Effect, Scratch, Settings};
 pub(super) enum Disconnection {
     /// It closed its socket, or the socket failed.
     ByClient,
+    /// It is one too many of its user before Hello, which the log knows already.
+    ByBus,
+    /// More descriptors waiting for their message than its share.
+    FdShareExceeded,
     /// A message is malformed (protocol.md A055).
     Malformed(MessageError),
     /// The handshake went wrong (protocol.md A068, A080, A081).
@@ -71,6 +76,11 @@ impl fmt::Display for Disconnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ByClient => f.write_str("it closed its connection"),
+            Self::ByBus => f.write_str("its user has too many connections before Hello"),
+            Self::FdShareExceeded => f.write_str(
+                "file descriptors that wait for their message are more than its share; its user's \
+                 other clients hold the rest",
+            ),
             Self::Malformed(error) => write!(f, "it sent a malformed message: {error}"),
             Self::Handshake(error) => write!(f, "its handshake failed: {error}"),
             Self::UserRefused(_) => f.write_str(
@@ -102,7 +112,8 @@ impl fmt::Display for Disconnection {
 }
 
 impl Bus {
-    /// Takes in a new connection from listener number `listener`, and returns how to call it.
+    /// Takes in a new connection from listener number `listener`, and returns how to call it. One that
+    /// its user has no share for is gone when this returns, and [`Effect::Close`] says so.
     pub fn handle_connected(
         &mut self,
         credentials: PeerCredentials,
@@ -112,9 +123,14 @@ impl Bus {
     ) -> ClientId {
         self.now = self.now.max(now);
         let auth = ServerAuth::new(credentials.uid, fds_possible);
-        let id = self.clients.insert(credentials, listener, fds_possible, auth, self.now);
+        let is_privileged = self.is_privileged_user(credentials.uid);
+        let id =
+            self.clients.insert(credentials, listener, fds_possible, auth, self.now, is_privileged);
         self.incomplete_count += 1;
         self.auth_queue.push_back((self.now, id));
+        if self.is_one_too_many(id) {
+            self.disconnect(id, Disconnection::ByBus);
+        }
         id
     }
 
@@ -164,6 +180,7 @@ impl Bus {
     pub(super) fn handle_reloaded(&mut self, result: Result<Settings, String>) {
         let refusal = match result {
             Ok(settings) => {
+                self.shares.pools = Pools::new(&settings.limits, self.identity.fds_max);
                 self.settings = settings;
                 self.reapply_policy();
                 None
@@ -222,6 +239,7 @@ impl Bus {
         }
         self.expire_replies();
         self.expire_pauses();
+        self.retry_stalled();
         self.expire_spare_buffers();
     }
 
@@ -233,9 +251,8 @@ impl Bus {
         self.held_peak = self.held_peak.max(held);
         client.leaving = true;
         let (is_incomplete, is_registered) = (client.is_incomplete(), client.is_registered());
-        let uid = client.uid;
         let last_words = if is_incomplete { client.outbox.to_vec() } else { Vec::new() };
-        if reason != Disconnection::ByClient {
+        if !matches!(reason, Disconnection::ByClient | Disconnection::ByBus) {
             let who = self.describe(id);
             let rule = self.rule_behind(reason);
             self.log(LogRecord::new(
@@ -247,7 +264,6 @@ impl Bus {
             self.incomplete_count -= 1;
         } else {
             self.completed_count -= 1;
-            self.users.remove_connection(uid);
         }
         self.forget_slow_receiver(id);
         self.monitors.remove_client(id);
@@ -296,14 +312,18 @@ impl Bus {
                 self.announce(&change);
             }
         }
+        self.charge_counts(id);
         self.replies.remove_caller(id);
+        self.charge_replies(id);
         if let Some(unique) = self.unique_name_of(id) {
             self.unique_names.remove(&unique.number());
-            self.matches.handle_unique_name_gone(unique.as_str());
-            self.eavesdroppers.handle_unique_name_gone(unique.as_str());
+            let mut losers = self.matches.handle_unique_name_gone(unique.as_str());
+            losers.extend(self.eavesdroppers.handle_unique_name_gone(unique.as_str()));
+            losers.into_iter().for_each(|loser| self.charge_counts(loser));
             self.announce_unique(id, unique.as_str(), Unique::Gone);
         }
         while let Some(pending) = self.replies.next_of_callee(id) {
+            self.charge_replies(pending.caller);
             self.send_error_from_driver(
                 pending.caller,
                 Some(pending.serial),
@@ -328,6 +348,7 @@ impl Bus {
             && client.incoming.is_put_off()
         {
             client.incoming.put_off(bytes);
+            self.settle_share(id);
             return Ok(());
         }
         stream.map_or(Ok(()), |stream| self.handle_read(id, stream))
@@ -422,6 +443,7 @@ impl Bus {
         if uid.is_none() && !self.identity.allow_anonymous {
             return Err(Disconnection::AnonymousRefused);
         }
+        self.clients.change_user(id, uid, self.is_privileged_user(uid));
         if let Some(client) = self.clients.get_mut(id) {
             client.uid = uid;
             client.unix_fds = unix_fds;
@@ -460,6 +482,10 @@ impl Bus {
         if client.incoming.fds.len() + fds.len() > fds_waiting_max(limits) {
             return Err(Disconnection::TooManyIncomingFds);
         }
+        if self.check_share(id, Resource::Fds, fds.len() as u64).is_err() {
+            return Err(Disconnection::FdShareExceeded);
+        }
+        let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
         client.incoming.fds.extend(fds.drain(..));
         client.incoming.fds_peak = client.incoming.fds_peak.max(client.incoming.fds.len());
         if client.incoming.fds_since.is_none() {
@@ -479,6 +505,7 @@ impl Bus {
         let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
         let incoming = &mut client.incoming;
         if self.fd_queue.is_empty() && incoming.fds.is_empty() {
+            self.settle_share(id);
             return Ok(());
         }
         if !incoming.is_partial() && !incoming.is_put_off() {
@@ -496,6 +523,7 @@ impl Bus {
             self.fd_queue.push_back((self.now, id));
         }
         self.trim_queues();
+        self.settle_share(id);
         Ok(())
     }
 

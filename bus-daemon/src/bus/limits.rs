@@ -52,6 +52,22 @@ pub fn slow_receiver_size_max(limits: &Limits) -> usize {
     usize::try_from(max).unwrap_or(usize::MAX)
 }
 
+/// Bytes of one client, waiting for it or half sent, that its user's share does not count.
+pub const UNCOUNTED_SIZE_MAX: usize = 16 * 1024;
+/// Least pool of bytes that all users share.
+pub const BYTES_POOL_MIN: u64 = 16 << 20;
+/// Least pool of descriptors, unless the process may not have so many.
+pub const FDS_POOL_MIN: u64 = 1024;
+/// Least pool of rules, names and replies, each.
+pub const COUNT_POOL_MIN: u64 = 16_384;
+/// As many of each are in the pool for each connection that may be there: a bus of many clients has
+/// as much for each as a bus of few.
+pub const COUNT_POOL_PER_CONNECTION: u64 = 16;
+/// How often a client whose half message is more than its share is asked for again.
+pub const SHARE_RETRY_MS: u64 = 100;
+/// How often the log says that connections of one user are refused, at most.
+pub const REFUSED_CONNECTIONS_LOG_GAP_MS: u64 = 60_000;
+
 /// How far the bus's own messages to a client may go beyond `max_outgoing_bytes`, in bytes.
 pub const BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX: u64 = 1 << 20;
 /// Slices in one write; the kernel takes at most 1024.

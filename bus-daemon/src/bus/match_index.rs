@@ -222,11 +222,15 @@ impl MatchIndex {
     }
 
     /// A unique name is gone for ever: everybody's rules that have it as sender or destination
-    /// are dropped (protocol.md A134).
-    pub fn handle_unique_name_gone(&mut self, unique: &str) {
+    /// are dropped (protocol.md A134). Answers whose they were.
+    pub fn handle_unique_name_gone(&mut self, unique: &str) -> Vec<ClientId> {
+        let mut losers = Vec::new();
         while let Some(node) = self.first_watcher(unique) {
+            let node_of = self.nodes.get(node as usize);
+            losers.extend(node_of.iter().flat_map(|n| &n.subscribers).map(|one| one.client));
             self.drop_node(node);
         }
+        losers
     }
 
     /// Adds to `recipients` each client with a rule that `message` matches. `names` answers for

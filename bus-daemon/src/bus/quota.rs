@@ -1,62 +1,401 @@
-//! What each user holds of the bus: for now, how many registered connections
-//! (config.md B038, protocol.md A122).
+//! What each user holds of the bus, and how much it may hold.
 //!
-//! Invariant: a user without a connection has no entry.
+//! The bus has a pool of each resource. **A user may hold at most half of what the other users leave,
+//! and a single client at most half of what the user's other clients leave of that.** So whoever
+//! comes still finds something, however much the others took, and a client that is alone may hold a
+//! quarter of the pool, which is never less than its own limit ([`Pools`]). Users who own the
+//! machine or the bus (root, and the bus's own user) have a whole pool each: of them only single
+//! clients are limited, and what they hold takes nothing from the others.
+//!
+//! The limits per connection (config.md B027–B042) are asked first and are as they are.
+//!
+//! Bytes and descriptors are those that wait for a client and those of a message that it has not sent
+//! completely. Up to [`UNCOUNTED_SIZE_MAX`] bytes of a client do not count: so much comes and goes
+//! with each message, which costs no accounting then. All else is counted to the last one.
+//!
+//! Invariants, for [`Bus::check_invariants`](super::Bus::check_invariants): a user has an entry while
+//! it has a client; each counter is the sum of what its clients hold; `ordinary` is the sum over all
+//! users who are not privileged. Nothing here allocates but the first client of a user.
 
 use std::collections::HashMap;
 
+use bus_policy::config::Limits;
 use foldhash::fast::FixedState;
+use slab::Slab;
 
-/// Connections counted by uid; None counts those whose user is not known.
-#[derive(Debug, Default)]
-pub struct UserTable {
-    connections: HashMap<Option<u32>, u32, FixedState>,
+use super::limits::{
+    BYTES_POOL_MIN, COUNT_POOL_MIN, COUNT_POOL_PER_CONNECTION, FDS_POOL_MIN, UNCOUNTED_SIZE_MAX,
+};
+
+/// What is shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// Bytes that wait for a client or are a message that has not come completely.
+    Bytes,
+    /// File descriptors likewise.
+    Fds,
+    /// Match rules, those of monitors too.
+    MatchRules,
+    /// Names, with the unique one and places in queues.
+    Names,
+    /// Calls that wait for their reply.
+    Replies,
+    /// Clients that said Hello.
+    Connections,
+    /// Clients that did not yet.
+    IncompleteConnections,
 }
 
-impl UserTable {
-    /// One more connection of this user said Hello.
-    pub fn add_connection(&mut self, uid: Option<u32>) {
-        *self.connections.entry(uid).or_default() += 1;
-    }
+impl Resource {
+    /// All of them.
+    pub const ALL: [Self; RESOURCE_COUNT] = [
+        Self::Bytes,
+        Self::Fds,
+        Self::MatchRules,
+        Self::Names,
+        Self::Replies,
+        Self::Connections,
+        Self::IncompleteConnections,
+    ];
 
-    /// One of this user's connections is gone.
-    pub fn remove_connection(&mut self, uid: Option<u32>) {
-        if let Some(count) = self.connections.get_mut(&uid) {
-            *count -= 1;
-            if *count == 0 {
-                self.connections.remove(&uid);
+    /// What it is called, and the limit that its pool comes from.
+    #[must_use]
+    pub const fn in_words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Bytes => ("bytes of messages", "max_outgoing_bytes"),
+            Self::Fds => ("file descriptors in messages", "max_outgoing_unix_fds"),
+            Self::MatchRules => ("match rules", "max_match_rules_per_connection"),
+            Self::Names => ("names", "max_names_per_connection"),
+            Self::Replies => ("calls without a reply", "max_replies_per_connection"),
+            Self::Connections => ("connections", "max_completed_connections"),
+            Self::IncompleteConnections => {
+                ("connections that have not said Hello", "max_incomplete_connections")
             }
         }
     }
+}
 
-    /// Registered connections of this user.
+const RESOURCE_COUNT: usize = 7;
+
+/// So much of each resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amounts([u64; RESOURCE_COUNT]);
+
+impl Amounts {
+    /// How much of one.
     #[must_use]
-    pub fn connection_count(&self, uid: Option<u32>) -> u32 {
-        self.connections.get(&uid).copied().unwrap_or(0)
+    pub const fn of(&self, resource: Resource) -> u64 {
+        self.0[resource as usize]
     }
 
-    /// Registered connections of all users.
-    #[must_use]
-    pub fn total(&self) -> u32 {
-        self.connections.values().sum()
+    /// Sets how much of one, and returns how much it was.
+    pub const fn set(&mut self, resource: Resource, amount: u64) -> u64 {
+        std::mem::replace(&mut self.0[resource as usize], amount)
     }
+
+    const fn change(&mut self, resource: Resource, before: u64, after: u64) {
+        let held = &mut self.0[resource as usize];
+        *held = held.saturating_add(after).saturating_sub(before);
+    }
+}
+
+/// How much there is of each resource for all users who are not privileged, and as much again for
+/// each who is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pools(Amounts);
+
+impl Pools {
+    /// Pools in which the limits of one connection can be reached by a client that is alone. The
+    /// process may have `process_fds_max` descriptors.
+    #[must_use]
+    pub fn new(limits: &Limits, process_fds_max: u64) -> Self {
+        let queues = limits.outgoing_bytes_max.saturating_add(limits.incoming_bytes_max);
+        let fds = limits.outgoing_unix_fds_max.saturating_add(limits.incoming_unix_fds_max);
+        let counts = COUNT_POOL_MIN
+            .max(u64::from(limits.completed_connections_max) * COUNT_POOL_PER_CONNECTION);
+        let count = |of_connection: u32| counts.max(4 * u64::from(of_connection));
+        let per_user = u64::from(limits.connections_per_user_max);
+        let mut pools = Amounts::default();
+        pools.set(Resource::Bytes, queues.saturating_mul(4).max(BYTES_POOL_MIN));
+        pools.set(Resource::Fds, fds.saturating_mul(4).max(FDS_POOL_MIN).min(process_fds_max / 2));
+        pools.set(Resource::MatchRules, count(limits.match_rules_per_connection_max));
+        pools.set(Resource::Names, count(limits.names_per_connection_max));
+        pools.set(Resource::Replies, count(limits.replies_per_connection_max));
+        let completed = u64::from(limits.completed_connections_max);
+        pools.set(Resource::Connections, completed.max(2 * per_user));
+        pools.set(Resource::IncompleteConnections, limits.incomplete_connections_max.into());
+        Self(pools)
+    }
+
+    /// Pools with room for both.
+    #[must_use]
+    pub fn or_larger(mut self, other: &Self) -> Self {
+        for (own, other) in self.0.0.iter_mut().zip(other.0.0) {
+            *own = (*own).max(other);
+        }
+        self
+    }
+
+    /// How much there is of one resource.
+    #[must_use]
+    pub const fn of(&self, resource: Resource) -> u64 {
+        self.0.of(resource)
+    }
+}
+
+/// A user in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserId(u32);
+
+#[derive(Debug)]
+struct User {
+    uid: Option<u32>,
+    is_privileged: bool,
+    client_count: u32,
+    held: Amounts,
+}
+
+/// How much a client may hold of one resource, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which.
+    pub resource: Resource,
+    /// How much there is.
+    pub pool: u64,
+    /// Held by the users who share the pool with this one.
+    pub others: u64,
+    /// Held by this user.
+    pub of_user: u64,
+    /// How much this user may hold.
+    pub user_max: u64,
+    /// How much the client in question may hold.
+    pub client_max: u64,
+}
+
+/// What every user holds; None stands for those whose user is not known.
+#[derive(Debug, Default)]
+pub struct UserTable {
+    by_uid: HashMap<Option<u32>, UserId, FixedState>,
+    users: Slab<User>,
+    /// Held by all users together who are not privileged.
+    ordinary: Amounts,
+}
+
+impl UserTable {
+    /// One more client of this user has connected.
+    pub fn enter(&mut self, uid: Option<u32>, is_privileged: bool) -> UserId {
+        let Self { by_uid, users, .. } = self;
+        let id = *by_uid.entry(uid).or_insert_with(|| {
+            let held = Amounts::default();
+            let key = users.insert(User { uid, is_privileged, client_count: 0, held });
+            // INVARIANT: there are no more users than clients.
+            UserId(u32::try_from(key).unwrap_or(u32::MAX))
+        });
+        if let Some(user) = users.get_mut(id.0 as usize) {
+            user.client_count += 1;
+        }
+        id
+    }
+
+    /// One of this user's clients, which holds nothing any more, is gone.
+    pub fn leave(&mut self, id: UserId) {
+        let Some(user) = self.users.get_mut(id.0 as usize) else { return };
+        user.client_count = user.client_count.saturating_sub(1);
+        if user.client_count == 0 {
+            self.by_uid.remove(&user.uid);
+            self.users.try_remove(id.0 as usize);
+        }
+    }
+
+    /// A client of this user held `before` of a resource and holds `after` now.
+    pub fn change(&mut self, id: UserId, resource: Resource, before: u64, after: u64) {
+        let Some(user) = self.users.get_mut(id.0 as usize) else { return };
+        user.held.change(resource, before, after);
+        if !user.is_privileged {
+            self.ordinary.change(resource, before, after);
+        }
+    }
+
+    /// How much this user holds.
+    #[must_use]
+    pub fn held(&self, id: UserId, resource: Resource) -> u64 {
+        self.users.get(id.0 as usize).map_or(0, |user| user.held.of(resource))
+    }
+
+    /// Whose entry it is.
+    #[must_use]
+    pub fn uid(&self, id: UserId) -> Option<u32> {
+        self.users.get(id.0 as usize).and_then(|user| user.uid)
+    }
+
+    /// Whether this user owns the machine or the bus.
+    #[must_use]
+    pub fn is_privileged(&self, id: UserId) -> bool {
+        self.users.get(id.0 as usize).is_some_and(|user| user.is_privileged)
+    }
+
+    /// What a client of this user that holds `of_client` may hold.
+    #[must_use]
+    pub fn share(&self, id: UserId, resource: Resource, pools: &Pools, of_client: u64) -> Share {
+        let pool = pools.of(resource);
+        let Some(user) = self.users.get(id.0 as usize) else {
+            return Share {
+                resource,
+                pool,
+                others: 0,
+                of_user: 0,
+                user_max: pool,
+                client_max: pool,
+            };
+        };
+        let of_user = user.held.of(resource);
+        let (others, user_max) = if user.is_privileged {
+            (0, pool)
+        } else {
+            let others = self.ordinary.of(resource).saturating_sub(of_user);
+            let rest = pool.saturating_sub(others);
+            // Of a pool of one, a user who is alone may have that one.
+            let least = if others == 0 { rest.min(1) } else { 0 };
+            (others, (rest / 2).max(least))
+        };
+        let client_max = user_max.saturating_sub(of_user.saturating_sub(of_client)) / 2;
+        Share { resource, pool, others, of_user, user_max, client_max }
+    }
+
+    /// Held by all users, privileged or not.
+    #[must_use]
+    pub fn total(&self, resource: Resource) -> u64 {
+        self.users.iter().map(|(_, user)| user.held.of(resource)).sum()
+    }
+
+    /// Whether there is no user.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// Checks that the table does not contradict itself.
+    ///
+    /// # Panics
+    /// When it does.
+    pub fn check_invariants(&self) {
+        assert_eq!(self.by_uid.len(), self.users.len(), "one entry each");
+        let mut ordinary = Amounts::default();
+        for (key, user) in &self.users {
+            assert!(user.client_count > 0, "a user without clients has no entry");
+            assert_eq!(self.by_uid.get(&user.uid).map(|id| id.0 as usize), Some(key));
+            if !user.is_privileged {
+                for (sum, held) in ordinary.0.iter_mut().zip(user.held.0) {
+                    *sum += held;
+                }
+            }
+        }
+        assert_eq!(ordinary, self.ordinary, "what ordinary users hold together");
+    }
+}
+
+/// How many of a client's bytes count.
+#[must_use]
+pub const fn counted_bytes(size: usize) -> u64 {
+    if size > UNCOUNTED_SIZE_MAX { size as u64 } else { 0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const RULES: Resource = Resource::MatchRules;
+
+    fn pools(amount: u64) -> Pools {
+        let mut pools = Pools::default();
+        pools.0.set(RULES, amount);
+        pools
+    }
+
+    /// Takes as much as a client may that holds nothing, and returns how much.
+    fn take_all(users: &mut UserTable, user: UserId, pools: &Pools) -> u64 {
+        let max = users.share(user, RULES, pools, 0).client_max;
+        users.change(user, RULES, 0, max);
+        users.check_invariants();
+        max
+    }
+
     #[test]
-    fn a_user_counts_while_it_has_connections() {
+    fn a_user_counts_while_it_has_clients() {
         let mut users = UserTable::default();
-        users.add_connection(Some(1));
-        users.add_connection(Some(1));
-        users.add_connection(None);
-        assert_eq!((users.connection_count(Some(1)), users.connection_count(None)), (2, 1));
-        users.remove_connection(Some(1));
-        users.remove_connection(Some(1));
-        users.remove_connection(Some(1));
-        assert_eq!((users.connection_count(Some(1)), users.total()), (0, 1));
-        assert_eq!(users.connections.len(), 1);
+        let one = users.enter(Some(1), false);
+        assert_eq!(users.enter(Some(1), false), one);
+        let nobody = users.enter(None, false);
+        assert_ne!(nobody, one);
+        users.change(one, RULES, 0, 5);
+        users.change(one, RULES, 5, 3);
+        assert_eq!((users.held(one, RULES), users.held(nobody, RULES)), (3, 0));
+        users.leave(one);
+        assert_eq!((users.total(RULES), users.uid(one)), (3, Some(1)));
+        users.change(one, RULES, 3, 0);
+        users.leave(one);
+        users.leave(nobody);
+        assert!(users.is_empty());
+        users.check_invariants();
+    }
+
+    #[test]
+    fn half_of_what_the_others_leave_and_half_of_that_again() {
+        let (mut users, pools) = (UserTable::default(), pools(1024));
+        let [one, two, root] =
+            [(1, false), (2, false), (0, true)].map(|(uid, is)| users.enter(Some(uid), is));
+        assert_eq!(take_all(&mut users, one, &pools), 256, "alone: a quarter");
+        assert_eq!(take_all(&mut users, one, &pools), 128, "its second client");
+        let share = users.share(one, RULES, &pools, 128);
+        assert_eq!((share.user_max, share.client_max, share.of_user), (512, 128, 384));
+        assert_eq!(take_all(&mut users, two, &pools), 160, "(1024 - 384) / 4");
+        assert_eq!(take_all(&mut users, root, &pools), 512, "a pool of its own");
+        assert_eq!(take_all(&mut users, root, &pools), 256);
+        assert_eq!(users.share(two, RULES, &pools, 160).others, 384, "root takes nothing from it");
+    }
+
+    #[test]
+    fn the_pool_is_never_used_up() {
+        let (mut users, pools) = (UserTable::default(), pools(1 << 20));
+        for uid in 0..10 {
+            let user = users.enter(Some(uid), false);
+            let mut clients = 0;
+            while take_all(&mut users, user, &pools) > 0 {
+                clients += 1;
+            }
+            assert!(clients >= 8, "user {uid} has {clients} clients that got something");
+        }
+        assert!(users.total(RULES) < 1 << 20);
+    }
+
+    // config.md B027–B042: a client that is alone reaches each limit of its connection.
+    #[test]
+    fn a_quarter_of_a_pool_is_no_less_than_the_limit_of_a_connection() {
+        let session = Limits {
+            outgoing_bytes_max: 1_000_000_000,
+            incoming_bytes_max: 1_000_000_000,
+            names_per_connection_max: 50_000,
+            match_rules_per_connection_max: 50_000,
+            replies_per_connection_max: 50_000,
+            ..Limits::default()
+        };
+        for limits in [Limits::default(), session] {
+            let pools = Pools::new(&limits, 1 << 30);
+            let quarter = |resource| pools.of(resource) / 4;
+            assert!(quarter(Resource::Bytes) >= limits.outgoing_bytes_max);
+            assert!(quarter(Resource::Fds) >= limits.outgoing_unix_fds_max);
+            assert!(quarter(RULES) >= limits.match_rules_per_connection_max.into());
+            assert!(quarter(Resource::Names) >= limits.names_per_connection_max.into());
+            assert!(quarter(Resource::Replies) >= limits.replies_per_connection_max.into());
+        }
+        assert_eq!(Pools::new(&Limits::default(), 1024).of(Resource::Fds), 512);
+        let unlimited = Limits { outgoing_bytes_max: u64::MAX, ..Limits::default() };
+        assert_eq!(Pools::new(&unlimited, 1024).of(Resource::Bytes), u64::MAX);
+    }
+
+    #[test]
+    fn small_queues_do_not_count() {
+        let max = UNCOUNTED_SIZE_MAX;
+        assert_eq!([0, max, max + 1].map(counted_bytes), [0, 0, max as u64 + 1]);
     }
 }

@@ -29,6 +29,7 @@ use super::match_index::{MatchedMessage, SenderKey};
 use super::name_registry::NameRegistry;
 use super::outbox::{MessageFds, OutgoingBody};
 use super::policing::{Denial, Party, Passage, Watch};
+use super::quota::Resource;
 use super::spare_buffers::SpareBuffers;
 use super::unique_name::UniqueNameText;
 use super::{Bus, Scratch, share_fds};
@@ -45,7 +46,7 @@ pub(super) struct Message<'a> {
     bytes: &'a [u8],
     /// The whole message, where it lies in a buffer of its own.
     held: Option<&'a Rc<Vec<u8>>>,
-    fds: Option<MessageFds>,
+    pub(super) fds: Option<MessageFds>,
 }
 
 impl Message<'_> {
@@ -193,6 +194,7 @@ impl Bus {
         if let Some(serial) = asked {
             // The reply passes: nothing can stop it any more.
             self.replies.take(recipient, message.sender, serial);
+            self.charge_replies(recipient);
         }
         let outgoing = Outgoing {
             body: message.outgoing_body(self.clients.spares()),
@@ -225,6 +227,7 @@ impl Bus {
         if self.is_full(recipient) {
             return Err(self.queue_full(message, recipient, is_expected));
         }
+        self.check_queue_share(message, recipient, is_expected)?;
         Ok(())
     }
 
@@ -269,9 +272,12 @@ impl Bus {
                 max,
             });
         }
+        self.check_share(caller, Resource::Replies, 1)?;
         self.replies
             .insert(caller, callee, message.header.serial, self.now)
-            .map_err(|_| Refusal::DuplicateSerial)
+            .map_err(|_| Refusal::DuplicateSerial)?;
+        self.charge_replies(caller);
+        Ok(())
     }
 
     fn broadcast(&mut self, message: &Message<'_>) {
@@ -457,6 +463,7 @@ impl Bus {
         }
         let Some(caller) = header.sender.and_then(|sender| self.resolve(sender)) else { return };
         if self.replies.take(caller, recipient, header.serial).is_some() {
+            self.charge_replies(caller);
             self.send_error_from_driver(caller, Some(header.serial), &refusal);
         }
     }
@@ -465,6 +472,7 @@ impl Bus {
     pub(super) fn expire_replies(&mut self) {
         let Some(timeout) = self.settings.limits.reply_timeout_ms else { return };
         while let Some(pending) = self.replies.pop_expired(self.now, timeout.into()) {
+            self.charge_replies(pending.caller);
             self.send_error_from_driver(
                 pending.caller,
                 Some(pending.serial),

@@ -71,7 +71,8 @@ pub(super) struct Flow {
 }
 
 impl Client {
-    /// Whether it is not to be read from, for having sent somebody more than they read.
+    /// Whether it is not to be read from and has no turns: for having sent somebody more than they
+    /// read.
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.flow.as_ref().is_some_and(|flow| flow.paused_for.is_some())
@@ -105,11 +106,16 @@ impl ClientTable {
 }
 
 impl Bus {
-    /// Whether this client has no turns and is not read from, until [`Effect::ReadAgain`].
-    #[must_use]
-    pub fn is_paused(&self, id: ClientId) -> bool {
+    /// Whether this client has no turns at the moment.
+    pub(super) fn is_paused(&self, id: ClientId) -> bool {
         !self.slow_receivers.pauses.is_empty()
             && self.clients.get(id).is_some_and(Client::is_paused)
+    }
+
+    /// Whether this client is not to be read from until [`Effect::ReadAgain`].
+    #[must_use]
+    pub fn waits_for_others(&self, id: ClientId) -> bool {
+        self.clients.get(id).is_some_and(|client| client.is_paused() || client.stalled)
     }
 
     /// Gives one message to all of `scratch.recipients` that can take it and that the policy does not
@@ -124,17 +130,20 @@ impl Bus {
         watch: Option<&Watch<'_>>,
     ) -> (bool, Vec<ClientId>) {
         let mut newly_left_out = SmallVec::<[ClientId; 4]>::new();
-        let Self { clients, scratch, settings, policies, .. } = self;
+        let Self { clients, scratch, settings, policies, shares, .. } = self;
         let mut gate = watch.map(|watch| Gate::new(policies, watch));
         let others = scratch.recipients.iter().filter(|one| Some(*one) != addressee);
         for recipient in others.filter(|one| !refused.contains(one)) {
             let mut is_left_out = false;
-            clients.push_if(recipient, outgoing, |client| {
+            clients.push_if(recipient, outgoing, |client, users| {
                 if gate.as_mut().is_some_and(|gate| !gate.is_open_for(client)) {
                     return false;
                 }
-                let is_able = outgoing.fds.is_none() || client.unix_fds;
-                is_left_out = is_able && client.is_full(&settings.limits);
+                let with_fds = outgoing.fds.is_some();
+                let is_able = !with_fds || client.unix_fds;
+                is_left_out = is_able
+                    && (client.is_full(&settings.limits)
+                        || !client.has_room(users, &shares.pools, with_fds));
                 is_able && !is_left_out
             });
             if is_left_out && let Some(client) = clients.get_mut(recipient) {

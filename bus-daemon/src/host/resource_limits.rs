@@ -56,6 +56,12 @@ pub fn raise_fd_limit() -> io::Result<RaisedFdLimit> {
     Ok(RaisedFdLimit { original, current, failure: (!enough).then_some(failure) })
 }
 
+/// How many descriptors the process may hold.
+#[must_use]
+pub fn fd_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft)
+}
+
 fn set_fd_limit(limit: FdLimit) -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_NOFILE, limit.soft, limit.hard)?)
 }

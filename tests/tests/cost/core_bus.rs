@@ -33,6 +33,7 @@ impl CoreBus {
             guid: GUID,
             listener_guids: vec![GUID],
             own_uid: UID,
+            fds_max: 1 << 20,
             own_credentials: PeerCredentials::default(),
             selinux_enabled: false,
             own_user_name: "nobody".to_owned(),

@@ -35,6 +35,7 @@ mod random;
 mod reader;
 mod repaired;
 mod scenario;
+mod shares;
 mod slow_receivers;
 mod stream;
 mod turns;

@@ -47,6 +47,7 @@ enum Kind {
 
 pub(crate) struct Peer {
     pub(crate) phase: Phase,
+    accepted_uid: Option<u32>,
     pub(crate) uid: Option<u32>,
     pub(crate) unix_fds: bool,
     pub(crate) unique: Option<String>,

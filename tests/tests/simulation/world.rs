@@ -31,6 +31,8 @@ use crate::scenario::Scenario;
 use crate::watch::Watch;
 
 pub(crate) const OWN_UID: u32 = 500;
+/// Descriptors that the process may have, as far as the bus knows.
+pub(crate) const FDS_MAX: u64 = 4096;
 /// The answer to an accepted AUTH.
 pub(crate) const GUID: &str = "OK 42424242424242424242424242424242 ";
 
@@ -86,6 +88,7 @@ pub(crate) fn mediated_bus(settings: Settings, mediation: Rc<dyn Mediation>) -> 
             guid,
             listener_guids: vec![guid],
             own_uid: OWN_UID,
+            fds_max: FDS_MAX,
             own_credentials: PeerCredentials { uid: Some(OWN_UID), ..Default::default() },
             selinux_enabled: false,
             own_user_name: "bus".to_owned(),
@@ -216,12 +219,17 @@ impl World {
         self.tick();
         let id = self.bus.handle_connected(credentials, 0, fds_possible, Timestamp(self.now));
         self.model.begin(self.now, Default::default());
-        self.model.connect(who, number);
+        let is_one_too_many = self.model.has_too_many_incomplete(uid);
+        self.model.connect(who, uid, number);
         let mut actor = Actor::new(id, temper, uid, &mut self.random);
         actor.introduce(fds_possible, &mut self.random);
         assert!(self.by_id.insert(id, who).is_none(), "{id:?} is given out twice");
         self.actors.insert(who, actor);
         self.alive.push(who);
+        if is_one_too_many {
+            self.model.close(who);
+        }
+        self.compare_effects();
         who
     }
 
@@ -278,7 +286,7 @@ impl World {
         if stream.is_empty() || self.model.is_waiting_for_cookie(who) && size > 1000 {
             return;
         }
-        if self.bus.is_paused(self.actors[&who].id) {
+        if self.bus.waits_for_others(self.actors[&who].id) {
             return;
         }
         let is_large = stream.size_of_first() > 10_000;
@@ -310,7 +318,7 @@ impl World {
             if self.model.is_waiting_for_cookie(who) {
                 self.run_all_errands();
             }
-            if self.bus.is_paused(self.actors[&who].id) {
+            if self.bus.waits_for_others(self.actors[&who].id) {
                 self.now += SENDER_PAUSE_MS;
                 self.event(Event::TimePassed, Model::pass_time);
             }

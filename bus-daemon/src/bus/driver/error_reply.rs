@@ -245,6 +245,11 @@ pub enum Refusal {
         /// The limit in force.
         max: u32,
     },
+    /// More than a user or one of its clients may hold, whatever the limits of a connection.
+    ShareExceeded {
+        /// Who holds how much of what, and what to do.
+        text: String,
+    },
     /// protocol.md A146
     DuplicateSerial,
     /// protocol.md A147
@@ -282,6 +287,7 @@ impl Refusal {
             | Self::TooLongWithSender { .. }
             | Self::TooManyFdsInFlight { .. }
             | Self::QueueFull { .. }
+            | Self::ShareExceeded { .. }
             | Self::TooManyReplies { .. } => error::LIMITS_EXCEEDED,
             Self::UnknownMethod { .. } => error::UNKNOWN_METHOD,
             Self::UnknownInterface { .. } | Self::UnknownInterfaceOfProperty { .. } => {
@@ -329,6 +335,7 @@ impl Refusal {
             | Self::TooManyNames { .. }
             | Self::TooManyMatchRules { .. }
             | Self::QueueFull { .. }
+            | Self::ShareExceeded { .. }
             | Self::TooManyReplies { .. } => Some(Severity::Warning),
             _ => None,
         }
@@ -503,9 +510,10 @@ impl fmt::Display for Refusal {
                 f,
                 "The kernel would not pass file descriptors to {name}: too many are in flight"
             ),
-            Self::QueueFull { text } | Self::PolicyDenied { text } | Self::Mediated { text } => {
-                f.write_str(text)
-            }
+            Self::QueueFull { text }
+            | Self::PolicyDenied { text }
+            | Self::Mediated { text }
+            | Self::ShareExceeded { text } => f.write_str(text),
             Self::TooManyReplies { caller, callee, max } => write!(
                 f,
                 "The maximum number of pending replies per connection has been reached: {caller} \

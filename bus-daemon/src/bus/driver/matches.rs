@@ -7,6 +7,7 @@ use super::error_reply::Refusal;
 use crate::bus::Bus;
 use crate::bus::id::ClientId;
 use crate::bus::match_index::MatchIndex;
+use crate::bus::quota::Resource;
 
 /// Which of the bus's three indices a rule belongs to.
 #[derive(Clone, Copy)]
@@ -33,7 +34,9 @@ impl Bus {
         if rule.eavesdrop {
             self.mediate_eavesdropping(id)?;
         }
+        self.check_share(id, Resource::MatchRules, 1)?;
         self.insert_rule(id, index_of(&rule), rule);
+        self.charge_counts(id);
         self.reply_empty(&call.reply_to);
         Ok(())
     }
@@ -42,6 +45,7 @@ impl Bus {
         let rule = MatchRule::parse(call.name_argument()?)?;
         let index = self.index_mut(index_of(&rule));
         index.remove(call.client(), &rule).map_err(|_| Refusal::MatchRuleNotFound)?;
+        self.charge_counts(call.client());
         self.reply_empty(&call.reply_to);
         Ok(())
     }
@@ -52,7 +56,7 @@ impl Bus {
     }
 
     /// Rules of a client, each counted as often as it was added (config.md B041).
-    pub(super) fn match_rule_count(&self, client: ClientId) -> u32 {
+    pub(in crate::bus) fn match_rule_count(&self, client: ClientId) -> u32 {
         self.matches.rule_count(client) + self.eavesdroppers.rule_count(client)
     }
 

@@ -8,6 +8,7 @@ use super::matches::Index;
 use crate::bus::Bus;
 use crate::bus::client::Phase;
 use crate::bus::log::{LogRecord, Severity};
+use crate::bus::quota::Resource;
 
 impl Bus {
     /// The client sees from now on what its rules match, whoever it is meant for, and takes part no
@@ -31,6 +32,9 @@ impl Bus {
             return Err(Refusal::TooManyMatchRules { client: self.name_of(id), max });
         }
         self.mediate_eavesdropping(id)?;
+        let held = self.clients.get(id).map_or(0, |client| client.held(Resource::MatchRules));
+        let more = (rules.len() as u64).saturating_sub(held);
+        self.check_share(id, Resource::MatchRules, more)?;
         self.reply_empty(&call.reply_to);
         self.leave(id);
         if let Some(client) = self.clients.get_mut(id) {
@@ -43,6 +47,7 @@ impl Bus {
             rule.eavesdrop = true;
             self.insert_rule(id, Index::Monitoring, rule);
         }
+        self.charge_counts(id);
         let name = self.name_of(id);
         self.log(LogRecord::new(
             Severity::Info,

@@ -10,8 +10,9 @@ use super::{BUS_NAME, Call, Unique};
 use crate::bus::Bus;
 use crate::bus::client::Phase;
 use crate::bus::id::ClientId;
-use crate::bus::name_registry::{NameChange, RequestFlags};
+use crate::bus::name_registry::RequestFlags;
 use crate::bus::policing::describe_rule;
+use crate::bus::quota::Resource;
 use crate::bus::unique_name::UniqueNameText;
 
 const STRINGS: Signature<'static> = Signature::from_static("as");
@@ -33,10 +34,11 @@ impl Bus {
             return Err(Refusal::TooManyConnections { max });
         }
         let max = limits.connections_per_user_max;
-        if self.users.connection_count(uid) >= max {
+        if self.clients.users().held(client.user, Resource::Connections) >= max.into() {
             return Err(Refusal::TooManyConnectionsOfUser { uid, max });
         }
-        let name = self.register(id, uid);
+        self.check_connection_share(id)?;
+        let name = self.register(id);
         self.assign_policy(id);
         for index in [&mut self.matches, &mut self.eavesdroppers, &mut self.monitors] {
             index.handle_owner_change(name.as_str(), Some(id));
@@ -46,12 +48,14 @@ impl Bus {
         Ok(())
     }
 
-    fn register(&mut self, id: ClientId, uid: Option<u32>) -> UniqueNameText {
+    fn register(&mut self, id: ClientId) -> UniqueNameText {
         let name = UniqueNameText::new(self.next_unique);
         self.next_unique += 1;
         self.unique_names.insert(name.number(), id);
         self.names.add_client(id);
-        self.users.add_connection(uid);
+        self.charge_counts(id);
+        self.clients.charge(id, Resource::IncompleteConnections, 0);
+        self.clients.charge(id, Resource::Connections, 1);
         self.incomplete_count -= 1;
         self.completed_count += 1;
         if let Some(client) = self.clients.get_mut(id) {
@@ -83,9 +87,12 @@ impl Bus {
         if self.names.owned_count(id) >= max {
             return Err(Refusal::TooManyNames { client: self.name_of(id), max });
         }
+        self.check_share(id, Resource::Names, 1)?;
         let outcome = self.names.request(id, name, flags);
+        self.charge_counts(id);
         self.note_name(id, name.as_str());
-        if let Some(NameChange { old_owner: Some(old), .. }) = outcome.change {
+        if let Some(old) = outcome.change.as_ref().and_then(|change| change.old_owner) {
+            self.charge_counts(old);
             self.note_name(old, name.as_str());
         }
         if let Some(change) = &outcome.change {
@@ -124,6 +131,7 @@ impl Bus {
         };
         let outcome = self.names.release(call.client(), name);
         self.note_name(call.client(), name.as_str());
+        self.charge_counts(call.client());
         if let Some(change) = &outcome.change {
             self.announce(change);
         }

@@ -38,16 +38,19 @@ impl Bus {
             return self.send_error_from_driver(recipient, header.reply_serial, &refusal);
         }
         self.capture_from_driver(header, &bytes, fds);
-        let Self { clients, settings, policies, .. } = self;
+        let Self { clients, settings, policies, shares, .. } = self;
         // The bus answers only who asked (config.md B066).
         let requested_reply = header.reply_serial.is_some();
         let circumstances = Circumstances { requested_reply, eavesdropping: false };
         let mut denial = None;
-        clients.push_if(recipient, &Outgoing::whole(&bytes, fds, Urgency::Urgent), |client| {
+        let outgoing = Outgoing::whole(&bytes, fds, Urgency::Urgent);
+        clients.push_if(recipient, &outgoing, |client, users| {
             let (sender, recipient) = (Party::Bus, Party::of(Some(client)));
             let passage = Passage { header, circumstances, sender, recipient };
             denial = passage.check(policies).err();
-            !client.is_full_for_the_bus(&settings.limits) && denial.is_none()
+            denial.is_none()
+                && !client.is_full_for_the_bus(&settings.limits)
+                && client.has_room_for_the_bus(users, &shares.pools)
         });
         bytes.clear();
         self.scratch.driver_message = bytes;

@@ -275,7 +275,7 @@ fn rules_that_name_a_gone_unique_name_are_dropped() {
     ] {
         index.add(client(who), rule(text), |name| (name == ":1.5").then_some(client(5)));
     }
-    index.handle_unique_name_gone(":1.7");
+    assert_eq!(index.handle_unique_name_gone(":1.7"), []);
     assert_eq!(index.len(), 8);
     index.handle_unique_name_gone(":1.5");
     index.check_invariants();

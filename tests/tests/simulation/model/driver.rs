@@ -100,6 +100,12 @@ impl Model {
         let of_user = complete().filter(|other| other.uid == peer.uid).count();
         if complete().count() >= limits.completed_connections_max as usize
             || of_user >= limits.connections_per_user_max as usize
+            || self.exceeds_share(
+                peer.uid,
+                complete().map(|peer| peer.uid).collect(),
+                (limits.completed_connections_max as usize)
+                    .max(2 * limits.connections_per_user_max as usize),
+            )
         {
             return Err(error::LIMITS_EXCEEDED);
         }

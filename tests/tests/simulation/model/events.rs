@@ -11,9 +11,47 @@ use crate::message::{Body, Content, Parsed, is_reply};
 use crate::stream::{Chunk, Piece};
 
 impl Model {
-    pub(crate) fn connect(&mut self, who: Who, process_fd: Option<RawFd>) {
+    /// Whether clients of this user, who is no owner of the bus, have not said Hello and are half of
+    /// those that others leave (config.md B037).
+    pub(crate) fn has_too_many_incomplete(&self, uid: Option<u32>) -> bool {
+        let max = self.settings.limits.incomplete_connections_max as usize;
+        let incomplete = self.peers.values().filter(|peer| peer.is_incomplete());
+        let users = incomplete.map(|peer| match peer.phase {
+            Phase::Handshake => peer.accepted_uid,
+            _ => peer.uid,
+        });
+        self.exceeds_share(uid, users.collect(), max)
+    }
+
+    /// Whether one more of this user is more than half of what other users leave of `max`; root and
+    /// the bus's own user are not asked.
+    pub(super) fn exceeds_share(
+        &self,
+        uid: Option<u32>,
+        mut users: Vec<Option<u32>>,
+        max: usize,
+    ) -> bool {
+        let is_privileged = |uid: &Option<u32>| [Some(0), Some(self.own_uid)].contains(uid);
+        if is_privileged(&uid) {
+            return false;
+        }
+        users.retain(|uid| !is_privileged(uid));
+        let own = users.iter().filter(|user| **user == uid).count();
+        let others = users.len() - own;
+        let share =
+            if others == 0 { (max / 2).max(max.min(1)) } else { (max - max.min(others)) / 2 };
+        own >= share
+    }
+
+    pub(crate) fn connect(
+        &mut self,
+        who: Who,
+        accepted_uid: Option<u32>,
+        process_fd: Option<RawFd>,
+    ) {
         let peer = Peer {
             phase: Phase::Handshake,
+            accepted_uid,
             uid: None,
             unix_fds: false,
             unique: None,

@@ -1,0 +1,116 @@
+//! What each client holds, charged to its user (`quota.rs`).
+//!
+//! The table keeps both in step: whatever changes a queue charges it. What is kept elsewhere (rules,
+//! names, calls) is charged by whoever changes that, with [`ClientTable::charge`]. A client that goes
+//! takes all its charges along.
+
+use super::{Client, ClientTable};
+use crate::bus::id::ClientId;
+use crate::bus::quota::{Pools, Resource, UserTable, counted_bytes};
+
+impl Client {
+    /// How much of a resource this client holds, as far as it counts.
+    #[must_use]
+    pub const fn held(&self, resource: Resource) -> u64 {
+        self.charged.of(resource)
+    }
+
+    /// Whether its share has room for another message, with descriptors or without. Like the limit of
+    /// a connection it is asked before a message is queued, so that one message may exceed it.
+    #[must_use]
+    pub fn has_room(&self, users: &UserTable, pools: &Pools, with_fds: bool) -> bool {
+        self.fits(Resource::Bytes, users, pools)
+            && (!with_fds || self.fits(Resource::Fds, users, pools))
+    }
+
+    fn fits(&self, resource: Resource, users: &UserTable, pools: &Pools) -> bool {
+        let held = self.held(resource);
+        held == 0 || held <= users.share(self.user, resource, pools, held).client_max
+    }
+
+    fn charge(&mut self, users: &mut UserTable, resource: Resource, amount: u64) {
+        let before = self.charged.set(resource, amount);
+        if before != amount {
+            users.change(self.user, resource, before, amount);
+        }
+    }
+
+    /// What waits for it and what has come of a message, as far as they count.
+    fn queued(&self) -> [(Resource, u64); 2] {
+        let bytes = counted_bytes(self.outbox.bytes()) + counted_bytes(self.incoming.bytes());
+        let fds = self.outbox.fds() + self.incoming.fds.len();
+        [(Resource::Bytes, bytes), (Resource::Fds, fds as u64)]
+    }
+
+    /// Charges what waits for it and what has come of a message.
+    pub(super) fn charge_queues(&mut self, users: &mut UserTable) {
+        for (resource, amount) in self.queued() {
+            self.charge(users, resource, amount);
+        }
+    }
+
+    /// Whether something in its queues is charged.
+    pub(in crate::bus) const fn has_charged_queues(&self) -> bool {
+        self.held(Resource::Bytes) | self.held(Resource::Fds) != 0
+    }
+
+    /// Lets its user off all that it held.
+    pub(super) fn discharge(&mut self, users: &mut UserTable) {
+        for resource in Resource::ALL {
+            self.charge(users, resource, 0);
+        }
+    }
+
+    /// Checks that what is charged for its queues is what is there.
+    ///
+    /// # Panics
+    /// When it is not.
+    pub(in crate::bus) fn check_charged_queues(&self) {
+        for (resource, amount) in self.queued() {
+            assert_eq!(self.held(resource), amount, "{resource:?} of {:?}", self.id);
+        }
+    }
+}
+
+impl ClientTable {
+    /// What users hold.
+    #[must_use]
+    pub const fn users(&self) -> &UserTable {
+        &self.users
+    }
+
+    /// This client now holds so much of something that is not kept here.
+    pub fn charge(&mut self, id: ClientId, resource: Resource, amount: u64) {
+        let Self { slots, users, .. } = self;
+        let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
+        if let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) {
+            client.charge(users, resource, amount);
+        }
+    }
+
+    /// Charges what a read has changed of what this client holds.
+    pub fn charge_queues(&mut self, id: ClientId) {
+        let Self { slots, users, .. } = self;
+        let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
+        if let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) {
+            client.charge_queues(users);
+        }
+    }
+
+    /// A client turned out to be another user's, with all that it holds.
+    pub fn change_user(&mut self, id: ClientId, uid: Option<u32>, is_privileged: bool) {
+        let Self { slots, users, .. } = self;
+        let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
+        let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) else { return };
+        if users.uid(client.user) == uid {
+            return;
+        }
+        let held = client.charged;
+        client.discharge(users);
+        users.leave(client.user);
+        client.user = users.enter(uid, is_privileged);
+        for resource in Resource::ALL {
+            client.charge(users, resource, held.of(resource));
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! What a user and each of its clients may hold, at the bound and one past it; and that however much
+//! one takes, others still get what they need (config.md B027–B042 are asked first).
+
+use bus_daemon::bus::Event;
+use bus_daemon::bus::credentials::PeerCredentials;
+use bus_daemon::bus::id::ClientId;
+use bus_daemon::bus::limits::{REFUSED_CONNECTIONS_LOG_GAP_MS, SENDER_PAUSE_MS, SHARE_RETRY_MS};
+use bus_policy::config::Limits;
+use libbus::standard_error as error;
+use libbus::wire::Flags;
+
+use crate::desk::{Desk, Got, Guest, one_way};
+use crate::mail::{Mail, Value};
+
+const GREEDY: u32 = 1001;
+const MODEST: u32 = 1002;
+const MIB: usize = 1 << 20;
+
+/// The pool is 16,384 rules, names and replies: a quarter of it is more than the limit.
+fn counts() -> Limits {
+    Limits {
+        completed_connections_max: 100,
+        names_per_connection_max: 4000,
+        match_rules_per_connection_max: 4000,
+        replies_per_connection_max: 4000,
+        ..Limits::default()
+    }
+}
+
+/// The pool is 36 MiB, of which a client that is alone may have 9.
+fn bytes() -> Limits {
+    let (out, inward) = (8 * MIB as u64, MIB as u64);
+    Limits { outgoing_bytes_max: out, incoming_bytes_max: inward, ..Limits::default() }
+}
+
+/// Sends many messages at once and answers what came back.
+fn send_all(desk: &mut Desk, client: ClientId, mails: impl Iterator<Item = Mail>) -> Vec<Got> {
+    let bytes: Vec<u8> = mails.flat_map(|mail| mail.write()).collect();
+    // With thousands of rules that would take a while after each turn.
+    desk.is_checked = false;
+    desk.send_bytes(client, &bytes, 0);
+    while desk.bus.has_put_off() {
+        desk.event(Event::TurnsBegan);
+    }
+    desk.is_checked = true;
+    desk.read(client)
+}
+
+fn refusals(got: &[Got]) -> usize {
+    let refused = Some(error::LIMITS_EXCEEDED.as_str());
+    got.iter().filter(|got| got.error.as_deref() == refused).count()
+}
+
+/// Adds rules until there is no room, and returns how many there was room for.
+fn add_rules(desk: &mut Desk, guest: &Guest) -> usize {
+    let rule = |n: u32| Value::Text(format!("arg0='{n}'"));
+    let mails = (1..=4200).map(|n| Mail::call_bus(n, "AddMatch", vec![rule(n)]));
+    4200 - refusals(&send_all(desk, guest.id, mails))
+}
+
+fn request_names(desk: &mut Desk, guest: &Guest) -> usize {
+    let owner = guest.name.replace([':', '.'], "_");
+    let name = |n: u32| Value::Text(format!("org.example.{owner}.N{n}"));
+    let body = |n| vec![name(n), Value::Number(0)];
+    let mails = (1..=4200).map(|n| Mail::call_bus(n, "RequestName", body(n)));
+    // The unique name is one of them.
+    1 + 4200 - refusals(&send_all(desk, guest.id, mails))
+}
+
+/// Calls somebody who does not answer.
+fn make_calls(desk: &mut Desk, guest: &Guest) -> usize {
+    let callee = desk.guest();
+    let call = |n| Mail::call(n, &callee.name, "org.example.A", "Get");
+    let count = 4200 - refusals(&send_all(desk, guest.id, (1..=4200).map(call)));
+    desk.read(callee.id);
+    count
+}
+
+#[test]
+fn rules_names_and_replies_are_shared() {
+    for (case, take) in [
+        ("rules", add_rules as fn(&mut Desk, &Guest) -> usize),
+        ("names", request_names),
+        ("replies", make_calls),
+    ] {
+        let mut desk = Desk::new(counts());
+        let clients = [GREEDY, GREEDY, MODEST, 0].map(|uid| desk.guest_with(uid, true));
+        let [first, second, other, root] = &clients;
+        assert_eq!(take(&mut desk, first), 4000, "{case}: the limit of a connection");
+        // Another user has a name already.
+        let of_user = (16_384 - usize::from(case == "names")) / 2;
+        let second_share = (of_user - 4000) / 2;
+        assert_eq!(take(&mut desk, second), second_share, "{case}: half of what the first left");
+        let left = 16_384 - 4000 - second_share;
+        assert_eq!(take(&mut desk, other), left / 4, "{case}: a quarter of what one user left");
+        assert_eq!(take(&mut desk, root), 4000, "{case}: root has a pool of its own");
+        assert!(desk.log.iter().any(|line| line.contains("user 1001") && line.contains("16384")));
+        // What is given back can be had again.
+        desk.event(Event::Closed { client: first.id });
+        let [third, _] = [(), ()].map(|()| desk.guest_with(GREEDY, true));
+        assert!(take(&mut desk, &third) > 1000, "{case}");
+        assert_eq!(desk.take_closed(), [first.id]);
+    }
+}
+
+/// Sends messages of a quarter of a MiB to one that does not read until they are refused, and returns
+/// how many bytes wait for it.
+fn fill(desk: &mut Desk, sender: &Guest, slow: &Guest) -> usize {
+    for serial in 1.. {
+        let mut mail = Mail::call(serial, &slow.name, "org.example.A", "Get");
+        mail.flags = Flags::NO_REPLY_EXPECTED;
+        desk.send(sender.id, &mail.with(Value::Bytes(MIB / 4)));
+        if !desk.bus.may_read(sender.id) {
+            desk.pass_time(SENDER_PAUSE_MS);
+        }
+        if refusals(&desk.read(sender.id)) > 0 {
+            break;
+        }
+    }
+    desk.owed(slow.id)
+}
+
+#[test]
+fn bytes_that_wait_are_shared() {
+    let mut desk = Desk::new(bytes());
+    let sender = desk.guest();
+    let slow: Vec<Guest> = (0..8).map(|_| desk.guest_with(GREEDY, true)).collect();
+    let owed: Vec<usize> = slow.iter().map(|slow| fill(&mut desk, &sender, slow)).collect();
+    // One message may exceed a share, since that is asked before.
+    let is_about = |size: usize, share: usize| size > share && size <= share + MIB / 3;
+    let mut others = 0;
+    for (number, size) in owed.iter().enumerate() {
+        let share = ((18 * MIB).saturating_sub(others) / 2).min(8 * MIB);
+        assert!(is_about(*size, share), "client {number}: {size} of {share}, others {others}");
+        others += size;
+    }
+    let refusal = desk.log.last().unwrap();
+    for part in ["uid=1001", "user 1001", &sender.name, &slow[7].name, "max_outgoing_bytes"] {
+        assert!(refusal.contains(part), "{part} is not in {refusal}");
+    }
+    // Somebody else has room, and so has root.
+    let other = desk.guest_with(MODEST, true);
+    let left = 36 * MIB - others;
+    let size = fill(&mut desk, &sender, &other);
+    assert!(is_about(size, left / 4), "{size} of {left}");
+    let root = desk.guest_with(0, true);
+    let size = fill(&mut desk, &sender, &root);
+    assert!(is_about(size, 8 * MIB), "{size}");
+    // Broadcasts leave out who has no room, and the bus still answers it.
+    let last = &slow[7];
+    let rule = Value::Text("interface='org.example.A'".to_owned());
+    let before = desk.owed(last.id);
+    let serial = desk.next_serial();
+    desk.send(last.id, &Mail::call_bus(serial, "AddMatch", vec![rule]));
+    let answered = desk.owed(last.id);
+    assert!(answered > before);
+    let signal = Mail::signal(7, "/a", "org.example.A", "Changed");
+    desk.send(sender.id, &signal);
+    assert_eq!(desk.owed(last.id), answered);
+    assert!(desk.log.last().unwrap().contains(&last.name));
+    assert_eq!(desk.take_closed(), []);
+}
+
+#[test]
+fn descriptors_that_wait_are_shared() {
+    let mut desk = Desk::new(Limits::default());
+    let sender = desk.guest();
+    // The pool is 1,024: one user may have 512.
+    let mut serial = 0;
+    let mut fill = |desk: &mut Desk, slow: &Guest| {
+        loop {
+            serial += 1;
+            let mut mail = one_way(serial, &slow.name);
+            mail.unix_fds = 8;
+            desk.send(sender.id, &mail);
+            if refusals(&desk.read(sender.id)) > 0 {
+                break desk.bus.client(slow.id).unwrap().outbox.fds();
+            }
+        }
+    };
+    let mut held = 0;
+    for number in 0..12 {
+        let slow = desk.guest_with(GREEDY, true);
+        let count = fill(&mut desk, &slow);
+        let share = (512_usize.saturating_sub(held) / 2).min(64);
+        assert!(count <= share + 8 && count >= share.min(64), "{number}: {count} of {share}");
+        held += count;
+    }
+    let other = desk.guest_with(MODEST, true);
+    assert_eq!(fill(&mut desk, &other), 72, "the limit of a connection, and one message");
+}
+
+#[test]
+fn half_a_message_beyond_the_share_waits_for_room() {
+    let mut desk = Desk::new(bytes());
+    let sender = desk.guest();
+    let slow: Vec<Guest> = (0..6).map(|_| desk.guest_with(GREEDY, true)).collect();
+    for slow in &slow {
+        fill(&mut desk, &sender, slow);
+    }
+    let writer = desk.guest_with(GREEDY, true);
+    let message = one_way(1, &sender.name).with(Value::Bytes(2 * MIB)).write();
+    let (half, rest) = message.split_at(MIB);
+    desk.send_bytes(writer.id, half, 0);
+    assert!(!desk.bus.may_read(writer.id), "it is not read from");
+    assert_eq!(desk.sleeps_ms().map(|ms| ms <= SHARE_RETRY_MS), Some(true));
+    desk.pass_time(SHARE_RETRY_MS);
+    assert!(!desk.bus.may_read(writer.id), "there is no room yet");
+    desk.read_bytes(slow[0].id);
+    desk.read_again.clear();
+    desk.pass_time(SHARE_RETRY_MS);
+    assert!(desk.bus.may_read(writer.id));
+    assert_eq!(desk.read_again, [writer.id]);
+    desk.read(sender.id);
+    desk.send_bytes(writer.id, rest, 0);
+    assert_eq!(desk.read(sender.id).last().map(|got| got.serial), Some(1));
+    // One that goes while it waits leaves nothing.
+    for slow in slow.iter().chain(&slow) {
+        fill(&mut desk, &sender, slow);
+    }
+    desk.send_bytes(writer.id, half, 0);
+    assert!(!desk.bus.may_read(writer.id));
+    desk.event(Event::Closed { client: writer.id });
+    desk.pass_time(SHARE_RETRY_MS);
+    assert_eq!(desk.take_closed(), [writer.id]);
+}
+
+// config.md B036, B038: only users have shares of them.
+#[test]
+fn connections_are_shared() {
+    let limits =
+        Limits { completed_connections_max: 16, connections_per_user_max: 8, ..Limits::default() };
+    let mut desk = Desk::new(limits);
+    let mut hello = |uid: u32| {
+        let id = desk.authenticated(uid, true);
+        desk.hello(id).is_ok()
+    };
+    assert_eq!((0..9).filter(|_| hello(GREEDY)).count(), 8, "the limit of a user");
+    assert_eq!((0..9).filter(|_| hello(MODEST)).count(), 4, "half of what is left");
+    assert_eq!((0..9).filter(|_| hello(1003)).count(), 2);
+    assert!(hello(0) && hello(0), "root is bounded by max_completed_connections alone");
+    assert!(!hello(0));
+    assert!(desk.log.iter().any(|line| line.contains("user 1002") && line.contains("of 16")));
+}
+
+// config.md B037: a flood from one user or sandbox never stops others from connecting.
+#[test]
+fn connections_before_hello_are_shared() {
+    let mut desk = Desk::new(Limits { incomplete_connections_max: 8, ..Limits::default() });
+    let connect = |desk: &mut Desk, uid: Option<u32>| {
+        let id = desk.connect(PeerCredentials { uid, ..PeerCredentials::default() });
+        desk.event(Event::TurnsBegan);
+        desk.bus.client(id).is_some()
+    };
+    let flood = |desk: &mut Desk, uid| (0..100).filter(|_| connect(desk, uid)).count();
+    assert_eq!(flood(&mut desk, Some(GREEDY)), 4);
+    assert_eq!(desk.take_closed().len(), 96, "at once");
+    assert!(desk.bus.accepts_connections());
+    assert_eq!(desk.log.len(), 1, "one line: {:?}", desk.log);
+    assert!(
+        desk.log[0].contains("user 1001") && desk.log[0].contains("max_incomplete_connections")
+    );
+    assert_eq!(flood(&mut desk, Some(MODEST)), 2);
+    assert_eq!(flood(&mut desk, None), 1, "who is not known is like a user");
+    assert!(desk.bus.accepts_connections() && connect(&mut desk, Some(0)));
+    assert!(!desk.bus.accepts_connections(), "now it is max_incomplete_connections");
+    assert_eq!(desk.log.len(), 1);
+    // Later the log tells again, of all of them.
+    desk.pass_time(REFUSED_CONNECTIONS_LOG_GAP_MS);
+    let before = desk.log.len();
+    flood(&mut desk, Some(GREEDY));
+    let lines: Vec<_> = desk.log[before..].iter().filter(|line| line.contains("Refused")).collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+}
+
+// A client whose user turns out to be another one is charged to that one.
+#[test]
+fn nobody_holds_anything_when_all_are_gone() {
+    let mut desk = Desk::new(counts());
+    let mut guests: Vec<Guest> =
+        [GREEDY, MODEST, 0, GREEDY].map(|uid| desk.guest_with(uid, true)).into();
+    let anonymous = desk.connect(PeerCredentials { uid: Some(GREEDY), ..Default::default() });
+    desk.send_bytes(anonymous, b"\0AUTH ANONYMOUS\r\nBEGIN\r\n", 0);
+    desk.read_bytes(anonymous);
+    guests.push(desk.hello(anonymous).unwrap());
+    for guest in &guests {
+        desk.send(guest.id, &Mail::call(1, &guests[0].name, "org.example.A", "Get"));
+        desk.call_bus(guest.id, "AddMatch", vec![Value::Text("type='signal'".to_owned())]);
+        let name = vec![Value::Text("org.example.All".to_owned()), Value::Number(0)];
+        desk.call_bus(guest.id, "RequestName", name);
+        let mut mail = one_way(2, &guests[3].name).with(Value::Bytes(100_000));
+        mail.unix_fds = u32::from(guest.id != anonymous);
+        desk.send(guest.id, &mail);
+    }
+    for guest in guests {
+        desk.event(Event::Closed { client: guest.id });
+    }
+    desk.bus.check_empty();
+}
