@@ -216,12 +216,18 @@ impl EventLoop {
             now = self.now();
             self.round += 1;
             self.write_to_starved(now);
+            // Signals come last: what clients said before they were sent may be behind them.
+            let mut signalled = false;
             for event in ready.drain(..) {
-                if self.handle(event_of(event), now) == Next::Stop {
-                    // What was read still leaves, as far as sockets have room.
-                    self.finish(now);
-                    return Ok(());
+                match event_of(event) {
+                    Event::Signal => signalled = true,
+                    event => self.handle(event, now),
                 }
+            }
+            if signalled && self.handle_signals(now) == Next::Stop {
+                // What was read still leaves, as far as sockets have room.
+                self.finish(now);
+                return Ok(());
             }
             self.handle_time(now);
             self.write_urgent(now);
@@ -254,7 +260,7 @@ impl EventLoop {
         Timespec::try_from(wait).ok()
     }
 
-    fn handle(&mut self, event: Event, now: Timestamp) -> Next {
+    fn handle(&mut self, event: Event, now: Timestamp) {
         match event {
             Event::Client { id, readable, writable } => {
                 if writable {
@@ -267,13 +273,13 @@ impl EventLoop {
                 }
             }
             Event::Listener { number, failed } => self.accept_from(number, failed, now),
-            Event::Signal => return self.handle_signals(now),
             Event::WorkDone => self.handle_results(now),
+            // Whoever waits sees to them, after everything else.
+            Event::Signal => {}
             Event::ConfigChanged => self.handle_config_change(now),
             Event::SecurityChanged => self.handle_security_change(now),
         }
         self.carry_out(now);
-        Next::Wait
     }
 
     fn handle_signals(&mut self, now: Timestamp) -> Next {
