@@ -39,7 +39,6 @@ use errands::WorkResult;
 use interest::Hearing;
 
 use crate::bus::id::{ClientId, Timestamp};
-use crate::bus::log::LogRecord;
 use crate::bus::{self, Bus, Effect};
 use crate::configuration::ConfigSource;
 use crate::host;
@@ -305,7 +304,7 @@ impl EventLoop {
         while let Some(effect) = self.bus.poll_effect() {
             match effect {
                 Effect::Close { client, last_words } => self.close(client, &last_words),
-                Effect::Log(LogRecord { severity, text }) => self.journal.log(severity, text),
+                Effect::Log(record) => self.journal.log_record(record),
                 Effect::FindCookie { client, context } => self.find_cookie(client, context, now),
                 Effect::Reload => self.start_reload(now),
                 Effect::ReadAgain { client } => self.listen_again(client, now),

@@ -23,12 +23,70 @@ pub struct LogRecord {
     /// The sentence, without prefix or line end. Parts of it may come from a client: whoever writes
     /// it makes one line of bounded length of it.
     pub text: String,
+    /// Parts of the sentence by name, for a log that keeps them apart.
+    pub fields: Vec<(LogField, String)>,
+}
+
+/// What parts of a sentence are called where a log keeps them apart: `DBUS_` and this in capitals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogField {
+    /// The unique name of the client that was refused.
+    Sender,
+    /// Its user.
+    SenderUid,
+    /// Its process.
+    SenderPid,
+    /// DESTINATION of the message.
+    Destination,
+    /// Its type.
+    MessageType,
+    /// INTERFACE of the message.
+    Interface,
+    /// Its MEMBER.
+    Member,
+    /// Its PATH.
+    Path,
+    /// Its ERROR_NAME.
+    ErrorName,
+    /// The rule that decided, as it could stand in a configuration.
+    Rule,
+    /// The file of that rule.
+    RuleFile,
+    /// Its line there.
+    RuleLine,
+}
+
+impl LogField {
+    /// The name of the field.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sender => "DBUS_SENDER",
+            Self::SenderUid => "DBUS_SENDER_UID",
+            Self::SenderPid => "DBUS_SENDER_PID",
+            Self::Destination => "DBUS_DESTINATION",
+            Self::MessageType => "DBUS_MESSAGE_TYPE",
+            Self::Interface => "DBUS_INTERFACE",
+            Self::Member => "DBUS_MEMBER",
+            Self::Path => "DBUS_PATH",
+            Self::ErrorName => "DBUS_ERROR_NAME",
+            Self::Rule => "DBUS_RULE",
+            Self::RuleFile => "DBUS_RULE_FILE",
+            Self::RuleLine => "DBUS_RULE_LINE",
+        }
+    }
 }
 
 impl LogRecord {
     /// A record of `text`.
     #[must_use]
     pub fn new(severity: Severity, text: &fmt::Arguments<'_>) -> Self {
-        Self { severity, text: text.to_string() }
+        Self::of(severity, text.to_string())
+    }
+
+    /// A record of a finished sentence.
+    #[must_use]
+    pub const fn of(severity: Severity, text: String) -> Self {
+        Self { severity, text, fields: Vec::new() }
     }
 }

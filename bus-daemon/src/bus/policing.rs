@@ -15,16 +15,17 @@ use std::sync::Arc;
 use bus_policy::explain::RuleText;
 use bus_policy::question::{Circumstances, Message as Facts};
 use bus_policy::rule::MessageType as RuleMessageType;
-use bus_policy::{Audience, MatchedPatterns, PolicySet, Subject, UserPolicy, Verdict};
+use bus_policy::{Audience, MatchedPatterns, PolicySet, RuleId, Subject, UserPolicy, Verdict};
 use foldhash::fast::FixedState;
 use libbus::wire::{Header, MessageType};
 
+use super::Bus;
 use super::client::Client;
 use super::credentials::PeerCredentials;
 use super::driver::BUS_NAME;
 use super::id::ClientId;
 use super::limits::KEPT_POLICY_COUNT_MAX;
-use super::{Bus, log::LogRecord, log::Severity};
+use super::log::{LogField, LogRecord, Severity};
 
 /// What the policy says about one client.
 #[derive(Clone, Debug)]
@@ -119,6 +120,15 @@ pub(super) enum Denial {
     Send(Verdict),
     /// The recipient's.
     Receive(Verdict),
+}
+
+impl Denial {
+    /// The rule that decided.
+    pub(super) const fn rule(self) -> Option<RuleId> {
+        match self {
+            Self::Send(verdict) | Self::Receive(verdict) => verdict.rule,
+        }
+    }
 }
 
 /// A message on its way from one party to another.
@@ -337,6 +347,35 @@ impl Bus {
         let registered = self.clients.iter().filter(|client| client.standing.is_some());
         let ids: Vec<ClientId> = registered.map(|client| client.id).collect();
         ids.into_iter().for_each(|id| self.assign_policy(id));
+    }
+
+    /// Who was refused which message and by which rule, for a log that keeps such things apart.
+    pub(super) fn log_fields(
+        &self,
+        header: &Header<'_>,
+        sender: ClientId,
+        rule: Option<RuleId>,
+    ) -> Vec<(LogField, String)> {
+        let facts = facts(header);
+        let credentials = self.clients.get(sender).map(|client| &client.credentials);
+        let text = |value: Option<&str>| value.map(str::to_owned);
+        let placed = rule.and_then(|id| self.settings.policy.rule(id));
+        let location = placed.map(|placed| &placed.rule.location);
+        let fields = [
+            (LogField::Sender, Some(self.name_of(sender))),
+            (LogField::SenderUid, credentials.and_then(|c| c.uid).map(|uid| uid.to_string())),
+            (LogField::SenderPid, credentials.and_then(|c| c.pid).map(|pid| pid.to_string())),
+            (LogField::Destination, text(header.destination.as_ref().map(|name| name.as_str()))),
+            (LogField::MessageType, Some(facts.message_type.to_string())),
+            (LogField::Interface, text(facts.interface)),
+            (LogField::Member, text(facts.member)),
+            (LogField::Path, text(facts.path)),
+            (LogField::ErrorName, text(facts.error_name)),
+            (LogField::Rule, placed.map(|placed| RuleText(placed).to_string())),
+            (LogField::RuleFile, location.map(|place| place.file.display().to_string())),
+            (LogField::RuleLine, location.map(|place| place.line.to_string())),
+        ];
+        fields.into_iter().filter_map(|(field, value)| Some((field, value?))).collect()
     }
 
     /// Logs what a rule with log="true" let pass (config.md B072).

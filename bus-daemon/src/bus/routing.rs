@@ -164,12 +164,15 @@ impl Bus {
     /// it was policy or a limit.
     fn refuse(&mut self, message: &Message<'_>, refusal: &Refusal) {
         if let Some(severity) = refusal.log_severity() {
-            let record = if refusal.names_sender() {
+            let mut record = if refusal.names_sender() {
                 LogRecord::new(severity, &format_args!("{refusal}"))
             } else {
                 let who = self.describe(message.sender);
                 LogRecord::new(severity, &format_args!("{refusal}; asked by {who}"))
             };
+            if severity == Severity::Security {
+                record.fields = self.log_fields(message.header, message.sender, refusal.rule());
+            }
             self.log(record);
         }
         self.send_error_from_driver(message.sender, Some(message.header.serial), refusal);
@@ -513,7 +516,7 @@ impl Bus {
         denial: Denial,
     ) -> Refusal {
         let text = self.describe_denial(passage, denial, Some(message.sender), recipient);
-        Refusal::PolicyDenied { text }
+        Refusal::PolicyDenied { text, rule: denial.rule() }
     }
 
     /// The reference's text, and which rule it was.
@@ -547,7 +550,7 @@ impl Bus {
             let text = self.describe_denial(&passage, denial, sender, recipient);
             let destination = self.unique_name_of(message.sender);
             let destination = destination.as_ref().and_then(UniqueNameText::as_bus_name);
-            let refusal = Refusal::PolicyDenied { text };
+            let refusal = Refusal::PolicyDenied { text, rule: denial.rule() };
             self.capture_error(destination, message.header.serial, &refusal);
         }
     }

@@ -8,7 +8,7 @@ use libbus::auth::CookieChallenge;
 use super::EventLoop;
 use crate::bus;
 use crate::bus::id::{ClientId, Timestamp};
-use crate::bus::log::{LogRecord, Severity};
+use crate::bus::log::Severity;
 use crate::configuration::Reloaded;
 use crate::host::keyring::{keyring_directory, server_challenge};
 use crate::host::selinux::notices::Notice;
@@ -72,8 +72,8 @@ impl EventLoop {
     }
 
     fn refresh_security(&mut self) {
-        for LogRecord { severity, text } in self.security.mediation.refresh() {
-            self.journal.log(severity, text);
+        for record in self.security.mediation.refresh() {
+            self.journal.log_record(record);
         }
     }
 

@@ -447,7 +447,7 @@ impl Verdict {
         let severity = if denied { Severity::Security } else { Severity::Info };
         let is_logged = self.is_audited || self.failure.is_some();
         let line = if is_logged { line() } else { None };
-        let log = line.map(|line| LogRecord { severity, text: line.finish() });
+        let log = line.map(|line| LogRecord::of(severity, line.finish()));
         match (denied, log) {
             (true, log) => Answer::Denied(Denial { text: self.denial_text(text), log }),
             (false, Some(record)) => Answer::AllowedAndLogged(record),

@@ -1,5 +1,8 @@
 //! The daemon's log: to standard error, to syslog, or both.
 //!
+//! Where systemd's journal listens, what is meant for syslog goes to it by its own protocol, with
+//! the parts of a refusal as fields of their own (systemd.journal-fields(7)).
+//!
 //! The caller never waits. A record goes into a bounded queue; one thread writes. When the queue is
 //! full the record is dropped and counted, and the next record that fits is preceded by a line with
 //! the count. A record is one line: control characters in it are escaped, so that nothing a client
@@ -15,7 +18,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use crate::bus::log::Severity;
+use crate::bus::log::{LogRecord, Severity};
 
 /// Records that may wait to be written.
 pub const QUEUED_RECORDS_MAX: usize = 1024;
@@ -69,18 +72,12 @@ pub fn format_line(program: &str, prefix: &str, text: &str) -> String {
 #[derive(Debug)]
 pub struct Journal {
     /// `None` only while dropping.
-    queue: Option<Sender<Record>>,
+    queue: Option<Sender<LogRecord>>,
     /// Records in the queue. A channel with a bound of its own would hold the memory for all of them
     /// from the start.
     waiting: Arc<AtomicUsize>,
     dropped: Arc<AtomicU64>,
     finished: Receiver<()>,
-}
-
-#[derive(Debug)]
-struct Record {
-    severity: Severity,
-    text: String,
 }
 
 impl Journal {
@@ -93,7 +90,7 @@ impl Journal {
     }
 
     fn start_with(mut output: Output) -> io::Result<Self> {
-        let (queue, records) = channel::<Record>();
+        let (queue, records) = channel::<LogRecord>();
         let (finish, finished) = sync_channel(1);
         let (waiting, dropped) = (Arc::default(), Arc::default());
         let (left, count): (Arc<AtomicUsize>, Arc<AtomicU64>) =
@@ -112,9 +109,14 @@ impl Journal {
 
     /// Hands one record to the writer, or drops and counts it when too many wait.
     pub fn log(&self, severity: Severity, text: impl Into<String>) {
+        self.log_record(LogRecord::of(severity, text.into()));
+    }
+
+    /// The same with fields.
+    pub fn log_record(&self, record: LogRecord) {
         let Some(queue) = &self.queue else { return };
         let has_room = self.waiting.fetch_add(1, Ordering::Relaxed) < QUEUED_RECORDS_MAX;
-        if !has_room || queue.send(Record { severity, text: text.into() }).is_err() {
+        if !has_room || queue.send(record).is_err() {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -133,27 +135,30 @@ struct Output {
     config: JournalConfig,
     standard_error: Box<dyn io::Write + Send>,
     syslog: Syslog,
+    /// Systemd's journal, asked before syslog.
+    native: Syslog,
 }
 
 impl Output {
     fn new(config: JournalConfig) -> Self {
-        let syslog = Syslog { path: PathBuf::from("/dev/log"), socket: None };
-        Self { config, standard_error: Box::new(io::stderr()), syslog }
+        let syslog = Syslog::at("/dev/log");
+        let native = Syslog::at("/run/systemd/journal/socket");
+        Self { config, standard_error: Box::new(io::stderr()), syslog, native }
     }
 
     fn write_dropped(&mut self, count: u64) {
         if count > 0 {
             let text = format!("{count} log records were dropped, too many waited to be written");
-            self.write(&Record { severity: Severity::Warning, text });
+            self.write(&LogRecord::of(Severity::Warning, text));
         }
     }
 
     /// A target that fails loses the record: there is nobody left to tell.
-    fn write(&mut self, record: &Record) {
+    fn write(&mut self, record: &LogRecord) {
         let config = &self.config;
         let mut line = format_line(&config.program, &config.prefix, &record.text);
-        if config.syslog {
-            self.syslog.send(priority(record.severity), &line);
+        if config.syslog && !self.native.send(native_datagram(config, record).as_bytes()) {
+            self.syslog.send(format!("<{}>{line}", priority(record.severity)).as_bytes());
         }
         if config.standard_error {
             line.push('\n');
@@ -173,6 +178,24 @@ const fn priority(severity: Severity) -> u8 {
     }
 }
 
+/// What systemd's journal takes: one `NAME=value` a line.
+fn native_datagram(config: &JournalConfig, record: &LogRecord) -> String {
+    let priority = priority(record.severity);
+    let mut datagram = format!(
+        "PRIORITY={}\nSYSLOG_FACILITY={}\nSYSLOG_IDENTIFIER={}\nMESSAGE={}{}\n",
+        priority % 8,
+        priority / 8,
+        one_line(&config.program),
+        config.prefix,
+        one_line(&record.text)
+    );
+    for (field, value) in &record.fields {
+        // INVARIANT: writing to a String cannot fail.
+        let _ = writeln!(datagram, "{}={}", field.name(), one_line(value));
+    }
+    datagram
+}
+
 /// The local syslog daemon, connected when there is something to say.
 struct Syslog {
     path: PathBuf,
@@ -180,14 +203,19 @@ struct Syslog {
 }
 
 impl Syslog {
-    /// Sends one datagram, once more on a new connection if the daemon was restarted meanwhile. The
-    /// time stamp of RFC 3164 is left to the receiver, which knows the local time zone.
-    fn send(&mut self, priority: u8, line: &str) {
-        let datagram = format!("<{priority}>{line}");
-        if !self.try_send(datagram.as_bytes()) {
-            self.socket = None;
-            self.try_send(datagram.as_bytes());
+    fn at(path: &str) -> Self {
+        Self { path: PathBuf::from(path), socket: None }
+    }
+
+    /// Sends one datagram, once more on a new connection if the daemon was restarted meanwhile, and
+    /// says whether it was taken. The time stamp of RFC 3164 is left to the receiver, which knows the
+    /// local time zone.
+    fn send(&mut self, datagram: &[u8]) -> bool {
+        if self.try_send(datagram) {
+            return true;
         }
+        self.socket = None;
+        self.try_send(datagram)
     }
 
     fn try_send(&mut self, datagram: &[u8]) -> bool {
@@ -230,6 +258,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::bus::log::LogField;
     use crate::host::tests_support::TemporaryDirectory;
 
     #[derive(Clone, Default)]
@@ -260,6 +289,7 @@ mod tests {
         let mut output = Output::new(config);
         output.standard_error = Box::new(standard_error);
         output.syslog.path = syslog.unwrap_or(Path::new("/nonexistent")).to_owned();
+        output.native.path = PathBuf::from("/nonexistent");
         output
     }
 
@@ -345,7 +375,9 @@ mod tests {
         let directory = TemporaryDirectory::new();
         let path = directory.path().join("log");
         let mut output = output(io::sink(), Some(&path));
-        let mut say = |severity, text: &str| output.write(&Record { severity, text: text.into() });
+        let mut say = |severity, text: &str| {
+            output.write(&LogRecord::new(severity, &format_args!("{text}")));
+        };
         say(Severity::Info, "nobody listens");
         let pid = std::process::id();
         for (severity, priority) in [
@@ -364,5 +396,26 @@ mod tests {
             // Closing is not enough: a program that another test just starts holds a copy.
             daemon.shutdown(Shutdown::Both).unwrap();
         }
+    }
+
+    #[test]
+    fn the_journal_of_systemd_gets_fields() {
+        let directory = TemporaryDirectory::new();
+        let (native, syslog) = (directory.path().join("native"), directory.path().join("log"));
+        let mut output = output(io::sink(), Some(&syslog));
+        output.native.path.clone_from(&native);
+        let (journal, daemon) =
+            (UnixDatagram::bind(&native).unwrap(), UnixDatagram::bind(&syslog).unwrap());
+        let fields = vec![(LogField::Sender, ":1.5".into()), (LogField::Member, "A\nB=C".into())];
+        output.write(&LogRecord { severity: Severity::Security, text: "no".into(), fields });
+        let mut buffer = [0; 512];
+        let size = journal.recv(&mut buffer).unwrap();
+        assert_eq!(
+            std::str::from_utf8(&buffer[..size]).unwrap(),
+            "PRIORITY=5\nSYSLOG_FACILITY=4\nSYSLOG_IDENTIFIER=dbus-daemon\nMESSAGE=[system] no\n\
+             DBUS_SENDER=:1.5\nDBUS_MEMBER=A\\nB=C\n"
+        );
+        daemon.set_nonblocking(true).unwrap();
+        assert!(daemon.recv(&mut buffer).is_err(), "syslog gets nothing then");
     }
 }

@@ -292,7 +292,7 @@ impl Mediation for Selinux {
         let old = self.policy.replace(fresh);
         let mut records = Vec::new();
         let mut say = |text: String| {
-            records.push(LogRecord { severity: Severity::Info, text });
+            records.push(LogRecord::of(Severity::Info, text));
         };
         if old.enforcing != fresh.enforcing {
             let enforcing = u8::from(fresh.enforcing);
@@ -322,7 +322,7 @@ struct Verdict {
 impl Verdict {
     fn answer(self, text: impl FnOnce() -> String) -> Answer {
         let severity = if self.is_denied { Severity::Security } else { Severity::Info };
-        let log = self.line.map(|text| LogRecord { severity, text });
+        let log = self.line.map(|text| LogRecord::of(severity, text));
         match (self.is_denied, log) {
             (true, log) => Answer::Denied(Denial { text: text(), log }),
             (false, Some(record)) => Answer::AllowedAndLogged(record),

@@ -26,7 +26,7 @@ impl Confinement {
         if label != Some(b"confined") {
             return Answer::Allowed;
         }
-        let log = LogRecord { severity: Severity::Security, text: what.clone() };
+        let log = LogRecord::new(Severity::Security, &format_args!("{what}"));
         Answer::Denied(Denial { text: what, log: Some(log) })
     }
 }

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use bus_policy::RuleId;
 use libbus::match_rule::MatchRuleError;
 use libbus::names::ErrorName;
 use libbus::standard_error as error;
@@ -120,8 +121,10 @@ pub enum Refusal {
         client: String,
         /// The name.
         name: String,
-        /// The rule that denies it.
-        rule: String,
+        /// The rule that denies it, in words.
+        text: String,
+        /// That rule, if one matched.
+        rule: Option<RuleId>,
     },
     /// A question that makes no sense.
     UnansweredQuestion {
@@ -233,8 +236,10 @@ pub enum Refusal {
     },
     /// protocol.md A230
     PolicyDenied {
-        /// The reference's description of the message.
+        /// The reference's description of the message, and the rule that denies it.
         text: String,
+        /// That rule, if one matched.
+        rule: Option<RuleId>,
     },
     /// config.md B042
     TooManyReplies {
@@ -341,6 +346,15 @@ impl Refusal {
         }
     }
 
+    /// The rule of the policy that denies it, if it is the policy.
+    #[must_use]
+    pub const fn rule(&self) -> Option<RuleId> {
+        match self {
+            Self::PolicyDenied { rule, .. } | Self::NotAllowedToOwn { rule, .. } => *rule,
+            _ => None,
+        }
+    }
+
     /// Whether the text says who was refused, with the process.
     #[must_use]
     pub const fn names_sender(&self) -> bool {
@@ -435,10 +449,10 @@ impl fmt::Display for Refusal {
             Self::BusNameReleased => f.write_str(
                 "Cannot release the org.freedesktop.DBus service because it is owned by the bus",
             ),
-            Self::NotAllowedToOwn { client, name, rule } => write!(
+            Self::NotAllowedToOwn { client, name, text, .. } => write!(
                 f,
                 "Connection \"{client}\" is not allowed to own the service \"{name}\" due to \
-                 security policies in the configuration file; {rule}"
+                 security policies in the configuration file; {text}"
             ),
             Self::UnansweredQuestion { why } => f.write_str(why),
             Self::TooManyNames { client, max } => write!(
@@ -511,7 +525,7 @@ impl fmt::Display for Refusal {
                 "The kernel would not pass file descriptors to {name}: too many are in flight"
             ),
             Self::QueueFull { text }
-            | Self::PolicyDenied { text }
+            | Self::PolicyDenied { text, .. }
             | Self::Mediated { text }
             | Self::ShareExceeded { text } => f.write_str(text),
             Self::TooManyReplies { caller, callee, max } => write!(

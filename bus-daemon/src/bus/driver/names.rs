@@ -115,7 +115,8 @@ impl Bus {
         Err(Refusal::NotAllowedToOwn {
             client: self.name_of(id),
             name: name.as_str().to_owned(),
-            rule: describe_rule(&self.settings.policy, verdict),
+            text: describe_rule(&self.settings.policy, verdict),
+            rule: verdict.rule,
         })
     }
 

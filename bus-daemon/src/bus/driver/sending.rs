@@ -76,7 +76,7 @@ impl Bus {
         };
         let text = self.describe_denial(&passage, denial, None, Some(recipient));
         self.log(LogRecord::new(Severity::Security, &format_args!("{text}")));
-        let refusal = Refusal::PolicyDenied { text };
+        let refusal = Refusal::PolicyDenied { text, rule: denial.rule() };
         self.capture_error(Some(BusName::WellKnown(BUS_NAME)), header.serial, &refusal);
     }
 
