@@ -1,0 +1,97 @@
+//! What administrators ask: suspicious rules, and questions in words.
+
+use super::{Accounts, set};
+use crate::inquiry::Inquiry;
+use crate::lint::lint;
+
+fn findings(policies: &str) -> Vec<String> {
+    lint(&set(policies)).into_iter().map(|finding| finding.to_string()).collect()
+}
+
+#[test]
+fn suspicious_rules_are_named_with_their_place() {
+    let check = |rules: &str, expected: &[&str]| {
+        let found = findings(&format!("<policy context='default'>{rules}</policy>"));
+        assert_eq!(found.len(), expected.len(), "{rules}: {found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with("bus.conf:1:") && found.contains(expected), "{found}");
+        }
+    };
+    let own = "<allow own='a.b'/>";
+    check(own, &[]);
+    check(&format!("{own}<allow send_destination='a.b' send_interface='i.A'/>"), &[]);
+    check("<deny send_interface='i.A'/>", &["at every destination, and every call that names no"]);
+    check("<allow send_interface='i.A'/>", &["whoever implements it"]);
+    check("<allow send_type='signal' send_interface='i.A'/>", &[]);
+    check("<deny receive_path='/a' receive_member='M'/>", &["add the interface"]);
+    check("<deny send_type='error' send_broadcast='true'/>", &["never matches"]);
+    check("<deny receive_error='e.E' receive_type='signal'/>", &["restricts nothing"]);
+    check("<deny own='nodots'/>", &["no bus name"]);
+    check("<deny receive_sender='a..b'/>", &["no bus name"]);
+    check("<deny own='a.b'/><allow own='*'/>", &["removes all before it"]);
+    check("<allow own='a.b'/><deny own_prefix='a'/>", &["nobody whom this is for may own"]);
+    check("<allow send_destination='a.b'/>", &["no rule lets anybody own"]);
+    check("<allow send_destination='org.freedesktop.DBus'/><allow send_destination=':1.5'/>", &[]);
+}
+
+#[test]
+fn a_name_that_only_some_may_own_is_not_suspicious() {
+    let policies = "<policy context='default'><deny own='*'/><allow send_destination='a.b'/>\
+                    </policy><policy user='alice'><allow own='a.b'/></policy>";
+    assert_eq!(findings(policies), [""; 0]);
+    let denied = format!("{policies}<policy context='mandatory'><deny own='a.b'/></policy>");
+    assert_eq!(findings(&denied).len(), 2);
+}
+
+#[test]
+fn questions_in_words_are_answered_with_all_rules() {
+    let set = set("<policy context='default'><allow user='*'/><deny own='*'/></policy>\
+         <policy group='wheel'><allow own='a.b'/></policy>\
+         <policy user='bob'><allow send_destination='a.b' send_interface='i.A'/></policy>");
+    let ask = |question: &str| {
+        let inquiry = Inquiry::parse(question, &Accounts).map_err(|error| error.to_string())?;
+        Ok::<_, String>(inquiry.answer(&set, 7))
+    };
+    let check = |question: &str, allowed: bool, decided: Option<&str>| {
+        let answer = ask(question).unwrap();
+        assert_eq!(answer.allowed, allowed, "{question}");
+        assert_eq!(answer.decided.map(|rule| rule.rule).as_deref(), decided, "{question}");
+    };
+    check("user=alice own=a.b", true, Some("<allow own=\"a.b\"/>"));
+    check("user=bob own=a.b", false, Some("<deny own=\"*\"/>"));
+    check("user=bob,groups=wheel,own=a.b", true, Some("<allow own=\"a.b\"/>"));
+    check("uid=4000 connect", true, Some("<allow user=\"*\"/>"));
+    let rule = "<allow send_destination=\"a.b\" send_interface=\"i.A\"/>";
+    check("user=bob send destination=a.b interface=i.A member=M", true, Some(rule));
+    check("user=bob send destination=a.b member=M", false, None);
+    check("user=alice send destination=a.b interface=i.A", false, None);
+    check("anonymous receive sender=a.b type=signal", false, None);
+    let answer = ask("user=bob own=a.b").unwrap();
+    assert_eq!(
+        answer.to_string(),
+        "denied: uid 1001: own a.b\n\
+         by bus.conf:1:73: <deny own=\"*\"/> in <policy context=\"default\">\n\
+         rules considered, of which the last that matches decides:\n\
+         \x20 bus.conf:1:73: <deny own=\"*\"/> in <policy context=\"default\">\n\
+         \x20     decides: the last rule that matches\n"
+    );
+    let rule = r#"{"rule":"<deny own=\"*\"/>","block":"<policy context=\"default\">","file":"bus.conf","line":1,"column":73,"outcome":"decides: the last rule that matches"}"#;
+    let json = format!(
+        r#"{{"question":"uid 1001: own a.b","allowed":false,"decided":{rule},"considered":[{rule}]}}"#
+    );
+    assert_eq!(answer.to_json(), json);
+    for (question, expected) in [
+        ("own=a.b", "who?"),
+        ("user=alice", "what?"),
+        ("user=alice own=a.b connect", "what?"),
+        ("user=eve own=a.b", "there is no user \"eve\""),
+        ("user=alice groups=x connect", "there is no group \"x\""),
+        ("user=alice send type=call", "no message type"),
+        ("user=alice send colour=red", "no key \"colour\""),
+        ("user=alice send fds=many", "no number"),
+        ("user=alice, own", "means nothing"),
+    ] {
+        let error = ask(question).unwrap_err();
+        assert!(error.contains(expected), "{question}: {error}");
+    }
+}
