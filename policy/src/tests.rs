@@ -151,7 +151,7 @@ fn the_last_matching_rule_wins_and_none_denies() {
     assert!(!receives("", CALL, &[], UNREQUESTED));
 }
 
-// config.md B049, B051, B053
+// config.md B049, B051, B052, B053, B074
 #[test]
 fn blocks_apply_in_their_order_whatever_the_order_of_the_file() {
     let policies = |mandatory: &str| {
@@ -297,7 +297,7 @@ fn replies_that_are_waited_for_and_others() {
     );
 }
 
-// config.md B064, B065, B067
+// config.md B064, B065, B067, B075
 #[test]
 fn receiving_and_overhearing() {
     let rule = "<allow receive_sender='a.b' receive_interface='i.A'/>";

@@ -370,6 +370,7 @@ mod tests {
         assert!((10..=11).contains(&dropped), "{text}");
     }
 
+    // config.md B128
     #[test]
     fn syslog_gets_priorities_and_survives_a_restart_of_its_daemon() {
         let directory = TemporaryDirectory::new();

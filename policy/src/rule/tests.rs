@@ -128,7 +128,7 @@ fn reads_own_and_connect_rules() {
     check("group=staff log=true", Action::ConnectGroup(Account::Named("staff".into())));
 }
 
-// config.md B056–B073: one case at least for each error.
+// config.md B056, B057, B059, B061, B062, B063, B068, B071, B073: one case at least for each error.
 #[test]
 fn refuses_rules_that_make_no_sense() {
     let check = |text: &str, expected: RuleError| {

@@ -1,5 +1,5 @@
 //! The house rules that the compiler does not know: who depends on whom, what the core must not
-//! touch, where `unsafe` stands, that every option is documented.
+//! touch, where `unsafe` stands, that every option is documented, which test proves which item.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,6 +8,7 @@
     reason = "the whole crate is test code: a broken expectation is a failed test"
 )]
 
+mod checklist;
 mod source;
 
 use std::collections::BTreeSet;

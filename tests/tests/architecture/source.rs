@@ -256,3 +256,32 @@ fn modules_of_std_are_found_in_every_spelling() {
     check("use std::{fmt, net::{self, TcpStream}, process};", &["fmt", "net", "process"]);
     check("use core::fmt; mod std_fs;", &[]);
 }
+
+/// The test code of the workspace: each file's path, and all of it if it is a test, else what
+/// its module `tests` says.
+pub(crate) fn read_tests(workspace: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for dir in ["libbus", "policy", "introspect", "bus-daemon", "tests"] {
+        collect_tests(&workspace.join(dir), &mut found);
+    }
+    let relative = |path: &Path| path.strip_prefix(workspace).unwrap().display().to_string();
+    found.sort();
+    found.into_iter().map(|(path, text)| (relative(&path), text)).collect()
+}
+
+fn collect_tests(dir: &Path, found: &mut Vec<(PathBuf, String)>) {
+    for entry in fs::read_dir(dir).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect_tests(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let is_test = path.components().any(|part| part.as_os_str() == "tests")
+                || path.ends_with("tests.rs");
+            let start = if is_test { Some(0) } else { text.find("#[cfg(test)]\nmod tests {") };
+            if let Some(start) = start {
+                found.push((path, text[start..].to_owned()));
+            }
+        }
+    }
+}

@@ -14,11 +14,13 @@
 
 mod explain;
 mod generate;
+mod notices;
 #[path = "../simulation/random.rs"]
 #[allow(dead_code, reason = "shared with the simulation, which uses more of it")]
 mod random;
 mod reload;
 mod script;
+mod shipped;
 
 use bus_tests::harness::Daemon;
 
