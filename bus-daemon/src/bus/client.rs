@@ -244,8 +244,7 @@ impl ClientTable {
         }
         let mut client = slot.client.take()?;
         client.incoming.end_loan(&mut self.pool.spares);
-        client.discharge(&mut self.users);
-        self.users.leave(client.user);
+        self.users.leave(client.user, &client.charged);
         self.pool.close_sent_fds();
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);

@@ -303,7 +303,8 @@ impl Bus {
         self.clients.len() + self.names.total_count() as usize + rules as usize + self.replies.len()
     }
 
-    /// Everything that a registered client gives up, whether it goes or becomes a monitor.
+    /// Everything that a registered client gives up, whether it goes or becomes a monitor. What it is
+    /// charged for that is the caller's matter.
     pub(super) fn leave(&mut self, id: ClientId) {
         self.matches.remove_client(id);
         self.eavesdroppers.remove_client(id);
@@ -312,9 +313,7 @@ impl Bus {
                 self.announce(&change);
             }
         }
-        self.charge_counts(id);
         self.replies.remove_caller(id);
-        self.charge_replies(id);
         if let Some(unique) = self.unique_name_of(id) {
             self.unique_names.remove(&unique.number());
             let mut losers = self.matches.handle_unique_name_gone(unique.as_str());
@@ -505,7 +504,9 @@ impl Bus {
         let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
         let incoming = &mut client.incoming;
         if self.fd_queue.is_empty() && incoming.fds.is_empty() {
-            self.settle_share(id);
+            if !client.has_small_queues() {
+                self.settle_share(id);
+            }
             return Ok(());
         }
         if !incoming.is_partial() && !incoming.is_put_off() {

@@ -54,6 +54,8 @@ pub fn slow_receiver_size_max(limits: &Limits) -> usize {
 
 /// Bytes of one client, waiting for it or half sent, that its user's share does not count.
 pub const UNCOUNTED_SIZE_MAX: usize = 16 * 1024;
+/// Calls in flight of one client that its user's share does not count.
+pub const UNCOUNTED_REPLY_COUNT_MAX: u32 = 16;
 /// Least pool of bytes that all users share.
 pub const BYTES_POOL_MIN: u64 = 16 << 20;
 /// Least pool of descriptors, unless the process may not have so many.

@@ -10,8 +10,9 @@
 //! The limits per connection (config.md B027–B042) are asked first and are as they are.
 //!
 //! Bytes and descriptors are those that wait for a client and those of a message that it has not sent
-//! completely. Up to [`UNCOUNTED_SIZE_MAX`] bytes of a client do not count: so much comes and goes
-//! with each message, which costs no accounting then. All else is counted to the last one.
+//! completely. Up to [`UNCOUNTED_SIZE_MAX`] bytes of each of the two do not count, nor do up to
+//! [`UNCOUNTED_REPLY_COUNT_MAX`] calls of a client: so much comes and goes with each message, which
+//! costs no accounting then. All else is counted to the last one.
 //!
 //! Invariants, for [`Bus::check_invariants`](super::Bus::check_invariants): a user has an entry while
 //! it has a client; each counter is the sum of what its clients hold; `ordinary` is the sum over all
@@ -24,7 +25,8 @@ use foldhash::fast::FixedState;
 use slab::Slab;
 
 use super::limits::{
-    BYTES_POOL_MIN, COUNT_POOL_MIN, COUNT_POOL_PER_CONNECTION, FDS_POOL_MIN, UNCOUNTED_SIZE_MAX,
+    BYTES_POOL_MIN, COUNT_POOL_MIN, COUNT_POOL_PER_CONNECTION, FDS_POOL_MIN,
+    UNCOUNTED_REPLY_COUNT_MAX, UNCOUNTED_SIZE_MAX,
 };
 
 /// What is shared.
@@ -93,6 +95,12 @@ impl Amounts {
         std::mem::replace(&mut self.0[resource as usize], amount)
     }
 
+    fn subtract(&mut self, other: &Self) {
+        for (own, other) in self.0.iter_mut().zip(other.0) {
+            *own = own.saturating_sub(other);
+        }
+    }
+
     const fn change(&mut self, resource: Resource, before: u64, after: u64) {
         let held = &mut self.0[resource as usize];
         *held = held.saturating_add(after).saturating_sub(before);
@@ -125,15 +133,6 @@ impl Pools {
         pools.set(Resource::Connections, completed.max(2 * per_user));
         pools.set(Resource::IncompleteConnections, limits.incomplete_connections_max.into());
         Self(pools)
-    }
-
-    /// Pools with room for both.
-    #[must_use]
-    pub fn or_larger(mut self, other: &Self) -> Self {
-        for (own, other) in self.0.0.iter_mut().zip(other.0.0) {
-            *own = (*own).max(other);
-        }
-        self
     }
 
     /// How much there is of one resource.
@@ -197,9 +196,13 @@ impl UserTable {
         id
     }
 
-    /// One of this user's clients, which holds nothing any more, is gone.
-    pub fn leave(&mut self, id: UserId) {
+    /// One of this user's clients is gone with all that it held.
+    pub fn leave(&mut self, id: UserId, held: &Amounts) {
         let Some(user) = self.users.get_mut(id.0 as usize) else { return };
+        user.held.subtract(held);
+        if !user.is_privileged {
+            self.ordinary.subtract(held);
+        }
         user.client_count = user.client_count.saturating_sub(1);
         if user.client_count == 0 {
             self.by_uid.remove(&user.uid);
@@ -300,6 +303,12 @@ pub const fn counted_bytes(size: usize) -> u64 {
     if size > UNCOUNTED_SIZE_MAX { size as u64 } else { 0 }
 }
 
+/// How many of a client's calls in flight count.
+#[must_use]
+pub fn counted_replies(count: u32) -> u64 {
+    if count > UNCOUNTED_REPLY_COUNT_MAX { count.into() } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -330,11 +339,12 @@ mod tests {
         users.change(one, RULES, 0, 5);
         users.change(one, RULES, 5, 3);
         assert_eq!((users.held(one, RULES), users.held(nobody, RULES)), (3, 0));
-        users.leave(one);
+        let mut held = Amounts::default();
+        users.leave(one, &held);
         assert_eq!((users.total(RULES), users.uid(one)), (3, Some(1)));
-        users.change(one, RULES, 3, 0);
-        users.leave(one);
-        users.leave(nobody);
+        held.set(RULES, 3);
+        users.leave(one, &held);
+        users.leave(nobody, &Amounts::default());
         assert!(users.is_empty());
         users.check_invariants();
     }

@@ -23,7 +23,7 @@ use super::client::{ClientTable, Outgoing, Phase, Urgency};
 use super::driver::{self, error_reply::Refusal};
 use super::id::ClientId;
 use super::lifecycle::Disconnection;
-use super::limits::{COPIED_BODY_SIZE_MAX, message_unix_fds_max};
+use super::limits::{COPIED_BODY_SIZE_MAX, UNCOUNTED_REPLY_COUNT_MAX, message_unix_fds_max};
 use super::log::{LogRecord, Severity};
 use super::match_index::{MatchedMessage, SenderKey};
 use super::name_registry::NameRegistry;
@@ -227,11 +227,10 @@ impl Bus {
         if message.fds.is_some() && !client.unix_fds {
             return Err(Refusal::FdsNotSupported);
         }
-        if self.is_full(recipient) {
+        if client.is_full(&self.settings.limits) {
             return Err(self.queue_full(message, recipient, is_expected));
         }
-        self.check_queue_share(message, recipient, is_expected)?;
-        Ok(())
+        self.check_queue_share(message, client, is_expected)
     }
 
     /// Whether the policy lets a message go to a client, or to the bus itself (config.md B076).
@@ -268,14 +267,17 @@ impl Bus {
     fn expect_reply(&mut self, message: &Message<'_>, callee: ClientId) -> Result<(), Refusal> {
         let caller = message.sender;
         let max = self.settings.limits.replies_per_connection_max;
-        if self.replies.count_of_caller(caller) >= max {
+        let count = self.replies.count_of_caller(caller);
+        if count >= max {
             return Err(Refusal::TooManyReplies {
                 caller: self.name_of(caller),
                 callee: self.name_of(callee),
                 max,
             });
         }
-        self.check_share(caller, Resource::Replies, 1)?;
+        if count >= UNCOUNTED_REPLY_COUNT_MAX {
+            self.check_share(caller, Resource::Replies, 1)?;
+        }
         self.replies
             .insert(caller, callee, message.header.serial, self.now)
             .map_err(|_| Refusal::DuplicateSerial)?;
@@ -434,10 +436,6 @@ impl Bus {
     /// What to call a client in a text.
     pub(super) fn name_of(&self, client: ClientId) -> String {
         self.clients.get(client).map_or_else(String::new, |client| client.name().to_owned())
-    }
-
-    fn is_full(&self, recipient: ClientId) -> bool {
-        self.clients.get(recipient).is_some_and(|client| client.is_full(&self.settings.limits))
     }
 
     /// A message whose descriptors the kernel refused is dropped, and the caller gets an error: its

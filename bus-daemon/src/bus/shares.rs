@@ -14,10 +14,10 @@ use super::driver::error_reply::Refusal;
 use super::id::{ClientId, Timestamp};
 use super::limits::{
     BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, REFUSED_CONNECTIONS_LOG_GAP_MS, SHARE_RETRY_MS,
-    UNCOUNTED_SIZE_MAX,
+    UNCOUNTED_REPLY_COUNT_MAX, UNCOUNTED_SIZE_MAX,
 };
 use super::log::{LogRecord, Severity};
-use super::quota::{Pools, Resource, Share, UserTable};
+use super::quota::{Pools, Resource, Share, UserTable, counted_replies};
 use super::routing::Message;
 use super::{Bus, Effect};
 
@@ -91,10 +91,9 @@ impl Bus {
     pub(super) fn check_queue_share(
         &self,
         message: &Message<'_>,
-        recipient: ClientId,
+        client: &Client,
         requested_reply: bool,
     ) -> Result<(), Refusal> {
-        let Some(client) = self.clients.get(recipient) else { return Ok(()) };
         let (users, pools) = (self.clients.users(), &self.shares.pools);
         if client.has_room(users, pools, message.fds.is_some()) {
             return Ok(());
@@ -106,7 +105,7 @@ impl Bus {
         let rejection = self.describe_rejection(
             message.header,
             Some(message.sender),
-            Some(recipient),
+            Some(client.id),
             why,
             requested_reply,
         );
@@ -144,20 +143,16 @@ impl Bus {
         self.clients.charge(id, Resource::Names, self.names.owned_count(id).into());
     }
 
-    /// Notes for how many replies a client waits.
+    /// Notes for how many replies a client waits, after that has changed by one.
     pub(super) fn charge_replies(&mut self, caller: ClientId) {
         let count = self.replies.count_of_caller(caller);
-        self.clients.charge(caller, Resource::Replies, count.into());
+        if count >= UNCOUNTED_REPLY_COUNT_MAX {
+            self.clients.charge(caller, Resource::Replies, counted_replies(count));
+        }
     }
 
     /// After a read: a client with a part of a message beyond its share is stalled.
     pub(super) fn settle_share(&mut self, id: ClientId) {
-        let Some(client) = self.clients.get(id) else { return };
-        let incoming = &client.incoming;
-        let is_small = incoming.bytes() <= UNCOUNTED_SIZE_MAX && incoming.fds.is_empty();
-        if is_small && !client.has_charged_queues() {
-            return;
-        }
         self.clients.charge_queues(id);
         let Some(client) = self.clients.get(id) else { return };
         if client.incoming.bytes() <= UNCOUNTED_SIZE_MAX || client.stalled {
@@ -234,10 +229,11 @@ impl Bus {
             let held = [
                 (Resource::MatchRules, rules),
                 (Resource::Names, self.names.owned_count(id)),
-                (Resource::Replies, self.replies.count_of_caller(id)),
                 (Resource::Connections, u32::from(!client.is_incomplete())),
                 (Resource::IncompleteConnections, u32::from(client.is_incomplete())),
             ];
+            let calls = counted_replies(self.replies.count_of_caller(id));
+            assert_eq!(client.held(Resource::Replies), calls, "calls of {id:?}");
             for (resource, count) in held {
                 assert_eq!(client.held(resource), count.into(), "{resource:?} of {id:?}");
             }

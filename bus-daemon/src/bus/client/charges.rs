@@ -6,6 +6,7 @@
 
 use super::{Client, ClientTable};
 use crate::bus::id::ClientId;
+use crate::bus::limits::UNCOUNTED_SIZE_MAX;
 use crate::bus::quota::{Pools, Resource, UserTable, counted_bytes};
 
 impl Client {
@@ -19,6 +20,9 @@ impl Client {
     /// a connection it is asked before a message is queued, so that one message may exceed it.
     #[must_use]
     pub fn has_room(&self, users: &UserTable, pools: &Pools, with_fds: bool) -> bool {
+        if !self.has_charged_queues() {
+            return true;
+        }
         self.fits(Resource::Bytes, users, pools)
             && (!with_fds || self.fits(Resource::Fds, users, pools))
     }
@@ -50,15 +54,15 @@ impl Client {
     }
 
     /// Whether something in its queues is charged.
-    pub(in crate::bus) const fn has_charged_queues(&self) -> bool {
+    pub(super) const fn has_charged_queues(&self) -> bool {
         self.held(Resource::Bytes) | self.held(Resource::Fds) != 0
     }
 
-    /// Lets its user off all that it held.
-    pub(super) fn discharge(&mut self, users: &mut UserTable) {
-        for resource in Resource::ALL {
-            self.charge(users, resource, 0);
-        }
+    /// Whether nothing in its queues counts, nor would if it were charged now.
+    pub(in crate::bus) fn has_small_queues(&self) -> bool {
+        !self.has_charged_queues()
+            && self.incoming.bytes() <= UNCOUNTED_SIZE_MAX
+            && self.incoming.fds.is_empty()
     }
 
     /// Checks that what is charged for its queues is what is there.
@@ -105,9 +109,8 @@ impl ClientTable {
         if users.uid(client.user) == uid {
             return;
         }
-        let held = client.charged;
-        client.discharge(users);
-        users.leave(client.user);
+        let held = std::mem::take(&mut client.charged);
+        users.leave(client.user, &held);
         client.user = users.enter(uid, is_privileged);
         for resource in Resource::ALL {
             client.charge(users, resource, held.of(resource));

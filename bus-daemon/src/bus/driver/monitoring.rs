@@ -48,6 +48,7 @@ impl Bus {
             self.insert_rule(id, Index::Monitoring, rule);
         }
         self.charge_counts(id);
+        self.clients.charge(id, Resource::Replies, 0);
         let name = self.name_of(id);
         self.log(LogRecord::new(
             Severity::Info,

@@ -53,7 +53,7 @@ impl Bus {
         self.next_unique += 1;
         self.unique_names.insert(name.number(), id);
         self.names.add_client(id);
-        self.charge_counts(id);
+        self.clients.charge(id, Resource::Names, self.names.owned_count(id).into());
         self.clients.charge(id, Resource::IncompleteConnections, 0);
         self.clients.charge(id, Resource::Connections, 1);
         self.incomplete_count -= 1;
