@@ -10,6 +10,7 @@
 
 mod document;
 mod include;
+pub mod limit_overrides;
 mod limits;
 mod nearest;
 mod parse;
@@ -351,6 +352,24 @@ pub enum Fault {
     Rule(RuleError),
     /// A `<limit>` is wrong (B045).
     Limit(LimitError),
+    /// The root element of a file of limits of users is not `<buslimits>`.
+    WrongLimitsRoot(String),
+    /// A `<limit>` in such a file has not exactly one of the attributes user and group.
+    LimitSubject,
+    /// A limit that no single user or client runs into.
+    NotOverridable(String),
+    /// More such limits than [`limit_overrides::OVERRIDE_COUNT_MAX`].
+    TooManyOverrides {
+        /// The bound.
+        max: usize,
+    },
+    /// Warning: a user or group does not exist.
+    NoSuchAccount {
+        /// Which of the two.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+    },
     /// No `<listen>` in any of the files (B004).
     NoListen,
     /// The top-level file is missing.
@@ -445,6 +464,29 @@ impl fmt::Display for Fault {
             ),
             Self::Rule(error) => error.fmt(f),
             Self::Limit(error) => error.fmt(f),
+            Self::WrongLimitsRoot(element) => write!(
+                f,
+                "the outermost element is <{element}>; a file of limits of users starts with \
+                 <buslimits>"
+            ),
+            Self::LimitSubject => f.write_str(
+                "<limit> needs exactly one of the attributes user=\"NAME|UID\" and \
+                 group=\"NAME|GID\"",
+            ),
+            Self::NotOverridable(name) => write!(
+                f,
+                "the limit {name:?} is the same for everybody; write one of {}, or set it in the \
+                 bus configuration",
+                limit_overrides::OVERRIDABLE.join(", ")
+            ),
+            Self::TooManyOverrides { max } => {
+                write!(f, "there are more than {max} limits of users and groups; remove some")
+            }
+            Self::NoSuchAccount { kind, name } => write!(
+                f,
+                "there is no {kind} {name:?}, so that this limit is left out; create it, or correct \
+                 its name"
+            ),
             Self::NoListen => f.write_str(
                 "Configuration file needs one or more <listen> elements giving addresses; \
                  add one such as <listen>unix:tmpdir=/tmp</listen>",

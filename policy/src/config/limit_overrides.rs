@@ -1,0 +1,416 @@
+//! Limits of single users and groups: files of ours, which dbus-daemon never sees.
+//!
+//! ```xml
+//! <buslimits>
+//!   <limit name="max_match_rules_per_connection" user="alice">4096</limit>
+//!   <limit name="max_outgoing_bytes" group="video">268435456</limit>
+//! </buslimits>
+//! ```
+//!
+//! For a configuration file `NAME.conf` every `*.conf` in the directory `NAME-limits.d` beside it is
+//! read, in the order of their names. A file that is wrong is left out as a whole. Names of users and
+//! groups are looked up by whoever loads the files, once; an entry for one that does not exist is
+//! left out. What is said for a user goes before what is said for its groups, and of two of the same
+//! kind the later one counts.
+//!
+//! Bounds: [`OVERRIDE_COUNT_MAX`] and those of a configuration.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::document::{Element, parse_document};
+use super::{CONFIG_SIZE_MAX, ConfigFiles, Fault, FileError, Limits, Location, Problem, Severity};
+
+/// Limits of users and groups in all files of one configuration.
+pub const OVERRIDE_COUNT_MAX: usize = 4096;
+
+/// The limits that one client or one user runs into, whoever else is there: each is a name of
+/// `<limit>` (config.md B028–B032, B038, B040–B042).
+pub const OVERRIDABLE: &[&str] = &[
+    "max_incoming_unix_fds",
+    "max_outgoing_bytes",
+    "max_outgoing_unix_fds",
+    "max_message_size",
+    "max_message_unix_fds",
+    "max_connections_per_user",
+    "max_names_per_connection",
+    "max_match_rules_per_connection",
+    "max_replies_per_connection",
+];
+
+/// Whom a limit is for, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Named {
+    User(String),
+    Group(String),
+}
+
+/// Whom a limit is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    User(u32),
+    Group(u32),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Override<S> {
+    subject: S,
+    location: Location,
+    name: &'static str,
+    text: String,
+}
+
+/// What the files say, before anybody has looked names up.
+#[derive(Clone, Debug, Default)]
+pub struct NamedOverrides(Vec<Override<Named>>);
+
+/// The limits of users and groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitOverrides(Vec<Override<Subject>>);
+
+/// The directory of such files that belongs to the configuration file `path`.
+#[must_use]
+pub fn limits_directory(path: &Path) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push("-limits.d");
+    path.with_file_name(name)
+}
+
+/// Reads every `*.conf` of these directories, as far as they exist. What is wrong is added to
+/// `problems`.
+pub fn load_overrides(
+    directories: &[PathBuf],
+    files: &impl ConfigFiles,
+    problems: &mut Vec<Problem>,
+) -> NamedOverrides {
+    let mut overrides = NamedOverrides::default();
+    let mut leave_out =
+        |problem: Problem| problems.push(Problem { severity: Severity::Ignored, ..problem });
+    for directory in directories {
+        let mut paths = match files.list(directory) {
+            Ok(paths) => paths,
+            Err(FileError::NotFound) => continue,
+            Err(FileError::Other(reason)) => {
+                leave_out(unreadable(directory, reason));
+                continue;
+            }
+        };
+        paths.retain(|path| path.as_os_str().as_encoded_bytes().ends_with(b".conf"));
+        paths.sort();
+        for path in paths {
+            if let Err(problem) = overrides.read_file(&path, files) {
+                leave_out(problem);
+            }
+        }
+    }
+    overrides
+}
+
+fn unreadable(path: &Path, reason: String) -> Problem {
+    let fault = Fault::Unreadable { path: path.to_owned(), reason };
+    Problem::fatal(&Location::whole(path), fault)
+}
+
+impl NamedOverrides {
+    fn read_file(&mut self, path: &Path, files: &impl ConfigFiles) -> Result<(), Problem> {
+        let text = match files.read(path, CONFIG_SIZE_MAX) {
+            Ok(text) => text,
+            // It was removed since the directory was read.
+            Err(FileError::NotFound) => return Ok(()),
+            Err(FileError::Other(reason)) => return Err(unreadable(path, reason)),
+        };
+        let root = parse_document(&Arc::from(path), &text)?;
+        if root.name != "buslimits" {
+            return Err(Problem::fatal(&root.location, Fault::WrongLimitsRoot(root.name)));
+        }
+        root.takes_attributes(&[])?;
+        root.takes_no_text()?;
+        let of_file = root.children.iter().map(read_override).collect::<Result<Vec<_>, _>>()?;
+        if self.0.len() + of_file.len() > OVERRIDE_COUNT_MAX {
+            let fault = Fault::TooManyOverrides { max: OVERRIDE_COUNT_MAX };
+            return Err(Problem::fatal(&root.location, fault));
+        }
+        self.0.extend(of_file);
+        Ok(())
+    }
+
+    /// Looks the names of users and groups up, each of which may be a number as well. An entry for one
+    /// that does not exist is added to `problems` and left out.
+    #[must_use]
+    pub fn resolve(
+        self,
+        uid_of: impl Fn(&str) -> Option<u32>,
+        gid_of: impl Fn(&str) -> Option<u32>,
+        problems: &mut Vec<Problem>,
+    ) -> LimitOverrides {
+        let mut resolved = Vec::new();
+        for Override { subject, location, name, text } in self.0 {
+            let (found, kind, given) = match &subject {
+                Named::User(user) => (uid_of(user).map(Subject::User), "user", user),
+                Named::Group(group) => (gid_of(group).map(Subject::Group), "group", group),
+            };
+            match found {
+                Some(subject) => resolved.push(Override { subject, location, name, text }),
+                None => {
+                    let fault = Fault::NoSuchAccount { kind, name: given.clone() };
+                    problems.push(Problem::warning(&location, fault));
+                }
+            }
+        }
+        LimitOverrides(resolved)
+    }
+}
+
+impl LimitOverrides {
+    /// The limits of a user who is in these groups: `None` if nothing is said about either.
+    #[must_use]
+    pub fn limits_of(&self, base: &Limits, uid: Option<u32>, groups: &[u32]) -> Option<Limits> {
+        let of_group = |one: &&Override<Subject>| matches!(one.subject, Subject::Group(gid) if groups.contains(&gid));
+        let of_user = |one: &&Override<Subject>| matches!(one.subject, Subject::User(user) if Some(user) == uid);
+        let of_groups = self.0.iter().filter(of_group);
+        let mut applied = of_groups.chain(self.0.iter().filter(of_user)).peekable();
+        applied.peek()?;
+        let mut limits = base.clone();
+        for one in applied {
+            one.apply(&mut limits);
+        }
+        Some(limits)
+    }
+
+    /// The largest limit of each kind that anybody has.
+    #[must_use]
+    pub fn largest(&self, base: &Limits) -> Limits {
+        let mut largest = base.clone();
+        for one in &self.0 {
+            let mut raised = largest.clone();
+            one.apply(&mut raised);
+            largest.raise_to(&raised);
+        }
+        largest
+    }
+
+    /// Whether nothing is said about anybody.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Override<Subject> {
+    /// The text was tried when it was read.
+    fn apply(&self, limits: &mut Limits) {
+        let _ = limits.set(self.name, &self.text);
+    }
+}
+
+/// `<limit name="…" user="…">N</limit>`, or with `group`.
+fn read_override(element: &Element) -> Result<Override<Named>, Problem> {
+    let wrong = |fault: Fault| Problem::fatal(&element.location, fault);
+    if element.name != "limit" {
+        return Err(element.unexpected("buslimits", &["limit"]));
+    }
+    element.takes_attributes(&["name", "user", "group"])?;
+    let given = element
+        .attribute("name")
+        .ok_or_else(|| wrong(Fault::MissingAttribute { element: "limit", attribute: "name" }))?;
+    let subject = match (element.attribute("user"), element.attribute("group")) {
+        (Some(user), None) if !user.is_empty() => Named::User(user.to_owned()),
+        (None, Some(group)) if !group.is_empty() => Named::Group(group.to_owned()),
+        _ => return Err(wrong(Fault::LimitSubject)),
+    };
+    let text = element.text_alone()?.to_owned();
+    let mut tried = Limits::default();
+    let warning = tried.set(given, &text).map_err(|error| wrong(error.into()))?;
+    if let Some(warning) = warning {
+        return Err(wrong(warning.into()));
+    }
+    let Some(name) = OVERRIDABLE.iter().find(|name| **name == given) else {
+        return Err(wrong(Fault::NotOverridable(given.to_owned())));
+    };
+    Ok(Override { subject, location: element.location.clone(), name, text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    struct Files(BTreeMap<PathBuf, &'static str>);
+
+    impl ConfigFiles for Files {
+        fn read(&self, path: &Path, _size_max: usize) -> Result<Vec<u8>, FileError> {
+            match self.0.get(path) {
+                Some(&"unreadable") => Err(FileError::Other("Permission denied".to_owned())),
+                Some(text) => Ok(text.as_bytes().to_vec()),
+                None => Err(FileError::NotFound),
+            }
+        }
+
+        fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
+            let within = self.0.keys().filter(|path| path.parent() == Some(directory));
+            let paths: Vec<_> = within.rev().cloned().collect();
+            if paths.is_empty() { Err(FileError::NotFound) } else { Ok(paths) }
+        }
+
+        fn selinux_root(&self) -> Option<PathBuf> {
+            None
+        }
+
+        fn canonical(&self, path: &Path) -> PathBuf {
+            path.to_owned()
+        }
+    }
+
+    fn number(name: &str, known: &[(&str, u32)]) -> Option<u32> {
+        let found = known.iter().find(|(other, _)| *other == name).map(|(_, id)| *id);
+        found.or_else(|| name.parse().ok())
+    }
+
+    /// Loads `/etc/a-limits.d` with these files, and what was wrong with them.
+    fn load(files: &[(&str, &'static str)]) -> (LimitOverrides, Vec<String>) {
+        let directory = limits_directory(Path::new("/etc/a.conf"));
+        let files = files.iter().map(|(name, text)| (directory.join(name), *text)).collect();
+        let mut problems = Vec::new();
+        let missing = PathBuf::from("/none");
+        let named = load_overrides(&[missing, directory], &Files(files), &mut problems);
+        let resolved = named.resolve(
+            |user| number(user, &[("alice", 1000)]),
+            |group| number(group, &[("video", 44)]),
+            &mut problems,
+        );
+        (resolved, problems.iter().map(ToString::to_string).collect())
+    }
+
+    fn rules_of(overrides: &LimitOverrides, uid: u32, groups: &[u32]) -> Option<u32> {
+        let limits = overrides.limits_of(&Limits::default(), Some(uid), groups)?;
+        Some(limits.match_rules_per_connection_max)
+    }
+
+    const RULES: &str = "max_match_rules_per_connection";
+
+    #[test]
+    fn a_user_goes_before_its_groups_and_the_later_entry_counts() {
+        let (overrides, problems) = load(&[
+            (
+                "20.conf",
+                "<buslimits><limit name='max_match_rules_per_connection' group='45'>7</limit>
+                 <limit name='max_names_per_connection' user='alice'>8</limit></buslimits>",
+            ),
+            (
+                "10.conf",
+                "<buslimits><limit name='max_match_rules_per_connection' user='alice'>5</limit>
+                 <limit name='max_match_rules_per_connection' group='video'>6</limit></buslimits>",
+            ),
+            ("30.conf.rpmsave", "nonsense"),
+        ]);
+        assert_eq!(problems, [""; 0]);
+        for (case, uid, groups, expected) in [
+            ("nobody in particular", 1, &[1][..], None),
+            ("one group", 1, &[44], Some(6)),
+            ("two groups: the later file", 1, &[44, 45], Some(7)),
+            ("the user itself", 1000, &[44, 45], Some(5)),
+        ] {
+            assert_eq!(rules_of(&overrides, uid, groups), expected, "{case}");
+        }
+        let limits = overrides.limits_of(&Limits::default(), Some(1000), &[]).unwrap();
+        assert_eq!(limits.names_per_connection_max, 8);
+        assert_eq!(limits.replies_per_connection_max, 128, "the others are as they were");
+        assert_eq!(overrides.limits_of(&Limits::default(), None, &[]), None);
+        let largest = overrides.largest(&Limits::default());
+        assert_eq!(largest.match_rules_per_connection_max, 512, "none is lowered");
+    }
+
+    #[test]
+    fn each_overridable_limit_can_be_raised() {
+        for name in OVERRIDABLE {
+            let mut raised = Limits::default();
+            raised.set(name, "200000000").unwrap();
+            let mut limits = Limits::default();
+            limits.raise_to(&raised);
+            assert_eq!(limits, raised, "{name}");
+            assert_ne!(limits, Limits::default(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_file_is_left_out_whole_and_its_place_told() {
+        let good = "<buslimits><limit name='max_match_rules_per_connection' user='alice'>5</limit></buslimits>";
+        for (case, text, expected) in [
+            ("not XML", "<buslimits>", "this is not well-formed XML"),
+            ("root", "<busconfig/>", "/etc/a-limits.d/1.conf:1:1: the outermost element"),
+            (
+                "element",
+                "<buslimits>\n <limits/></buslimits>",
+                "1.conf:2:2: there is no element <limits> in <buslimits>; did you mean <limit>?",
+            ),
+            ("text", "<buslimits>words</buslimits>", "<buslimits> takes no text"),
+            (
+                "attribute",
+                "<buslimits><limit name='max_message_size' usr='a'>1</limit></buslimits>",
+                "did you mean \"user\"?",
+            ),
+            ("no name", "<buslimits><limit user='a'>1</limit></buslimits>", "the attribute name="),
+            (
+                "no subject",
+                "<buslimits><limit name='max_message_size'>1</limit></buslimits>",
+                "exactly one of the attributes user=",
+            ),
+            (
+                "two subjects",
+                "<buslimits><limit name='max_message_size' user='a' group='b'>1</limit></buslimits>",
+                "exactly one of the attributes user=",
+            ),
+            (
+                "no such limit",
+                "<buslimits><limit name='max_mesage_size' user='a'>1</limit></buslimits>",
+                "did you mean \"max_message_size\"?",
+            ),
+            (
+                "everybody's limit",
+                "<buslimits><limit name='auth_timeout' user='a'>1</limit></buslimits>",
+                "is the same for everybody; write one of max_incoming_unix_fds",
+            ),
+            (
+                "no number",
+                "<buslimits><limit name='max_message_size' user='a'>many</limit></buslimits>",
+                "write a whole number",
+            ),
+            (
+                "more than a number",
+                "<buslimits><limit name='max_message_size' user='a'>1k</limit></buslimits>",
+                "write 1 alone",
+            ),
+            ("unreadable", "unreadable", "cannot be read: Permission denied"),
+        ] {
+            let (overrides, problems) = load(&[("1.conf", text), ("2.conf", good)]);
+            assert_eq!(problems.len(), 1, "{case}: {problems:?}");
+            assert!(problems[0].contains(expected), "{case}: {problems:?}");
+            assert!(problems[0].ends_with("this file is left out"), "{case}: {problems:?}");
+            assert_eq!(rules_of(&overrides, 1000, &[]), Some(5), "{case}: the other file stands");
+        }
+    }
+
+    #[test]
+    fn an_entry_for_nobody_is_left_out_alone() {
+        let (overrides, problems) = load(&[(
+            "1.conf",
+            "<buslimits><limit name='max_match_rules_per_connection' user='bob'>5</limit>
+<limit name='max_match_rules_per_connection' group='bobs'>5</limit>
+<limit name='max_match_rules_per_connection' user='1001'>6</limit></buslimits>",
+        )]);
+        assert_eq!(problems.len(), 2);
+        assert!(problems[0].starts_with("/etc/a-limits.d/1.conf:1:12: there is no user \"bob\""));
+        assert!(problems[1].starts_with("/etc/a-limits.d/1.conf:2:1: there is no group \"bobs\""));
+        assert_eq!(rules_of(&overrides, 1001, &[]), Some(6));
+    }
+
+    #[test]
+    fn there_is_a_bound() {
+        let one = format!("<limit name='{RULES}' user='1'>1</limit>");
+        for (count, is_wrong) in [(OVERRIDE_COUNT_MAX, false), (OVERRIDE_COUNT_MAX + 1, true)] {
+            let text = format!("<buslimits>{}</buslimits>", one.repeat(count));
+            let (overrides, problems) = load(&[("1.conf", text.leak())]);
+            assert_eq!((problems.len() == 1, overrides.is_empty()), (is_wrong, is_wrong));
+        }
+    }
+}
