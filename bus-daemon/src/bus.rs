@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use bus_policy::PolicySet;
 use bus_policy::config::Limits;
+use bus_policy::config::limit_overrides::LimitOverrides;
 use foldhash::fast::FixedState;
 use libbus::auth::{CookieChallenge, Mechanism};
 use libbus::guid::Guid;
@@ -53,6 +54,7 @@ pub mod unique_name;
 mod invariants;
 mod lifecycle;
 mod mediating;
+mod own_limits;
 mod routing;
 mod shares;
 mod slot_table;
@@ -71,7 +73,6 @@ use name_registry::NameRegistry;
 use outbox::{MessageFds, WriteSlices};
 use pending_reply::PendingReplies;
 use policing::Policies;
-use quota::Pools;
 use shares::Shares;
 use slow_receivers::SlowReceivers;
 
@@ -119,6 +120,8 @@ pub struct MachineIdError {
 pub struct Settings {
     /// The configured limits.
     pub limits: Limits,
+    /// Limits of single users and groups.
+    pub limit_overrides: LimitOverrides,
     /// Whether services are started by a helper, so that nobody may choose their environment
     /// (config.md B022).
     pub has_service_helper: bool,
@@ -246,6 +249,8 @@ pub struct Bus {
     replies: PendingReplies,
     policies: Policies,
     shares: Shares,
+    /// Limits of clients that have some of their own, each once.
+    own_limits: Vec<Rc<Limits>>,
     slow_receivers: SlowReceivers,
     activation_environment: ActivationEnvironment,
     next_unique: u64,
@@ -311,7 +316,7 @@ impl Bus {
     #[must_use]
     pub fn new(identity: Identity, settings: Settings) -> Self {
         let seed = identity.hash_seed;
-        Self {
+        let mut bus = Self {
             clients: ClientTable::default(),
             unique_names: HashMap::default(),
             names: NameRegistry::new(seed),
@@ -320,7 +325,8 @@ impl Bus {
             monitors: MatchIndex::new(seed),
             replies: PendingReplies::new(seed),
             policies: Policies::new(&settings.policy),
-            shares: Shares::new(Pools::new(&settings.limits, identity.fds_max)),
+            shares: Shares::default(),
+            own_limits: Vec::new(),
             slow_receivers: SlowReceivers::default(),
             activation_environment: ActivationEnvironment::default(),
             next_unique: 0,
@@ -343,7 +349,9 @@ impl Bus {
             scratch: Scratch::default(),
             settings,
             identity,
-        }
+        };
+        bus.refresh_limits();
+        bus
     }
 
     /// Takes in what happened at `now`, which never goes back.
@@ -458,9 +466,8 @@ impl Bus {
         let reply =
             limits.reply_timeout_ms.and_then(|timeout| self.replies.next_deadline(timeout.into()));
         let spares = self.spares_watched.map(|(due, _)| due);
-        let pause = self.slow_receivers.next_deadline();
-        let share = self.shares.next_deadline();
-        [auth, fds, reply, spares, pause, share].into_iter().flatten().min()
+        let waiting = self.next_retry();
+        [auth, fds, reply, spares, waiting].into_iter().flatten().min()
     }
 
     /// Whether another connection may be accepted (config.md B037): not while so many broadcasts wait

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bus_policy::PolicySet;
+use bus_policy::config::limit_overrides::{LimitOverrides, limits_directory, load_overrides};
 use bus_policy::config::{self, BusConfig, Loaded, Problem};
+use bus_policy::subject::{gid_of, uid_of};
 use libbus::auth::Mechanism;
 
 use crate::arguments::ConfigFile;
@@ -15,6 +17,8 @@ use crate::host::config_files::DiskFiles;
 
 /// Where distributions put the two standard configurations (config.md B083, B120).
 const STANDARD_DIRECTORY: &str = "/usr/share/dbus-1";
+/// Where administrators put what is theirs.
+const ADMINISTRATORS_DIRECTORY: &str = "/etc/dbus-1";
 /// What `--session` and `--system` mean on a machine that has no such files.
 const BUILT_IN_SESSION: &str = include_str!("../data/session.conf");
 const BUILT_IN_SYSTEM: &str = include_str!("../data/system.conf");
@@ -57,6 +61,25 @@ impl ConfigSource {
         }
     }
 
+    /// Reads the limits of users and groups, and looks these up. What is wrong is in the problems.
+    #[must_use]
+    pub fn load_limit_overrides(&self) -> (LimitOverrides, Vec<Problem>) {
+        let mut directories = vec![limits_directory(&self.path)];
+        if self.built_in.is_some()
+            && let Some(name) = self.path.file_name()
+        {
+            directories.push(limits_directory(&Path::new(ADMINISTRATORS_DIRECTORY).join(name)));
+        }
+        let mut problems = Vec::new();
+        let named = load_overrides(&directories, &DiskFiles, &mut problems);
+        let overrides = named.resolve(
+            |name| uid_of(name, &SystemAccounts),
+            |name| gid_of(name, &SystemAccounts),
+            &mut problems,
+        );
+        (overrides, problems)
+    }
+
     /// Reads again, as a reload does: the settings a running bus can take over, or everything that
     /// is wrong in one line.
     ///
@@ -74,8 +97,10 @@ impl ConfigSource {
         }
         let Some(fresh) = loaded.config else { return Err(join(&loaded.problems)) };
         let reload = config::reload(running, fresh);
-        let (settings, unknown) = settings_of(&reload.config);
-        let problems = loaded.problems.iter().chain(&unknown);
+        let (mut settings, unknown) = settings_of(&reload.config);
+        let (limit_overrides, wrong) = self.load_limit_overrides();
+        settings.limit_overrides = limit_overrides;
+        let problems = loaded.problems.iter().chain(&unknown).chain(&wrong);
         let mut notes: Vec<String> = problems.map(ToString::to_string).collect();
         if !reload.postponed.is_empty() {
             notes.push(format!(
@@ -101,12 +126,14 @@ pub struct Reloaded {
     pub watched_directories: Vec<PathBuf>,
 }
 
-/// What the bus needs of a configuration, and what in its policies has no effect.
+/// What the bus needs of a configuration, and what in its policies has no effect; limits of users
+/// and groups are in other files.
 #[must_use]
 pub fn settings_of(config: &BusConfig) -> (Settings, Vec<Problem>) {
     let (policy, problems) = PolicySet::new(config, &SystemAccounts);
     let settings = Settings {
         limits: config.limits.clone(),
+        limit_overrides: LimitOverrides::default(),
         has_service_helper: config.service_helper.is_some(),
         policy: Arc::new(policy),
     };

@@ -86,8 +86,10 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let _ = close_on_exec_beyond_stdio();
     let source = ConfigSource::new(&arguments.config_file);
     let (config, watched_directories) = load(&source)?;
-    let (settings, problems) = settings_of(&config);
-    warn(&problems);
+    let (mut settings, unknown) = settings_of(&config);
+    let (limit_overrides, wrong) = source.load_limit_overrides();
+    settings.limit_overrides = limit_overrides;
+    warn(unknown.iter().chain(&wrong));
     let fd_limit = raise_fd_limit();
     let listeners = open_listeners(arguments, &config, &mut context)?;
     let security = SecurityModule::find(Path::new("/"), &config)?;

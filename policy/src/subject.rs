@@ -30,6 +30,12 @@ pub fn uid_of(name: &str, accounts: &impl AccountNames) -> Option<u32> {
     number_or(name, |name| accounts.uid(name))
 }
 
+/// The gid that a group's name or number in a configuration means.
+#[must_use]
+pub fn gid_of(name: &str, accounts: &impl AccountNames) -> Option<u32> {
+    number_or(name, |name| accounts.gid(name))
+}
+
 /// The number that a name in a policy means: itself, if it is one (config.md B047, B071).
 pub(crate) fn number_or(name: &str, look_up: impl FnOnce(&str) -> Option<u32>) -> Option<u32> {
     if name.bytes().all(|byte| byte.is_ascii_digit()) { name.parse().ok() } else { look_up(name) }

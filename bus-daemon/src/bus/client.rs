@@ -78,6 +78,8 @@ pub struct Client {
     pub leaving: bool,
     /// Whose it is, for what it holds: by the kernel's word until it has authenticated.
     pub(super) user: UserId,
+    /// Limits of its user or groups, where the configuration has some.
+    pub(super) own_limits: Option<Rc<Limits>>,
     /// What its user is charged for it.
     charged: Amounts,
     /// Whether it is not read from, since half a message of it is beyond its share.
@@ -99,6 +101,12 @@ impl Client {
         matches!(self.phase, Phase::Registered)
     }
 
+    /// Whether it has not proved yet who it is.
+    #[must_use]
+    pub const fn is_authenticating(&self) -> bool {
+        matches!(self.phase, Phase::Authenticating(_))
+    }
+
     /// Whether Hello is still to come, which counts against `max_incomplete_connections`.
     #[must_use]
     pub const fn is_incomplete(&self) -> bool {
@@ -109,6 +117,7 @@ impl Client {
     /// before a message is queued, so that one message may exceed it.
     #[must_use]
     pub fn is_full(&self, limits: &Limits) -> bool {
+        let limits = self.limits(limits);
         self.outbox.bytes() as u64 > limits.outgoing_bytes_max
             || self.outbox.fds() as u64 > limits.outgoing_unix_fds_max
     }
@@ -118,6 +127,7 @@ impl Client {
     /// of its own calls.
     #[must_use]
     pub fn is_full_for_the_bus(&self, limits: &Limits) -> bool {
+        let limits = self.limits(limits);
         let max = limits.outgoing_bytes_max.saturating_add(BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX);
         self.outbox.bytes() as u64 > max
     }
@@ -225,6 +235,7 @@ impl ClientTable {
             outbox: Outbox::default(),
             leaving: false,
             user,
+            own_limits: None,
             charged: Amounts::default(),
             stalled: false,
             flow: None,

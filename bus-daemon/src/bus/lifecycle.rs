@@ -24,7 +24,7 @@ use super::limits::{GIVEN_BACK_COUNT_MIN, RELOAD_CALLER_COUNT_MAX, message_unix_
 use super::log::{LogRecord, Severity};
 use super::name_registry::chain::shrink_table;
 use super::policing::{describe_rule, gids_of};
-use super::quota::{Pools, Resource};
+use super::quota::Resource;
 use super::{Bus, Effect, Scratch, Settings};
 
 /// Why a client is disconnected.
@@ -180,9 +180,9 @@ impl Bus {
     pub(super) fn handle_reloaded(&mut self, result: Result<Settings, String>) {
         let refusal = match result {
             Ok(settings) => {
-                self.shares.pools = Pools::new(&settings.limits, self.identity.fds_max);
                 self.settings = settings;
                 self.reapply_policy();
+                self.refresh_limits();
                 None
             }
             Err(text) => Some(text),
@@ -448,6 +448,7 @@ impl Bus {
             client.unix_fds = unix_fds;
             client.phase = Phase::WaitingForHello;
         }
+        self.set_own_limits(id);
         self.may_connect(id)
     }
 
@@ -473,12 +474,12 @@ impl Bus {
         if fds.is_empty() {
             return Ok(());
         }
-        let limits = &self.settings.limits;
+        let fds_max = fds_waiting_max(self.limits_of(id));
         let Some(client) = self.clients.get_mut(id).filter(|client| client.unix_fds) else {
             fds.clear();
             return Ok(());
         };
-        if client.incoming.fds.len() + fds.len() > fds_waiting_max(limits) {
+        if client.incoming.fds.len() + fds.len() > fds_max {
             return Err(Disconnection::TooManyIncomingFds);
         }
         if self.check_share(id, Resource::Fds, fds.len() as u64).is_err() {
@@ -509,12 +510,12 @@ impl Bus {
             }
             return Ok(());
         }
+        let own_limits = client.own_limits.as_deref();
+        let fds_max = message_unix_fds_max(own_limits.unwrap_or(&self.settings.limits));
         if !incoming.is_partial() && !incoming.is_put_off() {
             incoming.fds.clear();
         }
-        if !incoming.is_put_off()
-            && incoming.fds.len() as u64 > message_unix_fds_max(&self.settings.limits)
-        {
+        if !incoming.is_put_off() && incoming.fds.len() as u64 > fds_max {
             return Err(Disconnection::TooManyFds);
         }
         if incoming.fds.is_empty() {

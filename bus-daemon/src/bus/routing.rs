@@ -115,7 +115,8 @@ impl Bus {
         bytes: &[u8],
         held: Option<&Rc<Vec<u8>>>,
     ) -> Result<(), Disconnection> {
-        let size_max = self.settings.limits.message_size_max;
+        // The sender's limit was asked when the message came.
+        let size_max = libbus::limits::MESSAGE_SIZE_MAX;
         let Some(frame) = wire::frame(bytes, size_max).map_err(Disconnection::Malformed)? else {
             return Ok(());
         };
@@ -266,7 +267,7 @@ impl Bus {
 
     fn expect_reply(&mut self, message: &Message<'_>, callee: ClientId) -> Result<(), Refusal> {
         let caller = message.sender;
-        let max = self.settings.limits.replies_per_connection_max;
+        let max = self.limits_of(caller).replies_per_connection_max;
         let count = self.replies.count_of_caller(caller);
         if count >= max {
             return Err(Refusal::TooManyReplies {
@@ -281,7 +282,9 @@ impl Bus {
         self.replies
             .insert(caller, callee, message.header.serial, self.now)
             .map_err(|_| Refusal::DuplicateSerial)?;
-        self.charge_replies(caller);
+        if count >= UNCOUNTED_REPLY_COUNT_MAX {
+            self.charge_replies(caller);
+        }
         Ok(())
     }
 
@@ -403,7 +406,7 @@ impl Bus {
         if count == 0 {
             return Ok(None);
         }
-        if u64::from(count) > message_unix_fds_max(&self.settings.limits) {
+        if u64::from(count) > message_unix_fds_max(self.limits_of(sender)) {
             return Err(Disconnection::TooManyFds);
         }
         let Some(client) = self.clients.get_mut(sender) else { return Ok(None) };
@@ -489,7 +492,7 @@ impl Bus {
         requested_reply: bool,
     ) -> Refusal {
         let why = "Rejected: destination has a full message queue, 0 matched rules";
-        let limits = &self.settings.limits;
+        let limits = self.limits_of(recipient);
         let held = self.clients.get(recipient).map_or(0, |client| client.outbox.bytes());
         let text = format!(
             "{}; {held} bytes wait for it (max_outgoing_bytes={}, max_outgoing_unix_fds={})",

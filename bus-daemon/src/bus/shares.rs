@@ -35,10 +35,6 @@ pub(super) struct Shares {
 }
 
 impl Shares {
-    pub(super) fn new(pools: Pools) -> Self {
-        Self { pools, ..Self::default() }
-    }
-
     /// When to look again whether somebody has room.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         (!self.stalled.is_empty()).then_some(self.retry_at)
@@ -80,8 +76,11 @@ impl Bus {
     pub(super) fn check_connection_share(&self, id: ClientId) -> Result<(), Refusal> {
         let resource = Resource::Connections;
         let Some(client) = self.clients.get(id) else { return Ok(()) };
+        if self.clients.users().is_privileged(client.user) {
+            return Ok(());
+        }
         let share = self.clients.users().share(client.user, resource, &self.shares.pools, 0);
-        if self.clients.users().is_privileged(client.user) || share.of_user < share.user_max {
+        if share.of_user < share.user_max {
             return Ok(());
         }
         Err(Refusal::ShareExceeded { text: self.explain_share(client, &share) })
@@ -119,9 +118,12 @@ impl Bus {
         let resource = Resource::IncompleteConnections;
         let Some(client) = self.clients.get(id) else { return false };
         let (users, user) = (self.clients.users(), client.user);
+        if users.is_privileged(user) {
+            return false;
+        }
         let share = users.share(user, resource, &self.shares.pools, 0);
         // It counts already.
-        if users.is_privileged(user) || share.of_user <= share.user_max {
+        if share.of_user <= share.user_max {
             return false;
         }
         self.shares.refused += 1;

@@ -99,13 +99,23 @@ impl ClientTable {
         limits: &Limits,
     ) -> bool {
         let Some(client) = self.push(recipient, outgoing) else { return false };
+        let max = slow_receiver_size_max(client.limits(limits));
         let waiting = client.outbox.unicast_bytes();
         client.outbox.note_unicast(outgoing.size());
-        waiting > 0 && client.outbox.unicast_bytes() > slow_receiver_size_max(limits)
+        waiting > 0 && client.outbox.unicast_bytes() > max
     }
 }
 
 impl Bus {
+    /// When somebody who is paused or stalled may go on.
+    pub(super) fn next_retry(&self) -> Option<Timestamp> {
+        let pause = self.slow_receivers.next_deadline();
+        match self.shares.next_deadline() {
+            None => pause,
+            Some(retry) => Some(pause.map_or(retry, |pause| pause.min(retry))),
+        }
+    }
+
     /// Whether this client has no turns at the moment.
     pub(super) fn is_paused(&self, id: ClientId) -> bool {
         !self.slow_receivers.pauses.is_empty()
@@ -141,9 +151,8 @@ impl Bus {
                 }
                 let with_fds = outgoing.fds.is_some();
                 let is_able = !with_fds || client.unix_fds;
-                is_left_out = is_able
-                    && (client.is_full(&settings.limits)
-                        || !client.has_room(users, &shares.pools, with_fds));
+                is_left_out =
+                    is_able && !client.takes_copy(users, &shares.pools, &settings.limits, with_fds);
                 is_able && !is_left_out
             });
             if is_left_out && let Some(client) = clients.get_mut(recipient) {
@@ -165,7 +174,7 @@ impl Bus {
     /// broadcasts again.
     pub(super) fn handle_drained(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        let limits = &self.settings.limits;
+        let limits = client.limits(&self.settings.limits);
         let (waiting, low) = (client.outbox.unicast_bytes(), slow_receiver_size_max(limits) / 2);
         let has_recovered = client.has_recovered(limits);
         let Some(flow) = &mut client.flow else { return };
@@ -282,7 +291,7 @@ impl Bus {
     fn log_left_out(&mut self, id: ClientId) {
         let Some(client) = self.clients.get(id) else { return };
         let (bytes, fds) = (client.outbox.bytes(), client.outbox.fds());
-        let (limits, who) = (&self.settings.limits, self.describe(id));
+        let (limits, who) = (self.limits_of(id), self.describe(id));
         let record = LogRecord::new(
             Severity::Warning,
             &format_args!(

@@ -29,8 +29,8 @@ impl Bus {
         id: ClientId,
         bytes: &'b [u8],
     ) -> Result<&'b [u8], Disconnection> {
-        let size_max = self.settings.limits.message_size_max;
         let Some(client) = self.clients.get(id) else { return Ok(&[]) };
+        let size_max = client.limits(&self.settings.limits).message_size_max;
         if client.is_paused() {
             return Ok(bytes);
         }

@@ -10,6 +10,7 @@ use bus_daemon::bus::mediation::NoMediation;
 use bus_daemon::bus::outbox::WriteSlices;
 use bus_daemon::bus::{Bus, Effect, Event, Identity, Settings};
 use bus_policy::config::Limits;
+use bus_policy::config::limit_overrides::LimitOverrides;
 use bus_tests::harness::{BUS_INTERFACE, BUS_NAME, BUS_PATH, Message, Value, identity_of};
 use bus_tests::policies::session_policies;
 use libbus::auth::Mechanism;
@@ -157,5 +158,6 @@ fn settings() -> Settings {
         replies_per_connection_max: 50_000,
         ..Limits::default()
     };
-    Settings { limits, has_service_helper: false, policy: session_policies() }
+    let limit_overrides = LimitOverrides::default();
+    Settings { limits, limit_overrides, has_service_helper: false, policy: session_policies() }
 }

@@ -9,6 +9,7 @@ use bus_daemon::bus::id::{ClientId, Timestamp};
 use bus_daemon::bus::outbox::WriteSlices;
 use bus_daemon::bus::{Bus, Effect, Event, Settings};
 use bus_policy::config::Limits;
+use bus_policy::config::limit_overrides::LimitOverrides;
 use bus_tests::policies::session_policies;
 use libbus::names::ErrorName;
 use libbus::wire::{BodyReader, Flags, MessageType, frame};
@@ -251,5 +252,6 @@ pub(crate) fn one_way(serial: u32, destination: &str) -> Mail {
 
 /// These limits, and all else as with session.conf.
 pub(crate) fn settings(limits: Limits) -> Settings {
-    Settings { limits, policy: session_policies(), has_service_helper: false }
+    let limit_overrides = LimitOverrides::default();
+    Settings { limits, limit_overrides, policy: session_policies(), has_service_helper: false }
 }

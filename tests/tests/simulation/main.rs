@@ -31,6 +31,7 @@ mod mail;
 mod mediation;
 mod message;
 mod model;
+mod own_limits;
 mod random;
 mod reader;
 mod repaired;

@@ -2,6 +2,7 @@
 
 use bus_daemon::bus::Settings;
 use bus_policy::config::Limits;
+use bus_policy::config::limit_overrides::LimitOverrides;
 use bus_tests::policies::policies;
 
 use crate::random::Random;
@@ -94,7 +95,8 @@ impl Scenario {
             "<policy context='default'><allow user='*'/><allow own='*'/>\
              <allow send_requested_reply='{requested}'/>{receive}</policy>"
         ));
-        Settings { has_service_helper: false, limits: self.limits.clone(), policy }
+        let limit_overrides = LimitOverrides::default();
+        Settings { has_service_helper: false, limits: self.limits.clone(), limit_overrides, policy }
     }
 
     /// Other limits for a reload; none that would end what a client has begun.

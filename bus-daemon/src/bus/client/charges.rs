@@ -4,6 +4,8 @@
 //! names, calls) is charged by whoever changes that, with [`ClientTable::charge`]. A client that goes
 //! takes all its charges along.
 
+use bus_policy::config::Limits;
+
 use super::{Client, ClientTable};
 use crate::bus::id::ClientId;
 use crate::bus::limits::UNCOUNTED_SIZE_MAX;
@@ -25,6 +27,23 @@ impl Client {
         }
         self.fits(Resource::Bytes, users, pools)
             && (!with_fds || self.fits(Resource::Fds, users, pools))
+    }
+
+    /// Whether another message that is not for it alone may be queued for it, by its limits and by its
+    /// share.
+    #[must_use]
+    pub(in crate::bus) fn takes_copy(
+        &self,
+        users: &UserTable,
+        pools: &Pools,
+        of_bus: &Limits,
+        with_fds: bool,
+    ) -> bool {
+        if !self.has_charged_queues() {
+            // No descriptors either.
+            return self.outbox.bytes() as u64 <= self.limits(of_bus).outgoing_bytes_max;
+        }
+        !self.is_full(of_bus) && self.has_room(users, pools, with_fds)
     }
 
     fn fits(&self, resource: Resource, users: &UserTable, pools: &Pools) -> bool {

@@ -24,7 +24,7 @@ impl Bus {
     pub(super) fn add_match(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         let rule = MatchRule::parse(call.name_argument()?)?;
         let id = call.client();
-        let max = self.settings.limits.match_rules_per_connection_max;
+        let max = self.limits_of(id).match_rules_per_connection_max;
         if self.match_rule_count(id) >= max {
             return Err(Refusal::TooManyMatchRules { client: self.name_of(id), max });
         }

@@ -27,7 +27,7 @@ impl Bus {
             rules.push(MatchRule::default());
         }
         let id = call.client();
-        let max = self.settings.limits.match_rules_per_connection_max;
+        let max = self.limits_of(id).match_rules_per_connection_max;
         if rules.len() > max as usize {
             return Err(Refusal::TooManyMatchRules { client: self.name_of(id), max });
         }

@@ -33,7 +33,7 @@ impl Bus {
         if self.completed_count >= max {
             return Err(Refusal::TooManyConnections { max });
         }
-        let max = limits.connections_per_user_max;
+        let max = self.limits_of(id).connections_per_user_max;
         if self.clients.users().held(client.user, Resource::Connections) >= max.into() {
             return Err(Refusal::TooManyConnectionsOfUser { uid, max });
         }
@@ -83,7 +83,7 @@ impl Bus {
         };
         self.may_own(id, name)?;
         self.mediate_own(id, name.as_str())?;
-        let max = self.settings.limits.names_per_connection_max;
+        let max = self.limits_of(id).names_per_connection_max;
         if self.names.owned_count(id) >= max {
             return Err(Refusal::TooManyNames { client: self.name_of(id), max });
         }

@@ -1,0 +1,68 @@
+//! Limits that the configuration gives to single users and groups.
+//!
+//! A client gets them when it has authenticated, by the user that it proved and the groups that the
+//! kernel names, and again whenever the configuration was read. Clients with equal limits share them;
+//! a client of whom nothing is said has none of its own, and the limits of the bus count.
+
+use std::rc::Rc;
+
+use bus_policy::config::Limits;
+
+use super::Bus;
+use super::client::Client;
+use super::id::ClientId;
+use super::quota::Pools;
+
+impl Client {
+    /// The limits that count for this client: its own, or those of the bus.
+    #[must_use]
+    pub fn limits<'a>(&'a self, of_bus: &'a Limits) -> &'a Limits {
+        self.own_limits.as_deref().unwrap_or(of_bus)
+    }
+}
+
+impl Bus {
+    /// The limits that count for this client.
+    pub(super) fn limits_of(&self, id: ClientId) -> &Limits {
+        let of_bus = &self.settings.limits;
+        self.clients.get(id).map_or(of_bus, |client| client.limits(of_bus))
+    }
+
+    /// Gives a client the limits of its user and groups, if there are any.
+    pub(super) fn set_own_limits(&mut self, id: ClientId) {
+        let overrides = &self.settings.limit_overrides;
+        if overrides.is_empty() && self.own_limits.is_empty() {
+            return;
+        }
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.own_limits = None;
+        let groups = client.credentials.groups.as_deref().unwrap_or_default();
+        let Some(limits) = overrides.limits_of(&self.settings.limits, client.uid, groups) else {
+            return;
+        };
+        self.own_limits.retain(|known| Rc::strong_count(known) > 1);
+        let known = self.own_limits.iter().find(|known| ***known == limits).cloned();
+        let own = known.unwrap_or_else(|| Rc::new(limits));
+        if Rc::strong_count(&own) == 1 {
+            self.own_limits.push(Rc::clone(&own));
+        }
+        client.own_limits = Some(own);
+    }
+
+    /// Does that for every client, and makes the pools as large as the largest limit needs.
+    pub(super) fn refresh_limits(&mut self) {
+        let largest = self.settings.limit_overrides.largest(&self.settings.limits);
+        self.shares.pools = Pools::new(&largest, self.identity.fds_max);
+        if self.settings.limit_overrides.is_empty() && self.own_limits.is_empty() {
+            return;
+        }
+        let clients: Vec<ClientId> = self
+            .clients
+            .iter()
+            .filter(|client| !client.is_authenticating())
+            .map(|client| client.id)
+            .collect();
+        clients.into_iter().for_each(|id| self.set_own_limits(id));
+        self.own_limits.retain(|known| Rc::strong_count(known) > 1);
+    }
+}
