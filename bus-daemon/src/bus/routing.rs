@@ -231,7 +231,10 @@ impl Bus {
         if client.is_full(&self.settings.limits) {
             return Err(self.queue_full(message, recipient, is_expected));
         }
-        self.check_queue_share(message, client, is_expected)
+        if client.has_charged_queues() {
+            self.check_queue_share(message, client, is_expected)?;
+        }
+        Ok(())
     }
 
     /// Whether the policy lets a message go to a client, or to the bus itself (config.md B076).

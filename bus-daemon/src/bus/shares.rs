@@ -87,6 +87,7 @@ impl Bus {
     }
 
     /// Whether a message may be queued for this client by its share (protocol.md A151).
+    #[cold]
     pub(super) fn check_queue_share(
         &self,
         message: &Message<'_>,
@@ -146,6 +147,7 @@ impl Bus {
     }
 
     /// Notes for how many replies a client waits, after that has changed by one.
+    #[inline]
     pub(super) fn charge_replies(&mut self, caller: ClientId) {
         let count = self.replies.count_of_caller(caller);
         if count >= UNCOUNTED_REPLY_COUNT_MAX {

@@ -172,6 +172,7 @@ impl Bus {
 
     /// Something of what waited for this client is gone: perhaps its senders may go on, or it gets
     /// broadcasts again.
+    #[cold]
     pub(super) fn handle_drained(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let limits = client.limits(&self.settings.limits);
@@ -218,6 +219,7 @@ impl Bus {
     }
 
     /// Pauses a sender that added to too much, unless it has waited for that already.
+    #[cold]
     pub(super) fn slow_down(&mut self, sender: ClientId, recipient: ClientId, is_reply: bool) {
         if sender == recipient || self.slow_receivers.is_off {
             return;

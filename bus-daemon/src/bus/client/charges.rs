@@ -66,6 +66,7 @@ impl Client {
     }
 
     /// Charges what waits for it and what has come of a message.
+    #[inline(never)]
     pub(super) fn charge_queues(&mut self, users: &mut UserTable) {
         for (resource, amount) in self.queued() {
             self.charge(users, resource, amount);
@@ -73,7 +74,7 @@ impl Client {
     }
 
     /// Whether something in its queues is charged.
-    pub(super) const fn has_charged_queues(&self) -> bool {
+    pub(in crate::bus) const fn has_charged_queues(&self) -> bool {
         self.held(Resource::Bytes) | self.held(Resource::Fds) != 0
     }
 

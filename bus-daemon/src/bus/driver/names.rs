@@ -33,7 +33,7 @@ impl Bus {
         if self.completed_count >= max {
             return Err(Refusal::TooManyConnections { max });
         }
-        let max = self.limits_of(id).connections_per_user_max;
+        let max = client.limits(limits).connections_per_user_max;
         if self.clients.users().held(client.user, Resource::Connections) >= max.into() {
             return Err(Refusal::TooManyConnectionsOfUser { uid, max });
         }
