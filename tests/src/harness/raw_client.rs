@@ -105,7 +105,10 @@ impl RawClient {
             [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_PER_MESSAGE_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let slices = &mut [IoSliceMut::new(&mut buffer)];
-        let size = match recvmsg(&self.socket, slices, &mut control, RecvFlags::CMSG_CLOEXEC) {
+        let received = rustix::io::retry_on_intr(|| {
+            recvmsg(&self.socket, slices, &mut control, RecvFlags::CMSG_CLOEXEC)
+        });
+        let size = match received {
             Ok(received) => received.bytes,
             Err(Errno::CONNRESET) => 0,
             Err(Errno::AGAIN) => panic!("nothing from the bus within {DEADLINE:?}"),
