@@ -61,6 +61,7 @@ impl RawClient {
         while !rest.is_empty() {
             match self.send_some(rest, fds, SendFlags::NOSIGNAL) {
                 Ok(size) => rest = &rest[size..],
+                Err(Errno::INTR) => continue,
                 Err(Errno::PIPE | Errno::CONNRESET) => return false,
                 Err(error) => panic!("cannot send to the bus: {error}"),
             }
