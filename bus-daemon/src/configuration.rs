@@ -64,20 +64,26 @@ impl ConfigSource {
     /// Reads the limits of users and groups, and looks these up. What is wrong is in the problems.
     #[must_use]
     pub fn load_limit_overrides(&self) -> (LimitOverrides, Vec<Problem>) {
-        let mut directories = vec![limits_directory(&self.path)];
-        if self.built_in.is_some()
-            && let Some(name) = self.path.file_name()
-        {
-            directories.push(limits_directory(&Path::new(ADMINISTRATORS_DIRECTORY).join(name)));
-        }
         let mut problems = Vec::new();
-        let named = load_overrides(&directories, &DiskFiles, &mut problems);
+        let named = load_overrides(&self.limit_directories(), &DiskFiles, &mut problems);
         let overrides = named.resolve(
             |name| uid_of(name, &SystemAccounts),
             |name| gid_of(name, &SystemAccounts),
             &mut problems,
         );
         (overrides, problems)
+    }
+
+    /// Where the limits of users and groups are.
+    #[must_use]
+    pub fn limit_directories(&self) -> Vec<PathBuf> {
+        let mut directories = vec![limits_directory(&self.path)];
+        if self.built_in.is_some()
+            && let Some(name) = self.path.file_name()
+        {
+            directories.push(limits_directory(&Path::new(ADMINISTRATORS_DIRECTORY).join(name)));
+        }
+        directories
     }
 
     /// Reads again, as a reload does: the settings a running bus can take over, or everything that
@@ -108,7 +114,8 @@ impl ConfigSource {
                 reload.postponed.join(", ")
             ));
         }
-        let watched_directories = loaded.watched_directories;
+        let mut watched_directories = loaded.watched_directories;
+        watched_directories.extend(self.limit_directories());
         Ok(Reloaded { config: reload.config, settings, notes, watched_directories })
     }
 }

@@ -85,7 +85,8 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     // Works without on kernels that cannot; nothing is started from here yet.
     let _ = close_on_exec_beyond_stdio();
     let source = ConfigSource::new(&arguments.config_file);
-    let (config, watched_directories) = load(&source)?;
+    let (config, mut watched_directories) = load(&source)?;
+    watched_directories.extend(source.limit_directories());
     let (mut settings, unknown) = settings_of(&config);
     let (limit_overrides, wrong) = source.load_limit_overrides();
     settings.limit_overrides = limit_overrides;

@@ -21,6 +21,7 @@ mod random;
 mod reload;
 mod script;
 mod shipped;
+mod user_limits;
 
 use bus_tests::harness::Daemon;
 
