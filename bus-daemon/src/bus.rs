@@ -51,10 +51,13 @@ pub mod quota;
 pub mod spare_buffers;
 pub mod unique_name;
 
+mod handshake;
 mod invariants;
 mod lifecycle;
 mod mediating;
 mod own_limits;
+mod refusing;
+mod reloading;
 mod routing;
 mod shares;
 mod slot_table;

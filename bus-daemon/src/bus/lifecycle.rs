@@ -1,5 +1,5 @@
-//! How a client comes, speaks and goes: the handshake, the stream of messages, deadlines, and what
-//! is undone when a client leaves.
+//! How a client comes, speaks and goes: its reads, its descriptors, its deadlines, and what is undone
+//! when it leaves.
 //!
 //! A client is disconnected for breaking the protocol, for what the configuration says, or because
 //! it went itself; [`Disconnection`] has a variant for each reason, and all of them end in
@@ -8,24 +8,21 @@
 use std::fmt;
 use std::os::fd::OwnedFd;
 
-use bus_policy::{RuleId, Subject, Verdict};
-use libbus::auth::{
-    CookieChallenge, HANDSHAKE_SIZE_MAX, Identity as AuthIdentity, ServerAuth, ServerAuthConfig,
-    ServerAuthError, ServerProgress,
-};
+use bus_policy::{RuleId, Verdict};
+use libbus::auth::{ServerAuth, ServerAuthError};
 use libbus::wire::MessageError;
 
 use super::client::Phase;
 use super::credentials::PeerCredentials;
+use super::driver::Unique;
 use super::driver::error_reply::Refusal;
-use super::driver::{ReplyTo, Unique};
 use super::id::{ClientId, Timestamp};
-use super::limits::{GIVEN_BACK_COUNT_MIN, RELOAD_CALLER_COUNT_MAX, message_unix_fds_max};
+use super::limits::{GIVEN_BACK_COUNT_MIN, message_unix_fds_max};
 use super::log::{LogRecord, Severity};
 use super::name_registry::chain::shrink_table;
-use super::policing::{describe_rule, gids_of};
+use super::policing::describe_rule;
 use super::quota::Resource;
-use super::{Bus, Effect, Scratch, Settings};
+use super::{Bus, Effect, Scratch};
 
 /// Why a client is disconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,67 +147,6 @@ impl Bus {
             client.incoming.handle_filled(size);
         }
         self.handle_received(id, &[], fds);
-    }
-
-    pub(super) fn handle_cookie(&mut self, id: ClientId, cookie: Option<CookieChallenge>) {
-        if let Err(reason) = self.continue_handshake(id, cookie) {
-            self.disconnect(id, reason);
-        }
-    }
-
-    /// Begins to read the configuration again, or notes that it must be read once more when that is
-    /// done (config.md B105).
-    pub(super) fn request_reload(&mut self, caller: Option<ReplyTo>) -> Result<(), Refusal> {
-        let reload = &mut self.reload;
-        let waiting = reload.callers.len() + reload.next_callers.len();
-        if caller.is_some() && waiting >= RELOAD_CALLER_COUNT_MAX {
-            return Err(Refusal::TooManyReloads { max: RELOAD_CALLER_COUNT_MAX });
-        }
-        if reload.is_running {
-            reload.is_due_again = true;
-            reload.next_callers.extend(caller);
-        } else {
-            reload.is_running = true;
-            reload.callers.extend(caller);
-            self.effects.push_back(Effect::Reload);
-        }
-        Ok(())
-    }
-
-    pub(super) fn handle_reloaded(&mut self, result: Result<Settings, String>) {
-        let refusal = match result {
-            Ok(settings) => {
-                self.settings = settings;
-                self.reapply_policy();
-                self.refresh_limits();
-                None
-            }
-            Err(text) => Some(text),
-        };
-        if let Some(text) = &refusal {
-            self.log(LogRecord::new(
-                Severity::Error,
-                &format_args!("Unable to reload configuration: {text}; the old one stays in force"),
-            ));
-        } else {
-            self.log(LogRecord::new(Severity::Info, &format_args!("Reloaded configuration")));
-        }
-        for caller in std::mem::take(&mut self.reload.callers) {
-            // Who has gone or become a monitor in the meantime takes part no longer.
-            let client = self.clients.get(caller.client());
-            if !client.is_some_and(|client| client.is_registered()) {
-                continue;
-            }
-            match &refusal {
-                None => self.reply_empty(&caller),
-                Some(text) => self.reply_error(&caller, &Refusal::ReloadFailed(text.clone())),
-            }
-        }
-        self.reload.is_running = std::mem::take(&mut self.reload.is_due_again);
-        if self.reload.is_running {
-            self.reload.callers = std::mem::take(&mut self.reload.next_callers);
-            self.effects.push_back(Effect::Reload);
-        }
     }
 
     pub(super) fn handle_time_passed(&mut self) {
@@ -353,119 +289,6 @@ impl Bus {
         stream.map_or(Ok(()), |stream| self.handle_read(id, stream))
     }
 
-    /// Returns the part of `bytes` that begins the message stream, once BEGIN was seen.
-    fn handle_handshake<'b>(
-        &mut self,
-        id: ClientId,
-        bytes: &'b [u8],
-    ) -> Result<Option<&'b [u8]>, Disconnection> {
-        let mut lines = std::mem::take(&mut self.scratch.handshake);
-        lines.clear();
-        let progress =
-            self.with_auth(id, |auth, config| auth.handle_bytes(bytes, config, &mut lines));
-        self.clients.push_bytes(id, &lines);
-        self.scratch.handshake = lines;
-        // What earlier reads were answered with counts too (protocol.md A081).
-        let owed = self.clients.get(id).map_or(0, |client| client.outbox.bytes());
-        if owed > HANDSHAKE_SIZE_MAX {
-            return Err(Disconnection::Handshake(ServerAuthError::TooMuchOutput));
-        }
-        let Some(progress) = progress.transpose().map_err(Disconnection::Handshake)? else {
-            return Ok(None);
-        };
-        match progress {
-            ServerProgress::InProgress => Ok(None),
-            ServerProgress::CookieNeeded { context } => {
-                self.effects.push_back(Effect::FindCookie { client: id, context });
-                Ok(None)
-            }
-            ServerProgress::Authenticated { consumed, identity, unix_fds } => {
-                self.handle_authenticated(id, identity, unix_fds)?;
-                Ok(Some(bytes.get(consumed..).unwrap_or_default()))
-            }
-        }
-    }
-
-    fn continue_handshake(
-        &mut self,
-        id: ClientId,
-        cookie: Option<CookieChallenge>,
-    ) -> Result<(), Disconnection> {
-        let mut lines = Vec::new();
-        let progress =
-            self.with_auth(id, |auth, config| auth.handle_cookie(cookie, config, &mut lines));
-        self.clients.push_bytes(id, &lines);
-        match progress.transpose().map_err(Disconnection::Handshake)? {
-            None | Some(ServerProgress::InProgress) => Ok(()),
-            Some(ServerProgress::CookieNeeded { context }) => {
-                self.effects.push_back(Effect::FindCookie { client: id, context });
-                Ok(())
-            }
-            Some(ServerProgress::Authenticated { identity, unix_fds, .. }) => {
-                let rest = self.clients.get_mut(id).map(|client| match &mut client.phase {
-                    Phase::Authenticating(auth) => auth.take_rest(),
-                    _ => Vec::new(),
-                });
-                self.handle_authenticated(id, identity, unix_fds)?;
-                self.handle_read(id, &rest.unwrap_or_default())
-            }
-        }
-    }
-
-    fn with_auth<R>(
-        &mut self,
-        id: ClientId,
-        step: impl FnOnce(&mut ServerAuth, &ServerAuthConfig<'_>) -> R,
-    ) -> Option<R> {
-        let client = self.clients.get_mut(id)?;
-        let Phase::Authenticating(auth) = &mut client.phase else { return None };
-        let guid = self.identity.listener_guids.get(client.listener as usize);
-        let config = ServerAuthConfig {
-            guid: *guid.unwrap_or(&self.identity.guid),
-            mechanisms: &self.identity.mechanisms,
-            own_uid: self.identity.own_uid,
-            own_user_name: &self.identity.own_user_name,
-        };
-        Some(step(auth, &config))
-    }
-
-    fn handle_authenticated(
-        &mut self,
-        id: ClientId,
-        identity: AuthIdentity,
-        unix_fds: bool,
-    ) -> Result<(), Disconnection> {
-        let uid = match identity {
-            AuthIdentity::Unix(uid) => Some(uid),
-            AuthIdentity::Anonymous => None,
-        };
-        if uid.is_none() && !self.identity.allow_anonymous {
-            return Err(Disconnection::AnonymousRefused);
-        }
-        self.clients.change_user(id, uid, self.is_privileged_user(uid));
-        if let Some(client) = self.clients.get_mut(id) {
-            client.uid = uid;
-            client.unix_fds = unix_fds;
-            client.phase = Phase::WaitingForHello;
-        }
-        self.set_own_limits(id);
-        self.may_connect(id)
-    }
-
-    /// config.md B071. Who is nobody was let in by `<allow_anonymous/>`.
-    fn may_connect(&self, id: ClientId) -> Result<(), Disconnection> {
-        let Some(client) = self.clients.get(id).filter(|client| client.uid.is_some()) else {
-            return Ok(());
-        };
-        let gids = gids_of(client, &self.identity.own_credentials);
-        let subject = Subject { uid: client.uid, gids };
-        let verdict = self.settings.policy.may_connect(subject, self.identity.own_uid);
-        match verdict.is_allowed() {
-            true => Ok(()),
-            false => Err(Disconnection::UserRefused(verdict.rule)),
-        }
-    }
-
     /// Keeps what came with the bytes in hand until a message takes it. A client that did not
     /// negotiate descriptors, or not yet, has none to send (protocol.md A097): nothing would bound
     /// how many of them wait while a handshake lasts (the class of CVE-2014-3636), and a message
@@ -548,29 +371,6 @@ impl Bus {
         if fd_queue.len() > 2 * clients.len() + 64 {
             fd_queue.retain(|(at, id)| owes(*at, *id));
         }
-    }
-
-    /// Who a client is, for a log line or a refusal: its name and its process (protocol.md A241).
-    pub(super) fn describe(&self, id: ClientId) -> String {
-        let Some(client) = self.clients.get(id) else { return "(gone)".to_owned() };
-        let nobody =
-            if client.uid.is_none() && !client.is_incomplete() { "anonymous, " } else { "" };
-        format!("{} ({nobody}{})", client.name(), self.describe_process(&client.credentials))
-    }
-
-    pub(super) fn describe_process(&self, credentials: &PeerCredentials) -> String {
-        let mut parts = Vec::new();
-        if let Some(uid) = credentials.uid {
-            parts.push(format!("uid={uid}"));
-        }
-        if let Some(pid) = credentials.pid {
-            let name = (self.identity.process_name)(pid).unwrap_or_default();
-            parts.push(format!("pid={pid} comm=\"{name}\""));
-        }
-        if let Some(label) = &credentials.security_label {
-            parts.push(format!("label=\"{}\"", String::from_utf8_lossy(label)));
-        }
-        parts.join(" ")
     }
 }
 

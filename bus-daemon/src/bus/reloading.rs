@@ -1,0 +1,64 @@
+//! Reading the configuration again (config.md B105–B108).
+
+use super::driver::ReplyTo;
+use super::driver::error_reply::Refusal;
+use super::limits::RELOAD_CALLER_COUNT_MAX;
+use super::log::{LogRecord, Severity};
+use super::{Bus, Effect, Settings};
+
+impl Bus {
+    /// Begins to read the configuration again, or notes that it must be read once more when that is
+    /// done (config.md B105).
+    pub(super) fn request_reload(&mut self, caller: Option<ReplyTo>) -> Result<(), Refusal> {
+        let reload = &mut self.reload;
+        let waiting = reload.callers.len() + reload.next_callers.len();
+        if caller.is_some() && waiting >= RELOAD_CALLER_COUNT_MAX {
+            return Err(Refusal::TooManyReloads { max: RELOAD_CALLER_COUNT_MAX });
+        }
+        if reload.is_running {
+            reload.is_due_again = true;
+            reload.next_callers.extend(caller);
+        } else {
+            reload.is_running = true;
+            reload.callers.extend(caller);
+            self.effects.push_back(Effect::Reload);
+        }
+        Ok(())
+    }
+
+    pub(super) fn handle_reloaded(&mut self, result: Result<Settings, String>) {
+        let refusal = match result {
+            Ok(settings) => {
+                self.settings = settings;
+                self.reapply_policy();
+                self.refresh_limits();
+                None
+            }
+            Err(text) => Some(text),
+        };
+        if let Some(text) = &refusal {
+            self.log(LogRecord::new(
+                Severity::Error,
+                &format_args!("Unable to reload configuration: {text}; the old one stays in force"),
+            ));
+        } else {
+            self.log(LogRecord::new(Severity::Info, &format_args!("Reloaded configuration")));
+        }
+        for caller in std::mem::take(&mut self.reload.callers) {
+            // Who has gone or become a monitor in the meantime takes part no longer.
+            let client = self.clients.get(caller.client());
+            if !client.is_some_and(|client| client.is_registered()) {
+                continue;
+            }
+            match &refusal {
+                None => self.reply_empty(&caller),
+                Some(text) => self.reply_error(&caller, &Refusal::ReloadFailed(text.clone())),
+            }
+        }
+        self.reload.is_running = std::mem::take(&mut self.reload.is_due_again);
+        if self.reload.is_running {
+            self.reload.callers = std::mem::take(&mut self.reload.next_callers);
+            self.effects.push_back(Effect::Reload);
+        }
+    }
+}
