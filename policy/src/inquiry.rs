@@ -123,7 +123,8 @@ impl Inquiry {
             Asked::Send(mail) => mail.explain(&policy, Direction::Send),
             Asked::Receive(mail) => mail.explain(&policy, Direction::Receive),
         };
-        self.answer_from(set, explained.verdict, rules_of(&explained))
+        let default = "what no rule allows is denied".to_owned();
+        self.answer_from(set, explained.verdict, rules_of(&explained), default)
     }
 
     fn answer_connect(&self, set: &PolicySet, own_uid: u32) -> Answer {
@@ -137,7 +138,8 @@ impl Inquiry {
             };
             Considered::new(placed, outcome)
         });
-        self.answer_from(set, verdict, considered.collect())
+        let default = format!("only uid {own_uid}, as which the bus runs, may connect");
+        self.answer_from(set, verdict, considered.collect(), default)
     }
 
     fn answer_from(
@@ -145,11 +147,13 @@ impl Inquiry {
         set: &PolicySet,
         verdict: Verdict,
         considered: Vec<Considered>,
+        default: String,
     ) -> Answer {
         let decided = verdict.rule.and_then(|id| set.rule(id));
         Answer {
             question: self.to_string(),
             allowed: verdict.is_allowed(),
+            default,
             decided: decided.map(|placed| Considered::new(placed, Outcome::Decides.to_string())),
             considered,
         }
@@ -371,6 +375,8 @@ pub struct Answer {
     pub allowed: bool,
     /// The rule that decided, if one matched.
     pub decided: Option<Considered>,
+    /// Who may do it if no rule says anything.
+    default: String,
     /// All rules that apply to the user, in the order in which they apply.
     pub considered: Vec<Considered>,
 }
@@ -406,7 +412,7 @@ impl fmt::Display for Answer {
         writeln!(f, "{verdict}: {}", self.question)?;
         match &self.decided {
             Some(rule) => writeln!(f, "by {}: {} in {}", rule.location, rule.rule, rule.block)?,
-            None => writeln!(f, "by default: no rule matches")?,
+            None => writeln!(f, "by default: no rule matches, and {}", self.default)?,
         }
         writeln!(f, "rules considered, of which the last that matches decides:")?;
         for rule in &self.considered {

@@ -115,7 +115,7 @@ pub fn lint(set: &Arc<PolicySet>) -> Vec<Finding> {
             findings.push(Finding { location: placed.rule.location.clone(), suspicion });
         };
         match &placed.rule.action {
-            Action::Send(send) => lint_send(placed.rule.effect, send, &policies, &mut note),
+            Action::Send(send) => lint_send(placed, send, &policies, &mut note),
             Action::Receive(receive) => {
                 lint_message(&receive.message, &mut note);
                 if let Some(name) = &receive.sender {
@@ -138,16 +138,20 @@ pub fn lint(set: &Arc<PolicySet>) -> Vec<Finding> {
 }
 
 fn lint_send(
-    effect: Effect,
+    placed: &PlacedRule,
     send: &SendRule,
     policies: &[(Audience, UserPolicy)],
     note: &mut impl FnMut(Suspicion),
 ) {
+    let effect = placed.rule.effect;
     let is_bare = send.destination == NamePattern::Any && send.message.interface.is_some();
     let is_call = send.message.message_type.is_none_or(|one| one == MessageType::MethodCall);
     match effect {
         Effect::Deny if is_bare && is_call => note(Suspicion::BareInterfaceDeny),
-        Effect::Allow if is_bare && is_call => note(Suspicion::BareInterfaceAllow),
+        // One user, such as root, is trusted with it on purpose.
+        Effect::Allow if is_bare && is_call && !is_for_one_user(placed) => {
+            note(Suspicion::BareInterfaceAllow);
+        }
         _ => {}
     }
     if send.broadcast == Some(true)
@@ -164,6 +168,10 @@ fn lint_send(
     if effect == Effect::Allow && is_well_known && !ownable {
         note(Suspicion::NobodyMayOwn(name.clone()));
     }
+}
+
+fn is_for_one_user(placed: &PlacedRule) -> bool {
+    matches!(*placed.context, PolicyContext::User(_))
 }
 
 /// The bus itself owns it.

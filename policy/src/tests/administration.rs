@@ -23,6 +23,7 @@ fn suspicious_rules_are_named_with_their_place() {
     check("<deny send_interface='i.A'/>", &["at every destination, and every call that names no"]);
     check("<allow send_interface='i.A'/>", &["whoever implements it"]);
     check("<allow send_type='signal' send_interface='i.A'/>", &[]);
+    assert_eq!(findings("<policy user='root'><allow send_interface='i.A'/></policy>"), [""; 0]);
     check("<deny receive_path='/a' receive_member='M'/>", &["add the interface"]);
     check("<deny send_type='error' send_broadcast='true'/>", &["never matches"]);
     check("<deny receive_error='e.E' receive_type='signal'/>", &["restricts nothing"]);

@@ -39,8 +39,14 @@ impl Bus {
     /// Whether something is permitted, the explanation in words, and the same in JSON.
     pub(super) fn explain(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         let question = self.with_client(call.name_argument()?)?;
-        let mut inquiry = Inquiry::parse(&question, &NumbersOnly)
-            .map_err(|error| Refusal::UnansweredQuestion { why: error.to_string() })?;
+        let mut inquiry = Inquiry::parse(&question, &NumbersOnly).map_err(|error| {
+            Refusal::UnansweredQuestion {
+                why: format!(
+                    "{error} (the bus looks up no users and groups while it runs: give their \
+                     numbers)"
+                ),
+            }
+        })?;
         if let Asked::Send(mail) | Asked::Receive(mail) = &mut inquiry.action {
             mail.names = self.all_names_of(&mail.names);
         }
