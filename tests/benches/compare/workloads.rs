@@ -204,6 +204,14 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         run: fairness::beside_broadcasts,
         grpc: None,
     },
+    Workload {
+        key: "fair-greed",
+        title: "p99 of serial calls while another client takes rules, names and bytes",
+        unit: Unit::Latency,
+        targets: &[Rise(3.0), BelowAll],
+        run: fairness::beside_greed,
+        grpc: None,
+    },
 ];
 
 impl Workload {

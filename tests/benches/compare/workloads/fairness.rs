@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use libbus::wire::MessageType;
+
 use crate::crowd::Crowd;
 use crate::failure::Result;
 use crate::load::{Client, Wait};
@@ -20,6 +22,11 @@ const MEASURED: Duration = Duration::from_millis(150);
 /// Calls, or signals, that the flooding client keeps under way.
 const IN_FLIGHT: usize = 256;
 const RECIPIENTS: usize = 100;
+/// Requests that a greedy client keeps under way, and every how-many-th is followed by a call of this
+/// size to a client that does not read.
+const GREEDY_IN_FLIGHT: usize = 64;
+const GREEDY_CALL_EVERY: usize = 8;
+const GREEDY_PAYLOAD_SIZE: usize = 4096;
 /// Signals in one write of the flooding client.
 const BURST: u64 = 16;
 /// Marks sockets that are not part of the flood.
@@ -40,6 +47,15 @@ pub(super) fn beside_broadcasts(bus: &Running) -> Result<Sample> {
     }
     let crowd = Crowd::new(recipients)?;
     beside(bus, Broadcasts { sender, crowd, signal: wire::signal(), sent: 0 })
+}
+
+/// A client that takes match rules, names and room in another one's queue, as fast as it gets them.
+pub(super) fn beside_greed(bus: &Running) -> Result<Sample> {
+    let (client, deaf) = (bus.single()?, bus.single()?);
+    let watch = Watch::new()?;
+    watch.add(&client, 0)?;
+    let call = wire::payload_call(&deaf.name, GREEDY_PAYLOAD_SIZE)?;
+    beside(bus, Greed { client, _deaf: deaf, call, watch, waiting: 0, taken: 0 })
 }
 
 /// Something that keeps the bus busy.
@@ -112,6 +128,51 @@ impl Flood for Broadcasts {
         }
         self.sender.send(&out)?;
         self.crowd.serve(between)
+    }
+}
+
+struct Greed {
+    client: Client,
+    /// Never reads what it is sent.
+    _deaf: Client,
+    call: Template,
+    watch: Watch,
+    /// Requests to the bus that are not answered yet.
+    waiting: usize,
+    taken: usize,
+}
+
+impl Flood for Greed {
+    fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    fn step(&mut self, between: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        let mut out = Vec::new();
+        while self.waiting < GREEDY_IN_FLIGHT {
+            self.taken += 1;
+            self.waiting += 1;
+            let number = self.taken;
+            let (rule, name) =
+                (format!("type='signal',path='/g/n{number}'"), format!("org.example.g.n{number}"));
+            let request = match number % 2 {
+                0 => wire::driver_call("AddMatch", Some(&rule), None),
+                _ => wire::driver_call("RequestName", Some(&name), Some(4)),
+            };
+            request.append(self.client.next_serial(), 0, &mut out);
+            if number.is_multiple_of(GREEDY_CALL_EVERY) {
+                self.call.append(self.client.next_serial(), 0, &mut out);
+            }
+        }
+        self.client.send(&out)?;
+        self.watch.wait(&mut Vec::new())?;
+        between()?;
+        let mut answers = 0;
+        self.client.read(Wait::Never, |start| {
+            answers += usize::from(start.kind != MessageType::Signal);
+        })?;
+        self.waiting = self.waiting.saturating_sub(answers);
+        Ok(())
     }
 }
 
