@@ -91,6 +91,10 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let (limit_overrides, wrong) = source.load_limit_overrides();
     settings.limit_overrides = limit_overrides;
     warn(unknown.iter().chain(&wrong));
+    let pid_file =
+        config.pidfile.as_ref().filter(|_| arguments.pid_file == PidFileUse::AsConfigured);
+    let pid_file_error = |error| located(&config.places.pidfile, &error);
+    pid_file.map(|path| PidFile::check_absent(path)).transpose().map_err(pid_file_error)?;
     let fd_limit = raise_fd_limit();
     let listeners = open_listeners(arguments, &config, &mut context)?;
     let security = SecurityModule::find(Path::new("/"), &config)?;
@@ -107,12 +111,8 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         }
         false => None,
     };
-    let _pid_file = match (&config.pidfile, arguments.pid_file) {
-        (Some(path), PidFileUse::AsConfigured) => {
-            Some(PidFile::create(path).map_err(|error| located(&config.places.pidfile, &error))?)
-        }
-        _ => None,
-    };
+    let _pid_file =
+        pid_file.map(|path| PidFile::create(path)).transpose().map_err(pid_file_error)?;
     let address = connectable_addresses(&listeners);
     if let Some(user) = &config.user {
         drop_privileges(user).map_err(|error| located(&config.places.user, &error))?;

@@ -147,6 +147,15 @@ impl fmt::Display for PidFileError {
 impl std::error::Error for PidFileError {}
 
 impl PidFile {
+    /// Answers whether there is none at `path` yet. Ask before listening: a second daemon must not
+    /// take the sockets of the first away.
+    ///
+    /// # Errors
+    /// [`PidFileError::Exists`].
+    pub fn check_absent(path: &Path) -> Result<(), PidFileError> {
+        if path.exists() { Err(PidFileError::Exists(path.to_owned())) } else { Ok(()) }
+    }
+
     /// Writes this process's id and a newline to a new file at `path`.
     ///
     /// # Errors
@@ -243,7 +252,9 @@ mod tests {
     fn a_pid_file_is_written_once_and_removed() {
         let directory = TemporaryDirectory::new();
         let path = directory.path().join("pid");
+        PidFile::check_absent(&path).unwrap();
         let pid_file = PidFile::create(&path).unwrap();
+        assert!(matches!(PidFile::check_absent(&path), Err(PidFileError::Exists(_))));
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         let error = PidFile::create(&path).unwrap_err();
         assert!(matches!(&error, PidFileError::Exists(at) if *at == path), "{error}");

@@ -115,3 +115,22 @@ fn configuration(name: &str, element: &str) -> PathBuf {
     fs::write(&file, text).unwrap();
     file
 }
+
+/// The second replaced the socket of the first before it found the pid file, and took it along.
+#[test]
+fn a_second_bus_with_the_same_pid_file_leaves_the_first_its_socket() {
+    let elements = "<pidfile>pid</pidfile>";
+    let bus = Bus::start(&Daemon::ours(), &Config { elements, ..Config::SESSION });
+    fs::write(bus.dir.join("pid"), "1\n").unwrap();
+    let output = Command::new(Daemon::ours().program)
+        .arg(format!("--config-file={}", bus.dir.join("bus.conf").display()))
+        .args(["--nofork", "--print-address"])
+        .current_dir(&bus.dir)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("bus.conf:") && text.contains("pid\" exists"), "{text}");
+    assert_eq!(output.stdout, b"");
+    bus.connect();
+}
