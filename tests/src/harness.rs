@@ -2,10 +2,12 @@
 
 mod bus_process;
 mod message;
+mod program;
 mod raw_client;
 
 pub use bus_process::{Bus, Config, Daemon, Listen};
 pub use message::{Encoder, Endian, Message, Value, Written, field, flag, kind};
+pub use program::{Ended, Running, limited, run, words};
 pub use raw_client::{
     Client, DEADLINE, RawClient, Received, borrow_all, identity_of, own_identity,
 };

@@ -19,6 +19,7 @@
 //!   the system's `dbus-daemon`. Whatever the two do differently must be listed, with its reason,
 //!   in `allowed_differences.toml`.
 //! - `stock_clients`: the programs and libraries that people use, for real.
+//! - `system_bus`: real services on our daemon as the system bus, in namespaces of its own.
 //! - `simulation`: thousands of seeded clients on the in-memory core, beside a naive model of it.
 //! - `cost`: allocations, system calls and memory, counted.
 //! - `regression`: one case for each defect that was found from outside.

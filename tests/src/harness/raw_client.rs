@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -106,9 +106,9 @@ impl RawClient {
             [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_PER_MESSAGE_MAX))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let slices = &mut [IoSliceMut::new(&mut buffer)];
-        let received = rustix::io::retry_on_intr(|| {
-            recvmsg(&self.socket, slices, &mut control, RecvFlags::CMSG_CLOEXEC)
-        });
+        // With a deadline on the socket, a process that was stopped and goes on sees that here.
+        let received =
+            retry_on_intr(|| recvmsg(&self.socket, slices, &mut control, RecvFlags::CMSG_CLOEXEC));
         let size = match received {
             Ok(received) => received.bytes,
             Err(Errno::CONNRESET) => 0,

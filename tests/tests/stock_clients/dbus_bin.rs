@@ -1,11 +1,11 @@
 //! The reference project's own programs: `dbus-send`, `dbus-monitor`, `dbus-run-session`,
 //! `dbus-test-tool`.
 
-use bus_tests::harness::Daemon;
+use bus_tests::harness::{Daemon, Running};
 
 use crate::peer::PAYLOAD_SIZE;
 use crate::roles::CROWD;
-use crate::scene::{Running, Scene};
+use crate::scene::Scene;
 
 const SEND: &str = "dbus-send --session --print-reply --dest=org.example.Peer /org/example/Peer";
 const NOTICED: &str = "/org/example/Peer org.example.Peer.Noticed";

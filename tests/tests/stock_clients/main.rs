@@ -17,12 +17,15 @@ mod gdbus;
 mod peer;
 mod roles;
 mod scene;
+mod trial;
 mod zbus5;
 mod zbus6;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Trial};
+
+use crate::trial::{is_installed, trial};
 
 /// A program, and what is tried with it.
 type Tool = (&'static str, &'static [(&'static str, fn())]);
@@ -47,7 +50,7 @@ fn main() -> ExitCode {
 fn tool_trials() -> impl Iterator<Item = Trial> {
     TOOLS.iter().flat_map(|(tool, cases)| {
         let missing = (!is_installed(tool)).then(|| (*tool).to_owned());
-        cases.iter().map(move |(case, run)| trial(format!("{tool}: {case}"), &missing, run))
+        cases.iter().map(move |(case, run)| trial(format!("{tool}: {case}"), &missing, *run))
     })
 }
 
@@ -65,25 +68,4 @@ fn library_trials() -> impl Iterator<Item = Trial> {
         });
         alone.into_iter().chain(pairs)
     })
-}
-
-/// A test that is ignored, or fails, when something is missing.
-fn trial(name: String, missing: &Option<String>, run: impl Fn() + Send + 'static) -> Trial {
-    let Some(missing) = missing.clone() else {
-        return Trial::test(name, move || {
-            run();
-            Ok(())
-        });
-    };
-    if std::env::var_os("REQUIRE_STOCK_CLIENTS").is_some() {
-        return Trial::test(name, move || Err(Failed::from(format!("{missing} is not installed"))));
-    }
-    Trial::test(name, || Ok(()))
-        .with_kind(format!("skipped: {missing} is not installed"))
-        .with_ignored_flag(true)
-}
-
-fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }

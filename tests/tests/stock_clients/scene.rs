@@ -1,18 +1,11 @@
 //! A bus with the service on it, and programs run there as a user would.
 
-use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::process::{Child, Command, Stdio};
 
-use bus_tests::harness::{Bus, Config, DEADLINE, Daemon, Value};
+use bus_tests::harness::{Bus, Config, Daemon, Ended, Running, Value, limited, run, words};
 
 use crate::peer::NAME;
 use crate::roles;
-
-/// Seconds that one program may take.
-const PROGRAM_DEADLINE_S: &str = "60";
 
 /// A session bus of our daemon.
 pub(crate) struct Scene {
@@ -59,16 +52,7 @@ impl Scene {
 
     /// Runs `command` to its end.
     pub(crate) fn run_command(&self, command: Command, input: &[u8]) -> Ended {
-        let mut child = self
-            .on_this_bus(&limited(&command))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("timeout(1) starts");
-        // A program that does not read its input closes it early.
-        let _ = child.stdin.take().expect("stdin").write_all(input);
-        Ended::new(&command, child.wait_with_output().expect("the program's end"))
+        run(&self.on_this_bus(&command), input)
     }
 
     /// Starts a command line, split at spaces, and lets it run.
@@ -86,7 +70,7 @@ impl Scene {
         let all: Vec<Child> = (0..count).map(|_| start()).collect();
         for child in all {
             let output = child.wait_with_output().expect("the program's end");
-            Ended::new(&words(line), output).succeeds();
+            Ended::new(&words(line), &output).succeeds();
         }
     }
 
@@ -105,8 +89,7 @@ impl Scene {
     }
 
     fn start(&self, command: Command) -> Running {
-        let mut command = self.on_this_bus(&command);
-        Running::new(command.stdin(Stdio::null()))
+        Running::start(&mut self.on_this_bus(&command))
     }
 
     fn on_this_bus(&self, command: &Command) -> Command {
@@ -120,120 +103,5 @@ impl Scene {
             .env("LC_ALL", "C.UTF-8")
             .env_remove("DBUS_SYSTEM_BUS_ADDRESS");
         on_bus
-    }
-}
-
-fn words(line: &str) -> Command {
-    let mut words = line.split(' ');
-    let mut command = Command::new(words.next().unwrap_or_default());
-    command.args(words);
-    command
-}
-
-/// `command` under timeout(1), so that a program that hangs fails its test.
-fn limited(command: &Command) -> Command {
-    let mut limited = Command::new("timeout");
-    limited.args(["--kill-after=5", PROGRAM_DEADLINE_S]).arg(command.get_program());
-    limited
-        .args(command.get_args())
-        .envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
-    limited
-}
-
-/// What a program left behind.
-pub(crate) struct Ended {
-    line: String,
-    /// Its exit code.
-    pub(crate) code: Option<i32>,
-    /// What it printed.
-    pub(crate) stdout: String,
-    /// What it complained.
-    pub(crate) stderr: String,
-}
-
-impl Ended {
-    fn new(command: &Command, output: Output) -> Self {
-        let words: Vec<&OsStr> =
-            std::iter::once(command.get_program()).chain(command.get_args()).collect();
-        Self {
-            line: words.join(OsStr::new(" ")).to_string_lossy().into_owned(),
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    /// Its output, if it ended well.
-    pub(crate) fn succeeds(self) -> String {
-        assert_eq!(self.code, Some(0), "{}: {}", self.line, self.stderr);
-        self.stdout
-    }
-
-    /// It ended well and printed each of `parts`.
-    pub(crate) fn prints(self, parts: &[&str]) {
-        let line = self.line.clone();
-        let stdout = self.succeeds();
-        for part in parts {
-            assert!(stdout.contains(part), "{line} printed no '{part}' in: {stdout}");
-        }
-    }
-
-    /// It ended badly and complained of each of `parts`.
-    pub(crate) fn fails_with(self, parts: &[&str]) {
-        assert_eq!(self.code, Some(1), "{}: {}{}", self.line, self.stdout, self.stderr);
-        for part in parts {
-            let said = &self.stderr;
-            assert!(said.contains(part), "{} complained not of '{part}' but: {said}", self.line);
-        }
-    }
-}
-
-/// A program that runs until it is dropped, and the lines it prints on stdout and stderr.
-pub(crate) struct Running {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Running {
-    fn new(command: &mut Command) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
-        let (sender, lines) = channel();
-        let outputs: [Box<dyn std::io::Read + Send>; 2] = [
-            Box::new(child.stdout.take().expect("stdout")),
-            Box::new(child.stderr.take().expect("stderr")),
-        ];
-        for output in outputs {
-            let sender = sender.clone();
-            thread::spawn(move || {
-                let mut lines = BufReader::new(output).lines().map_while(Result::ok);
-                // nobody listens any more: the test is over
-                lines.try_for_each(|line| sender.send(line))
-            });
-        }
-        Self { child, lines }
-    }
-
-    /// Waits for a line with `part` in it.
-    pub(crate) fn prints(&self, part: &str) {
-        let mut seen = Vec::new();
-        while let Ok(line) = self.lines.recv_timeout(DEADLINE) {
-            if line.contains(part) {
-                return;
-            }
-            seen.push(line);
-        }
-        panic!("no line with '{part}', but: {}", seen.join("\n"));
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // The program may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

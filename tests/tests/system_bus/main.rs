@@ -1,0 +1,111 @@
+//! Our daemon as the system bus: with its `system.conf`, the policy files of Debian's packages, real
+//! services on it and their own clients.
+//!
+//! Each case runs in mount, pid and network namespaces of its own, made by `world.sh`: this program
+//! starts itself there again, as the first process. What a case leaves behind ends with it; the
+//! machine's own `/run` and `/etc` are out of reach. Services are started by the test; none of them needs
+//! systemd or hardware.
+//!
+//! Needs root and `tests/peers/install-services`. What is not installed is printed and counted as
+//! ignored; with `REQUIRE_STOCK_CLIENTS` set it fails instead.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the whole crate is test code: a broken expectation is a failed test"
+)]
+
+mod configuration;
+mod policies;
+mod privileges;
+mod services;
+mod system_bus;
+#[path = "../stock_clients/trial.rs"]
+mod trial;
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use bus_tests::harness::{Daemon, run};
+use libtest_mimic::{Arguments, Trial};
+
+use crate::trial::{is_installed, trial};
+
+/// Names the case when this program is started again.
+const CASE_VARIABLE: &str = "SYSTEM_BUS_CASE";
+/// What every case needs.
+const TOOLS: &[&str] = &["unshare", "mount", "ip", "setpriv", "gdbus", "busctl", "dbus-send"];
+
+/// A test, and which services it starts.
+struct Case {
+    name: &'static str,
+    services: &'static [&'static services::Service],
+    run: fn(),
+}
+
+fn cases() -> impl Iterator<Item = &'static Case> {
+    [services::CASES, policies::CASES, configuration::CASES, privileges::CASES]
+        .into_iter()
+        .flatten()
+}
+
+fn main() -> ExitCode {
+    if let Ok(name) = std::env::var(CASE_VARIABLE) {
+        let case = cases().find(|case| case.name == name);
+        (case.expect("a case").run)();
+        return ExitCode::SUCCESS;
+    }
+    let nothing_works = missing_for_all();
+    let trials = cases().map(|case| case.trial(nothing_works.clone())).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+impl Case {
+    fn trial(&'static self, missing: Option<String>) -> Trial {
+        let missing = missing.or_else(|| {
+            let mut services = self.services.iter();
+            services.find_map(|service| service.missing()).map(ToOwned::to_owned)
+        });
+        trial(self.name.to_owned(), &missing, || self.run_in_its_world())
+    }
+
+    fn run_in_its_world(&self) {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "--pid", "--net", "--fork", "--kill-child=KILL", "--mount-proc"])
+            .arg("sh")
+            .arg(tests.join("tests/system_bus/world.sh"))
+            .arg(std::env::current_exe().expect("the path of this test"))
+            .env(CASE_VARIABLE, self.name)
+            .env("BUS_DAEMON", Daemon::ours().program)
+            .env("SYSTEM_CONF", tests.join("../bus-daemon/data/system.conf"))
+            .env("LC_ALL", "C.UTF-8")
+            .env("HOME", "/nonexistent")
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        for variable in ["DBUS_SYSTEM_BUS_ADDRESS", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"] {
+            command.env_remove(variable);
+        }
+        let ended = run(&command, &[]);
+        assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    }
+}
+
+/// What no case can do without.
+fn missing_for_all() -> Option<String> {
+    if !rustix::process::getuid().is_root() {
+        return Some("the right to be root".to_owned());
+    }
+    if let Some(tool) = TOOLS.iter().find(|tool| !is_installed(tool)) {
+        return Some((*tool).to_owned());
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    if !users.lines().any(|line| line.starts_with("messagebus:")) {
+        return Some("the user messagebus".to_owned());
+    }
+    let mounts = "mount -t tmpfs tmpfs /run && mount -o remount,bind,ro /";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--net", "--fork", "sh", "-c", mounts]);
+    let may_unshare = run(&command, &[]).code == Some(0);
+    (!may_unshare).then(|| "the right to make namespaces".to_owned())
+}
