@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bus_tests::harness::{BUS_NAME, BUS_PATH, Bus, Client, Config, Daemon, Message, Value};
 
@@ -77,8 +78,10 @@ fn the_running_bus_explains_its_policy_to_root() {
 
 /// Runs the daemon with a configuration file of these elements and these arguments.
 fn run(elements: &str, arguments: &[&str]) -> Output {
-    let dir =
-        std::env::temp_dir().join(format!("policies-{}-{}", std::process::id(), elements.len()));
+    // Tests run beside each other.
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("policies-{}-{run}", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
     let file = dir.join("bus.conf");
     let text = format!("<busconfig>\n<listen>unix:path=/x</listen>\n{elements}\n</busconfig>\n");
