@@ -6,8 +6,14 @@
 //! message has, since a rule also matches messages that lack a field it names (config.md B055–B060);
 //! so there is one index for each set of fields that messages have, made when such a message comes.
 //!
+//! Whatever stands before the best rule so far need not be looked at: rules about the other side's
+//! names, which mostly stand behind those about any name, come first, and of an index those places
+//! whose rules stand furthest behind.
+//!
 //! What is left to be tried in one place of an index are rules that differ in type, replies,
 //! broadcasts and file descriptors only. Of those with the same conditions only the last is kept.
+
+mod settled;
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -19,6 +25,7 @@ use crate::policy_set::{MatchedPatterns, NamePatternId, PlacedRule, PolicySet, R
 use crate::question::{Circumstances, Message};
 use crate::rule::{Action, Effect, MessagePattern, MessageType, NamePattern};
 use crate::verdict::Verdict;
+use settled::Settled;
 
 /// More rules about one name than this are indexed.
 const LINEAR_COUNT_MAX: usize = 8;
@@ -59,14 +66,32 @@ impl ReplyKind {
     }
 }
 
+/// A set of reply kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ReplyKinds(u8);
+
+impl ReplyKinds {
+    fn of(pattern: &MessagePattern, effect: Effect) -> Self {
+        let taken = ReplyKind::ALL.into_iter().filter(|kind| pattern.takes_reply(effect, *kind));
+        Self(taken.map(|kind| 1 << kind as u8).sum())
+    }
+
+    const fn has(self, kind: ReplyKind) -> bool {
+        self.0 & (1 << kind as u8) != 0
+    }
+}
+
 /// The rules about one name.
 #[derive(Debug, Default)]
 struct Bucket {
     /// The last rule first, once [`RuleTable::finish`] was called.
     candidates: Vec<Candidate>,
-    /// By which of [`Fields`] a message has.
-    indices: [OnceCell<Box<Index>>; Fields::SET_COUNT],
+    settled: Settled,
+    indices: OnceCell<Box<Indices>>,
 }
+
+/// By which of [`Fields`] a message has.
+type Indices = [OnceCell<Index>; Fields::SET_COUNT];
 
 /// A rule with what most messages need to know of it.
 #[derive(Clone, Copy, Debug)]
@@ -76,9 +101,14 @@ struct Candidate {
     id: RuleId,
     effect: Effect,
     types: Types,
-    /// It is about all messages of its types that are no replies and not eavesdropped on.
+    replies: ReplyKinds,
+    /// It is about all messages of its types and reply kinds that are not eavesdropped on.
     is_plain: bool,
+    log: bool,
 }
+
+/// The last rule that matches, if any does.
+type Found<'t> = Option<&'t Candidate>;
 
 /// A set of message types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +142,9 @@ impl RuleTable {
             id,
             effect: placed.rule.effect,
             types: Types::of(pattern.message_type),
+            replies: ReplyKinds::of(pattern, placed.rule.effect),
             is_plain: is_plain(&placed.rule.action, placed.rule.effect),
+            log: logs(&placed.rule.action),
         };
         self.count += 1;
         let bucket = match placed.pattern {
@@ -127,13 +159,12 @@ impl RuleTable {
         for bucket in self.named.values_mut().chain([&mut self.any]) {
             bucket.candidates.reverse();
             bucket.candidates.shrink_to_fit();
+            bucket.settled = Settled::of(&bucket.candidates, set);
         }
         for message_type in MessageType::ALL {
             for kind in ReplyKind::ALL {
-                let verdict = self.any.settle(set, message_type, kind);
-                if let Some(place) = self.settled.get_mut(message_type as usize) {
-                    place[kind as usize] = verdict;
-                }
+                let found = self.any.settled(message_type, kind, false);
+                self.settled[message_type as usize][kind as usize] = found.map(verdict_of);
             }
         }
     }
@@ -162,36 +193,40 @@ impl RuleTable {
         circumstances: Circumstances,
         names: &MatchedPatterns,
     ) -> Verdict {
-        let question = Asked { set, message, circumstances };
-        let mut best = self.any.find(&question, None);
+        let reply_kind = ReplyKind::of(message.is_reply, circumstances);
+        let question = Asked { set, message, circumstances, reply_kind };
+        let mut best = None;
         for id in names.iter() {
             if let Some(bucket) = self.named.get(&id) {
                 best = bucket.find(&question, best);
             }
         }
-        best.map_or(Verdict::NO_RULE, |found| found.verdict(set))
+        best = self.any.find(&question, best);
+        verdict_of(best)
     }
 }
 
-impl Candidate {
-    fn verdict(&self, set: &PolicySet) -> Verdict {
-        let log = set.rule(self.id).is_some_and(|placed| logs(&placed.rule.action));
-        Verdict { effect: self.effect, rule: Some(self.id), log }
-    }
+fn verdict_of(found: Found<'_>) -> Verdict {
+    let rule =
+        |found: &Candidate| Verdict { effect: found.effect, rule: Some(found.id), log: found.log };
+    found.map_or(Verdict::NO_RULE, rule)
 }
 
 struct Asked<'a> {
     set: &'a PolicySet,
     message: &'a Message<'a>,
     circumstances: Circumstances,
+    reply_kind: ReplyKind,
 }
 
 impl Asked<'_> {
     fn matches(&self, candidate: &Candidate) -> bool {
-        if !candidate.types.has(self.message.message_type) {
+        let is_about_it = candidate.types.has(self.message.message_type)
+            && candidate.replies.has(self.reply_kind);
+        if !is_about_it {
             return false;
         }
-        if candidate.is_plain && !self.message.is_reply && !self.circumstances.eavesdropping {
+        if candidate.is_plain && !self.circumstances.eavesdropping {
             return true;
         }
         let Some(PlacedRule { rule, .. }) = self.set.rule(candidate.id) else { return false };
@@ -207,43 +242,36 @@ impl Asked<'_> {
         mismatch.is_none()
     }
 
-    /// The first of `candidates` that matches and stands behind `best`.
-    fn first(&self, candidates: &[Candidate], best: Option<Candidate>) -> Option<Candidate> {
+    /// The first of `candidates` that matches and stands behind `best`, else `best`.
+    fn first<'t>(&self, candidates: &'t [Candidate], best: Found<'t>) -> Found<'t> {
         let after = best.map(|best| best.order);
-        let later = candidates.iter().take_while(|one| Some(one.order) > after);
-        later.copied().find(|one| self.matches(one)).or(best)
+        let mut later = candidates.iter().take_while(|one| Some(one.order) > after);
+        later.find(|one| self.matches(one)).or(best)
     }
 }
 
 impl Bucket {
-    /// The verdict on all messages of a type and kind that are not eavesdropped on, if these rules
-    /// say the same of all of them.
-    fn settle(
-        &self,
-        set: &PolicySet,
-        message_type: MessageType,
-        kind: ReplyKind,
-    ) -> Option<Verdict> {
-        for candidate in self.candidates.iter().filter(|one| one.types.has(message_type)) {
-            let pattern = pattern_of(&set.rule(candidate.id)?.rule.action)?;
-            if !candidate.is_plain {
-                return None;
-            }
-            if pattern.takes_reply(candidate.effect, kind) {
-                return Some(candidate.verdict(set));
+    fn find<'t>(&'t self, asked: &Asked<'_>, best: Found<'t>) -> Found<'t> {
+        let latest = self.candidates.first().map(|candidate| candidate.order);
+        if latest <= best.map(|best| best.order) {
+            return best;
+        }
+        if !asked.circumstances.eavesdropping {
+            let Message { message_type, .. } = *asked.message;
+            let settled = self.settled(message_type, asked.reply_kind, asked.message.is_bare());
+            if let Some(found) = settled {
+                let later = found.filter(|one| best.is_none_or(|best| best.order < one.order));
+                return later.or(best);
             }
         }
-        Some(Verdict::NO_RULE)
-    }
-
-    fn find(&self, asked: &Asked<'_>, best: Option<Candidate>) -> Option<Candidate> {
         if self.candidates.len() <= LINEAR_COUNT_MAX {
             return asked.first(&self.candidates, best);
         }
         let present = Fields::of_message(asked.message);
-        let index = self.indices.get(present.number()).map(|index| {
-            index.get_or_init(|| Box::new(Index::new(asked.set, &self.candidates, present)))
-        });
+        let index =
+            self.indices.get_or_init(Box::default).get(present.number()).map(|index| {
+                index.get_or_init(|| Index::new(asked.set, &self.candidates, present))
+            });
         index.and_then(|index| index.find(asked, best)).or(best)
     }
 }
@@ -286,6 +314,9 @@ impl Fields {
 
     /// What the values of these fields are filed under; the fields themselves are part of it.
     fn key(self, values: [Option<&str>; 4]) -> u64 {
+        if self.0 == 0 {
+            return 0;
+        }
         let mut hasher = FixedState::default().build_hasher();
         self.hash(&mut hasher);
         for (at, value) in values.into_iter().enumerate() {
@@ -300,15 +331,16 @@ impl Fields {
 /// The rules of a bucket for messages that have the same fields.
 #[derive(Debug)]
 struct Index {
-    /// Which sets of fields rules go by.
-    sets: Vec<Fields>,
+    /// Which sets of fields rules go by, each with the order of the last of these rules, greatest
+    /// first.
+    sets: Vec<(Fields, u32)>,
     /// The last rule first. Two keys may fall together: each rule is tried anyway.
     places: HashMap<u64, Vec<Candidate>, FixedState>,
 }
 
 impl Index {
     fn new(set: &PolicySet, candidates: &[Candidate], present: Fields) -> Self {
-        let mut sets: Vec<Fields> = Vec::new();
+        let mut sets: Vec<(Fields, u32)> = Vec::new();
         let mut places: HashMap<u64, Vec<Candidate>, FixedState> = HashMap::default();
         for candidate in candidates {
             let Some(placed) = set.rule(candidate.id) else { continue };
@@ -322,8 +354,9 @@ impl Index {
                 continue;
             }
             let fields = fields.and(present);
-            if !sets.contains(&fields) {
-                sets.push(fields);
+            // The last rule comes first.
+            if !sets.iter().any(|(known, _)| *known == fields) {
+                sets.push((fields, candidate.order));
             }
             let MessagePattern { path, interface, member, error, .. } = pattern;
             let key = fields.key([path, interface, member, error].map(|field| field.as_deref()));
@@ -337,13 +370,19 @@ impl Index {
         Self { sets, places }
     }
 
-    fn find(&self, asked: &Asked<'_>, best: Option<Candidate>) -> Option<Candidate> {
+    fn find<'t>(&'t self, asked: &Asked<'_>, best: Found<'t>) -> Found<'t> {
         let Message { path, interface, member, error_name, .. } = *asked.message;
         let values = [path, interface, member, error_name];
-        self.sets.iter().fold(best, |best, fields| match self.places.get(&fields.key(values)) {
-            Some(candidates) => asked.first(candidates, best),
-            None => best,
-        })
+        let mut best = best;
+        for (fields, latest) in &self.sets {
+            if best.is_some_and(|best| best.order >= *latest) {
+                break;
+            }
+            if let Some(candidates) = self.places.get(&fields.key(values)) {
+                best = asked.first(candidates, best);
+            }
+        }
+        best
     }
 }
 
@@ -414,10 +453,16 @@ pub(crate) fn is_wildcard(action: &Action) -> bool {
 
 /// See [`Candidate::is_plain`].
 fn is_plain(action: &Action, effect: Effect) -> bool {
+    depends_on_fields_alone(action, effect)
+        && pattern_of(action).is_some_and(MessagePattern::restricts_at_most_type)
+}
+
+/// Whether header fields decide alone about messages of its types and reply kinds that are not
+/// eavesdropped on.
+fn depends_on_fields_alone(action: &Action, effect: Effect) -> bool {
     let is_receive = matches!(action, Action::Receive(_));
     pattern_of(action).is_some_and(|pattern| {
-        pattern.restricts_at_most_type()
-            && pattern.takes_any_fds()
+        pattern.takes_any_fds()
             && broadcast_of(action).is_none()
             // B067: such a rule is about eavesdroppers only.
             && !(is_receive && effect == Effect::Deny && pattern.eavesdrop)
