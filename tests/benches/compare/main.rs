@@ -16,6 +16,7 @@ mod load;
 mod measure;
 mod peers;
 mod pipeline;
+mod policies;
 mod program;
 mod relay;
 mod report;
@@ -51,10 +52,13 @@ struct Options {
     /// Measure this other build of bus-daemon too, to see what a change brings
     #[arg(long, value_name = "PROGRAM")]
     against: Option<PathBuf>,
+    /// Measure our bus alone, under different policies (see also install-policies)
+    #[arg(long, conflicts_with_all = ["only", "peers", "against"])]
+    policies: bool,
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
-    /// Write table and chart into README.md, between its two marker comments
+    /// Write the results into README.md, between their two marker comments
     #[arg(long, conflicts_with_all = ["only", "peers", "against"])]
     readme: bool,
     /// What `cargo bench` passes to every benchmark
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let done = match &options.null_relay {
         Some(path) => relay::run(path).map(|()| true),
+        None if options.policies => compare_policies(&options),
         None => compare(&options),
     };
     match done {
@@ -83,8 +88,7 @@ fn main() -> ExitCode {
 
 /// Runs everything; answers whether our bus did all its work.
 fn compare(options: &Options) -> Result<bool> {
-    raise_descriptor_limit();
-    pin(LOAD_CORE);
+    prepare();
     let plan = Plan::new(
         &options.only,
         &options.peers,
@@ -104,9 +108,30 @@ fn compare(options: &Options) -> Result<bool> {
     Ok(!ours_is_missing && results.failures().all(|(_, kind, _)| kind != Kind::Ours))
 }
 
+/// Runs our bus under all policies; answers whether it did all its work.
+fn compare_policies(options: &Options) -> Result<bool> {
+    prepare();
+    let plan = policies::Plan::new(options.rounds.into())?;
+    let results = plan.run();
+    if options.json {
+        print(&format!("{:#}", report::policies::to_json(&plan, &results)));
+    } else {
+        print(&report::policies::to_text(&plan, &results));
+    }
+    if options.readme {
+        report::policies::update(&plan, &results)?;
+    }
+    Ok(results.failures().next().is_none())
+}
+
 /// Whoever reads may have seen enough.
 fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn prepare() {
+    raise_descriptor_limit();
+    pin(LOAD_CORE);
 }
 
 /// Thousands of clients need a descriptor each, here and in the bus, which inherits the limit.

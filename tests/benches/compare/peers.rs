@@ -90,17 +90,22 @@ impl Peer {
 
     /// Starts it and waits until it can be connected to.
     pub(crate) fn start(&self) -> Result<Running> {
+        self.start_under(ALLOW_ALL)
+    }
+
+    /// Starts it under other policies, elements of its configuration; for those that read one.
+    pub(crate) fn start_under(&self, policies: &str) -> Result<Running> {
         let dir = Directory::create()?;
         let socket = dir.0.join("bus");
         let mut command = Command::new(&self.program);
         match self.kind {
             Kind::Ours | Kind::OtherBuild | Kind::DbusDaemon => {
-                let file = write_configuration(&dir, &socket)?;
+                let file = write_configuration(&dir, &socket, policies)?;
                 command.arg(format!("--config-file={}", file.display()));
                 command.args(["--nofork", "--nopidfile", "--print-address=1"]);
             }
             Kind::Busd => {
-                let file = write_configuration(&dir, &socket)?;
+                let file = write_configuration(&dir, &socket, policies)?;
                 command.arg("--config").arg(file).arg("--print-address");
             }
             Kind::NullRelay => {
@@ -282,7 +287,15 @@ const LIMITS: &[(&str, u32)] = &[
     ("max_replies_per_connection", 1_000_000),
 ];
 
-fn write_configuration(dir: &Directory, socket: &Path) -> Result<PathBuf> {
+/// The policy that costs least.
+pub(crate) const ALLOW_ALL: &str = "  <policy context=\"default\">
+    <allow send_destination=\"*\" eavesdrop=\"true\"/>
+    <allow eavesdrop=\"true\"/>
+    <allow own=\"*\"/>
+  </policy>
+";
+
+fn write_configuration(dir: &Directory, socket: &Path, policies: &str) -> Result<PathBuf> {
     let limits: String = LIMITS
         .iter()
         .map(|(name, value)| format!("  <limit name=\"{name}\">{value}</limit>\n"))
@@ -292,10 +305,7 @@ fn write_configuration(dir: &Directory, socket: &Path) -> Result<PathBuf> {
          \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n\
          <busconfig>\n  <type>session</type>\n  <keep_umask/>\n\
          \x20 <listen>unix:path={}</listen>\n  <auth>EXTERNAL</auth>\n\
-         \x20 <policy context=\"default\">\n\
-         \x20   <allow send_destination=\"*\" eavesdrop=\"true\"/>\n\
-         \x20   <allow eavesdrop=\"true\"/>\n    <allow own=\"*\"/>\n  </policy>\n{limits}\
-         </busconfig>\n",
+         {policies}{limits}</busconfig>\n",
         socket.display()
     );
     let file = dir.0.join("bus.conf");
@@ -316,12 +326,16 @@ fn build_ours() -> Result<PathBuf> {
     if built.success() { Ok(target.join("release/bus-daemon")) } else { fail("does not build") }
 }
 
+/// Where the scripts beside this put what they fetch.
+pub(crate) fn cache() -> PathBuf {
+    std::env::var_os("PEER_CACHE").unwrap_or_else(|| "/var/cache/peer-suites".into()).into()
+}
+
 /// Finds a program in PATH or where `install-peers` puts it.
 fn installed(name: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let cache = std::env::var_os("PEER_CACHE").unwrap_or_else(|| "/var/cache/peer-suites".into());
     std::env::split_paths(&path)
-        .chain([Path::new(&cache).join("cargo/bin")])
+        .chain([cache().join("cargo/bin")])
         .map(|dir| dir.join(name))
         .find(|program| program.is_file())
         .ok_or_else(|| Failure::new("not installed (see tests/benches/compare/install-peers)"))

@@ -1,6 +1,7 @@
 //! What is said of the results: a table for people, JSON for programs, Markdown for the README.
 
 mod json;
+pub(crate) mod policies;
 mod readme;
 mod table;
 
@@ -72,11 +73,15 @@ pub(crate) fn setting(plan: &Plan) -> String {
         .filter(|peer| !peer.version.is_empty())
         .map(|peer| format!("{} {}", peer.kind.label(), peer.version))
         .collect();
+    setting_of(&versions.join(", "), plan.rounds)
+}
+
+fn setting_of(versions: &str, rounds: usize) -> String {
     let pinned = match is_pinned() {
         true => "bus on one core, load on another",
         false => "NOT PINNED: this machine does not let the bus have a core of its own",
     };
-    format!("{}; {}; {} rounds; {pinned}", machine(), versions.join(", "), plan.rounds)
+    format!("{}; {versions}; {rounds} rounds; {pinned}", machine())
 }
 
 fn machine() -> String {

@@ -97,7 +97,7 @@ impl Plan {
 }
 
 /// Tells whoever sits at the terminal what is going on.
-fn show_progress(text: &str) {
+pub(crate) fn show_progress(text: &str) {
     if std::io::stderr().is_terminal() {
         eprint!("\r\x1b[K{text}");
     }

@@ -4,6 +4,7 @@ mod calls;
 mod fairness;
 mod membership;
 mod memory;
+pub(crate) mod policed;
 mod signals;
 
 use crate::failure::Result;

@@ -26,16 +26,21 @@ pub(crate) fn update(plan: &Plan, results: &Results) -> Result<()> {
             gaps.join(", ")
         ));
     }
-    let readme = workspace().join("README.md");
-    let text = fs::read_to_string(&readme)?;
-    let section = format!("{BEGIN}\n{}{END}", to_markdown(plan, results));
     if !plan.dimensions.is_empty() {
         fs::write(workspace().join(CHART), chart::to_svg(plan, results))?;
     }
-    match replace(&text, &section) {
+    write_between(BEGIN, END, &to_markdown(plan, results))
+}
+
+/// Rewrites what stands between two marker comments of README.md.
+pub(super) fn write_between(begin: &str, end: &str, markdown: &str) -> Result<()> {
+    let readme = workspace().join("README.md");
+    let text = fs::read_to_string(&readme)?;
+    let section = format!("{begin}\n{markdown}{end}");
+    match replace(&text, begin, end, &section) {
         Some(text) => Ok(fs::write(readme, text)?),
         None => {
-            eprintln!("README.md has no {BEGIN} … {END}:\n\n{section}");
+            eprintln!("README.md has no {begin} … {end}:\n\n{section}");
             Ok(())
         }
     }
@@ -46,9 +51,9 @@ fn workspace() -> PathBuf {
 }
 
 /// The text with the section in the place of the one between the markers.
-fn replace(text: &str, section: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
+fn replace(text: &str, begin: &str, end: &str, section: &str) -> Option<String> {
+    let (before, rest) = text.split_once(begin)?;
+    let (_, after) = rest.split_once(end)?;
     Some(format!("{before}{section}{after}"))
 }
 

@@ -36,7 +36,12 @@ pub(super) fn payload(bus: &Running, size: usize) -> Result<Sample> {
 }
 
 /// One call after the other. A serial may come again once its call has been answered.
-fn serial(bus: &Running, caller: &mut Client, callee: &mut Client, call: &[u8]) -> Result<Sample> {
+pub(super) fn serial(
+    bus: &Running,
+    caller: &mut Client,
+    callee: &mut Client,
+    call: &[u8],
+) -> Result<Sample> {
     let reply = wire::small_reply(&caller.name)?;
     let mut out = Vec::new();
     run(bus.pid(), &mut |latencies: &mut Latencies| {
@@ -66,6 +71,15 @@ pub(super) fn descriptors(bus: &Running) -> Result<Sample> {
     let (mut sender, mut recipients) = bus.fan_out(1, Passing::BytesAndDescriptors)?;
     let recipient = recipients.first_mut().ok_or_else(|| Failure::new("no recipient"))?;
     let call = wire::descriptor_call(&recipient.name)?;
+    send_descriptors(bus, &mut sender, recipient, &call)
+}
+
+pub(super) fn send_descriptors(
+    bus: &Running,
+    sender: &mut Client,
+    recipient: &mut Client,
+    call: &wire::Template,
+) -> Result<Sample> {
     let passed = File::open("/dev/null")?;
     run(bus.pid(), &mut |latencies: &mut Latencies| {
         let begin = Instant::now();

@@ -62,7 +62,7 @@ pub(super) fn properties_changed(bus: &Running) -> Result<Sample> {
 }
 
 /// Bursts of one signal, each burst awaited by all recipients.
-fn bursts(
+pub(super) fn bursts(
     bus: &Running,
     mut sender: Client,
     recipients: Vec<Client>,
