@@ -1,6 +1,6 @@
 //! What the users of one audience may do: the rules that apply to them, compiled.
 //!
-//! A decision looks only at rules that can be about the message at hand ([`RuleTable`]), so that it
+//! A decision looks only at rules that can be about the message at hand (`RuleTable`), so that it
 //! costs the same however many rules there are. Which rules match is said by `question.rs` alone,
 //! for decisions and explanations alike.
 

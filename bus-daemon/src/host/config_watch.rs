@@ -9,7 +9,7 @@
 //! A directory that does not exist is not watched; that it appeared is noticed by the next reload.
 //! So is a file that changes between the reading of its directory and the first watch of it.
 //!
-//! Bounds: [`DIRECTORY_COUNT_MAX`] watches, [`READ_COUNT_MAX`] reads at once.
+//! Bounds: [`DIRECTORY_COUNT_MAX`] watches, `READ_COUNT_MAX` reads at once.
 
 use std::io;
 use std::mem::MaybeUninit;

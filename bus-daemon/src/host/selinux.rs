@@ -13,7 +13,7 @@
 //! source's domain is not permissive; otherwise it is only logged. A question that cannot be asked
 //! is refused in the same way.
 //!
-//! Answers are remembered ([`DecisionCache`]) until the kernel gives notice of another policy or
+//! Answers are remembered (`DecisionCache`) until the kernel gives notice of another policy or
 //! mode ([`notices::SelinuxNotices`]) and the host calls [`Mediation::refresh`]. Where there are no
 //! notices nothing is remembered, and the mode is read again before each refusal.
 
