@@ -51,10 +51,12 @@ pub mod quota;
 pub mod spare_buffers;
 pub mod unique_name;
 
+mod half_messages;
 mod handshake;
 mod invariants;
 mod lifecycle;
 mod mediating;
+mod newcomers;
 mod own_limits;
 mod refusing;
 mod reloading;
@@ -67,16 +69,18 @@ mod turns;
 use client::{Client, ClientTable};
 use credentials::PeerCredentials;
 use driver::activation::ActivationEnvironment;
+use half_messages::HalfMessages;
 use id::{ClientId, Timestamp};
 use lifecycle::Disconnection;
 use log::LogRecord;
 use match_index::{MatchIndex, Recipients};
 use mediation::Mediation;
 use name_registry::NameRegistry;
+use newcomers::Newcomers;
 use outbox::{MessageFds, WriteSlices};
 use pending_reply::PendingReplies;
 use policing::Policies;
-use shares::Shares;
+use quota::Pools;
 use slow_receivers::SlowReceivers;
 
 /// What the bus is told once, at its start.
@@ -251,7 +255,10 @@ pub struct Bus {
     monitors: MatchIndex,
     replies: PendingReplies,
     policies: Policies,
-    shares: Shares,
+    /// How much of each resource users share.
+    pools: Pools,
+    half_messages: HalfMessages,
+    newcomers: Newcomers,
     /// Limits of clients that have some of their own, each once.
     own_limits: Vec<Rc<Limits>>,
     slow_receivers: SlowReceivers,
@@ -328,7 +335,9 @@ impl Bus {
             monitors: MatchIndex::new(seed),
             replies: PendingReplies::new(seed),
             policies: Policies::new(&settings.policy),
-            shares: Shares::default(),
+            pools: Pools::default(),
+            half_messages: HalfMessages::default(),
+            newcomers: Newcomers::default(),
             own_limits: Vec::new(),
             slow_receivers: SlowReceivers::default(),
             activation_environment: ActivationEnvironment::default(),
@@ -450,12 +459,12 @@ impl Bus {
     }
 
     /// Whether a client may be read from: not while what it sent before is put off, or must be
-    /// written first, nor while it is paused for sending somebody more than they read, or has sent half a message
-    /// beyond its share.
+    /// written first, nor while it is paused for sending somebody more than they read, has sent half a message beyond
+    /// its share, or waits for its handshake to begin.
     #[must_use]
     pub fn may_read(&self, client: ClientId) -> bool {
         self.clients.get(client).is_some_and(|client| {
-            !client.incoming.is_put_off() && !client.is_paused() && !client.stalled
+            !client.incoming.is_put_off() && !client.is_paused() && !client.hold.waits()
         }) && !self.must_wait_for_writes(client)
     }
 

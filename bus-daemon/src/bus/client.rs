@@ -12,6 +12,7 @@
 //! twenty. The order of what one client gets does not depend on its queue.
 
 mod charges;
+mod hold;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -28,10 +29,12 @@ use super::limits::{
 };
 use super::outbox::{BufferPool, MessageFds, Outbox, OutgoingBody};
 use super::policing::Standing;
-use super::quota::{Amounts, Resource, UserId, UserTable};
+use super::quota::{Amounts, UserId, UserTable};
 use super::slow_receivers::Flow;
 use super::spare_buffers::SpareBuffers;
 use super::unique_name::UniqueNameText;
+
+pub(super) use hold::Hold;
 
 /// What a client is allowed to do next, named for what the bus waits for.
 #[derive(Debug)]
@@ -82,8 +85,8 @@ pub struct Client {
     pub(super) own_limits: Option<Rc<Limits>>,
     /// What its user is charged for it.
     charged: Amounts,
-    /// Whether it is not read from, since half a message of it is beyond its share.
-    pub(super) stalled: bool,
+    /// Whether it has to wait for others before it is read from.
+    pub(super) hold: Hold,
     /// How it stands with those whom it sends more than they read, or who send it more than it reads;
     /// nothing for a client with which that never happened.
     pub(super) flow: Option<Box<Flow>>,
@@ -107,7 +110,7 @@ impl Client {
         matches!(self.phase, Phase::Authenticating(_))
     }
 
-    /// Whether Hello is still to come, which counts against `max_incomplete_connections`.
+    /// Whether Hello is still to come.
     #[must_use]
     pub const fn is_incomplete(&self) -> bool {
         matches!(self.phase, Phase::Authenticating(_) | Phase::WaitingForHello)
@@ -237,13 +240,12 @@ impl ClientTable {
             user,
             own_limits: None,
             charged: Amounts::default(),
-            stalled: false,
+            hold: Hold::None,
             flow: None,
             in_urgent: false,
             in_bulk: false,
             bulk_run: 0,
         }));
-        self.charge(id, Resource::IncompleteConnections, 1);
         id
     }
 
@@ -416,7 +418,11 @@ impl ClientTable {
     /// The message that is half read, if all of it has arrived.
     pub fn take_complete(&mut self, id: ClientId) -> Option<Rc<Vec<u8>>> {
         let (client, spares) = self.with_spares(id)?;
-        client.incoming.take_complete(spares)
+        let message = client.incoming.take_complete(spares)?;
+        if client.has_charged_queues() {
+            self.charge_queues(id);
+        }
+        Some(message)
     }
 
     /// Where the rest of a large message is to be read into: see [`Incoming::space`].

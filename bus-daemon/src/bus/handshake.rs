@@ -119,6 +119,7 @@ impl Bus {
             client.phase = Phase::WaitingForHello;
         }
         self.set_own_limits(id);
+        self.begin_handshakes();
         self.may_connect(id)
     }
 

@@ -16,14 +16,17 @@ impl Bus {
         self.eavesdroppers.check_invariants();
         self.monitors.check_invariants();
         self.replies.check_invariants();
+        let in_handshake = self.clients.iter().filter(|client| client.is_in_handshake()).count();
+        assert_eq!(in_handshake, self.incomplete_count as usize, "incomplete clients are counted");
         let incomplete = self.clients.iter().filter(|client| client.is_incomplete()).count();
-        assert_eq!(incomplete, self.incomplete_count as usize, "incomplete clients are counted");
         assert_eq!(
             self.clients.len() - incomplete,
             self.completed_count as usize,
             "registered clients and monitors are counted"
         );
         self.check_shares();
+        self.check_half_messages();
+        self.check_newcomers();
         let registered: Vec<_> = self.clients.iter().filter(|c| c.is_registered()).collect();
         assert_eq!(registered.len(), self.unique_names.len(), "one unique name each");
         for client in registered {

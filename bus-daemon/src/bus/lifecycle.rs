@@ -17,11 +17,10 @@ use super::credentials::PeerCredentials;
 use super::driver::Unique;
 use super::driver::error_reply::Refusal;
 use super::id::{ClientId, Timestamp};
-use super::limits::{GIVEN_BACK_COUNT_MIN, message_unix_fds_max};
+use super::limits::{GIVEN_BACK_COUNT_MIN, LET_THROUGH_MS, message_unix_fds_max};
 use super::log::{LogRecord, Severity};
 use super::name_registry::chain::shrink_table;
 use super::policing::describe_rule;
-use super::quota::Resource;
 use super::{Bus, Effect, Scratch};
 
 /// Why a client is disconnected.
@@ -31,8 +30,8 @@ pub(super) enum Disconnection {
     ByClient,
     /// It is one too many of its user before Hello, which the log knows already.
     ByBus,
-    /// More descriptors waiting for their message than its share.
-    FdShareExceeded,
+    /// Half a message beyond its share, whose rest it does not send while others wait.
+    HoldsUpOthers,
     /// A message is malformed (protocol.md A055).
     Malformed(MessageError),
     /// The handshake went wrong (protocol.md A068, A080, A081).
@@ -74,9 +73,12 @@ impl fmt::Display for Disconnection {
         match self {
             Self::ByClient => f.write_str("it closed its connection"),
             Self::ByBus => f.write_str("its user has too many connections before Hello"),
-            Self::FdShareExceeded => f.write_str(
-                "file descriptors that wait for their message are more than its share; its user's \
-                 other clients hold the rest",
+            Self::HoldsUpOthers => write!(
+                f,
+                "its user's share of bytes of messages is used up, so that one of them at a time may \
+                 send a large message, and it did not send all of its message within {} s while \
+                 others waited",
+                LET_THROUGH_MS / 1000
             ),
             Self::Malformed(error) => write!(f, "it sent a malformed message: {error}"),
             Self::Handshake(error) => write!(f, "its handshake failed: {error}"),
@@ -109,8 +111,9 @@ impl fmt::Display for Disconnection {
 }
 
 impl Bus {
-    /// Takes in a new connection from listener number `listener`, and returns how to call it. One that
-    /// its user has no share for is gone when this returns, and [`Effect::Close`] says so.
+    /// Takes in a new connection from listener number `listener`, and returns how to call it. It may
+    /// have to wait before it is read from ([`Bus::may_read`]). When too many of its user wait, it is
+    /// gone when this returns, and [`Effect::Close`] says so.
     pub fn handle_connected(
         &mut self,
         credentials: PeerCredentials,
@@ -123,11 +126,7 @@ impl Bus {
         let is_privileged = self.is_privileged_user(credentials.uid);
         let id =
             self.clients.insert(credentials, listener, fds_possible, auth, self.now, is_privileged);
-        self.incomplete_count += 1;
-        self.auth_queue.push_back((self.now, id));
-        if self.is_one_too_many(id) {
-            self.disconnect(id, Disconnection::ByBus);
-        }
+        self.receive_newcomer(id);
         id
     }
 
@@ -186,8 +185,9 @@ impl Bus {
         let Some(client) = self.clients.get_mut(id) else { return };
         self.held_peak = self.held_peak.max(held);
         client.leaving = true;
-        let (is_incomplete, is_registered) = (client.is_incomplete(), client.is_registered());
-        let last_words = if is_incomplete { client.outbox.to_vec() } else { Vec::new() };
+        let (was_in_handshake, is_registered) = (client.is_in_handshake(), client.is_registered());
+        let is_incomplete = client.is_incomplete();
+        let last_words = if was_in_handshake { client.outbox.to_vec() } else { Vec::new() };
         if !matches!(reason, Disconnection::ByClient | Disconnection::ByBus) {
             let who = self.describe(id);
             let rule = self.rule_behind(reason);
@@ -196,12 +196,14 @@ impl Bus {
                 &format_args!("Disconnected client {who}: {reason}{rule}"),
             ));
         }
-        if is_incomplete {
+        if was_in_handshake {
             self.incomplete_count -= 1;
-        } else {
+        } else if !is_incomplete {
             self.completed_count -= 1;
         }
+        self.forget_newcomer(id);
         self.forget_slow_receiver(id);
+        self.forget_half_message(id);
         self.monitors.remove_client(id);
         if is_registered {
             self.leave(id);
@@ -209,6 +211,7 @@ impl Bus {
         self.clients.remove(id);
         self.trim_queues();
         self.effects.push_back(Effect::Close { client: id, last_words });
+        self.begin_handshakes();
         self.give_back_memory();
     }
 
@@ -305,10 +308,6 @@ impl Bus {
         if client.incoming.fds.len() + fds.len() > fds_max {
             return Err(Disconnection::TooManyIncomingFds);
         }
-        if self.check_share(id, Resource::Fds, fds.len() as u64).is_err() {
-            return Err(Disconnection::FdShareExceeded);
-        }
-        let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
         client.incoming.fds.extend(fds.drain(..));
         client.incoming.fds_peak = client.incoming.fds_peak.max(client.incoming.fds.len());
         if client.incoming.fds_since.is_none() {

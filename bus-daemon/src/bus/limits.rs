@@ -65,9 +65,12 @@ pub const COUNT_POOL_MIN: u64 = 16_384;
 /// As many of each are in the pool for each connection that may be there: a bus of many clients has
 /// as much for each as a bus of few.
 pub const COUNT_POOL_PER_CONNECTION: u64 = 16;
-/// How often a client whose half message is more than its share is asked for again.
+/// How often it is looked whether a client whose half message is beyond its share has room.
 pub const SHARE_RETRY_MS: u64 = 100;
-/// How often the log says that connections of one user are refused, at most.
+/// How long a client may take to send the rest of a message that is beyond its share, while others of
+/// its user wait to send theirs.
+pub const LET_THROUGH_MS: u64 = 30_000;
+/// How often the log says that connections of one user are closed at once, at most.
 pub const REFUSED_CONNECTIONS_LOG_GAP_MS: u64 = 60_000;
 
 /// How far the bus's own messages to a client may go beyond `max_outgoing_bytes`, in bytes.

@@ -52,7 +52,8 @@ impl Bus {
     /// Does that for every client, and makes the pools as large as the largest limit needs.
     pub(super) fn refresh_limits(&mut self) {
         let largest = self.settings.limit_overrides.largest(&self.settings.limits);
-        self.shares.pools = Pools::new(&largest, self.identity.fds_max);
+        self.pools = Pools::new(&largest, self.identity.fds_max);
+        self.begin_handshakes();
         if self.settings.limit_overrides.is_empty() && self.own_limits.is_empty() {
             return;
         }

@@ -124,6 +124,8 @@ impl Pools {
         let count = |of_connection: u32| counts.max(4 * u64::from(of_connection));
         let per_user = u64::from(limits.connections_per_user_max);
         let mut pools = Amounts::default();
+        // Or the largest message could not be sent with byte limits that are smaller.
+        let queues = queues.max(limits.message_size_max.into());
         pools.set(Resource::Bytes, queues.saturating_mul(4).max(BYTES_POOL_MIN));
         pools.set(Resource::Fds, fds.saturating_mul(4).max(FDS_POOL_MIN).min(process_fds_max / 2));
         pools.set(Resource::MatchRules, count(limits.match_rules_per_connection_max));
@@ -143,7 +145,7 @@ impl Pools {
 }
 
 /// A user in the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UserId(u32);
 
 #[derive(Debug)]

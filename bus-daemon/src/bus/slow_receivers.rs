@@ -107,10 +107,10 @@ impl ClientTable {
 }
 
 impl Bus {
-    /// When somebody who is paused or stalled may go on.
+    /// When somebody who waits for others may go on.
     pub(super) fn next_retry(&self) -> Option<Timestamp> {
         let pause = self.slow_receivers.next_deadline();
-        match self.shares.next_deadline() {
+        match self.half_messages.next_deadline() {
             None => pause,
             Some(retry) => Some(pause.map_or(retry, |pause| pause.min(retry))),
         }
@@ -125,7 +125,7 @@ impl Bus {
     /// Whether this client is not to be read from until [`Effect::ReadAgain`].
     #[must_use]
     pub fn waits_for_others(&self, id: ClientId) -> bool {
-        self.clients.get(id).is_some_and(|client| client.is_paused() || client.stalled)
+        self.clients.get(id).is_some_and(|client| client.is_paused() || client.hold.waits())
     }
 
     /// Gives one message to all of `scratch.recipients` that can take it and that the policy does not
@@ -140,7 +140,7 @@ impl Bus {
         watch: Option<&Watch<'_>>,
     ) -> (bool, Vec<ClientId>) {
         let mut newly_left_out = SmallVec::<[ClientId; 4]>::new();
-        let Self { clients, scratch, settings, policies, shares, .. } = self;
+        let Self { clients, scratch, settings, policies, pools, .. } = self;
         let mut gate = watch.map(|watch| Gate::new(policies, watch));
         let others = scratch.recipients.iter().filter(|one| Some(*one) != addressee);
         for recipient in others.filter(|one| !refused.contains(one)) {
@@ -152,7 +152,7 @@ impl Bus {
                 let with_fds = outgoing.fds.is_some();
                 let is_able = !with_fds || client.unix_fds;
                 is_left_out =
-                    is_able && !client.takes_copy(users, &shares.pools, &settings.limits, with_fds);
+                    is_able && !client.takes_copy(users, pools, &settings.limits, with_fds);
                 is_able && !is_left_out
             });
             if is_left_out && let Some(client) = clients.get_mut(recipient) {

@@ -52,7 +52,8 @@ pub(crate) struct Peer {
     pub(crate) unix_fds: bool,
     pub(crate) unique: Option<String>,
     pub(crate) process_fd: Option<RawFd>,
-    connected_at: u64,
+    /// When its handshake began, unless it waits for that.
+    began_at: Option<u64>,
     /// Names in whose queue it stands, the latest last.
     places: Vec<String>,
     rule_count: u32,
@@ -192,6 +193,20 @@ impl Peer {
         if !line.is_empty() && !self.leaving {
             self.lines.push_back(line);
         }
+    }
+
+    /// Whose it is, by the kernel's word until it has authenticated.
+    fn user(&self) -> Option<u32> {
+        if self.phase == Phase::Handshake { self.accepted_uid } else { self.uid }
+    }
+
+    /// Whether it has connected and its handshake has not begun.
+    pub(crate) fn is_newcomer(&self) -> bool {
+        self.began_at.is_none()
+    }
+
+    pub(crate) fn is_in_handshake(&self) -> bool {
+        self.is_incomplete() && !self.is_newcomer()
     }
 
     pub(crate) fn is_incomplete(&self) -> bool {

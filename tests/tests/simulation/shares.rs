@@ -4,7 +4,9 @@
 use bus_daemon::bus::Event;
 use bus_daemon::bus::credentials::PeerCredentials;
 use bus_daemon::bus::id::ClientId;
-use bus_daemon::bus::limits::{REFUSED_CONNECTIONS_LOG_GAP_MS, SENDER_PAUSE_MS, SHARE_RETRY_MS};
+use bus_daemon::bus::limits::{
+    LET_THROUGH_MS, REFUSED_CONNECTIONS_LOG_GAP_MS, SENDER_PAUSE_MS, SHARE_RETRY_MS,
+};
 use bus_policy::config::Limits;
 use libbus::standard_error as error;
 use libbus::wire::Flags;
@@ -29,8 +31,13 @@ fn counts() -> Limits {
 
 /// The pool is 36 MiB, of which a client that is alone may have 9.
 fn bytes() -> Limits {
-    let (out, inward) = (8 * MIB as u64, MIB as u64);
-    Limits { outgoing_bytes_max: out, incoming_bytes_max: inward, ..Limits::default() }
+    let mib = MIB as u64;
+    Limits {
+        outgoing_bytes_max: 8 * mib,
+        incoming_bytes_max: mib,
+        message_size_max: 9 << 20,
+        ..Limits::default()
+    }
 }
 
 /// Sends many messages at once and answers what came back.
@@ -190,39 +197,190 @@ fn descriptors_that_wait_are_shared() {
     assert_eq!(fill(&mut desk, &other), 72, "the limit of a connection, and one message");
 }
 
+// config.md B028, B032: what bounds descriptors that came before the rest of their message is the
+// limit of each connection; no client is disconnected for what its user's others hold.
 #[test]
-fn half_a_message_beyond_the_share_waits_for_room() {
+fn descriptors_of_half_messages_end_no_connection() {
+    let mut desk = Desk::new(Limits::default());
+    let receiver = desk.guest();
+    let mut mail = one_way(1, &receiver.name);
+    mail.unix_fds = 16;
+    let (begin, rest) = {
+        let bytes = mail.write();
+        (bytes[..20].to_vec(), bytes[20..].to_vec())
+    };
+    let clients: Vec<Guest> = (0..100).map(|_| desk.guest_with(GREEDY, true)).collect();
+    for client in &clients {
+        desk.send_bytes(client.id, &begin, 16);
+    }
+    assert_eq!(desk.take_closed(), []);
+    for client in &clients {
+        desk.send_bytes(client.id, &rest, 0);
+        assert_eq!(desk.read(receiver.id).last().map(|got| got.announced_fds), Some(16));
+    }
+}
+
+/// A bus on which GREEDY's clients have used up their share of bytes, and who owes them.
+fn used_up() -> (Desk, Guest, Vec<Guest>) {
     let mut desk = Desk::new(bytes());
     let sender = desk.guest();
     let slow: Vec<Guest> = (0..6).map(|_| desk.guest_with(GREEDY, true)).collect();
     for slow in &slow {
         fill(&mut desk, &sender, slow);
     }
-    let writer = desk.guest_with(GREEDY, true);
-    let message = one_way(1, &sender.name).with(Value::Bytes(2 * MIB)).write();
-    let (half, rest) = message.split_at(MIB);
-    desk.send_bytes(writer.id, half, 0);
-    assert!(!desk.bus.may_read(writer.id), "it is not read from");
+    (desk, sender, slow)
+}
+
+/// A message of two MiB, in halves.
+fn halves(recipient: &Guest) -> [Vec<u8>; 2] {
+    let mut message = one_way(1, &recipient.name).with(Value::Bytes(2 * MIB)).write();
+    let rest = message.split_off(MIB);
+    [message, rest]
+}
+
+/// Of a user without room, one client at a time may send a large message; the others wait for it, or
+/// for room.
+#[test]
+fn half_a_message_beyond_the_share_waits_for_its_turn_or_for_room() {
+    let (mut desk, sender, slow) = used_up();
+    let writers: Vec<Guest> = (0..3).map(|_| desk.guest_with(GREEDY, true)).collect();
+    let [half, rest] = halves(&sender);
+    for writer in &writers {
+        desk.send_bytes(writer.id, &half, 0);
+    }
+    let able = |desk: &Desk| [0, 1, 2].map(|n: usize| desk.bus.may_read(writers[n].id));
+    assert_eq!(able(&desk), [true, false, false], "the first one is let through");
     assert_eq!(desk.sleeps_ms().map(|ms| ms <= SHARE_RETRY_MS), Some(true));
     desk.pass_time(SHARE_RETRY_MS);
-    assert!(!desk.bus.may_read(writer.id), "there is no room yet");
+    assert_eq!(able(&desk), [true, false, false], "there is no room yet");
+    desk.read_again.clear();
+    desk.send_bytes(writers[0].id, &rest, 0);
+    assert_eq!(desk.read(sender.id).last().map(|got| got.serial), Some(1));
+    assert_eq!(able(&desk), [true, true, false], "then the next one");
+    assert_eq!(desk.read_again, [writers[1].id]);
     desk.read_bytes(slow[0].id);
     desk.read_again.clear();
     desk.pass_time(SHARE_RETRY_MS);
-    assert!(desk.bus.may_read(writer.id));
-    assert_eq!(desk.read_again, [writer.id]);
-    desk.read(sender.id);
-    desk.send_bytes(writer.id, rest, 0);
-    assert_eq!(desk.read(sender.id).last().map(|got| got.serial), Some(1));
-    // One that goes while it waits leaves nothing.
-    for slow in slow.iter().chain(&slow) {
-        fill(&mut desk, &sender, slow);
+    assert_eq!((able(&desk), &*desk.read_again), ([true; 3], &[writers[2].id][..]), "room");
+    for writer in [2, 1] {
+        desk.send_bytes(writers[writer].id, &rest, 0);
+        assert_eq!(desk.read(sender.id).last().map(|got| got.serial), Some(1));
     }
-    desk.send_bytes(writer.id, half, 0);
-    assert!(!desk.bus.may_read(writer.id));
-    desk.event(Event::Closed { client: writer.id });
+    assert!(desk.sleeps_ms().is_none_or(|ms| ms > SHARE_RETRY_MS), "nobody waits");
+    assert_eq!(desk.take_closed(), []);
+}
+
+/// What a client is sending keeps nothing from it that others, or the bus, send to it.
+#[test]
+fn who_waits_with_half_a_message_still_receives() {
+    let (mut desk, sender, _slow) = used_up();
+    let [one, two] = [(), ()].map(|()| desk.guest_with(GREEDY, true));
+    let [half, _] = halves(&sender);
+    desk.send_bytes(one.id, &half, 0);
+    desk.send_bytes(two.id, &half, 0);
+    assert!(!desk.bus.may_read(two.id));
+    desk.send(sender.id, &one_way(8, &two.name));
+    desk.send(sender.id, &Mail::call_bus(9, "ListNames", vec![]));
+    assert_eq!(desk.read(two.id).last().map(|got| got.serial), Some(8));
+    assert_eq!(refusals(&desk.read(sender.id)), 0);
+    // The bus answers a message however large it was.
+    let three = desk.guest_with(GREEDY, true);
+    let large = Mail::call_bus(7, "GetId", vec![Value::Bytes(3 * MIB)]);
+    desk.event(Event::Closed { client: one.id });
+    desk.event(Event::Closed { client: two.id });
+    desk.send_bytes(three.id, &large.write(), 0);
+    assert_eq!(desk.read(three.id).last().and_then(|got| got.answered), Some(7));
+}
+
+/// A turn is for one message: whoever sends the next one at once waits behind the others.
+#[test]
+fn a_turn_ends_with_the_message() {
+    let (mut desk, sender, _slow) = used_up();
+    let [one, two] = [(), ()].map(|()| desk.guest_with(GREEDY, true));
+    let [half, mut rest] = halves(&sender);
+    desk.send_bytes(one.id, &half, 0);
+    desk.send_bytes(two.id, &half, 0);
+    rest.extend_from_slice(&half[..100_000]);
+    desk.send_bytes(one.id, &rest, 0);
+    assert!(!desk.bus.may_read(one.id) && desk.bus.may_read(two.id));
+    desk.event(Event::Closed { client: two.id });
+    assert!(desk.bus.may_read(one.id), "nobody else is left");
+}
+
+#[test]
+fn who_dies_with_half_a_message_holds_nobody_up() {
+    let (mut desk, sender, _slow) = used_up();
+    let writers: Vec<Guest> = (0..40).map(|_| desk.guest_with(GREEDY, true)).collect();
+    let [half, _] = halves(&sender);
+    for writer in &writers {
+        desk.send_bytes(writer.id, &half, 0);
+    }
+    // One after the other is read from, and is gone.
+    for writer in &writers {
+        assert!(desk.bus.may_read(writer.id));
+        desk.event(Event::Closed { client: writer.id });
+    }
+    assert_eq!(desk.take_closed().len(), 40);
+    assert_eq!(desk.sleeps_ms(), None);
+}
+
+#[test]
+fn who_does_not_send_the_rest_while_others_wait_is_disconnected() {
+    let (mut desk, sender, _slow) = used_up();
+    let [one, two] = [(), ()].map(|()| desk.guest_with(GREEDY, true));
+    let [half, rest] = halves(&sender);
+    desk.send_bytes(one.id, &half, 0);
+    desk.pass_time(10 * LET_THROUGH_MS);
+    assert!(desk.bus.may_read(one.id), "alone it has all the time");
+    desk.send_bytes(two.id, &half, 0);
+    desk.pass_time(LET_THROUGH_MS - 1);
+    assert!(desk.bus.may_read(one.id) && !desk.bus.may_read(two.id));
+    assert_eq!(desk.take_closed(), []);
     desk.pass_time(SHARE_RETRY_MS);
-    assert_eq!(desk.take_closed(), [writer.id]);
+    assert_eq!(desk.take_closed(), [one.id]);
+    let line = desk.log.last().unwrap();
+    assert!(line.contains(&one.name) && line.contains("large message"), "{line}");
+    desk.pass_time(2 * LET_THROUGH_MS);
+    desk.send_bytes(two.id, &rest, 0);
+    assert_eq!(desk.read(sender.id).last().map(|got| got.serial), Some(1));
+    assert_eq!(desk.take_closed(), []);
+}
+
+/// Another user's large messages have room, whatever one user does.
+#[test]
+fn half_messages_of_one_user_hold_no_other_user_up() {
+    let (mut desk, sender, _slow) = used_up();
+    let [half, rest] = halves(&sender);
+    for _ in 0..40 {
+        let writer = desk.guest_with(GREEDY, true);
+        desk.send_bytes(writer.id, &half, 0);
+    }
+    for uid in [MODEST, 0] {
+        let other = desk.guest_with(uid, true);
+        desk.send_bytes(other.id, &half, 0);
+        assert!(desk.bus.may_read(other.id), "{uid}");
+        desk.send_bytes(other.id, &rest, 0);
+        assert_eq!(desk.read(sender.id).last().map(|got| got.serial), Some(1), "{uid}");
+    }
+}
+
+// config.md B027, B030, B031: byte limits below the size of a message do not keep one from coming.
+#[test]
+fn the_largest_message_can_be_sent_with_small_limits_of_bytes() {
+    let limits = Limits {
+        outgoing_bytes_max: 1_000_000,
+        incoming_bytes_max: 1_000_000,
+        message_size_max: 32 << 20,
+        ..Limits::default()
+    };
+    let mut desk = Desk::new(limits);
+    let [sender, receiver] = [GREEDY, MODEST].map(|uid| desk.guest_with(uid, true));
+    let message = one_way(1, &receiver.name).with(Value::Bytes(31 * MIB)).write();
+    for part in message.chunks(MIB) {
+        assert!(desk.bus.may_read(sender.id));
+        desk.send_bytes(sender.id, part, 0);
+    }
+    assert_eq!(desk.read(receiver.id).last().map(|got| got.serial), Some(1));
 }
 
 // config.md B036, B038: only users have shares of them.
@@ -243,34 +401,81 @@ fn connections_are_shared() {
     assert!(desk.log.iter().any(|line| line.contains("user 1002") && line.contains("of 16")));
 }
 
+/// What became of connections that came one after the other.
+fn connect_all(desk: &mut Desk, count: usize, uid: Option<u32>) -> Vec<ClientId> {
+    let credentials = || PeerCredentials { uid, ..PeerCredentials::default() };
+    let clients = (0..count).map(|_| desk.connect(credentials())).collect();
+    desk.event(Event::TurnsBegan);
+    clients
+}
+
+/// How many of them may be read from, wait, and are gone.
+fn census(desk: &Desk, clients: &[ClientId]) -> [usize; 3] {
+    let alive = clients.iter().filter(|id| desk.bus.client(**id).is_some()).count();
+    let begun = clients.iter().filter(|id| desk.bus.may_read(**id)).count();
+    [begun, alive - begun, clients.len() - alive]
+}
+
 // config.md B037: a flood from one user or sandbox never stops others from connecting.
 #[test]
 fn connections_before_hello_are_shared() {
-    let mut desk = Desk::new(Limits { incomplete_connections_max: 8, ..Limits::default() });
-    let connect = |desk: &mut Desk, uid: Option<u32>| {
-        let id = desk.connect(PeerCredentials { uid, ..PeerCredentials::default() });
-        desk.event(Event::TurnsBegan);
-        desk.bus.client(id).is_some()
+    let limits = Limits {
+        incomplete_connections_max: 8,
+        connections_per_user_max: 16,
+        completed_connections_max: 64,
+        ..Limits::default()
     };
-    let flood = |desk: &mut Desk, uid| (0..100).filter(|_| connect(desk, uid)).count();
-    assert_eq!(flood(&mut desk, Some(GREEDY)), 4);
-    assert_eq!(desk.take_closed().len(), 96, "at once");
-    assert!(desk.bus.accepts_connections());
+    let mut desk = Desk::new(limits);
+    let mut flood = |uid| {
+        let clients = connect_all(&mut desk, 100, uid);
+        census(&desk, &clients)
+    };
+    assert_eq!(flood(Some(GREEDY)), [4, 16, 80], "its share, and as many as may be completed");
+    assert_eq!(flood(Some(MODEST)), [2, 16, 82]);
+    assert_eq!(flood(None), [1, 16, 83], "who is not known is like a user");
+    assert_eq!(flood(Some(1003)), [0, 8, 92], "half of the places that the others leave");
+    assert_eq!(desk.take_closed().len(), 80 + 82 + 83 + 92, "at once");
     assert_eq!(desk.log.len(), 1, "one line: {:?}", desk.log);
     assert!(
         desk.log[0].contains("user 1001") && desk.log[0].contains("max_incomplete_connections")
     );
-    assert_eq!(flood(&mut desk, Some(MODEST)), 2);
-    assert_eq!(flood(&mut desk, None), 1, "who is not known is like a user");
-    assert!(desk.bus.accepts_connections() && connect(&mut desk, Some(0)));
+    assert!(desk.bus.accepts_connections());
+    let clients = connect_all(&mut desk, 2, Some(0));
+    assert_eq!(census(&desk, &clients), [1, 1, 0]);
     assert!(!desk.bus.accepts_connections(), "now it is max_incomplete_connections");
     assert_eq!(desk.log.len(), 1);
     // Later the log tells again, of all of them.
     desk.pass_time(REFUSED_CONNECTIONS_LOG_GAP_MS);
     let before = desk.log.len();
-    flood(&mut desk, Some(GREEDY));
+    connect_all(&mut desk, 100, Some(GREEDY));
     let lines: Vec<_> = desk.log[before..].iter().filter(|line| line.contains("Refused")).collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
+}
+
+// config.md B034, B037: a session whose programs start all at once loses none of them.
+#[test]
+fn who_is_one_too_many_before_hello_has_its_turn() {
+    let limits = Limits { incomplete_connections_max: 8, ..Limits::default() };
+    let auth_timeout = u64::from(limits.auth_timeout_ms);
+    let mut desk = Desk::new(limits);
+    let clients = connect_all(&mut desk, 40, Some(GREEDY));
+    assert_eq!(census(&desk, &clients), [4, 36, 0]);
+    for (number, id) in clients.iter().enumerate() {
+        assert!(desk.bus.may_read(*id), "{number}");
+        desk.authenticate(*id, GREEDY, true);
+        desk.hello(*id).unwrap();
+    }
+    assert_eq!(desk.read_again, clients[4..], "each was told of in its order");
+    // Its time begins with its turn; and who goes while it waits leaves nothing.
+    let clients = connect_all(&mut desk, 6, Some(GREEDY));
+    desk.event(Event::Closed { client: clients[4] });
+    desk.pass_time(auth_timeout);
+    assert_eq!(census(&desk, &clients), [1, 0, 5]);
+    desk.pass_time(auth_timeout - 1);
+    assert!(desk.bus.may_read(clients[5]));
+    desk.pass_time(1);
+    assert_eq!(census(&desk, &clients), [0, 0, 6]);
+    assert_eq!(desk.take_closed().len(), 6);
 }
 
 // A client whose user turns out to be another one is charged to that one.

@@ -193,8 +193,8 @@ impl World {
         let accepts = self.bus.accepts_connections();
         let max = self.model.settings.limits.incomplete_connections_max as usize;
         if self.scenario.steps < 10_000 || self.step.is_multiple_of(100) {
-            let incomplete = self.model.peers.values().filter(|peer| peer.is_incomplete()).count();
-            assert_eq!(accepts, incomplete < max, "accepting while {incomplete} of {max}");
+            let begun = self.model.peers.values().filter(|peer| peer.is_in_handshake()).count();
+            assert_eq!(accepts, begun < max, "accepting while {begun} of {max}");
             assert_eq!(self.bus.client_count(), self.alive.len());
         }
     }
@@ -219,16 +219,12 @@ impl World {
         self.tick();
         let id = self.bus.handle_connected(credentials, 0, fds_possible, Timestamp(self.now));
         self.model.begin(self.now, Default::default());
-        let is_one_too_many = self.model.has_too_many_incomplete(uid);
         self.model.connect(who, uid, number);
         let mut actor = Actor::new(id, temper, uid, &mut self.random);
         actor.introduce(fds_possible, &mut self.random);
         assert!(self.by_id.insert(id, who).is_none(), "{id:?} is given out twice");
         self.actors.insert(who, actor);
         self.alive.push(who);
-        if is_one_too_many {
-            self.model.close(who);
-        }
         self.compare_effects();
         who
     }

@@ -19,6 +19,7 @@ mod configuration;
 mod policies;
 mod privileges;
 mod services;
+mod shares;
 mod system_bus;
 #[path = "../stock_clients/trial.rs"]
 mod trial;
@@ -44,7 +45,7 @@ struct Case {
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [services::CASES, policies::CASES, configuration::CASES, privileges::CASES]
+    [services::CASES, policies::CASES, configuration::CASES, privileges::CASES, shares::CASES]
         .into_iter()
         .flatten()
 }

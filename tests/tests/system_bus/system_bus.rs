@@ -124,9 +124,16 @@ pub(crate) fn connect() -> Client {
     Client::register(raw)
 }
 
-/// A registered client of an ordinary user with a group of the same number and no others. The kernel
-/// notes who connects when it happens, so one thread takes on the user's ids, connects and ends.
+/// A registered client of an ordinary user with a group of the same number and no others.
 pub(crate) fn connect_as(id: u32) -> Client {
+    let mut raw = connect_raw_as(id);
+    raw.authenticate_as(id, true);
+    Client::register(raw)
+}
+
+/// The same, before it has said anything. The kernel notes who connects when it happens, so one thread
+/// takes on the user's ids, connects and ends.
+pub(crate) fn connect_raw_as(id: u32) -> RawClient {
     let connect_as_user = move || {
         let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
         set_thread_groups(&[]).unwrap();
@@ -134,9 +141,7 @@ pub(crate) fn connect_as(id: u32) -> Client {
         set_thread_res_uid(user, user, user).unwrap();
         UnixStream::connect(SOCKET).unwrap()
     };
-    let mut raw = RawClient::new(thread::spawn(connect_as_user).join().unwrap());
-    raw.authenticate_as(id, true);
-    Client::register(raw)
+    RawClient::new(thread::spawn(connect_as_user).join().unwrap())
 }
 
 /// Runs a command line as root to its end.

@@ -6,9 +6,9 @@
 
 use bus_policy::config::Limits;
 
-use super::{Client, ClientTable};
+use super::{Client, ClientTable, Hold};
 use crate::bus::id::ClientId;
-use crate::bus::limits::UNCOUNTED_SIZE_MAX;
+use crate::bus::limits::{BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, UNCOUNTED_SIZE_MAX};
 use crate::bus::quota::{Pools, Resource, UserTable, counted_bytes};
 
 impl Client {
@@ -18,15 +18,32 @@ impl Client {
         self.charged.of(resource)
     }
 
-    /// Whether its share has room for another message, with descriptors or without. Like the limit of
-    /// a connection it is asked before a message is queued, so that one message may exceed it.
+    /// Whether its share has room for another message to it, with descriptors or without. Like the
+    /// limit of a connection it is asked before a message is queued, so that one message may exceed
+    /// it; and what the client is sending itself never keeps anything from it.
     #[must_use]
     pub fn has_room(&self, users: &UserTable, pools: &Pools, with_fds: bool) -> bool {
         if !self.has_charged_queues() {
             return true;
         }
-        self.fits(Resource::Bytes, users, pools)
-            && (!with_fds || self.fits(Resource::Fds, users, pools))
+        let (bytes, fds) = (counted_bytes(self.outbox.bytes()), self.outbox.fds() as u64);
+        self.fits(Resource::Bytes, bytes, users, pools)
+            && (!with_fds || self.fits(Resource::Fds, fds, users, pools))
+    }
+
+    /// Whether even the bus's own messages to it go too far beyond its share: see
+    /// [`Client::is_full_for_the_bus`].
+    #[must_use]
+    pub fn has_room_for_the_bus(&self, users: &UserTable, pools: &Pools) -> bool {
+        let bytes = counted_bytes(self.outbox.bytes());
+        let bytes = bytes.saturating_sub(BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX);
+        self.fits(Resource::Bytes, bytes, users, pools)
+    }
+
+    /// Whether its share has room for the rest of a message of which it has sent a part.
+    #[must_use]
+    pub fn has_room_for_rest(&self, users: &UserTable, pools: &Pools) -> bool {
+        self.fits(Resource::Bytes, self.held(Resource::Bytes), users, pools)
     }
 
     /// Whether another message that is not for it alone may be queued for it, by its limits and by its
@@ -46,9 +63,9 @@ impl Client {
         !self.is_full(of_bus) && self.has_room(users, pools, with_fds)
     }
 
-    fn fits(&self, resource: Resource, users: &UserTable, pools: &Pools) -> bool {
-        let held = self.held(resource);
-        held == 0 || held <= users.share(self.user, resource, pools, held).client_max
+    fn fits(&self, resource: Resource, amount: u64, users: &UserTable, pools: &Pools) -> bool {
+        let share = || users.share(self.user, resource, pools, self.held(resource));
+        amount == 0 || amount <= share().client_max
     }
 
     fn charge(&mut self, users: &mut UserTable, resource: Resource, amount: u64) {
@@ -78,9 +95,11 @@ impl Client {
         self.held(Resource::Bytes) | self.held(Resource::Fds) != 0
     }
 
-    /// Whether nothing in its queues counts, nor would if it were charged now.
+    /// Whether nothing in its queues counts, nor would if it were charged now, nor did when it was let
+    /// through.
     pub(in crate::bus) fn has_small_queues(&self) -> bool {
         !self.has_charged_queues()
+            && self.hold == Hold::None
             && self.incoming.bytes() <= UNCOUNTED_SIZE_MAX
             && self.incoming.fds.is_empty()
     }

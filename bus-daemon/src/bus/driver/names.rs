@@ -63,6 +63,7 @@ impl Bus {
             client.unique = Some(name.clone());
         }
         self.trim_queues();
+        self.begin_handshakes();
         name
     }
 

@@ -38,7 +38,7 @@ impl Bus {
             return self.send_error_from_driver(recipient, header.reply_serial, &refusal);
         }
         self.capture_from_driver(header, &bytes, fds);
-        let Self { clients, settings, policies, shares, .. } = self;
+        let Self { clients, settings, policies, pools, .. } = self;
         // The bus answers only who asked (config.md B066).
         let requested_reply = header.reply_serial.is_some();
         let circumstances = Circumstances { requested_reply, eavesdropping: false };
@@ -50,7 +50,7 @@ impl Bus {
             denial = passage.check(policies).err();
             denial.is_none()
                 && !client.is_full_for_the_bus(&settings.limits)
-                && client.has_room_for_the_bus(users, &shares.pools)
+                && client.has_room_for_the_bus(users, pools)
         });
         bytes.clear();
         self.scratch.driver_message = bytes;

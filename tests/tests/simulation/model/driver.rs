@@ -111,6 +111,7 @@ impl Model {
         }
         let unique = self.register(to.who);
         self.peers.get_mut(&to.who).unwrap().phase = Phase::Registered;
+        self.begin_handshakes();
         self.reply(to, Body::Strings(vec![unique.clone()]));
         self.signal(None, "NameOwnerChanged", &[&unique, "", &unique]);
         self.signal(Some(to.who), "NameAcquired", &[&unique]);

@@ -11,16 +11,33 @@ use crate::message::{Body, Content, Parsed, is_reply};
 use crate::stream::{Chunk, Piece};
 
 impl Model {
-    /// Whether clients of this user, who is no owner of the bus, have not said Hello and are half of
-    /// those that others leave (config.md B037).
-    pub(crate) fn has_too_many_incomplete(&self, uid: Option<u32>) -> bool {
+    /// Whether the handshake of another client of this user may begin (config.md B037).
+    fn may_begin(&self, uid: Option<u32>) -> bool {
         let max = self.settings.limits.incomplete_connections_max as usize;
-        let incomplete = self.peers.values().filter(|peer| peer.is_incomplete());
-        let users = incomplete.map(|peer| match peer.phase {
-            Phase::Handshake => peer.accepted_uid,
-            _ => peer.uid,
-        });
-        self.exceeds_share(uid, users.collect(), max)
+        let begun = || self.peers.values().filter(|peer| peer.is_in_handshake());
+        begun().count() < max && !self.exceeds_share(uid, begun().map(Peer::user).collect(), max)
+    }
+
+    /// Whether as many of this user wait for that as may.
+    fn has_too_many_newcomers(&self, uid: Option<u32>) -> bool {
+        let limits = &self.settings.limits;
+        let newcomers: Vec<_> =
+            self.peers.values().filter(|peer| peer.is_newcomer()).map(Peer::user).collect();
+        let own = newcomers.iter().filter(|user| **user == uid).count();
+        let others = newcomers.len() - own;
+        let left = (limits.completed_connections_max as usize).saturating_sub(others);
+        own >= (left / 2).min(limits.connections_per_user_max as usize)
+    }
+
+    /// Lets those begin for whom there is room, whoever came first.
+    pub(super) fn begin_handshakes(&mut self) {
+        let next = |model: &Self| {
+            let mut newcomers = model.peers.iter().filter(|(_, peer)| peer.is_newcomer());
+            newcomers.find(|(_, peer)| model.may_begin(peer.user())).map(|(who, _)| *who)
+        };
+        while let Some(who) = next(self) {
+            self.peers.get_mut(&who).unwrap().began_at = Some(self.now);
+        }
     }
 
     /// Whether one more of this user is more than half of what other users leave of `max`; root and
@@ -49,6 +66,8 @@ impl Model {
         accepted_uid: Option<u32>,
         process_fd: Option<RawFd>,
     ) {
+        let began_at = self.may_begin(accepted_uid).then_some(self.now);
+        let is_refused = began_at.is_none() && self.has_too_many_newcomers(accepted_uid);
         let peer = Peer {
             phase: Phase::Handshake,
             accepted_uid,
@@ -56,7 +75,7 @@ impl Model {
             unix_fds: false,
             unique: None,
             process_fd,
-            connected_at: self.now,
+            began_at,
             places: Vec::new(),
             rule_count: 0,
             waiting: VecDeque::new(),
@@ -70,6 +89,9 @@ impl Model {
             added: 0,
         };
         self.peers.insert(who, peer);
+        if is_refused {
+            self.close(who);
+        }
     }
 
     pub(crate) fn receive(&mut self, who: Who, mut chunk: Chunk, fds: &[RawFd]) {
@@ -160,6 +182,7 @@ impl Model {
         let is_ok = result.is_ok();
         if let Ok(settings) = result {
             self.settings = settings;
+            self.begin_handshakes();
         }
         for to in std::mem::take(&mut self.reload_callers) {
             let is_there = self.peers.get(&to.who).is_some_and(|p| p.phase == Phase::Registered);
@@ -182,7 +205,7 @@ impl Model {
             .peers
             .iter()
             .filter(|(_, p)| p.is_incomplete())
-            .map(|(who, peer)| (peer.connected_at, *who))
+            .filter_map(|(who, peer)| Some((peer.began_at?, *who)))
             .collect();
         late.retain(|(at, _)| at + u64::from(limits.auth_timeout_ms) <= self.now);
         late.sort_unstable();
@@ -205,7 +228,8 @@ impl Model {
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let limits = &self.settings.limits;
         let incomplete = self.peers.values().filter(|peer| peer.is_incomplete());
-        let auth = incomplete.map(|p| p.connected_at + u64::from(limits.auth_timeout_ms)).min();
+        let auth = incomplete.filter_map(|peer| peer.began_at).min();
+        let auth = auth.map(|at| at + u64::from(limits.auth_timeout_ms));
         let waiting = self.peers.values().filter_map(|peer| peer.waiting_since).min();
         let fds = waiting.map(|at| at + u64::from(limits.pending_fd_timeout_ms));
         let call = self.calls.first().map(|call| call.at);
@@ -267,6 +291,7 @@ impl Model {
         }
         let peer = self.peers.remove(&who).unwrap();
         self.closed.push_back((who, peer));
+        self.begin_handshakes();
     }
 
     pub(super) fn take_pieces(&mut self, who: Who, pieces: Vec<Piece>) {
@@ -293,6 +318,7 @@ impl Model {
             Piece::Begin { uid, unix_fds } => {
                 (peer.uid, peer.unix_fds) = (uid, unix_fds);
                 peer.phase = Phase::WaitingForHello;
+                self.begin_handshakes();
             }
             Piece::Message(bytes) => return self.handle_message(who, &bytes),
             Piece::Broken(answer) => {

@@ -144,6 +144,8 @@ impl World {
         let (client, peer) = (self.bus.client(id).unwrap(), &self.model.peers[&who]);
         let is_registered = peer.phase == Phase::Registered;
         assert_eq!(client.is_registered(), is_registered, "client {who} is {:?}", peer.phase);
+        let is_in_handshake = peer.is_in_handshake();
+        assert_eq!(client.is_in_handshake(), is_in_handshake, "client {who} is {:?}", peer.phase);
         assert_eq!(
             client.is_incomplete(),
             peer.is_incomplete(),
