@@ -303,7 +303,7 @@ struct Reload {
     /// Who is answered when the running one is done.
     callers: Vec<driver::ReplyTo>,
     /// Who is answered when the next one is. Both together are at most
-    /// [`limits::RELOAD_CALLER_COUNT_MAX`].
+    /// [`limits::RELOAD_CALLER_COUNT_MAX`] for each user.
     next_callers: Vec<driver::ReplyTo>,
 }
 

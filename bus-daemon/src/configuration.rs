@@ -7,7 +7,6 @@ use std::sync::Arc;
 use bus_policy::PolicySet;
 use bus_policy::config::limit_overrides::{LimitOverrides, limits_directory, load_overrides};
 use bus_policy::config::{self, BusConfig, Loaded, Problem};
-use bus_policy::subject::{gid_of, uid_of};
 use libbus::auth::Mechanism;
 
 use crate::arguments::ConfigFile;
@@ -66,11 +65,7 @@ impl ConfigSource {
     pub fn load_limit_overrides(&self) -> (LimitOverrides, Vec<Problem>) {
         let mut problems = Vec::new();
         let named = load_overrides(&self.limit_directories(), &DiskFiles, &mut problems);
-        let overrides = named.resolve(
-            |name| uid_of(name, &SystemAccounts),
-            |name| gid_of(name, &SystemAccounts),
-            &mut problems,
-        );
+        let overrides = named.resolve(&SystemAccounts, &mut problems);
         (overrides, problems)
     }
 

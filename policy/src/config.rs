@@ -36,6 +36,15 @@ pub trait ConfigFiles {
     /// or is longer than `size_max` bytes.
     fn read(&self, path: &Path, size_max: usize) -> Result<Vec<u8>, FileError>;
 
+    /// The same for a file that was found in a directory, where nobody asked for it by name: what is
+    /// no regular file is not opened, since reading a pipe or a device might never end.
+    ///
+    /// # Errors
+    /// As [`ConfigFiles::read`], and if it is no regular file.
+    fn read_listed(&self, path: &Path, size_max: usize) -> Result<Vec<u8>, FileError> {
+        self.read(path, size_max)
+    }
+
     /// The paths of all files in the directory `directory`, in any order.
     ///
     /// # Errors
@@ -44,11 +53,29 @@ pub trait ConfigFiles {
     fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError>;
 
     /// The root of the SELinux policy, such as `/etc/selinux/targeted`, if SELinux is enabled.
-    fn selinux_root(&self) -> Option<PathBuf>;
+    fn selinux_root(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// One path for all the ways to name the file `path`, to recognise a file that includes
     /// itself. `path` itself if it cannot be resolved.
-    fn canonical(&self, path: &Path) -> PathBuf;
+    fn canonical(&self, path: &Path) -> PathBuf {
+        path.to_owned()
+    }
+}
+
+/// No file at all, for a configuration that includes none.
+#[derive(Clone, Copy, Debug)]
+pub struct NoFiles;
+
+impl ConfigFiles for NoFiles {
+    fn read(&self, _path: &Path, _size_max: usize) -> Result<Vec<u8>, FileError> {
+        Err(FileError::NotFound)
+    }
+
+    fn list(&self, _directory: &Path) -> Result<Vec<PathBuf>, FileError> {
+        Err(FileError::NotFound)
+    }
 }
 
 /// Why a file or directory gave nothing.
@@ -363,13 +390,6 @@ pub enum Fault {
         /// The bound.
         max: usize,
     },
-    /// Warning: a user or group does not exist.
-    NoSuchAccount {
-        /// Which of the two.
-        kind: &'static str,
-        /// Its name.
-        name: String,
-    },
     /// No `<listen>` in any of the files (B004).
     NoListen,
     /// The top-level file is missing.
@@ -399,7 +419,7 @@ pub enum Fault {
     UnknownMechanism(String),
     /// Warning: `<associate own="*">` has no effect (B025).
     AssociateAny,
-    /// Warning: a `<policy>` or a connect rule for a user that does not exist (B048, B071).
+    /// Warning: a `<policy>`, a connect rule or a limit for a user that does not exist (B048, B071).
     UnknownUser(String),
     /// Warning: likewise for a group (B048, B071).
     UnknownGroup(String),
@@ -482,11 +502,6 @@ impl fmt::Display for Fault {
             Self::TooManyOverrides { max } => {
                 write!(f, "there are more than {max} limits of users and groups; remove some")
             }
-            Self::NoSuchAccount { kind, name } => write!(
-                f,
-                "there is no {kind} {name:?}, so that this limit is left out; create it, or correct \
-                 its name"
-            ),
             Self::NoListen => f.write_str(
                 "Configuration file needs one or more <listen> elements giving addresses; \
                  add one such as <listen>unix:tmpdir=/tmp</listen>",

@@ -11,19 +11,23 @@
 //!
 //! Whoever asks about a message says its type, `method_call` if nothing else, and those of its
 //! fields that matter: a message lacks a field that is not named, and rules about it match as they
-//! do then. `destination` and `sender` may be repeated, for a client with several names.
+//! do then. `destination` and `sender` may be repeated, for a client with several names. A signal is
+//! one to everybody if it is received, or sent and no destination is named; `broadcast` and
+//! `broadcast=no` say otherwise.
 //!
 //! Every answer lists all rules that were considered.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
+use libbus::names::BusName;
+
 use crate::config::Location;
 use crate::explain::{Explanation, Outcome, RuleText};
 use crate::policy_set::{MatchedPatterns, PlacedRule, PolicySet};
 use crate::question::{Circumstances, Message};
 use crate::rule::MessageType;
-use crate::subject::{AccountNames, Subject, number_or};
+use crate::subject::{AccountNames, Subject, gid_of, uid_of};
 use crate::user_policy::UserPolicy;
 use crate::verdict::Verdict;
 
@@ -172,9 +176,10 @@ impl fmt::Display for Inquiry {
             Some(uid) => write!(f, "uid {uid}")?,
             None => f.write_str("a client without a user")?,
         }
-        if !self.gids.is_empty() {
-            let gids: Vec<String> = self.gids.iter().map(u32::to_string).collect();
-            write!(f, " (groups {})", gids.join(", "))?;
+        let gids: Vec<String> = self.gids.iter().map(u32::to_string).collect();
+        match gids.is_empty() {
+            true => f.write_str(" (no groups)")?,
+            false => write!(f, " (groups {})", gids.join(", "))?,
         }
         match &self.action {
             Asked::Connect => f.write_str(": connect"),
@@ -218,6 +223,9 @@ impl Mail {
 impl fmt::Display for Mail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.message_type)?;
+        if self.is_broadcast {
+            f.write_str(" broadcast")?;
+        }
         let fields = [
             ("path", &self.path),
             ("interface", &self.interface),
@@ -257,6 +265,7 @@ struct Draft {
     member: Option<String>,
     error_name: Option<String>,
     fds: u32,
+    broadcast: Option<bool>,
     circumstances: Circumstances,
 }
 
@@ -282,14 +291,27 @@ impl Draft {
             "requested_reply" => self.circumstances.requested_reply = true,
             "eavesdropping" => self.circumstances.eavesdropping = true,
             "anonymous" => self.anonymous = true,
+            "broadcast" => match value {
+                "" | "yes" => self.broadcast = Some(true),
+                "no" => self.broadcast = Some(false),
+                _ => return wrong(format!("broadcast={value} means nothing; write yes or no")),
+            },
             _ if value.is_empty() => return wrong(format!("{key:?} means nothing here: {USAGE}")),
-            "user" | "uid" => self.uid = Some(uid_of(value, accounts)?),
+            "user" | "uid" => match uid_of(value, accounts) {
+                Some(uid) => self.uid = Some(uid),
+                None => {
+                    return wrong(format!("there is no user {value:?}; give a name or a number"));
+                }
+            },
             "groups" | "group" => {
-                let gid = |name| gid_of(name, accounts);
+                let gid = |name| match gid_of(name, accounts) {
+                    Some(gid) => Ok(gid),
+                    None => wrong(format!("there is no group {name:?}; give a name or a number")),
+                };
                 let gids = value.split('+').map(gid).collect::<Result<Vec<u32>, _>>()?;
                 self.gids.get_or_insert_default().extend(gids);
             }
-            "own" => self.own = text(),
+            "own" => self.own = Some(ownable(value)?),
             "destination" | "sender" => self.names.push(value.to_owned()),
             "type" => self.message_type = Some(message_type_of(value)?),
             "path" => self.path = text(),
@@ -320,8 +342,12 @@ impl Draft {
             (None, Some(verb)) => {
                 let message_type = self.message_type.unwrap_or(MessageType::MethodCall);
                 let is_signal = message_type == MessageType::Signal;
+                if self.broadcast == Some(true) && !is_signal {
+                    return wrong("only a signal can be a broadcast: add type=signal");
+                }
+                let by_default = verb == Verb::Receive || self.names.is_empty();
                 let mail = Mail {
-                    is_broadcast: is_signal && (verb == Verb::Receive || self.names.is_empty()),
+                    is_broadcast: is_signal && self.broadcast.unwrap_or(by_default),
                     names: self.names,
                     message_type,
                     path: self.path,
@@ -341,20 +367,20 @@ impl Draft {
 
 const USAGE: &str = "ask \"user=NAME own=NAME\", \"user=NAME connect\", or \"user=NAME send \
                      destination=NAME interface=… member=… path=… type=… error=… fds=… \
-                     requested_reply\", or the same with receive and sender=NAME; groups=A+B in \
-                     place of the user's own";
+                     broadcast requested_reply\", or the same with receive and sender=NAME; \
+                     groups=A+B in place of the user's own";
 
-fn uid_of(name: &str, accounts: &impl AccountNames) -> Result<u32, InquiryError> {
-    match number_or(name, |name| accounts.uid(name)) {
-        Some(uid) => Ok(uid),
-        None => wrong(format!("there is no user {name:?}; give a name or a number")),
-    }
-}
-
-fn gid_of(name: &str, accounts: &impl AccountNames) -> Result<u32, InquiryError> {
-    match number_or(name, |name| accounts.gid(name)) {
-        Some(gid) => Ok(gid),
-        None => wrong(format!("there is no group {name:?}; give a name or a number")),
+/// A name that a client can ask for (protocol.md A126).
+fn ownable(name: &str) -> Result<String, InquiryError> {
+    match BusName::parse(name) {
+        Ok(BusName::WellKnown(name)) if name.as_str() == "org.freedesktop.DBus" => {
+            wrong(format!("nobody may own {name}: it is the bus's own name"))
+        }
+        Ok(BusName::WellKnown(name)) => Ok(name.as_str().to_owned()),
+        Ok(BusName::Unique(_)) => {
+            wrong(format!("nobody may own {name}: the bus alone gives unique names"))
+        }
+        Err(error) => wrong(format!("nobody may own {name:?}: {error}")),
     }
 }
 

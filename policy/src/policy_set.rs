@@ -15,7 +15,7 @@ use foldhash::fast::FixedState;
 
 use crate::config::{BusConfig, Fault, Location, Problem};
 use crate::rule::{Account, Action, Effect, NamePattern, Rule};
-use crate::subject::{AccountNames, Subject, number_or};
+use crate::subject::{AccountNames, Subject, gid_of, uid_of};
 use crate::user_policy::UserPolicy;
 use crate::verdict::Verdict;
 
@@ -123,11 +123,11 @@ impl PolicySet {
     ) {
         let unknown = |fault| Problem::warning(&block.location, fault);
         let number = match &block.context {
-            PolicyContext::User(name) => match number_or(name, |name| accounts.uid(name)) {
+            PolicyContext::User(name) => match uid_of(name, accounts) {
                 Some(uid) => uid,
                 None => return problems.push(unknown(Fault::UnknownUser(name.to_string()))),
             },
-            PolicyContext::Group(name) => match number_or(name, |name| accounts.gid(name)) {
+            PolicyContext::Group(name) => match gid_of(name, accounts) {
                 Some(gid) => gid,
                 None => return problems.push(unknown(Fault::UnknownGroup(name.to_string()))),
             },
@@ -176,11 +176,11 @@ impl PolicySet {
                 Action::ConnectUser(Account::Any) => (Ok(Who::AnyUser), None),
                 Action::ConnectGroup(Account::Any) => (Ok(Who::AnyGroup), None),
                 Action::ConnectUser(Account::Named(name)) => (
-                    number_or(name, |name| accounts.uid(name)).map(Who::User).ok_or(()),
+                    uid_of(name, accounts).map(Who::User).ok_or(()),
                     Some(Fault::UnknownUser(name.to_string())),
                 ),
                 Action::ConnectGroup(Account::Named(name)) => (
-                    number_or(name, |name| accounts.gid(name)).map(Who::Group).ok_or(()),
+                    gid_of(name, accounts).map(Who::Group).ok_or(()),
                     Some(Fault::UnknownGroup(name.to_string())),
                 ),
                 _ => continue,

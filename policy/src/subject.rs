@@ -15,6 +15,24 @@ pub trait AccountNames {
     fn gids_of(&self, uid: u32) -> Vec<u32>;
 }
 
+/// Accounts that go by their numbers alone, where nothing is looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct NumbersOnly;
+
+impl AccountNames for NumbersOnly {
+    fn uid(&self, _name: &str) -> Option<u32> {
+        None
+    }
+
+    fn gid(&self, _name: &str) -> Option<u32> {
+        None
+    }
+
+    fn gids_of(&self, _uid: u32) -> Vec<u32> {
+        Vec::new()
+    }
+}
+
 /// Who connects, sends, receives or wants a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subject<'a> {
@@ -37,6 +55,6 @@ pub fn gid_of(name: &str, accounts: &impl AccountNames) -> Option<u32> {
 }
 
 /// The number that a name in a policy means: itself, if it is one (config.md B047, B071).
-pub(crate) fn number_or(name: &str, look_up: impl FnOnce(&str) -> Option<u32>) -> Option<u32> {
+fn number_or(name: &str, look_up: impl FnOnce(&str) -> Option<u32>) -> Option<u32> {
     if name.bytes().all(|byte| byte.is_ascii_digit()) { name.parse().ok() } else { look_up(name) }
 }

@@ -3,12 +3,12 @@
 
 mod administration;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::config::{BusConfig, ConfigFiles, FileError, load_text};
+use crate::config::{BusConfig, NoFiles, load_text};
 use crate::explain::{Outcome, RuleText};
 use crate::policy_set::{MatchedPatterns, PolicySet};
 use crate::question::{Circumstances, Message};
@@ -16,27 +16,7 @@ use crate::rule::{Effect, MessageType};
 use crate::subject::{AccountNames, Subject};
 use crate::user_policy::UserPolicy;
 
-struct NoFiles;
-
-impl ConfigFiles for NoFiles {
-    fn read(&self, _path: &Path, _size_max: usize) -> Result<Vec<u8>, FileError> {
-        Err(FileError::NotFound)
-    }
-
-    fn list(&self, _directory: &Path) -> Result<Vec<PathBuf>, FileError> {
-        Err(FileError::NotFound)
-    }
-
-    fn selinux_root(&self) -> Option<PathBuf> {
-        None
-    }
-
-    fn canonical(&self, path: &Path) -> PathBuf {
-        path.to_owned()
-    }
-}
-
-struct Accounts;
+pub(crate) struct Accounts;
 
 impl AccountNames for Accounts {
     fn uid(&self, name: &str) -> Option<u32> {

@@ -1,47 +1,11 @@
 //! Policies for a bus without configuration files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use bus_policy::{AccountNames, ConfigFiles, FileError, PolicySet, load_text};
-
-/// No file but the one at hand.
-struct NoFiles;
-
-impl ConfigFiles for NoFiles {
-    fn read(&self, _path: &Path, _size_max: usize) -> Result<Vec<u8>, FileError> {
-        Err(FileError::NotFound)
-    }
-
-    fn list(&self, _directory: &Path) -> Result<Vec<PathBuf>, FileError> {
-        Err(FileError::NotFound)
-    }
-
-    fn selinux_root(&self) -> Option<PathBuf> {
-        None
-    }
-
-    fn canonical(&self, path: &Path) -> PathBuf {
-        path.to_owned()
-    }
-}
-
-/// Accounts go by their numbers.
-struct NoNames;
-
-impl AccountNames for NoNames {
-    fn uid(&self, _name: &str) -> Option<u32> {
-        None
-    }
-
-    fn gid(&self, _name: &str) -> Option<u32> {
-        None
-    }
-
-    fn gids_of(&self, _uid: u32) -> Vec<u32> {
-        Vec::new()
-    }
-}
+use bus_policy::config::NoFiles;
+use bus_policy::subject::NumbersOnly;
+use bus_policy::{PolicySet, load_text};
 
 /// What a configuration with these `<policy>` elements permits.
 pub fn policies(elements: &str) -> Arc<PolicySet> {
@@ -49,7 +13,7 @@ pub fn policies(elements: &str) -> Arc<PolicySet> {
     let loaded = load_text(Path::new("bus.conf"), text.as_bytes(), &NoFiles);
     assert_eq!(loaded.problems, [], "{elements}");
     let config = loaded.config.expect("no fatal problem");
-    let (set, problems) = PolicySet::new(&config, &NoNames);
+    let (set, problems) = PolicySet::new(&config, &NumbersOnly);
     assert_eq!(problems, [], "{elements}");
     Arc::new(set)
 }

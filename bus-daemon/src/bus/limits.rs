@@ -102,8 +102,8 @@ pub const RECEIVE_BUFFER_SIZE_FIRST: usize = 1 << 20;
 pub const RECEIVE_GROWTH_FACTOR: usize = 4;
 /// Memory is given back only after there were so many clients, names, rules and calls at once.
 pub const GIVEN_BACK_COUNT_MIN: usize = 64;
-/// Calls of ReloadConfig that may wait for their answer.
-pub const RELOAD_CALLER_COUNT_MAX: usize = 1024;
+/// Calls of ReloadConfig by one user that may wait for their answer.
+pub const RELOAD_CALLER_COUNT_MAX: usize = 128;
 /// Variables that UpdateActivationEnvironment may set in all.
 pub const ACTIVATION_VARIABLE_COUNT_MAX: usize = 4096;
 /// Bytes of all activation variables, names and values.

@@ -154,10 +154,11 @@ impl Bus {
         }
         if let Some(pid) = credentials.pid {
             let name = (self.identity.process_name)(pid).unwrap_or_default();
-            parts.push(format!("pid={pid} comm=\"{name}\""));
+            parts.push(format!("pid={pid} comm=\"{}\"", name.escape_debug()));
         }
         if let Some(label) = &credentials.security_label {
-            parts.push(format!("label=\"{}\"", String::from_utf8_lossy(label)));
+            let label = String::from_utf8_lossy(label);
+            parts.push(format!("label=\"{}\"", label.escape_debug()));
         }
         parts.join(" ")
     }

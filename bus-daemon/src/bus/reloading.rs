@@ -2,19 +2,21 @@
 
 use super::driver::ReplyTo;
 use super::driver::error_reply::Refusal;
+use super::id::ClientId;
 use super::limits::RELOAD_CALLER_COUNT_MAX;
 use super::log::{LogRecord, Severity};
-use super::{Bus, Effect, Settings};
+use super::{Bus, Effect, Reload, Settings};
 
 impl Bus {
     /// Begins to read the configuration again, or notes that it must be read once more when that is
     /// done (config.md B105).
     pub(super) fn request_reload(&mut self, caller: Option<ReplyTo>) -> Result<(), Refusal> {
-        let reload = &mut self.reload;
-        let waiting = reload.callers.len() + reload.next_callers.len();
-        if caller.is_some() && waiting >= RELOAD_CALLER_COUNT_MAX {
+        if let Some(caller) = &caller
+            && self.reloads_of_user(caller.client()) >= RELOAD_CALLER_COUNT_MAX
+        {
             return Err(Refusal::TooManyReloads { max: RELOAD_CALLER_COUNT_MAX });
         }
+        let reload = &mut self.reload;
         if reload.is_running {
             reload.is_due_again = true;
             reload.next_callers.extend(caller);
@@ -24,6 +26,14 @@ impl Bus {
             self.effects.push_back(Effect::Reload);
         }
         Ok(())
+    }
+
+    /// How many calls by the user of this client wait.
+    fn reloads_of_user(&self, id: ClientId) -> usize {
+        let Reload { callers, next_callers, .. } = &self.reload;
+        let user_of = |id: ClientId| self.clients.get(id).map(|client| client.user);
+        let user = user_of(id);
+        callers.iter().chain(next_callers).filter(|one| user_of(one.client()) == user).count()
     }
 
     pub(super) fn handle_reloaded(&mut self, result: Result<Settings, String>) {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bus_policy::config::{ConfigFiles, FileError};
 use libbus::guid::Guid;
+use rustix::fs::{Mode, OFlags, open};
 
 use super::phrase;
 
@@ -17,8 +18,18 @@ pub struct DiskFiles;
 
 impl ConfigFiles for DiskFiles {
     fn read(&self, path: &Path, size_max: usize) -> Result<Vec<u8>, FileError> {
-        let content = read_at_most(path, size_max).map_err(file_error)?;
-        content.ok_or_else(|| FileError::Other(format!("it is longer than {size_max} bytes")))
+        content_of(File::open(path).map_err(file_error)?, size_max)
+    }
+
+    fn read_listed(&self, path: &Path, size_max: usize) -> Result<Vec<u8>, FileError> {
+        // A pipe is opened without waiting for whoever writes into it.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = open(path, flags, Mode::empty()).map_err(|error| file_error(error.into()))?;
+        let file = File::from(file);
+        if !file.metadata().map_err(file_error)?.is_file() {
+            return Err(FileError::Other("it is no regular file".to_owned()));
+        }
+        content_of(file, size_max)
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
@@ -42,11 +53,20 @@ fn file_error(error: io::Error) -> FileError {
     }
 }
 
+fn content_of(file: File, size_max: usize) -> Result<Vec<u8>, FileError> {
+    let content = read_to_end(file, size_max).map_err(file_error)?;
+    content.ok_or_else(|| FileError::Other(format!("it is longer than {size_max} bytes")))
+}
+
 /// The content of a file, pipes included; `None` when it is longer.
 pub(super) fn read_at_most(path: &Path, size_max: usize) -> io::Result<Option<Vec<u8>>> {
+    read_to_end(File::open(path)?, size_max)
+}
+
+fn read_to_end(file: File, size_max: usize) -> io::Result<Option<Vec<u8>>> {
     let mut content = Vec::new();
     let one_more = u64::try_from(size_max).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(path)?.take(one_more).read_to_end(&mut content)?;
+    file.take(one_more).read_to_end(&mut content)?;
     Ok((content.len() <= size_max).then_some(content))
 }
 
@@ -176,6 +196,23 @@ mod tests {
         drop(writer);
         let path = PathBuf::from(format!("/proc/self/fd/{}", reader.as_raw_fd()));
         assert_eq!(DiskFiles.read(&path, 100), Ok(b"<busconfig/>".to_vec()));
+    }
+
+    /// A pipe in a directory of configuration files, into which nobody writes.
+    #[test]
+    fn only_regular_files_of_a_directory_are_read() {
+        let directory = TemporaryDirectory::new();
+        let path = written(&directory, "a.conf", "12345");
+        assert_eq!(DiskFiles.read_listed(&path, 5), Ok(b"12345".to_vec()));
+        assert!(matches!(DiskFiles.read_listed(&path, 4), Err(FileError::Other(_))));
+        let pipe = directory.path().join("pipe.conf");
+        assert_eq!(DiskFiles.read_listed(&pipe, 5), Err(FileError::NotFound));
+        let made = rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, Mode::RUSR | Mode::WUSR);
+        assert_eq!(made, Ok(()));
+        for special in [&pipe, directory.path()] {
+            let expected = Err(FileError::Other("it is no regular file".to_owned()));
+            assert_eq!(DiskFiles.read_listed(special, 5), expected);
+        }
     }
 
     #[test]

@@ -92,7 +92,18 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
         included_at: &Location,
         limits: &Limits,
     ) -> Result<Option<BusConfig>, Problem> {
-        match self.files.read(path, CONFIG_SIZE_MAX) {
+        let text = self.files.read(path, CONFIG_SIZE_MAX);
+        self.read_content(path, text, included_at, limits)
+    }
+
+    fn read_content(
+        &mut self,
+        path: &Path,
+        text: Result<Vec<u8>, FileError>,
+        included_at: &Location,
+        limits: &Limits,
+    ) -> Result<Option<BusConfig>, Problem> {
+        match text {
             Ok(text) => self.read_text(path, &text, included_at, limits).map(Some),
             Err(FileError::NotFound) => Ok(None),
             Err(FileError::Other(reason)) => {
@@ -189,7 +200,7 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
         element: &Element,
     ) -> Result<(), Problem> {
         let directory = file.resolve(element.value()?);
-        let mut paths = match self.files.list(&directory) {
+        let paths = match conf_files(&directory, self.files) {
             Ok(paths) => paths,
             Err(FileError::NotFound) => return Ok(()),
             Err(FileError::Other(reason)) => {
@@ -199,14 +210,18 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
             }
         };
         self.watch(directory);
-        paths.retain(|path| path.as_os_str().as_encoded_bytes().ends_with(b".conf"));
-        paths.sort();
         for path in paths {
-            match self.read_file(&path, &Location::whole(&path), &file.config.limits) {
+            let (place, size) = (Location::whole(&path), self.size);
+            let text = self.files.read_listed(&path, CONFIG_SIZE_MAX);
+            match self.read_content(&path, text, &place, &file.config.limits) {
                 Ok(Some(included)) => file.config.absorb(included),
                 // It was removed since the directory was read.
                 Ok(None) => {}
-                Err(problem) => self.leave_out(problem),
+                Err(problem) => {
+                    self.leave_out(problem);
+                    // Or the files after a large one would be left out, too.
+                    self.size = size;
+                }
             }
         }
         Ok(())
@@ -226,6 +241,20 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
     pub(super) fn warn(&mut self, location: &Location, fault: impl Into<Fault>) {
         self.problems.push(Problem::warning(location, fault));
     }
+}
+
+/// The `*.conf` files of a directory, in the order of their names (config.md B010).
+///
+/// # Errors
+/// As [`ConfigFiles::list`].
+pub(super) fn conf_files(
+    directory: &Path,
+    files: &impl ConfigFiles,
+) -> Result<Vec<PathBuf>, FileError> {
+    let mut paths = files.list(directory)?;
+    paths.retain(|path| path.as_os_str().as_encoded_bytes().ends_with(b".conf"));
+    paths.sort();
+    Ok(paths)
 }
 
 impl super::Places {

@@ -19,7 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::{Element, parse_document};
+use super::include::conf_files;
 use super::{CONFIG_SIZE_MAX, ConfigFiles, Fault, FileError, Limits, Location, Problem, Severity};
+use crate::subject::{AccountNames, gid_of, uid_of};
 
 /// Limits of users and groups in all files of one configuration.
 pub const OVERRIDE_COUNT_MAX: usize = 4096;
@@ -87,7 +89,7 @@ pub fn load_overrides(
     let mut leave_out =
         |problem: Problem| problems.push(Problem { severity: Severity::Ignored, ..problem });
     for directory in directories {
-        let mut paths = match files.list(directory) {
+        let paths = match conf_files(directory, files) {
             Ok(paths) => paths,
             Err(FileError::NotFound) => continue,
             Err(FileError::Other(reason)) => {
@@ -95,8 +97,6 @@ pub fn load_overrides(
                 continue;
             }
         };
-        paths.retain(|path| path.as_os_str().as_encoded_bytes().ends_with(b".conf"));
-        paths.sort();
         for path in paths {
             if let Err(problem) = overrides.read_file(&path, files) {
                 leave_out(problem);
@@ -113,7 +113,7 @@ fn unreadable(path: &Path, reason: String) -> Problem {
 
 impl NamedOverrides {
     fn read_file(&mut self, path: &Path, files: &impl ConfigFiles) -> Result<(), Problem> {
-        let text = match files.read(path, CONFIG_SIZE_MAX) {
+        let text = match files.read_listed(path, CONFIG_SIZE_MAX) {
             Ok(text) => text,
             // It was removed since the directory was read.
             Err(FileError::NotFound) => return Ok(()),
@@ -139,22 +139,22 @@ impl NamedOverrides {
     #[must_use]
     pub fn resolve(
         self,
-        uid_of: impl Fn(&str) -> Option<u32>,
-        gid_of: impl Fn(&str) -> Option<u32>,
+        accounts: &impl AccountNames,
         problems: &mut Vec<Problem>,
     ) -> LimitOverrides {
         let mut resolved = Vec::new();
         for Override { subject, location, name, text } in self.0 {
-            let (found, kind, given) = match &subject {
-                Named::User(user) => (uid_of(user).map(Subject::User), "user", user),
-                Named::Group(group) => (gid_of(group).map(Subject::Group), "group", group),
+            let found = match subject {
+                Named::User(user) => {
+                    uid_of(&user, accounts).map(Subject::User).ok_or(Fault::UnknownUser(user))
+                }
+                Named::Group(group) => {
+                    gid_of(&group, accounts).map(Subject::Group).ok_or(Fault::UnknownGroup(group))
+                }
             };
             match found {
-                Some(subject) => resolved.push(Override { subject, location, name, text }),
-                None => {
-                    let fault = Fault::NoSuchAccount { kind, name: given.clone() };
-                    problems.push(Problem::warning(&location, fault));
-                }
+                Ok(subject) => resolved.push(Override { subject, location, name, text }),
+                Err(fault) => problems.push(Problem::warning(&location, fault)),
             }
         }
         LimitOverrides(resolved)
@@ -233,51 +233,22 @@ fn read_override(element: &Element) -> Result<Override<Named>, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
+    use crate::config::tests::MemoryFiles;
+    use crate::tests::Accounts;
 
-    struct Files(BTreeMap<PathBuf, &'static str>);
-
-    impl ConfigFiles for Files {
-        fn read(&self, path: &Path, _size_max: usize) -> Result<Vec<u8>, FileError> {
-            match self.0.get(path) {
-                Some(&"unreadable") => Err(FileError::Other("Permission denied".to_owned())),
-                Some(text) => Ok(text.as_bytes().to_vec()),
-                None => Err(FileError::NotFound),
-            }
-        }
-
-        fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
-            let within = self.0.keys().filter(|path| path.parent() == Some(directory));
-            let paths: Vec<_> = within.rev().cloned().collect();
-            if paths.is_empty() { Err(FileError::NotFound) } else { Ok(paths) }
-        }
-
-        fn selinux_root(&self) -> Option<PathBuf> {
-            None
-        }
-
-        fn canonical(&self, path: &Path) -> PathBuf {
-            path.to_owned()
-        }
-    }
-
-    fn number(name: &str, known: &[(&str, u32)]) -> Option<u32> {
-        let found = known.iter().find(|(other, _)| *other == name).map(|(_, id)| *id);
-        found.or_else(|| name.parse().ok())
-    }
-
-    /// Loads `/etc/a-limits.d` with these files, and what was wrong with them.
-    fn load(files: &[(&str, &'static str)]) -> (LimitOverrides, Vec<String>) {
+    /// Loads `/etc/a-limits.d` with these files, and what was wrong with them. One with the text
+    /// "unreadable" is.
+    fn load(files: &[(&str, &str)]) -> (LimitOverrides, Vec<String>) {
         let directory = limits_directory(Path::new("/etc/a.conf"));
-        let files = files.iter().map(|(name, text)| (directory.join(name), *text)).collect();
+        let mut in_memory = MemoryFiles::new(&[]);
+        for (name, text) in files {
+            let content = (*text != "unreadable").then(|| text.as_bytes().to_vec());
+            in_memory.files.insert(directory.join(name), content);
+        }
         let mut problems = Vec::new();
         let missing = PathBuf::from("/none");
-        let named = load_overrides(&[missing, directory], &Files(files), &mut problems);
-        let resolved = named.resolve(
-            |user| number(user, &[("alice", 1000)]),
-            |group| number(group, &[("video", 44)]),
-            &mut problems,
-        );
+        let named = load_overrides(&[missing, directory], &in_memory, &mut problems);
+        let resolved = named.resolve(&Accounts, &mut problems);
         (resolved, problems.iter().map(ToString::to_string).collect())
     }
 
@@ -299,16 +270,16 @@ mod tests {
             (
                 "10.conf",
                 "<buslimits><limit name='max_match_rules_per_connection' user='alice'>5</limit>
-                 <limit name='max_match_rules_per_connection' group='video'>6</limit></buslimits>",
+                 <limit name='max_match_rules_per_connection' group='audio'>6</limit></buslimits>",
             ),
             ("30.conf.rpmsave", "nonsense"),
         ]);
         assert_eq!(problems, [""; 0]);
         for (case, uid, groups, expected) in [
             ("nobody in particular", 1, &[1][..], None),
-            ("one group", 1, &[44], Some(6)),
-            ("two groups: the later file", 1, &[44, 45], Some(7)),
-            ("the user itself", 1000, &[44, 45], Some(5)),
+            ("one group", 1, &[29], Some(6)),
+            ("two groups: the later file", 1, &[29, 45], Some(7)),
+            ("the user itself", 1000, &[29, 45], Some(5)),
         ] {
             assert_eq!(rules_of(&overrides, uid, groups), expected, "{case}");
         }
@@ -394,13 +365,15 @@ mod tests {
     fn an_entry_for_nobody_is_left_out_alone() {
         let (overrides, problems) = load(&[(
             "1.conf",
-            "<buslimits><limit name='max_match_rules_per_connection' user='bob'>5</limit>
-<limit name='max_match_rules_per_connection' group='bobs'>5</limit>
+            "<buslimits><limit name='max_match_rules_per_connection' user='carol'>5</limit>
+<limit name='max_match_rules_per_connection' group='carols'>5</limit>
 <limit name='max_match_rules_per_connection' user='1001'>6</limit></buslimits>",
         )]);
         assert_eq!(problems.len(), 2);
-        assert!(problems[0].starts_with("/etc/a-limits.d/1.conf:1:12: there is no user \"bob\""));
-        assert!(problems[1].starts_with("/etc/a-limits.d/1.conf:2:1: there is no group \"bobs\""));
+        assert!(problems[0].starts_with("/etc/a-limits.d/1.conf:1:12: there is no user \"carol\""));
+        assert!(
+            problems[1].starts_with("/etc/a-limits.d/1.conf:2:1: there is no group \"carols\"")
+        );
         assert_eq!(rules_of(&overrides, 1001, &[]), Some(6));
     }
 
@@ -409,7 +382,7 @@ mod tests {
         let one = format!("<limit name='{RULES}' user='1'>1</limit>");
         for (count, is_wrong) in [(OVERRIDE_COUNT_MAX, false), (OVERRIDE_COUNT_MAX + 1, true)] {
             let text = format!("<buslimits>{}</buslimits>", one.repeat(count));
-            let (overrides, problems) = load(&[("1.conf", text.leak())]);
+            let (overrides, problems) = load(&[("1.conf", &text)]);
             assert_eq!((problems.len() == 1, overrides.is_empty()), (is_wrong, is_wrong));
         }
     }

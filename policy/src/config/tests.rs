@@ -5,13 +5,13 @@ use crate::policy_set::PolicyContext;
 use crate::rule::{Action, NamePattern};
 
 /// Files in memory, by path. A content of `None` cannot be read.
-struct MemoryFiles {
-    files: BTreeMap<PathBuf, Option<Vec<u8>>>,
+pub(super) struct MemoryFiles {
+    pub(super) files: BTreeMap<PathBuf, Option<Vec<u8>>>,
     selinux_root: Option<PathBuf>,
 }
 
 impl MemoryFiles {
-    fn new(files: &[(&str, &str)]) -> Self {
+    pub(super) fn new(files: &[(&str, &str)]) -> Self {
         let entry = |(path, text): &(&str, &str)| (path.into(), Some(text.as_bytes().to_vec()));
         Self { files: files.iter().map(entry).collect(), selinux_root: None }
     }
@@ -585,6 +585,24 @@ fn bounds_what_is_read() {
     };
     assert_eq!(large(CONFIG_SIZE_MAX), None);
     assert_eq!(large(CONFIG_SIZE_MAX + 1), Some(Fault::TooLarge));
+}
+
+/// A file that is left out takes no room from those after it.
+#[test]
+fn a_large_file_of_a_directory_leaves_the_others_in() {
+    let top = format!("<busconfig>{LISTEN}<includedir>d</includedir></busconfig>");
+    let large = " ".repeat(CONFIG_SIZE_MAX);
+    let good = "<busconfig><type>good</type></busconfig>";
+    let loaded = load_files(&[
+        ("/etc/bus.conf", &top),
+        ("/etc/d/1.conf", &large),
+        ("/etc/d/2.conf", &large),
+        ("/etc/d/3.conf", good),
+    ]);
+    assert_eq!(loaded.config.unwrap().bus_type.as_deref(), Some("good"));
+    let places: Vec<_> = loaded.problems.iter().map(|one| one.location.to_string()).collect();
+    assert_eq!(loaded.problems.len(), 2, "{places:?}");
+    assert!(places[0].contains("1.conf") && places[1].contains("2.conf"), "{places:?}");
 }
 
 // config.md B106, B107

@@ -70,7 +70,7 @@ fn questions_in_words_are_answered_with_all_rules() {
     let answer = ask("user=bob own=a.b").unwrap();
     assert_eq!(
         answer.to_string(),
-        "denied: uid 1001: own a.b\n\
+        "denied: uid 1001 (no groups): own a.b\n\
          by bus.conf:1:73: <deny own=\"*\"/> in <policy context=\"default\">\n\
          rules considered, of which the last that matches decides:\n\
          \x20 bus.conf:1:73: <deny own=\"*\"/> in <policy context=\"default\">\n\
@@ -78,7 +78,7 @@ fn questions_in_words_are_answered_with_all_rules() {
     );
     let rule = r#"{"rule":"<deny own=\"*\"/>","block":"<policy context=\"default\">","file":"bus.conf","line":1,"column":73,"outcome":"decides: the last rule that matches"}"#;
     let json = format!(
-        r#"{{"question":"uid 1001: own a.b","allowed":false,"decided":{rule},"considered":[{rule}]}}"#
+        r#"{{"question":"uid 1001 (no groups): own a.b","allowed":false,"decided":{rule},"considered":[{rule}]}}"#
     );
     assert_eq!(answer.to_json(), json);
     for (question, expected) in [
@@ -91,8 +91,33 @@ fn questions_in_words_are_answered_with_all_rules() {
         ("user=alice send colour=red", "no key \"colour\""),
         ("user=alice send fds=many", "no number"),
         ("user=alice, own", "means nothing"),
+        ("user=alice own=:1.7", "nobody may own :1.7"),
+        ("user=alice own=org.freedesktop.DBus", "the bus's own name"),
+        ("user=alice own=nodot", "nobody may own \"nodot\": "),
+        ("user=alice send broadcast", "add type=signal"),
+        ("user=alice send type=signal broadcast=maybe", "write yes or no"),
     ] {
         let error = ask(question).unwrap_err();
         assert!(error.contains(expected), "{question}: {error}");
+    }
+}
+
+// config.md B062
+#[test]
+fn a_question_says_whether_a_signal_is_a_broadcast() {
+    let set = set("<policy context='default'><deny send_broadcast='true'/>\
+         <allow send_broadcast='false'/></policy>");
+    for (question, allowed) in [
+        ("send type=signal", false),
+        ("send type=signal broadcast=no", true),
+        ("send type=signal destination=a.b", true),
+        ("send type=signal destination=a.b broadcast", false),
+        ("send type=signal destination=a.b broadcast=yes", false),
+        ("send type=method_call", true),
+    ] {
+        let inquiry = Inquiry::parse(&format!("uid=1 {question}"), &Accounts).unwrap();
+        let answer = inquiry.answer(&set, 7);
+        assert_eq!(answer.allowed, allowed, "{question}");
+        assert_eq!(answer.question.contains(" broadcast"), !allowed, "{}", answer.question);
     }
 }

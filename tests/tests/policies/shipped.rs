@@ -1,32 +1,11 @@
 //! The configurations that are shipped: config.md B.6.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
+use bus_policy::config::NoFiles;
 use bus_policy::inquiry::Inquiry;
-use bus_policy::{
-    AccountNames, BusConfig, ConfigFiles, FileError, Limits, PolicySet, ServiceDirectory, load_text,
-};
-
-struct NoFiles;
-
-impl ConfigFiles for NoFiles {
-    fn read(&self, _path: &Path, _size_max: usize) -> Result<Vec<u8>, FileError> {
-        Err(FileError::NotFound)
-    }
-
-    fn list(&self, _directory: &Path) -> Result<Vec<PathBuf>, FileError> {
-        Err(FileError::NotFound)
-    }
-
-    fn selinux_root(&self) -> Option<PathBuf> {
-        None
-    }
-
-    fn canonical(&self, path: &Path) -> PathBuf {
-        path.to_owned()
-    }
-}
+use bus_policy::{AccountNames, BusConfig, Limits, PolicySet, ServiceDirectory, load_text};
 
 struct Accounts;
 

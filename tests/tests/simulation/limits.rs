@@ -434,6 +434,11 @@ fn a_bounded_number_of_calls_may_wait_for_a_reload() {
     }
     assert_eq!((desk.errands, desk.read(client.id)), (1, vec![]));
     assert_eq!(desk.error_of(client.id, "ReloadConfig", vec![]), limits_exceeded());
+    // Somebody else's calls have room.
+    let other = desk.guest_with(1001, true);
+    let serial = desk.next_serial();
+    desk.send(other.id, &Mail::call_bus(serial, "ReloadConfig", vec![]));
+    assert_eq!(desk.read(other.id).last().map(|got| got.answered), None);
 }
 
 // --- rounds -------------------------------------------------------------------------------------

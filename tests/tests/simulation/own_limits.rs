@@ -7,6 +7,7 @@ use bus_daemon::bus::credentials::PeerCredentials;
 use bus_daemon::bus::limits::UNCOUNTED_REPLY_COUNT_MAX;
 use bus_policy::config::limit_overrides::{LimitOverrides, load_overrides};
 use bus_policy::config::{ConfigFiles, FileError, Limits};
+use bus_policy::subject::NumbersOnly;
 use libbus::standard_error as error;
 
 use crate::desk::{Desk, Guest, one_way, settings};
@@ -23,14 +24,6 @@ impl ConfigFiles for OneFile {
     fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
         Ok(vec![directory.join("one.conf")])
     }
-
-    fn selinux_root(&self) -> Option<PathBuf> {
-        None
-    }
-
-    fn canonical(&self, path: &Path) -> PathBuf {
-        path.to_owned()
-    }
 }
 
 fn overrides(limits: &[(&str, &str, u32)]) -> LimitOverrides {
@@ -39,9 +32,8 @@ fn overrides(limits: &[(&str, &str, u32)]) -> LimitOverrides {
     };
     let lines: String = limits.iter().map(line).collect();
     let (mut problems, file) = (Vec::new(), OneFile(format!("<buslimits>{lines}</buslimits>")));
-    let number = |text: &str| text.parse().ok();
     let named = load_overrides(&[PathBuf::from("/limits")], &file, &mut problems);
-    let resolved = named.resolve(number, number, &mut problems);
+    let resolved = named.resolve(&NumbersOnly, &mut problems);
     assert_eq!(problems, []);
     resolved
 }

@@ -152,3 +152,19 @@ fn what_waited_for_a_cookie_is_handled_like_any_read() {
     desk.pass_time(1 << 40);
     assert_eq!(desk.take_closed(), []);
 }
+
+/// A process can call itself what it likes: no name of one ends its quotes, or the line.
+#[test]
+fn a_process_cannot_write_the_log() {
+    let mut desk = Desk::new(Limits::default());
+    let id = desk.connect(PeerCredentials {
+        uid: Some(1001),
+        pid: Some(7),
+        security_label: Some(b"lab\"el\n".as_slice().into()),
+        ..PeerCredentials::default()
+    });
+    desk.send_bytes(id, b"nonsense", 0);
+    let line = desk.log.last().unwrap();
+    assert!(line.contains(r#"uid=1001 pid=7 comm="pro\"cess\n7" label="lab\"el\n")"#), "{line}");
+    assert_eq!(desk.take_closed(), [id]);
+}

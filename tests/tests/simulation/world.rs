@@ -97,7 +97,7 @@ pub(crate) fn mediated_bus(settings: Settings, mediation: Rc<dyn Mediation>) -> 
             machine_id: Ok(guid),
             hash_seed: 1,
             mediation,
-            process_name: |_| None,
+            process_name: |pid| Some(format!("pro\"cess\n{pid}")),
         },
         settings,
     )

@@ -206,7 +206,7 @@ pub enum Refusal {
     },
     /// protocol.md A189
     ReloadFailed(String),
-    /// More calls of ReloadConfig wait than may.
+    /// More calls of ReloadConfig by one user wait than may.
     TooManyReloads {
         /// The bound.
         max: usize,
@@ -500,7 +500,10 @@ impl fmt::Display for Refusal {
                 write!(f, "\"{}\" is not the name of an environment variable", name.escape_debug())
             }
             Self::TooManyReloads { max } => {
-                write!(f, "{max} calls wait already for the configuration to be read")
+                write!(
+                    f,
+                    "{max} calls of the same user wait already for the configuration to be read"
+                )
             }
             Self::ReloadFailed(text) => f.write_str(text),
             Self::NoMachineId(machine_id) => f.write_str(&machine_id.text),

@@ -6,7 +6,7 @@
 //! that client. Users and groups are numbers here: the bus looks nobody up while it runs.
 
 use bus_policy::inquiry::{Asked, Inquiry};
-use bus_policy::subject::AccountNames;
+use bus_policy::subject::NumbersOnly;
 use libbus::names::BusName;
 use libbus::wire::Signature;
 
@@ -17,23 +17,6 @@ use crate::bus::id::ClientId;
 use crate::bus::policing::gids_of;
 
 const ANSWER: Signature<'static> = Signature::from_static("bss");
-
-/// Numbers stand for themselves, and nothing is looked up.
-struct NumbersOnly;
-
-impl AccountNames for NumbersOnly {
-    fn uid(&self, _name: &str) -> Option<u32> {
-        None
-    }
-
-    fn gid(&self, _name: &str) -> Option<u32> {
-        None
-    }
-
-    fn gids_of(&self, _uid: u32) -> Vec<u32> {
-        Vec::new()
-    }
-}
 
 impl Bus {
     /// Whether something is permitted, the explanation in words, and the same in JSON.
@@ -76,7 +59,11 @@ impl Bus {
             None => "anonymous".to_owned(),
         };
         let gids = gids_of(client, &self.identity.own_credentials);
-        let groups = gids.iter().map(|gid| format!(" groups={gid}")).collect::<String>();
+        let groups: Vec<String> = gids.iter().map(u32::to_string).collect();
+        let groups = match groups.is_empty() {
+            true => String::new(),
+            false => format!(" groups={}", groups.join("+")),
+        };
         Ok(format!("{before}{who}{groups}{after}"))
     }
 

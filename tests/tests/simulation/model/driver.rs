@@ -71,9 +71,10 @@ impl Model {
         match member {
             "Hello" => return self.hello(to),
             "ReloadConfig" => {
-                if self.reload_callers.len() + self.next_reload_callers.len()
-                    >= RELOAD_CALLER_COUNT_MAX
-                {
+                let user_of = |who: Who| self.peers.get(&who).map(|peer| peer.uid);
+                let callers = self.reload_callers.iter().chain(&self.next_reload_callers);
+                let of_user = callers.filter(|caller| user_of(caller.who) == user_of(to.who));
+                if of_user.count() >= RELOAD_CALLER_COUNT_MAX {
                     return Err(error::LIMITS_EXCEEDED);
                 }
                 self.ask_reload(Some(to));
