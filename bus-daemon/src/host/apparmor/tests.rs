@@ -7,7 +7,7 @@ use std::rc::Rc;
 use libbus::wire::MessageType;
 
 use super::*;
-use crate::host::tests_support::TemporaryDirectory;
+use crate::host::tests_support::{TemporaryDirectory, call, party};
 
 /// Answers each question in turn, and notes it.
 #[derive(Debug, Default)]
@@ -40,24 +40,6 @@ fn apparmor(answers: Vec<io::Result<Vec<u8>>>) -> (AppArmor, Rc<FakeKernel>) {
         own_label: b"/usr/bin/bus (enforce)".to_vec(),
     };
     (apparmor, kernel)
-}
-
-fn party<'a>(name: &'a str, label: &'a str, pid: i32) -> Party<'a> {
-    Party { name, label: Some(label.as_bytes()), pid: Some(pid), process: &"uid=0" }
-}
-
-fn call<'a>(sender_label: &'a str, recipient: Recipient<'a>) -> MessageQuestion<'a> {
-    MessageQuestion {
-        sender: party(":1.1", sender_label, 11),
-        recipient,
-        message_type: MessageType::MethodCall,
-        path: Some("/a"),
-        interface: Some("a.I"),
-        member: Some("Run"),
-        error_name: None,
-        destination: Some("a.b"),
-        is_requested_reply: false,
-    }
 }
 
 fn line(answer: &Answer) -> &str {

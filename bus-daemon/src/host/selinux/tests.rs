@@ -4,11 +4,9 @@ use std::cell::Cell;
 use std::fs;
 use std::rc::Rc;
 
-use libbus::wire::MessageType;
-
 use super::*;
 use crate::bus::mediation::Party;
-use crate::host::tests_support::TemporaryDirectory;
+use crate::host::tests_support::{self, TemporaryDirectory, party};
 
 const ALL: &str = "ffffffff ffffffff 0 ffffffff 1 0";
 const NONE: &str = "0 ffffffff 0 ffffffff 1 0";
@@ -70,26 +68,12 @@ impl Machine {
     }
 }
 
-fn party<'a>(name: &'a str, label: &'a str, pid: i32) -> Party<'a> {
-    Party { name, label: Some(label.as_bytes()), pid: Some(pid), process: &"uid=0" }
-}
-
 fn own(name: &str) -> OwnQuestion<'_> {
     OwnQuestion { client: party(":1.1", "u:r:a_t:s0", 11), name }
 }
 
 fn call(recipient: Recipient<'_>) -> MessageQuestion<'_> {
-    MessageQuestion {
-        sender: party(":1.1", "u:r:a_t:s0", 11),
-        recipient,
-        message_type: MessageType::MethodCall,
-        path: Some("/a"),
-        interface: Some("a.I"),
-        member: Some("Run"),
-        error_name: None,
-        destination: Some("a.b"),
-        is_requested_reply: false,
-    }
+    tests_support::call("u:r:a_t:s0", recipient)
 }
 
 fn peer() -> Recipient<'static> {
