@@ -24,6 +24,7 @@ pub mod subject;
 pub mod user_policy;
 pub mod verdict;
 
+mod symbols;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -38,5 +39,6 @@ pub use lint::{Finding, lint};
 pub use policy_set::{Audience, MatchedPatterns, PolicyBlock, PolicyContext, PolicySet, RuleId};
 pub use question::{Circumstances, Message};
 pub use subject::{AccountNames, Subject};
+pub use symbols::Question;
 pub use user_policy::UserPolicy;
 pub use verdict::Verdict;

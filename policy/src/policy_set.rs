@@ -16,6 +16,7 @@ use foldhash::fast::FixedState;
 use crate::config::{BusConfig, Fault, Location, Problem};
 use crate::rule::{Account, Action, Effect, NamePattern, Rule};
 use crate::subject::{AccountNames, Subject, gid_of, uid_of};
+use crate::symbols::SymbolTable;
 use crate::user_policy::UserPolicy;
 use crate::verdict::Verdict;
 
@@ -89,6 +90,7 @@ pub struct PolicySet {
     mandatory: Vec<RuleId>,
     connect: ConnectRules,
     patterns: NamePatterns,
+    symbols: SymbolTable,
 }
 
 /// Which of the blocks apply to a client; equal for clients that no block tells apart.
@@ -158,6 +160,9 @@ impl PolicySet {
             Action::Own(name) => self.patterns.intern(name),
             Action::ConnectUser(_) | Action::ConnectGroup(_) => None,
         };
+        if let Some(pattern) = rule.action.message_pattern() {
+            self.symbols.add(pattern);
+        }
         let id = RuleId(self.rules.len() as u32);
         self.rules.push(PlacedRule { rule: rule.clone(), context: Arc::clone(context), pattern });
         id
@@ -269,6 +274,11 @@ impl PolicySet {
         audience: &'a Audience,
     ) -> impl Iterator<Item = &'a PlacedRule> + 'a {
         self.rules_in_order(audience).filter_map(|id| self.rule(id))
+    }
+
+    /// The header fields that rules name.
+    pub(crate) const fn symbols(&self) -> &SymbolTable {
+        &self.symbols
     }
 
     /// Whether any rule is about a name at all.

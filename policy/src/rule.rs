@@ -50,6 +50,18 @@ pub enum Action {
     ConnectGroup(Account),
 }
 
+impl Action {
+    /// What a rule restricts of the message itself, if it is about messages.
+    #[must_use]
+    pub const fn message_pattern(&self) -> Option<&MessagePattern> {
+        match self {
+            Self::Send(send) => Some(&send.message),
+            Self::Receive(receive) => Some(&receive.message),
+            Self::Own(_) | Self::ConnectUser(_) | Self::ConnectGroup(_) => None,
+        }
+    }
+}
+
 /// Which messages a send rule matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendRule {

@@ -17,18 +17,20 @@ mod settled;
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher};
 
 use foldhash::fast::FixedState;
 
 use crate::policy_set::{MatchedPatterns, NamePatternId, PlacedRule, PolicySet, RuleId};
 use crate::question::{Circumstances, Message};
 use crate::rule::{Action, Effect, MessagePattern, MessageType, NamePattern};
+use crate::symbols::{Question, Symbol, fields_of_message, fields_of_rule};
 use crate::verdict::Verdict;
 use settled::Settled;
 
 /// More rules about one name than this are indexed.
 const LINEAR_COUNT_MAX: usize = 8;
+/// Odd, and large enough that keys of few symbols do not fall together.
+const KEY_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 /// With how many rules at its place in the index a rule is compared, to be left out if one behind it
 /// has the same conditions.
 const COMPARED_COUNT_MAX: usize = 64;
@@ -136,7 +138,7 @@ impl RuleTable {
             self.any = Bucket::default();
             self.named.clear();
         }
-        let Some(pattern) = pattern_of(&placed.rule.action) else { return };
+        let Some(pattern) = placed.rule.action.message_pattern() else { return };
         let candidate = Candidate {
             order: self.count,
             id,
@@ -189,12 +191,13 @@ impl RuleTable {
     pub(crate) fn decide(
         &self,
         set: &PolicySet,
-        message: &Message<'_>,
+        question: &Question<'_>,
         circumstances: Circumstances,
         names: &MatchedPatterns,
     ) -> Verdict {
+        let message = question.message();
         let reply_kind = ReplyKind::of(message.is_reply, circumstances);
-        let question = Asked { set, message, circumstances, reply_kind };
+        let question = Asked { set, question, message, circumstances, reply_kind };
         let mut best = None;
         for id in names.iter() {
             if let Some(bucket) = self.named.get(&id) {
@@ -214,6 +217,7 @@ fn verdict_of(found: Found<'_>) -> Verdict {
 
 struct Asked<'a> {
     set: &'a PolicySet,
+    question: &'a Question<'a>,
     message: &'a Message<'a>,
     circumstances: Circumstances,
     reply_kind: ReplyKind,
@@ -291,13 +295,11 @@ impl Fields {
     }
 
     fn of_message(message: &Message<'_>) -> Self {
-        let Message { path, interface, member, error_name, .. } = message;
-        Self::new([path, interface, member, error_name].map(|field| field.is_some()))
+        Self::new(fields_of_message(message).map(|field| field.is_some()))
     }
 
     fn of_rule(pattern: &MessagePattern) -> Self {
-        let MessagePattern { path, interface, member, error, .. } = pattern;
-        Self::new([path, interface, member, error].map(|field| field.is_some()))
+        Self::new(fields_of_rule(pattern).map(|field| field.is_some()))
     }
 
     const fn and(self, other: Self) -> Self {
@@ -312,19 +314,18 @@ impl Fields {
         self.0 as usize
     }
 
-    /// What the values of these fields are filed under; the fields themselves are part of it.
-    fn key(self, values: [Option<&str>; 4]) -> u64 {
-        if self.0 == 0 {
-            return 0;
-        }
-        let mut hasher = FixedState::default().build_hasher();
-        self.hash(&mut hasher);
-        for (at, value) in values.into_iter().enumerate() {
+    /// What these fields are filed under, if rules name the value of each; the set itself is part of
+    /// it.
+    #[inline]
+    fn key(self, symbol_of: impl Fn(usize) -> Option<Symbol>) -> Option<u64> {
+        let mut key = u64::from(self.0);
+        // The interface first: it is mostly none that rules name.
+        for at in [1, 0, 2, 3] {
             if self.0 & (1 << at) != 0 {
-                value.hash(&mut hasher);
+                key = key.wrapping_mul(KEY_FACTOR).wrapping_add(u64::from(symbol_of(at)?.0));
             }
         }
-        hasher.finish()
+        Some(key)
     }
 }
 
@@ -344,7 +345,7 @@ impl Index {
         let mut places: HashMap<u64, Vec<Candidate>, FixedState> = HashMap::default();
         for candidate in candidates {
             let Some(placed) = set.rule(candidate.id) else { continue };
-            let Some(pattern) = pattern_of(&placed.rule.action) else { continue };
+            let Some(pattern) = placed.rule.action.message_pattern() else { continue };
             let fields = Fields::of_rule(pattern);
             // config.md B055: an allow rule never matches without the interface it names.
             if candidate.effect == Effect::Allow
@@ -358,8 +359,10 @@ impl Index {
             if !sets.iter().any(|(known, _)| *known == fields) {
                 sets.push((fields, candidate.order));
             }
-            let MessagePattern { path, interface, member, error, .. } = pattern;
-            let key = fields.key([path, interface, member, error].map(|field| field.as_deref()));
+            let values = fields_of_rule(pattern);
+            let symbol_of = |at: usize| set.symbols().find(at, values.get(at).copied()??);
+            // INVARIANT: the set knows all that its rules name.
+            let Some(key) = fields.key(symbol_of) else { continue };
             let place = places.entry(key).or_default();
             // Of rules with the same conditions only the last can decide.
             let mut compared = place.iter().take(COMPARED_COUNT_MAX);
@@ -371,14 +374,14 @@ impl Index {
     }
 
     fn find<'t>(&'t self, asked: &Asked<'_>, best: Found<'t>) -> Found<'t> {
-        let Message { path, interface, member, error_name, .. } = *asked.message;
-        let values = [path, interface, member, error_name];
+        let symbol_of = |at| asked.question.symbol(asked.set, at);
         let mut best = best;
         for (fields, latest) in &self.sets {
             if best.is_some_and(|best| best.order >= *latest) {
                 break;
             }
-            if let Some(candidates) = self.places.get(&fields.key(values)) {
+            let place = fields.key(symbol_of).and_then(|key| self.places.get(&key));
+            if let Some(candidates) = place {
                 best = asked.first(candidates, best);
             }
         }
@@ -390,17 +393,20 @@ impl Index {
 fn has_same_conditions(set: &PolicySet, one: &Candidate, other: &Candidate, by: Fields) -> bool {
     let rule = |candidate: &Candidate| set.rule(candidate.id).map(|placed| &placed.rule);
     let (Some(one), Some(other)) = (rule(one), rule(other)) else { return false };
-    let (Some(first), Some(second)) = (pattern_of(&one.action), pattern_of(&other.action)) else {
+    let (Some(first), Some(second)) =
+        (one.action.message_pattern(), other.action.message_pattern())
+    else {
         return false;
     };
     // Fields that the message lacks do not matter; of the others, those the rules name are equal
     // unless two keys fell together.
     let fields = |pattern: &MessagePattern| Fields::of_rule(pattern).and(by) == by;
-    let named = |pattern: &MessagePattern| {
-        let MessagePattern { path, interface, member, error, .. } = pattern;
-        let values = [path, interface, member, error].map(|field| field.clone());
-        let kept = values.into_iter().enumerate().filter(|(at, _)| by.0 & (1 << at) != 0);
-        kept.map(|(_, value)| value).collect::<Vec<_>>()
+    let named = |pattern| {
+        let mut values = fields_of_rule(pattern);
+        for (at, value) in values.iter_mut().enumerate() {
+            *value = value.filter(|_| by.0 & (1 << at) != 0);
+        }
+        values
     };
     one.effect == other.effect
         && broadcast_of(&one.action) == broadcast_of(&other.action)
@@ -418,15 +424,6 @@ impl MessagePattern {
         let is_reply = kind != ReplyKind::None;
         let requested_reply = kind == ReplyKind::Requested;
         !is_reply || self.mismatch_of_reply(effect, requested_reply).is_none()
-    }
-}
-
-/// What a rule restricts of the message itself.
-fn pattern_of(action: &Action) -> Option<&MessagePattern> {
-    match action {
-        Action::Send(send) => Some(&send.message),
-        Action::Receive(receive) => Some(&receive.message),
-        _ => None,
     }
 }
 
@@ -454,14 +451,14 @@ pub(crate) fn is_wildcard(action: &Action) -> bool {
 /// See [`Candidate::is_plain`].
 fn is_plain(action: &Action, effect: Effect) -> bool {
     depends_on_fields_alone(action, effect)
-        && pattern_of(action).is_some_and(MessagePattern::restricts_at_most_type)
+        && action.message_pattern().is_some_and(MessagePattern::restricts_at_most_type)
 }
 
 /// Whether header fields decide alone about messages of its types and reply kinds that are not
 /// eavesdropped on.
 fn depends_on_fields_alone(action: &Action, effect: Effect) -> bool {
     let is_receive = matches!(action, Action::Receive(_));
-    pattern_of(action).is_some_and(|pattern| {
+    action.message_pattern().is_some_and(|pattern| {
         pattern.takes_any_fds()
             && broadcast_of(action).is_none()
             // B067: such a rule is about eavesdroppers only.

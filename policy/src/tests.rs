@@ -14,6 +14,7 @@ use crate::policy_set::{MatchedPatterns, PolicySet};
 use crate::question::{Circumstances, Message};
 use crate::rule::{Effect, MessageType};
 use crate::subject::{AccountNames, Subject};
+use crate::symbols::Question;
 use crate::user_policy::UserPolicy;
 
 pub(crate) struct Accounts;
@@ -91,7 +92,7 @@ fn sends(rules: &str, message: Message<'_>, owned: &[&str]) -> bool {
 fn sends_under(rules: &str, message: Message<'_>, owned: &[&str], how: Circumstances) -> bool {
     let policy = policy(rules);
     let names = names(&policy, owned);
-    let verdict = policy.may_send(&message, how, &names);
+    let verdict = policy.may_send(&Question::new(policy.set(), message), how, &names);
     assert_eq!(policy.explain_send(&message, how, &names).verdict, verdict, "{rules}");
     verdict.is_allowed()
 }
@@ -99,7 +100,7 @@ fn sends_under(rules: &str, message: Message<'_>, owned: &[&str], how: Circumsta
 fn receives(rules: &str, message: Message<'_>, sender: &[&str], how: Circumstances) -> bool {
     let policy = policy(rules);
     let names = names(&policy, sender);
-    let verdict = policy.may_receive(&message, how, &names);
+    let verdict = policy.may_receive(&Question::new(policy.set(), message), how, &names);
     assert_eq!(policy.explain_receive(&message, how, &names).verdict, verdict, "{rules}");
     verdict.is_allowed()
 }
@@ -315,7 +316,11 @@ fn owning() {
 #[test]
 fn a_rule_can_ask_for_a_log_line() {
     let policy = policy("<allow send_destination='*' log='true'/>");
-    let verdict = policy.may_send(&CALL, UNREQUESTED, &MatchedPatterns::default());
+    let verdict = policy.may_send(
+        &Question::new(policy.set(), CALL),
+        UNREQUESTED,
+        &MatchedPatterns::default(),
+    );
     assert!(verdict.is_allowed() && verdict.log);
 }
 
@@ -457,11 +462,11 @@ proptest! {
         for (message, how) in messages {
             let (kind, is_reply) = (message.message_type, message.is_reply);
             let sent = policy.explain_send(&message, how, &names).verdict;
-            prop_assert_eq!(policy.may_send(&message, how, &names), sent);
+            prop_assert_eq!(policy.may_send(&Question::new(policy.set(), message), how, &names), sent);
             let settled = policy.settled_send(kind, is_reply, how, &names);
             prop_assert_eq!(settled.unwrap_or(sent), sent);
             let received = policy.explain_receive(&message, how, &names).verdict;
-            prop_assert_eq!(policy.may_receive(&message, how, &names), received);
+            prop_assert_eq!(policy.may_receive(&Question::new(policy.set(), message), how, &names), received);
             let settled = policy.settled_receive(kind, is_reply, how, &names);
             prop_assert_eq!(settled.unwrap_or(received), received);
         }
@@ -496,9 +501,14 @@ fn many_rules_about_one_name_are_found_by_their_fields() {
     let names = names(&policy, &["a.b"]);
     for (member, expected) in [("M0", true), ("M9999", true), ("M10000", false)] {
         let message = Message { member: Some(member), ..CALL };
-        assert_eq!(policy.may_send(&message, UNREQUESTED, &names).is_allowed(), expected);
+        assert_eq!(
+            policy
+                .may_send(&Question::new(policy.set(), message), UNREQUESTED, &names)
+                .is_allowed(),
+            expected
+        );
         let without = Message { interface: None, ..message };
-        let verdict = policy.may_send(&without, UNREQUESTED, &names);
+        let verdict = policy.may_send(&Question::new(policy.set(), without), UNREQUESTED, &names);
         assert_eq!(verdict.effect, Effect::Deny);
         assert_eq!(verdict, policy.explain_send(&without, UNREQUESTED, &names).verdict);
     }

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use crate::policy_set::{MatchedPatterns, NamePatternId, PlacedRule, PolicySet, RuleId};
-use crate::question::{Circumstances, Message};
+use crate::question::Circumstances;
 use crate::rule::{Action, Effect, MessageType};
+use crate::symbols::Question;
 use crate::table::RuleTable;
 use crate::verdict::Verdict;
 
@@ -59,22 +60,22 @@ impl UserPolicy {
     #[must_use]
     pub fn may_send(
         &self,
-        message: &Message<'_>,
+        question: &Question<'_>,
         circumstances: Circumstances,
         destination: &MatchedPatterns,
     ) -> Verdict {
-        self.send.decide(&self.set, message, circumstances, destination)
+        self.send.decide(&self.set, question, circumstances, destination)
     }
 
     /// Whether a message may be received from a sender with these names.
     #[must_use]
     pub fn may_receive(
         &self,
-        message: &Message<'_>,
+        question: &Question<'_>,
         circumstances: Circumstances,
         sender: &MatchedPatterns,
     ) -> Verdict {
-        self.receive.decide(&self.set, message, circumstances, sender)
+        self.receive.decide(&self.set, question, circumstances, sender)
     }
 
     /// What [`may_send`](Self::may_send) says of every message of this type, where it is the same

@@ -10,7 +10,9 @@ use bus_policy::config::{
 };
 use bus_policy::rule::MessageType;
 use bus_policy::subject::NumbersOnly;
-use bus_policy::{Circumstances, MatchedPatterns, Message, PolicySet, Subject, UserPolicy};
+use bus_policy::{
+    Circumstances, MatchedPatterns, Message, PolicySet, Question, Subject, UserPolicy,
+};
 
 const DATA: &str = "/usr/lib/dbus-1.0/installed-tests/dbus/data";
 
@@ -172,7 +174,11 @@ fn decides_about_prefixes_of_destinations_as_the_reference_expects() {
         for name in names {
             destination.add(policy.set(), &format!("foo.bar.test.dest_prefix{name}"));
         }
-        let verdict = policy.may_send(&message, Circumstances::default(), &destination);
+        let verdict = policy.may_send(
+            &Question::new(policy.set(), message),
+            Circumstances::default(),
+            &destination,
+        );
         assert_eq!(verdict.is_allowed(), expected, "{names:?} {interface}.{member}");
     };
     let (other, call) = ("foo.bar.o", "Call");

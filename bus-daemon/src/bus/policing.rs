@@ -7,6 +7,7 @@
 //!
 //! Invariant: after each event a client's standing is that of its names under the policy in force.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
@@ -15,7 +16,9 @@ use std::sync::Arc;
 use bus_policy::explain::RuleText;
 use bus_policy::question::{Circumstances, Message as Facts};
 use bus_policy::rule::MessageType as RuleMessageType;
-use bus_policy::{Audience, MatchedPatterns, PolicySet, RuleId, Subject, UserPolicy, Verdict};
+use bus_policy::{
+    Audience, MatchedPatterns, PolicySet, Question, RuleId, Subject, UserPolicy, Verdict,
+};
 use foldhash::fast::FixedState;
 use libbus::wire::{Header, MessageType};
 
@@ -145,15 +148,18 @@ impl Passage<'_> {
     #[inline]
     pub(super) fn check(&self, policies: &Policies) -> Result<bool, Denial> {
         let mut log = false;
+        let question = OnceCell::new();
         if let Some(standing) = self.sender.standing() {
-            let verdict = self.may_be_sent(standing, self.recipient.names(policies));
+            let names = self.recipient.names(policies);
+            let verdict = self.may_be_sent(standing, names, &question);
             if !verdict.is_allowed() {
                 return Err(Denial::Send(verdict));
             }
             log = verdict.log;
         }
         if let Some(standing) = self.recipient.standing() {
-            let verdict = self.may_be_received(standing, self.sender.names(policies));
+            let names = self.sender.names(policies);
+            let verdict = self.may_be_received(standing, names, &question);
             if !verdict.is_allowed() {
                 return Err(Denial::Receive(verdict));
             }
@@ -162,19 +168,40 @@ impl Passage<'_> {
     }
 
     #[inline]
-    fn may_be_sent(&self, standing: &Standing, names: &MatchedPatterns) -> Verdict {
+    fn may_be_sent<'q>(
+        &'q self,
+        standing: &'q Standing,
+        names: &MatchedPatterns,
+        question: &OnceCell<Question<'q>>,
+    ) -> Verdict {
         let Self { header, circumstances, .. } = *self;
         let (message_type, is_reply) = (rule_type(header), header.reply_serial.is_some());
         let settled = standing.policy.settled_send(message_type, is_reply, circumstances, names);
-        settled.unwrap_or_else(|| standing.policy.may_send(&facts(header), circumstances, names))
+        settled.unwrap_or_else(|| {
+            let question = question.get_or_init(|| self.question(standing));
+            standing.policy.may_send(question, circumstances, names)
+        })
     }
 
     #[inline]
-    fn may_be_received(&self, standing: &Standing, names: &MatchedPatterns) -> Verdict {
+    fn may_be_received<'q>(
+        &'q self,
+        standing: &'q Standing,
+        names: &MatchedPatterns,
+        question: &OnceCell<Question<'q>>,
+    ) -> Verdict {
         let Self { header, circumstances, .. } = *self;
         let (message_type, is_reply) = (rule_type(header), header.reply_serial.is_some());
         let settled = standing.policy.settled_receive(message_type, is_reply, circumstances, names);
-        settled.unwrap_or_else(|| standing.policy.may_receive(&facts(header), circumstances, names))
+        settled.unwrap_or_else(|| {
+            let question = question.get_or_init(|| self.question(standing));
+            standing.policy.may_receive(question, circumstances, names)
+        })
+    }
+
+    /// The same question for both sides, so that each field is looked up once.
+    fn question<'q>(&'q self, standing: &'q Standing) -> Question<'q> {
+        Question::new(standing.policy.set(), facts(self.header))
     }
 
     /// How many rules matched, which the reference says in a refusal (protocol.md A241). It takes

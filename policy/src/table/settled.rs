@@ -3,7 +3,7 @@
 //! Two sorts of messages are told apart. A bare one has none of the fields that rules can name, as
 //! replies are: there a rule that names some matches or does not, whatever it names.
 
-use super::{Bucket, Candidate, Fields, Found, ReplyKind, depends_on_fields_alone, pattern_of};
+use super::{Bucket, Candidate, Fields, Found, ReplyKind, depends_on_fields_alone};
 use crate::policy_set::PolicySet;
 use crate::question::Message;
 use crate::rule::{Effect, MessageType};
@@ -95,7 +95,7 @@ fn settle(
             return Place::UNSETTLED;
         };
         let action = &placed.rule.action;
-        match pattern_of(action) {
+        match action.message_pattern() {
             // config.md B055: an allow rule never matches without the interface it names.
             Some(pattern)
                 if candidate.effect == Effect::Allow
