@@ -58,6 +58,7 @@ mod lifecycle;
 mod mediating;
 mod newcomers;
 mod own_limits;
+mod passed;
 mod refusing;
 mod reloading;
 mod routing;

@@ -67,6 +67,13 @@ pub struct RuleId(pub(crate) u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NamePatternId(u32);
 
+impl NamePatternId {
+    /// Its place in a table of all of them.
+    pub(crate) const fn number(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A rule with the block it stands in.
 #[derive(Clone, Debug)]
 pub struct PlacedRule {

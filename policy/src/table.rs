@@ -40,11 +40,36 @@ const COMPARED_COUNT_MAX: usize = 64;
 pub(crate) struct RuleTable {
     /// Rules about any name.
     any: Bucket,
-    named: HashMap<NamePatternId, Bucket, FixedState>,
+    named: NamedBuckets,
     /// By message type and [`ReplyKind`]: the verdict on messages whose other side has no name that
     /// matters, where it depends on nothing else.
     settled: [[Option<Verdict>; ReplyKind::COUNT]; MessageType::COUNT],
     count: u32,
+}
+
+/// The rules about each name, at the place of its number: mostly there are few names, and each message
+/// asks.
+#[derive(Debug, Default)]
+struct NamedBuckets(Vec<Option<Box<Bucket>>>);
+
+impl NamedBuckets {
+    #[inline]
+    fn get(&self, id: NamePatternId) -> Option<&Bucket> {
+        self.0.get(id.number())?.as_deref()
+    }
+
+    fn entry(&mut self, id: NamePatternId) -> &mut Bucket {
+        if self.0.len() <= id.number() {
+            self.0.resize_with(id.number() + 1, || None);
+        }
+        // INVARIANT: there is a place for it now.
+        #[allow(clippy::indexing_slicing, reason = "the line before made the place")]
+        self.0[id.number()].get_or_insert_default()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Bucket> {
+        self.0.iter_mut().filter_map(|place| place.as_deref_mut())
+    }
 }
 
 /// What rules can ask about replies (config.md B063).
@@ -136,7 +161,7 @@ impl RuleTable {
         // (config.md B054).
         if is_wildcard(&placed.rule.action) {
             self.any = Bucket::default();
-            self.named.clear();
+            self.named = NamedBuckets::default();
         }
         let Some(pattern) = placed.rule.action.message_pattern() else { return };
         let candidate = Candidate {
@@ -150,7 +175,7 @@ impl RuleTable {
         };
         self.count += 1;
         let bucket = match placed.pattern {
-            Some(pattern) => self.named.entry(pattern).or_default(),
+            Some(pattern) => self.named.entry(pattern),
             None => &mut self.any,
         };
         bucket.candidates.push(candidate);
@@ -158,7 +183,8 @@ impl RuleTable {
 
     /// No rule comes any more.
     pub(crate) fn finish(&mut self, set: &PolicySet) {
-        for bucket in self.named.values_mut().chain([&mut self.any]) {
+        self.named.0.shrink_to_fit();
+        for bucket in self.named.iter_mut().chain([&mut self.any]) {
             bucket.candidates.reverse();
             bucket.candidates.shrink_to_fit();
             bucket.settled = Settled::of(&bucket.candidates, set);
@@ -180,7 +206,7 @@ impl RuleTable {
         circumstances: Circumstances,
         names: &MatchedPatterns,
     ) -> Option<Verdict> {
-        if !names.is_empty() || circumstances.eavesdropping {
+        if circumstances.eavesdropping || names.iter().any(|id| self.named.get(id).is_some()) {
             return None;
         }
         let kind = ReplyKind::of(is_reply, circumstances);
@@ -200,7 +226,7 @@ impl RuleTable {
         let question = Asked { set, question, message, circumstances, reply_kind };
         let mut best = None;
         for id in names.iter() {
-            if let Some(bucket) = self.named.get(&id) {
+            if let Some(bucket) = self.named.get(id) {
                 best = bucket.find(&question, best);
             }
         }

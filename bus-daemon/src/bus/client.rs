@@ -28,6 +28,7 @@ use super::limits::{
     BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, UNCOUNTED_SIZE_MAX, UNWRITTEN_BROADCASTS_SIZE_MAX,
 };
 use super::outbox::{BufferPool, MessageFds, Outbox, OutgoingBody};
+use super::passed::Passed;
 use super::policing::Standing;
 use super::quota::{Amounts, UserId, UserTable};
 use super::slow_receivers::Flow;
@@ -70,6 +71,8 @@ pub struct Client {
     pub unique: Option<UniqueNameText>,
     /// What the policy says about it, from Hello on.
     pub standing: Option<Standing>,
+    /// What the policy let pass of what it sent, where that had to be asked.
+    pub(super) passed: Option<Box<Passed>>,
     /// When it connected.
     pub connected_at: Timestamp,
     /// What it has sent of an incomplete message.
@@ -233,6 +236,7 @@ impl ClientTable {
             uid: None,
             unique: None,
             standing: None,
+            passed: None,
             connected_at: now,
             incoming: Incoming::default(),
             outbox: Outbox::default(),

@@ -49,7 +49,8 @@ impl Standing {
     }
 
     /// Whether the policy cannot tell two clients apart.
-    fn is_same(&self, other: &Self) -> bool {
+    #[inline]
+    pub(super) fn is_same(&self, other: &Self) -> bool {
         let same_names = match (&self.names, &other.names) {
             (None, None) => true,
             (Some(one), Some(other)) => Rc::ptr_eq(one, other),
@@ -101,7 +102,7 @@ impl<'a> Party<'a> {
         Self::Client(client.and_then(|client| client.standing.as_ref()))
     }
 
-    fn standing(self) -> Option<&'a Standing> {
+    pub(super) fn standing(self) -> Option<&'a Standing> {
         match self {
             Self::Bus => None,
             Self::Client(standing) => standing,
@@ -143,10 +144,19 @@ pub(super) struct Passage<'a> {
     pub(super) recipient: Party<'a>,
 }
 
+/// How a message passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Passing {
+    /// A rule asks for a log line about it (config.md B072).
+    pub(super) log: bool,
+    /// Single rules had to be looked for.
+    pub(super) was_asked: bool,
+}
+
 impl Passage<'_> {
-    /// Whether it passes, and whether a rule asks for a log line about that (config.md B072).
+    /// Whether it passes, and how.
     #[inline]
-    pub(super) fn check(&self, policies: &Policies) -> Result<bool, Denial> {
+    pub(super) fn check(&self, policies: &Policies) -> Result<Passing, Denial> {
         let mut log = false;
         let question = OnceCell::new();
         if let Some(standing) = self.sender.standing() {
@@ -164,7 +174,7 @@ impl Passage<'_> {
                 return Err(Denial::Receive(verdict));
             }
         }
-        Ok(log)
+        Ok(Passing { log, was_asked: question.get().is_some() })
     }
 
     #[inline]
@@ -278,7 +288,7 @@ impl<'a> Gate<'a> {
         let circumstances = Circumstances { requested_reply: false, eavesdropping };
         let recipient = Party::Client(Some(standing));
         let checked = Passage { header, circumstances, sender, recipient }.check(self.policies);
-        self.log |= checked == Ok(true);
+        self.log |= checked.is_ok_and(|passing| passing.log);
         self.last = Some((standing.clone(), checked.is_ok()));
         checked.is_ok()
     }
@@ -339,6 +349,8 @@ impl Bus {
         let policy = policies.of(&settings.policy, subject);
         if let Some(client) = clients.get_mut(id) {
             client.standing = Some(Standing { policy, names: None });
+            // It would keep a policy that is in force no longer.
+            client.passed = None;
         }
         self.note_names(id);
     }

@@ -28,7 +28,8 @@ use super::log::{LogRecord, Severity};
 use super::match_index::{MatchedMessage, SenderKey};
 use super::name_registry::NameRegistry;
 use super::outbox::{MessageFds, OutgoingBody};
-use super::policing::{Party, Passage, Watch};
+use super::passed::Passed;
+use super::policing::{Party, Passage, Passing, Watch};
 use super::quota::Resource;
 use super::spare_buffers::SpareBuffers;
 use super::unique_name::UniqueNameText;
@@ -232,9 +233,23 @@ impl Bus {
             sender: Party::of(self.clients.get(message.sender)),
             recipient: recipient.map_or(Party::Bus, |id| Party::of(self.clients.get(id))),
         };
-        match passage.check(&self.policies) {
-            Ok(false) => {}
-            Ok(true) => {
+        let head = message.bytes.get(..message.parsed.size).unwrap_or_default();
+        let passed = self.clients.get(message.sender).and_then(|client| client.passed.as_deref());
+        let checked = match passed {
+            Some(passed) if passed.covers(&passage, head) => Ok(Passing::default()),
+            _ => passage.check(&self.policies),
+        };
+        match checked {
+            Ok(Passing { log: false, was_asked: false }) => {}
+            Ok(Passing { log: false, was_asked: true }) => {
+                if passed.is_none_or(Passed::is_outdated)
+                    && let Some(passed) = Passed::new(&passage, head)
+                    && let Some(client) = self.clients.get_mut(message.sender)
+                {
+                    client.passed = Some(passed);
+                }
+            }
+            Ok(Passing { log: true, .. }) => {
                 let why = "Would reject message";
                 let text = self.describe_rejection(
                     message.header,

@@ -8,6 +8,7 @@ use std::hint::black_box;
 
 use bus_daemon::bus::id::ClientId;
 use bus_tests::harness::{Message, Value, kind};
+use bus_tests::policies::policies;
 use libbus::limits::MESSAGE_SIZE_MAX;
 use libbus::wire::{ArgumentSpans, MessageError, ParsedHeader, check_body, frame};
 
@@ -41,13 +42,25 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         key: "serial-unique",
         title: "call and reply, by unique name",
         count: 2000,
-        prepare: || call_and_reply(None),
+        prepare: || call_and_reply(CoreBus::new(), None),
     },
     Scenario {
         key: "serial-name",
         title: "call and reply, by well-known name",
         count: 2000,
-        prepare: || call_and_reply(Some("org.example.Service")),
+        prepare: || call_and_reply(CoreBus::new(), Some(SERVICE_NAME)),
+    },
+    Scenario {
+        key: "policed",
+        title: "call and reply, by well-known name, under a system bus's policies",
+        count: 2000,
+        prepare: || policed(1),
+    },
+    Scenario {
+        key: "policed-changing",
+        title: "the same, each call of 16 unlike the one before",
+        count: 125,
+        prepare: || policed(16),
     },
     Scenario {
         key: "broadcast-100",
@@ -115,6 +128,7 @@ pub(crate) fn run(scenario: &Scenario) {
 
 const PATH: &str = "/org/example/Object";
 const INTERFACE: &str = "org.example.Interface";
+const SERVICE_NAME: &str = "org.example.Service";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// The operation of handing over `messages` one after another, each in a round of its own that leads
@@ -127,18 +141,54 @@ fn rounds(mut bus: CoreBus, messages: Vec<(ClientId, Vec<u8>)>) -> Operation {
     })
 }
 
+fn call_and_reply(bus: CoreBus, name: Option<&str>) -> Operation {
+    calls_and_replies(bus, name, 1)
+}
+
 /// A serial may come again once its call has been answered.
-fn call_and_reply(name: Option<&str>) -> Operation {
-    let mut bus = CoreBus::new();
+fn calls_and_replies(mut bus: CoreBus, name: Option<&str>, method_count: u32) -> Operation {
     let (caller, callee) = (bus.connect(), bus.connect());
     if let Some(name) = name {
         bus.call(callee, "RequestName", &[name.into(), 0_u32.into()]);
     }
     let destination = name.map_or_else(|| bus.name(callee), str::to_owned);
-    let call = Message::method_call(PATH, INTERFACE, "Method").to(&destination).serial(7);
-    let reply = Message::reply_to(kind::METHOD_RETURN, call.serial, &bus.name(caller)).serial(8);
-    let (call, reply) = (call.arg("Hello, bus!"), reply.arg("Hello, caller!"));
-    rounds(bus, vec![(caller, call.encode()), (callee, reply.encode())])
+    let mut messages = Vec::new();
+    for number in 1..=method_count {
+        let method = if number == 1 { "Method".to_owned() } else { format!("Method{number}") };
+        let call = Message::method_call(PATH, INTERFACE, &method).to(&destination).serial(7);
+        let reply = Message::reply_to(kind::METHOD_RETURN, call.serial, &bus.name(caller));
+        messages.push((caller, call.arg("Hello, bus!").encode()));
+        messages.push((callee, reply.serial(8).arg("Hello, caller!").encode()));
+    }
+    rounds(bus, messages)
+}
+
+/// Calls of so many methods in turn, under rules of each shape that packages bring, of which none but
+/// the service's own is about the messages.
+fn policed(method_count: u32) -> Operation {
+    let mut rules = String::from(
+        "<allow user='*'/><deny own='*'/><deny send_type='method_call'/>\
+         <allow send_type='signal'/>\
+         <allow send_requested_reply='true' send_type='method_return'/>\
+         <allow send_requested_reply='true' send_type='error'/>\
+         <allow receive_type='method_call'/><allow receive_type='method_return'/>\
+         <allow receive_type='error'/><allow receive_type='signal'/>\
+         <allow send_destination='org.freedesktop.DBus'/>",
+    );
+    for number in 0..200 {
+        let other = format!("org.example.Other{number}");
+        rules.push_str(&format!(
+            "<allow send_destination='{other}'/><allow send_interface='{other}.Agent'/>\
+             <deny send_destination='{other}' send_interface='{other}' send_member='Reset'/>\
+             <allow send_destination='{other}' send_path='/' send_interface='{other}'/>"
+        ));
+    }
+    rules.push_str(&format!(
+        "<allow own='{SERVICE_NAME}'/><allow send_destination='{SERVICE_NAME}'/>\
+         <deny send_destination='{SERVICE_NAME}' send_interface='{INTERFACE}' send_member='Reset'/>"
+    ));
+    let policies = policies(&format!("<policy context='default'>{rules}</policy>"));
+    calls_and_replies(CoreBus::with_policy(policies), Some(SERVICE_NAME), method_count)
 }
 
 fn broadcast(count: usize) -> Operation {

@@ -3,12 +3,14 @@
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bus_daemon::bus::credentials::PeerCredentials;
 use bus_daemon::bus::id::{ClientId, Timestamp};
 use bus_daemon::bus::mediation::NoMediation;
 use bus_daemon::bus::outbox::WriteSlices;
 use bus_daemon::bus::{Bus, Effect, Event, Identity, Settings};
+use bus_policy::PolicySet;
 use bus_policy::config::Limits;
 use bus_policy::config::limit_overrides::LimitOverrides;
 use bus_tests::harness::{BUS_INTERFACE, BUS_NAME, BUS_PATH, Message, Value, identity_of};
@@ -30,6 +32,11 @@ pub(crate) struct CoreBus {
 impl CoreBus {
     /// A session bus without clients.
     pub(crate) fn new() -> Self {
+        Self::with_policy(session_policies())
+    }
+
+    /// A bus without clients on which these policies are in force.
+    pub(crate) fn with_policy(policy: Arc<PolicySet>) -> Self {
         let identity = Identity {
             guid: GUID,
             listener_guids: vec![GUID],
@@ -45,7 +52,7 @@ impl CoreBus {
             mediation: Rc::new(NoMediation),
             process_name: |_| None,
         };
-        Self { bus: Bus::new(identity, settings()), fds: Vec::new(), last_serial: 0 }
+        Self { bus: Bus::new(identity, settings(policy)), fds: Vec::new(), last_serial: 0 }
     }
 
     /// A client that has said Hello; its unique name is known from [`Self::name`].
@@ -151,7 +158,7 @@ impl CoreBus {
 }
 
 /// What session.conf says.
-fn settings() -> Settings {
+fn settings(policy: Arc<PolicySet>) -> Settings {
     let limits = Limits {
         completed_connections_max: 100_000,
         connections_per_user_max: 100_000,
@@ -159,5 +166,5 @@ fn settings() -> Settings {
         ..Limits::default()
     };
     let limit_overrides = LimitOverrides::default();
-    Settings { limits, limit_overrides, has_service_helper: false, policy: session_policies() }
+    Settings { limits, limit_overrides, has_service_helper: false, policy }
 }

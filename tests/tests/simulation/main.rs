@@ -32,6 +32,7 @@ mod mediation;
 mod message;
 mod model;
 mod own_limits;
+mod passing;
 mod random;
 mod reader;
 mod repaired;
