@@ -59,6 +59,7 @@ mod mediating;
 mod newcomers;
 mod own_limits;
 mod passed;
+mod refusal_log;
 mod refusing;
 mod reloading;
 mod routing;
@@ -287,6 +288,8 @@ pub struct Bus {
     spares_watched: Option<(Timestamp, u64)>,
     /// Messages handled so far.
     messages: u64,
+    /// Messages refused so far.
+    refused: u64,
     /// Names and rules listed so far in answers of the bus.
     listed: u64,
     effects: VecDeque<Effect>,
@@ -356,6 +359,7 @@ impl Bus {
             held_since: (0, 0),
             spares_watched: None,
             messages: 0,
+            refused: 0,
             listed: 0,
             effects: VecDeque::new(),
             now: Timestamp::default(),

@@ -31,6 +31,7 @@ use super::outbox::{BufferPool, MessageFds, Outbox, OutgoingBody};
 use super::passed::Passed;
 use super::policing::Standing;
 use super::quota::{Amounts, UserId, UserTable};
+use super::refusal_log::Refusals;
 use super::slow_receivers::Flow;
 use super::spare_buffers::SpareBuffers;
 use super::unique_name::UniqueNameText;
@@ -90,6 +91,8 @@ pub struct Client {
     charged: Amounts,
     /// Whether it has to wait for others before it is read from.
     pub(super) hold: Hold,
+    /// How many of its messages were refused lately, if any were.
+    pub(super) refusals: Option<Box<Refusals>>,
     /// How it stands with those whom it sends more than they read, or who send it more than it reads;
     /// nothing for a client with which that never happened.
     pub(super) flow: Option<Box<Flow>>,
@@ -245,6 +248,7 @@ impl ClientTable {
             own_limits: None,
             charged: Amounts::default(),
             hold: Hold::None,
+            refusals: None,
             flow: None,
             in_urgent: false,
             in_bulk: false,

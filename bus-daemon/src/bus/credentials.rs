@@ -3,6 +3,7 @@
 //! The values are read once, when the client is accepted, and describe the process that made the
 //! connection, not whoever holds the socket now. Nothing a client sends can change them.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -21,11 +22,13 @@ pub struct PeerCredentials {
     pub pid: Option<i32>,
     /// Every group of the peer, primary and supplementary, sorted and without repetition; complete
     /// or absent.
-    pub groups: Option<Vec<u32>>,
+    pub groups: Option<Box<[u32]>>,
     /// The label of a Linux security module, without the trailing NUL.
-    pub security_label: Option<Vec<u8>>,
+    pub security_label: Option<Box<[u8]>>,
     /// A process descriptor of the peer: unlike `pid` it can not come to mean another process.
     pub process_fd: Option<ProcessFdSource>,
+    /// What the process was called when that was first asked.
+    pub process_name: OnceCell<Box<str>>,
 }
 
 /// Opens a process descriptor of a peer when somebody asks for one.

@@ -201,6 +201,7 @@ impl Bus {
         } else if !is_incomplete {
             self.completed_count -= 1;
         }
+        self.forget_refusals(id);
         self.forget_newcomer(id);
         self.forget_slow_receiver(id);
         self.forget_half_message(id);

@@ -72,6 +72,10 @@ pub const SHARE_RETRY_MS: u64 = 100;
 pub const LET_THROUGH_MS: u64 = 30_000;
 /// How often the log says that connections of one user are closed at once, at most.
 pub const REFUSED_CONNECTIONS_LOG_GAP_MS: u64 = 60_000;
+/// Refusals of one client that the log is told of within [`LOGGED_REFUSALS_GAP_MS`].
+pub const LOGGED_REFUSALS_MAX: u32 = 100;
+/// See [`LOGGED_REFUSALS_MAX`].
+pub const LOGGED_REFUSALS_GAP_MS: u64 = 10_000;
 
 /// How far the bus's own messages to a client may go beyond `max_outgoing_bytes`, in bytes.
 pub const BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX: u64 = 1 << 20;

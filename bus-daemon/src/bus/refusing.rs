@@ -17,7 +17,10 @@ impl Bus {
     /// Tells the sender why its message went nowhere (protocol.md A150), and the administrator when
     /// it was policy or a limit.
     pub(super) fn refuse(&mut self, message: &Message<'_>, refusal: &Refusal) {
-        if let Some(severity) = refusal.log_severity() {
+        self.refused += 1;
+        if let Some(severity) = refusal.log_severity()
+            && self.may_log_refusal(message.sender)
+        {
             let mut record = if refusal.names_sender() {
                 LogRecord::new(severity, &format_args!("{refusal}"))
             } else {
@@ -153,7 +156,9 @@ impl Bus {
             parts.push(format!("uid={uid}"));
         }
         if let Some(pid) = credentials.pid {
-            let name = (self.identity.process_name)(pid).unwrap_or_default();
+            // Once: what a process is called now is of no more use than what it was called then.
+            let name = || (self.identity.process_name)(pid).unwrap_or_default().into();
+            let name = credentials.process_name.get_or_init(name);
             parts.push(format!("pid={pid} comm=\"{}\"", name.escape_debug()));
         }
         if let Some(label) = &credentials.security_label {

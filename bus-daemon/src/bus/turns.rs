@@ -129,6 +129,7 @@ impl Bus {
     /// What was done so far, in units of about a tenth of a small message.
     fn work_done(&self) -> u64 {
         let rules = self.matches.work() + self.eavesdroppers.work() + self.monitors.work();
-        10 * self.messages + 2 * rules + self.clients.pushes() + self.listed
+        // A refusal is explained, which takes as long as several messages that pass.
+        10 * self.messages + 60 * self.refused + 2 * rules + self.clients.pushes() + self.listed
     }
 }

@@ -1,5 +1,6 @@
 //! Reads a peer's credentials from its socket; no name service is asked.
 
+use std::cell::OnceCell;
 use std::ffi::c_int;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -32,11 +33,12 @@ pub fn peer_credentials(socket: &Rc<OwnedFd>) -> PeerCredentials {
         uid,
         gid,
         pid,
-        groups: gid.and_then(|gid| all_groups(socket, gid)),
-        security_label: security_label(socket),
+        groups: gid.and_then(|gid| all_groups(socket, gid)).map(Into::into),
+        security_label: security_label(socket).map(Into::into),
         process_fd: pid.map(|_| {
             ProcessFdSource::new(move || Some([peer_process_fd(shared.as_fd()).ok()?].into()))
         }),
+        process_name: OnceCell::new(),
     }
 }
 
@@ -135,7 +137,7 @@ mod tests {
         groups.sort_unstable();
         groups.dedup();
         if let Some(reported) = credentials.groups {
-            assert_eq!(reported, groups);
+            assert_eq!(*reported, *groups);
         }
         assert!(credentials.security_label.is_none_or(|label| !label.contains(&0)));
     }

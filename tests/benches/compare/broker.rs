@@ -8,8 +8,10 @@
 //! range of uids and gids a batch of connect, own, send and receive verdicts with priorities; then
 //! SELinux names, whether AppArmor is used, and the type of the bus.
 
+use std::fs::{self, Permissions};
 use std::num::NonZeroU32;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -63,6 +65,8 @@ impl Controller {
     pub(crate) fn add_listener(socket: OwnedFd, path: &Path) -> Result<Self> {
         let listener = UnixListener::bind(path)?;
         listener.set_nonblocking(true)?;
+        // As other buses do: who may connect is a matter of the policy.
+        fs::set_permissions(path, Permissions::from_mode(0o777))?;
         let mut connection = Client::new(socket)?;
         connection.authenticate()?;
         connection.send_with_fd(&add_listener_call(), listener.as_fd())?;

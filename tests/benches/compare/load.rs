@@ -56,12 +56,17 @@ impl Client {
     /// Connects to the bus at `path`, authenticates and says Hello.
     pub(crate) fn register(path: &Path) -> Result<Self> {
         let mut client = Self::connect(path)?;
-        client.authenticate()?;
-        let hello = client.call_driver("Hello", None, None)?;
-        client.name = hello.reader().string()?.to_owned();
-        // NameAcquired may come before or after; what has an answer after it has come.
-        client.synchronize()?;
+        client.register_as(rustix::process::geteuid().as_raw())?;
         Ok(client)
+    }
+
+    /// Authenticates as the user who connected, and says Hello.
+    pub(crate) fn register_as(&mut self, uid: u32) -> Result<()> {
+        self.authenticate_as(uid)?;
+        let hello = self.call_driver("Hello", None, None)?;
+        self.name = hello.reader().string()?.to_owned();
+        // NameAcquired may come before or after; what has an answer after it has come.
+        self.synchronize()
     }
 
     /// Connects to the null relay at `path` as a member of `group`.
@@ -92,7 +97,11 @@ impl Client {
 
     /// The handshake in one write, as sd-bus does it.
     pub(crate) fn authenticate(&self) -> Result<()> {
-        let uid = rustix::process::geteuid().as_raw().to_string();
+        self.authenticate_as(rustix::process::geteuid().as_raw())
+    }
+
+    fn authenticate_as(&self, uid: u32) -> Result<()> {
+        let uid = uid.to_string();
         let identity: String = uid.bytes().map(|digit| format!("{digit:02x}")).collect();
         let lines = format!("\0AUTH EXTERNAL {identity}\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n");
         self.send(lines.as_bytes())?;

@@ -9,7 +9,11 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Instant;
+
+use rustix::process::Uid;
+use rustix::thread::set_thread_res_uid;
 
 use crate::broker::{self, Controller};
 use crate::failure::{Failure, Result, fail};
@@ -90,7 +94,12 @@ impl Peer {
 
     /// Starts it and waits until it can be connected to.
     pub(crate) fn start(&self) -> Result<Running> {
-        self.start_under(ALLOW_ALL)
+        self.start_with("")
+    }
+
+    /// The same with further elements in its configuration, for those that read one.
+    pub(crate) fn start_with(&self, elements: &str) -> Result<Running> {
+        self.start_under(&format!("{ALLOW_ALL}{elements}"))
     }
 
     /// Starts it under other policies, elements of its configuration; for those that read one.
@@ -201,6 +210,29 @@ impl Running {
         Ok(client)
     }
 
+    /// As [`Running::single`], for a client of this user; only root can ask for another one.
+    pub(crate) fn single_of(&self, uid: u32) -> Result<Client> {
+        let mut client = self.connect_of(uid)?;
+        client.register_as(uid)?;
+        Ok(client)
+    }
+
+    /// A connection of this user on which nothing has been said.
+    pub(crate) fn connect_of(&self, uid: u32) -> Result<Client> {
+        if uid == rustix::process::geteuid().as_raw() {
+            return Client::connect(&self.socket);
+        }
+        // The kernel notes who connects when it happens: a thread of its own takes on the user's id.
+        let path = &self.socket;
+        let connect = || {
+            let user = Uid::from_raw(uid);
+            set_thread_res_uid(user, user, user)?;
+            Client::connect(path)
+        };
+        let connected = thread::scope(|scope| scope.spawn(connect).join());
+        connected.unwrap_or_else(|_| fail("cannot connect as another user"))
+    }
+
     /// Clients that belong to no group.
     pub(crate) fn singles(&self, count: usize) -> Result<Vec<Client>> {
         (0..count).map(|_| self.single()).collect()
@@ -289,6 +321,7 @@ const LIMITS: &[(&str, u32)] = &[
 
 /// The policy that costs least.
 pub(crate) const ALLOW_ALL: &str = "  <policy context=\"default\">
+    <allow user=\"*\"/>
     <allow send_destination=\"*\" eavesdrop=\"true\"/>
     <allow eavesdrop=\"true\"/>
     <allow own=\"*\"/>
@@ -305,7 +338,7 @@ fn write_configuration(dir: &Directory, socket: &Path, policies: &str) -> Result
          \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n\
          <busconfig>\n  <type>session</type>\n  <keep_umask/>\n\
          \x20 <listen>unix:path={}</listen>\n  <auth>EXTERNAL</auth>\n\
-         {policies}{limits}</busconfig>\n",
+         {limits}{policies}</busconfig>\n",
         socket.display()
     );
     let file = dir.0.join("bus.conf");

@@ -193,7 +193,7 @@ fn try_out(peer: &Peer) -> Result<()> {
 }
 
 fn measure(workload: &Workload, peer: &Peer) -> Result<Sample> {
-    let mut running = peer.start()?;
+    let mut running = peer.start_with(workload.elements)?;
     let sample = match (peer.kind, workload.grpc) {
         (Kind::Grpc, Some(load)) => grpc::run(peer, &running, load),
         _ => (workload.run)(&running),

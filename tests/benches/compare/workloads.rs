@@ -24,6 +24,8 @@ pub(crate) struct Workload {
     pub(crate) run: fn(&Running) -> Result<Sample>,
     /// The same calls without a bus between, if it is calls.
     pub(crate) grpc: Option<GrpcLoad>,
+    /// Elements of the configuration for it, for peers that read one.
+    pub(crate) elements: &'static str,
 }
 
 /// What a workload's cost is counted in.
@@ -76,6 +78,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[Times(0.95, DbusBroker), Times(1.15, NullRelay)],
         run: calls::serial_by_unique_name,
         grpc: Some(GrpcLoad { pairs: 1, in_flight: 1, payload_size: SMALL }),
+        elements: "",
     },
     Workload {
         key: "serial-name",
@@ -84,6 +87,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[Times(0.95, DbusBroker), Times(1.15, NullRelay)],
         run: calls::serial_by_well_known_name,
         grpc: None,
+        elements: "",
     },
     Workload {
         key: "pipelined",
@@ -92,6 +96,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[Times(0.25, DbusBroker), Times(0.7, Busd)],
         run: calls::pipelined,
         grpc: Some(GrpcLoad { pairs: 4, in_flight: 64, payload_size: SMALL }),
+        elements: "",
     },
     Workload {
         key: "payload-64k",
@@ -100,6 +105,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[Times(1.0, DbusBroker)],
         run: |bus| calls::payload(bus, 64 * KIB),
         grpc: Some(GrpcLoad { pairs: 1, in_flight: 1, payload_size: 64 * KIB }),
+        elements: "",
     },
     Workload {
         key: "payload-8m",
@@ -108,6 +114,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[Times(0.85, DbusBroker)],
         run: |bus| calls::payload(bus, 8 * MIB),
         grpc: Some(GrpcLoad { pairs: 1, in_flight: 1, payload_size: 8 * MIB }),
+        elements: "",
     },
     Workload {
         key: "descriptor",
@@ -116,6 +123,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[Times(0.3, DbusBroker)],
         run: calls::descriptors,
         grpc: None,
+        elements: "",
     },
     Workload {
         key: "broadcast-100",
@@ -124,6 +132,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[Times(0.22, DbusBroker)],
         run: |bus| signals::broadcast(bus, 100),
         grpc: None,
+        elements: "",
     },
     Workload {
         key: "broadcast-1000",
@@ -132,6 +141,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[Times(0.3, DbusBroker)],
         run: |bus| signals::broadcast(bus, 1000),
         grpc: None,
+        elements: "",
     },
     Workload {
         key: "rules-10000",
@@ -140,6 +150,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[Times(0.35, DbusBroker)],
         run: signals::past_other_rules,
         grpc: None,
+        elements: "",
     },
     Workload {
         key: "properties",
@@ -148,6 +159,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[Times(0.35, DbusBroker)],
         run: signals::properties_changed,
         grpc: None,
+        elements: "",
     },
     Workload {
         key: "connect",
@@ -156,6 +168,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[Times(0.75, DbusBroker)],
         run: membership::connect_and_leave,
         grpc: None,
+        elements: "",
     },
     Workload {
         key: "own-name",
@@ -164,6 +177,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[Times(0.6, DbusBroker)],
         run: membership::request_and_release_name,
         grpc: None,
+        elements: "",
     },
     Workload {
         key: "idle-client",
@@ -172,6 +186,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[AtMost(3.0)],
         run: memory::of_idle_client,
         grpc: None,
+        elements: "",
     },
     Workload {
         key: "after-idle",
@@ -180,6 +195,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[AtMost(2.0)],
         run: memory::after_idle_clients,
         grpc: None,
+        elements: "",
     },
     Workload {
         key: "empty-bus",
@@ -188,6 +204,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[AtMost(1536.0)],
         run: memory::of_empty_bus,
         grpc: None,
+        elements: "",
     },
     Workload {
         key: "fair-calls",
@@ -196,6 +213,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[Rise(3.0), BelowAll],
         run: fairness::beside_calls,
         grpc: None,
+        elements: "",
     },
     Workload {
         key: "fair-broadcasts",
@@ -204,14 +222,16 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         targets: &[Rise(3.0), BelowAll],
         run: fairness::beside_broadcasts,
         grpc: None,
+        elements: "",
     },
     Workload {
         key: "fair-greed",
-        title: "p99 of serial calls while another client takes rules, names and bytes",
+        title: "p99 of serial calls while another user takes all it can get",
         unit: Unit::Latency,
         targets: &[Rise(3.0), BelowAll],
         run: fairness::beside_greed,
         grpc: None,
+        elements: fairness::GREED_LIMITS,
     },
 ];
 

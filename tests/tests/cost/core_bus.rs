@@ -69,7 +69,7 @@ impl CoreBus {
             uid: Some(UID),
             gid: Some(0),
             pid: Some(1),
-            groups: Some(vec![0]),
+            groups: Some([0].into()),
             ..PeerCredentials::default()
         };
         self.bus.handle_connected(credentials, 0, true, Timestamp::default())

@@ -8,7 +8,8 @@
 use bus_daemon::bus::Event;
 use bus_daemon::bus::credentials::PeerCredentials;
 use bus_daemon::bus::limits::{
-    BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, RELOAD_CALLER_COUNT_MAX, WORK_PER_TURN_MAX,
+    BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, LOGGED_REFUSALS_GAP_MS, LOGGED_REFUSALS_MAX,
+    RELOAD_CALLER_COUNT_MAX, WORK_PER_TURN_MAX,
 };
 use bus_policy::config::Limits;
 use libbus::limits::MATCH_RULE_SIZE_MAX;
@@ -439,6 +440,35 @@ fn a_bounded_number_of_calls_may_wait_for_a_reload() {
     let serial = desk.next_serial();
     desk.send(other.id, &Mail::call_bus(serial, "ReloadConfig", vec![]));
     assert_eq!(desk.read(other.id).last().map(|got| got.answered), None);
+}
+
+/// Who is refused all the time is told each time; the log is told a bounded number of times.
+#[test]
+fn the_log_is_told_of_a_bounded_number_of_refusals() {
+    let limits = Limits { match_rules_per_connection_max: 0, ..Limits::default() };
+    let mut desk = Desk::new(limits);
+    let [client, other] = [(), ()].map(|()| desk.guest());
+    let rule = || vec![Value::Text("type='signal'".to_owned())];
+    let refuse = |desk: &mut Desk, client: &Guest| {
+        desk.error_of(client.id, "AddMatch", rule()) == limits_exceeded()
+    };
+    let about = |desk: &Desk, client: &Guest| {
+        desk.log.iter().filter(|line| line.contains(&format!("{} (", client.name))).count()
+    };
+    let max = LOGGED_REFUSALS_MAX as usize;
+    assert!((0..max + 7).all(|_| refuse(&mut desk, &client)));
+    assert_eq!(about(&desk, &client), max);
+    assert!(refuse(&mut desk, &other));
+    assert_eq!(about(&desk, &other), 1, "nobody else goes unheard");
+    desk.pass_time(LOGGED_REFUSALS_GAP_MS);
+    assert!(refuse(&mut desk, &client));
+    assert_eq!(about(&desk, &client), max + 2);
+    let line = &desk.log[desk.log.len() - 2];
+    assert!(line.starts_with(&format!("7 further messages of {}", client.name)), "{line}");
+    // One that goes leaves no count behind.
+    assert!((0..max + 2).all(|_| refuse(&mut desk, &client)));
+    desk.event(Event::Closed { client: client.id });
+    assert!(desk.log.last().unwrap().starts_with("3 further messages"), "{:?}", desk.log.last());
 }
 
 // --- rounds -------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ impl Mediation for Confinement {
 fn guest(desk: &mut Desk, label: &str) -> Guest {
     let id = desk.connect(PeerCredentials {
         uid: Some(OWN_UID),
-        security_label: Some(label.as_bytes().to_vec()),
+        security_label: Some(label.as_bytes().into()),
         ..Default::default()
     });
     desk.authenticate(id, OWN_UID, true);

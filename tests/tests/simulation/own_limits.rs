@@ -64,7 +64,7 @@ fn a_user_a_group_and_everybody_else_have_their_limits() {
     let base = Limits { match_rules_per_connection_max: 3, ..Limits::default() };
     let mut desk = desk(base, &[(RULES, "user='1001'", 5), (RULES, "group='44'", 4)]);
     let mut guest = |uid: u32, groups: &[u32]| {
-        let groups = Some(groups.to_vec());
+        let groups = Some(groups.into());
         let id = desk.connect(PeerCredentials { uid: Some(uid), groups, ..Default::default() });
         desk.authenticate(id, uid, true);
         let guest = desk.hello(id).unwrap();

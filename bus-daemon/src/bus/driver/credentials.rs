@@ -123,7 +123,7 @@ fn write_credentials(
     }
     if let Some(label) = &credentials.security_label {
         entry("LinuxSecurityLabel", BYTES, &|body| {
-            body.bytes(&[label.as_slice(), b"\0"].concat());
+            body.bytes(&[&**label, b"\0"].concat());
         });
     }
 }

@@ -3,6 +3,8 @@
 //! One thread does both, and looks after the calls that are measured before each piece of the
 //! flood, so that the load generator itself delays them by microseconds at most.
 
+use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use libbus::wire::MessageType;
@@ -27,6 +29,12 @@ const RECIPIENTS: usize = 100;
 const GREEDY_IN_FLIGHT: usize = 64;
 const GREEDY_CALL_EVERY: usize = 8;
 const GREEDY_PAYLOAD_SIZE: usize = 4096;
+/// Connections that the greedy user has beside, and connections that never say anything.
+const GREEDY_CONNECTIONS: usize = 250;
+const GREEDY_BEGINNERS: usize = 100;
+/// Users without rights.
+const MODEST: u32 = 65_533;
+const GREEDY: u32 = 65_534;
 /// Signals in one write of the flooding client.
 const BURST: u64 = 16;
 /// Marks sockets that are not part of the flood.
@@ -37,7 +45,7 @@ pub(super) fn beside_calls(bus: &Running) -> Result<Sample> {
     let (caller, callee) = bus.pair()?;
     let call = wire::small_call(&callee.name)?;
     pipeline.add(caller, callee, call)?;
-    beside(bus, pipeline)
+    beside(bus.pair()?, pipeline)
 }
 
 pub(super) fn beside_broadcasts(bus: &Running) -> Result<Sample> {
@@ -46,16 +54,41 @@ pub(super) fn beside_broadcasts(bus: &Running) -> Result<Sample> {
         recipient.add_matches([wire::SIGNAL_RULE.to_owned()])?;
     }
     let crowd = Crowd::new(recipients)?;
-    beside(bus, Broadcasts { sender, crowd, signal: wire::signal(), sent: 0 })
+    beside(bus.pair()?, Broadcasts { sender, crowd, signal: wire::signal(), sent: 0 })
 }
 
-/// A client that takes match rules, names and room in another one's queue, as fast as it gets them.
+/// Limits that the greedy user reaches within the time.
+pub(super) const GREED_LIMITS: &str = "  <limit name=\"max_names_per_connection\">512</limit>
+  <limit name=\"max_match_rules_per_connection\">512</limit>
+  <limit name=\"max_outgoing_bytes\">4194304</limit>
+  <limit name=\"max_outgoing_unix_fds\">64</limit>
+  <limit name=\"max_incomplete_connections\">64</limit>
+  <limit name=\"max_connections_per_user\">256</limit>
+";
+
+/// A user, not the one whose calls are measured if this runs as root, with as many connections as it
+/// may have, before Hello and after; a client of which takes match rules, names and room for bytes and
+/// descriptors in another one's queue as fast as it gets them, and goes on when it gets no more.
 pub(super) fn beside_greed(bus: &Running) -> Result<Sample> {
-    let (client, deaf) = (bus.single()?, bus.single()?);
+    let own = rustix::process::geteuid();
+    let [modest, greedy] = if own.is_root() { [MODEST, GREEDY] } else { [own.as_raw(); 2] };
+    let pair = (bus.single_of(modest)?, bus.single_of(modest)?);
+    let (client, deaf) = (bus.single_of(greedy)?, bus.single_of(greedy)?);
     let watch = Watch::new()?;
     watch.add(&client, 0)?;
     let call = wire::payload_call(&deaf.name, GREEDY_PAYLOAD_SIZE)?;
-    beside(bus, Greed { client, _deaf: deaf, call, watch, waiting: 0, taken: 0 })
+    let call_with_fd = wire::descriptor_call(&deaf.name)?;
+    let mut others = vec![deaf];
+    for _ in 0..GREEDY_CONNECTIONS {
+        others.push(bus.single_of(greedy)?);
+    }
+    for _ in 0..GREEDY_BEGINNERS {
+        others.push(bus.connect_of(greedy)?);
+    }
+    let fd = File::open("/dev/null")?;
+    let greed =
+        Greed { client, _others: others, call, call_with_fd, fd, watch, waiting: 0, taken: 0 };
+    beside(pair, greed)
 }
 
 /// Something that keeps the bus busy.
@@ -66,8 +99,7 @@ trait Flood {
     fn step(&mut self, between: &mut dyn FnMut() -> Result<()>) -> Result<()>;
 }
 
-fn beside(bus: &Running, mut flood: impl Flood) -> Result<Sample> {
-    let (caller, callee) = bus.pair()?;
+fn beside((caller, callee): (Client, Client), mut flood: impl Flood) -> Result<Sample> {
     let mut calls = Calls::new(caller, callee)?;
     let mut quiet = Quiet(Watch::new()?);
     let mut alone = calls.measure_beside(&mut quiet)?;
@@ -133,9 +165,11 @@ impl Flood for Broadcasts {
 
 struct Greed {
     client: Client,
-    /// Never reads what it is sent.
-    _deaf: Client,
+    /// One that never reads what it is sent, and others that say nothing.
+    _others: Vec<Client>,
     call: Template,
+    call_with_fd: Template,
+    fd: File,
     watch: Watch,
     /// Requests to the bus that are not answered yet.
     waiting: usize,
@@ -162,7 +196,14 @@ impl Flood for Greed {
             request.append(self.client.next_serial(), 0, &mut out);
             if number.is_multiple_of(GREEDY_CALL_EVERY) {
                 self.call.append(self.client.next_serial(), 0, &mut out);
+                self.client.send(&out)?;
+                out.clear();
+                self.call_with_fd.append(self.client.next_serial(), 0, &mut out);
+                self.client.send_with_fd(&out, self.fd.as_fd())?;
+                out.clear();
             }
+            // Making many of them takes a while.
+            between()?;
         }
         self.client.send(&out)?;
         self.watch.wait(&mut Vec::new())?;
