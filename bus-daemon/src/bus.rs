@@ -34,6 +34,7 @@ use libbus::auth::{CookieChallenge, Mechanism};
 use libbus::guid::Guid;
 use libbus::wire::ArgumentSpans;
 
+pub mod activation;
 pub mod client;
 pub mod credentials;
 pub mod driver;
@@ -48,11 +49,13 @@ pub mod outbox;
 pub mod pending_reply;
 pub mod policing;
 pub mod quota;
+pub mod services;
 pub mod spare_buffers;
 pub mod unique_name;
 
 mod half_messages;
 mod handshake;
+mod held_messages;
 mod invariants;
 mod lifecycle;
 mod mediating;
@@ -68,9 +71,11 @@ mod slot_table;
 mod slow_receivers;
 mod turns;
 
+use activation::{Activation, ServiceEnd, StartId};
 use client::{Client, ClientTable};
 use credentials::PeerCredentials;
 use driver::activation::ActivationEnvironment;
+use driver::error_reply::StartFailure;
 use half_messages::HalfMessages;
 use id::{ClientId, Timestamp};
 use lifecycle::Disconnection;
@@ -83,6 +88,7 @@ use outbox::{MessageFds, WriteSlices};
 use pending_reply::PendingReplies;
 use policing::Policies;
 use quota::Pools;
+use services::{Service, Services};
 use slow_receivers::SlowReceivers;
 
 /// What the bus is told once, at its start.
@@ -113,6 +119,8 @@ pub struct Identity {
     pub mediation: Rc<dyn Mediation>,
     /// The name of a process, for log lines and refusals (protocol.md A241).
     pub process_name: fn(pid: i32) -> Option<String>,
+    /// Whether systemd starts the services that name a unit (config.md B098).
+    pub systemd_activation: bool,
 }
 
 /// Why the machine's id is not known (protocol.md A237).
@@ -136,6 +144,8 @@ pub struct Settings {
     pub has_service_helper: bool,
     /// Who may connect, send, receive and own what.
     pub policy: Arc<PolicySet>,
+    /// Which services can be started.
+    pub services: Arc<Services>,
 }
 
 /// Something that happened outside.
@@ -202,6 +212,20 @@ pub enum Event<'a> {
         /// The new settings, or what was wrong.
         result: Result<Settings, String>,
     },
+    /// A service that [`Effect::StartService`] asked for could not be started.
+    StartFailed {
+        /// Which start.
+        start: StartId,
+        /// Why.
+        failure: StartFailure,
+    },
+    /// A process that was started ended.
+    ServiceEnded {
+        /// For which start.
+        start: StartId,
+        /// How.
+        end: ServiceEnd,
+    },
     /// Everybody who was ready has had a turn, and it is that of those of whom something was put
     /// off ([`Bus::has_put_off`]) again.
     TurnsBegan,
@@ -238,6 +262,21 @@ pub enum Effect {
     },
     /// Read the configuration again and answer with [`Event::Reloaded`].
     Reload,
+    /// Start a service, and answer with [`Event::StartFailed`] or, when it ends, with
+    /// [`Event::ServiceEnded`].
+    StartService {
+        /// Which start.
+        start: StartId,
+        /// What to start.
+        service: Arc<Service>,
+        /// Variables for it beside those of the bus, sorted.
+        environment: Vec<(String, String)>,
+    },
+    /// End what was started for this, if it still runs: it took too long.
+    StopService {
+        /// Which start.
+        start: StartId,
+    },
     /// Clients left that held much of what the bus holds: the allocator may give back what is free.
     GiveBackMemory,
 }
@@ -264,6 +303,7 @@ pub struct Bus {
     /// Limits of clients that have some of their own, each once.
     own_limits: Vec<Rc<Limits>>,
     slow_receivers: SlowReceivers,
+    activation: Activation,
     activation_environment: ActivationEnvironment,
     next_unique: u64,
     serial: u32,
@@ -344,6 +384,7 @@ impl Bus {
             newcomers: Newcomers::default(),
             own_limits: Vec::new(),
             slow_receivers: SlowReceivers::default(),
+            activation: Activation::default(),
             activation_environment: ActivationEnvironment::default(),
             next_unique: 0,
             serial: 0,
@@ -395,6 +436,8 @@ impl Bus {
             // Whoever sent the signal is not told: the log is.
             Event::ReloadRequested => drop(self.request_reload(None)),
             Event::Reloaded { result } => self.handle_reloaded(result),
+            Event::StartFailed { start, failure } => self.handle_start_failed(start, failure),
+            Event::ServiceEnded { start, end } => self.handle_service_ended(start, end),
             Event::TurnsBegan => self.handle_put_off(),
             Event::TimePassed => self.handle_time_passed(),
             Event::Stopping => self.end_all_pauses(),
@@ -483,8 +526,8 @@ impl Bus {
         let reply =
             limits.reply_timeout_ms.and_then(|timeout| self.replies.next_deadline(timeout.into()));
         let spares = self.spares_watched.map(|(due, _)| due);
-        let waiting = self.next_retry();
-        [auth, fds, reply, spares, waiting].into_iter().flatten().min()
+        let (waiting, start) = (self.next_retry(), self.activation.next_deadline());
+        [auth, fds, reply, spares, waiting, start].into_iter().flatten().min()
     }
 
     /// Whether another connection may be accepted (config.md B037): not while so many broadcasts wait

@@ -13,6 +13,7 @@ use crate::arguments::ConfigFile;
 use crate::bus::Settings;
 use crate::host::accounts::SystemAccounts;
 use crate::host::config_files::DiskFiles;
+use crate::host::service_directories::{FoundServices, find_services};
 
 /// Where distributions put the two standard configurations (config.md B083, B120).
 const STANDARD_DIRECTORY: &str = "/usr/share/dbus-1";
@@ -27,15 +28,18 @@ const BUILT_IN_SYSTEM: &str = include_str!("../data/system.conf");
 pub struct ConfigSource {
     path: PathBuf,
     built_in: Option<&'static str>,
+    /// Whether systemd starts services that name a unit, so that they need not say as whom they run.
+    systemd_activation: bool,
 }
 
 impl ConfigSource {
     /// What the command line chose.
     #[must_use]
-    pub fn new(file: &ConfigFile) -> Self {
+    pub fn new(file: &ConfigFile, systemd_activation: bool) -> Self {
         let standard = |name: &str, built_in| Self {
             path: Path::new(STANDARD_DIRECTORY).join(name),
             built_in: Some(built_in),
+            systemd_activation,
         };
         match file {
             ConfigFile::Session => standard("session.conf", BUILT_IN_SESSION),
@@ -45,6 +49,7 @@ impl ConfigSource {
             ConfigFile::Path(path) => Self {
                 path: std::path::absolute(path).unwrap_or_else(|_| path.clone()),
                 built_in: None,
+                systemd_activation,
             },
         }
     }
@@ -67,6 +72,15 @@ impl ConfigSource {
         let named = load_overrides(&self.limit_directories(), &DiskFiles, &mut problems);
         let overrides = named.resolve(&SystemAccounts, &mut problems);
         (overrides, problems)
+    }
+
+    /// Which services of a configuration can be started. What is wrong with others, and where they are,
+    /// comes along.
+    #[must_use]
+    pub fn find_services(&self, config: &BusConfig) -> FoundServices {
+        // config.md B094
+        let user_needed = config.service_helper.is_some() && !self.systemd_activation;
+        find_services(&config.service_dirs, user_needed)
     }
 
     /// Where the limits of users and groups are.
@@ -101,8 +115,11 @@ impl ConfigSource {
         let (mut settings, unknown) = settings_of(&reload.config);
         let (limit_overrides, wrong) = self.load_limit_overrides();
         settings.limit_overrides = limit_overrides;
+        let found = self.find_services(&reload.config);
+        settings.services = Arc::new(found.services);
         let problems = loaded.problems.iter().chain(&unknown).chain(&wrong);
         let mut notes: Vec<String> = problems.map(ToString::to_string).collect();
+        notes.extend(found.problems);
         if !reload.postponed.is_empty() {
             notes.push(format!(
                 "{} of the configuration changed and will count from the next start of the bus on",
@@ -111,6 +128,7 @@ impl ConfigSource {
         }
         let mut watched_directories = loaded.watched_directories;
         watched_directories.extend(self.limit_directories());
+        watched_directories.extend(found.directories);
         Ok(Reloaded { config: reload.config, settings, notes, watched_directories })
     }
 }
@@ -129,7 +147,7 @@ pub struct Reloaded {
 }
 
 /// What the bus needs of a configuration, and what in its policies has no effect; limits of users
-/// and groups are in other files.
+/// and groups are in other files, and so are services.
 #[must_use]
 pub fn settings_of(config: &BusConfig) -> (Settings, Vec<Problem>) {
     let (policy, problems) = PolicySet::new(config, &SystemAccounts);
@@ -138,6 +156,7 @@ pub fn settings_of(config: &BusConfig) -> (Settings, Vec<Problem>) {
         limit_overrides: LimitOverrides::default(),
         has_service_helper: config.service_helper.is_some(),
         policy: Arc::new(policy),
+        services: Arc::default(),
     };
     (settings, problems)
 }

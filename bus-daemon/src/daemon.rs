@@ -28,6 +28,7 @@ use crate::host::journal::{Journal, JournalConfig, bus_prefix, program_name};
 use crate::host::listener::{ListenContext, Listener, connectable_addresses, listen};
 use crate::host::mediation::SecurityModule;
 use crate::host::resource_limits::{self, drop_privileges, raise_fd_limit};
+use crate::host::service_launcher::Launcher;
 use crate::host::service_manager::{self, State};
 use crate::host::signals::Signals;
 use crate::host::{config_files, credentials, phrase, random_bytes};
@@ -42,10 +43,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Invocation::Print(text)) => print(&text),
         Ok(Invocation::Introspect) => print(&driver::introspection_of_bus()),
         Ok(Invocation::CheckConfig(file)) => {
-            report(&offline::check_config(&ConfigSource::new(&file)))
+            report(&offline::check_config(&ConfigSource::new(&file, false)))
         }
         Ok(Invocation::ExplainPolicy { config_file, question, json }) => {
-            let source = ConfigSource::new(&config_file);
+            let source = ConfigSource::new(&config_file, false);
             match offline::explain_policy(&source, &question, json) {
                 Ok(answer) => report(&answer),
                 Err(text) => fail(&text, UNUSABLE_EXIT_CODE),
@@ -82,15 +83,21 @@ fn fail(text: &str, code: u8) -> ExitCode {
 fn serve(arguments: &Arguments) -> Result<(), String> {
     let mut context = ListenContext::from_process();
     let lines = PrintedLines::take(arguments, &context)?;
-    // Works without on kernels that cannot; nothing is started from here yet.
+    // Works without on kernels that cannot; then services that are started inherit more.
     let _ = close_on_exec_beyond_stdio();
-    let source = ConfigSource::new(&arguments.config_file);
+    let source = ConfigSource::new(&arguments.config_file, arguments.systemd_activation);
     let (config, mut watched_directories) = load(&source)?;
     watched_directories.extend(source.limit_directories());
     let (mut settings, unknown) = settings_of(&config);
     let (limit_overrides, wrong) = source.load_limit_overrides();
     settings.limit_overrides = limit_overrides;
     warn(unknown.iter().chain(&wrong));
+    let found = source.find_services(&config);
+    settings.services = Arc::new(found.services);
+    watched_directories.extend(found.directories);
+    for problem in found.problems {
+        let _ = writeln!(io::stderr(), "{}: {problem}", program_name());
+    }
     let pid_file =
         config.pidfile.as_ref().filter(|_| arguments.pid_file == PidFileUse::AsConfigured);
     let pid_file_error = |error| located(&config.places.pidfile, &error);
@@ -120,10 +127,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let signals = Signals::install()
         .map_err(|error| format!("Failed to prepare for signals: {}", phrase(&error)))?;
     let journal = start_journal(arguments, &config, fork)?;
-    if arguments.systemd_activation {
-        let text = "--systemd-activation has no effect yet: services are not started on demand";
-        journal.log(Severity::Warning, text);
-    }
+    let original_fd_limit = fd_limit.as_ref().ok().map(|raised| raised.original);
     match fd_limit {
         Ok(raised) => {
             if let Some(error) = raised.failure {
@@ -143,13 +147,29 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         }
     }
     let listeners: Vec<Listener> = listeners.into_iter().flatten().collect();
-    let identity = identity(&config, &listeners, &security)?;
+    let mut identity = identity(&config, &listeners, &security)?;
+    identity.systemd_activation = arguments.systemd_activation;
+    let launcher = Launcher {
+        address: address.clone(),
+        bus_type: config.bus_type.clone(),
+        fd_limit: original_fd_limit,
+    };
     let bus = Bus::new(identity, settings);
     let config_watch = watch(&watched_directories, &journal);
     for note in &security.notes {
         journal.log(Severity::Warning, note.clone());
     }
-    let parts = Parts { bus, listeners, signals, journal, source, config, config_watch, security };
+    let parts = Parts {
+        bus,
+        listeners,
+        signals,
+        journal,
+        source,
+        config,
+        config_watch,
+        security,
+        launcher,
+    };
     let mut event_loop = EventLoop::new(parts)
         .map_err(|error| format!("Failed to prepare for events: {}", phrase(&error)))?;
     // Whoever reads the line takes it for a bus that is ready, also for signals.
@@ -328,6 +348,7 @@ fn identity(
         hash_seed: u64::from_ne_bytes(random_bytes().map_err(random)?),
         mediation: Rc::clone(&security.mediation),
         process_name: credentials::process_name,
+        systemd_activation: false,
     })
 }
 

@@ -17,11 +17,12 @@
 //! `Event` is closed: whatever can wake the daemon is a variant of it.
 //!
 //! Its parts: `accepting` lets clients in, `interest` says what epoll watches, `writing` gives them what they are owed, `errands` is what
-//! a worker's thread does meanwhile.
+//! a worker's thread does meanwhile, and `services` are the processes that the bus starts.
 
 mod accepting;
 mod errands;
 mod interest;
+mod services;
 mod writing;
 
 use std::io::{self, IoSlice};
@@ -37,6 +38,7 @@ use smallvec::SmallVec;
 use accepting::WatchedListener;
 use errands::WorkResult;
 use interest::Hearing;
+use services::Services;
 
 use crate::bus::id::{ClientId, Timestamp};
 use crate::bus::{self, Bus, Effect};
@@ -47,6 +49,7 @@ use crate::host::config_watch::ConfigWatch;
 use crate::host::journal::Journal;
 use crate::host::listener::{Listener, NONCE_SIZE};
 use crate::host::mediation::SecurityModule;
+use crate::host::service_launcher::Launcher;
 use crate::host::signals::{Signal, Signals};
 use crate::host::worker::Worker;
 
@@ -74,6 +77,16 @@ enum Event {
     },
     Signal,
     WorkDone,
+    /// A service was launched, or could not be.
+    Launched,
+    /// The process of a service ended.
+    ServiceEnded {
+        number: u32,
+    },
+    /// A service wrote something for the log.
+    ServiceWrote {
+        number: u32,
+    },
     /// A directory with configuration files changed.
     ConfigChanged,
     /// The security module's policy or mode changed.
@@ -104,6 +117,7 @@ pub struct EventLoop {
     sockets: Vec<Option<ClientSocket>>,
     signals: Signals,
     worker: Worker<WorkResult>,
+    services: Services,
     /// Shared with the worker's thread, which sets the watches.
     config_watch: Option<Arc<ConfigWatch>>,
     security: SecurityModule,
@@ -139,6 +153,8 @@ pub struct Parts {
     pub config_watch: Option<Arc<ConfigWatch>>,
     /// The security module that the bus asks.
     pub security: SecurityModule,
+    /// What starts services.
+    pub launcher: Launcher,
 }
 
 impl EventLoop {
@@ -147,10 +163,20 @@ impl EventLoop {
     /// # Errors
     /// When the system has no descriptor or memory left.
     pub fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { bus, listeners, signals, journal, source, config, config_watch, security } =
-            parts;
+        let Parts {
+            bus,
+            listeners,
+            signals,
+            journal,
+            source,
+            config,
+            config_watch,
+            security,
+            launcher,
+        } = parts;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let worker = Worker::new()?;
+        let (worker, services) = (Worker::new()?, Services::new(launcher)?);
+        epoll::add(&epoll, &services.worker, token(Event::Launched), epoll::EventFlags::IN)?;
         epoll::add(&epoll, &signals, token(Event::Signal), epoll::EventFlags::IN)?;
         epoll::add(&epoll, &worker, token(Event::WorkDone), epoll::EventFlags::IN)?;
         if let Some(watch) = &config_watch {
@@ -181,6 +207,7 @@ impl EventLoop {
             sockets: Vec::new(),
             signals,
             worker,
+            services,
             config_watch,
             security,
             journal,
@@ -273,6 +300,9 @@ impl EventLoop {
             }
             Event::Listener { number, failed } => self.accept_from(number, failed, now),
             Event::WorkDone => self.handle_results(now),
+            Event::Launched => self.handle_launches(now),
+            Event::ServiceEnded { number } => self.handle_service_end(number, now),
+            Event::ServiceWrote { number } => self.handle_service_output(number, now),
             // Whoever waits sees to them, after everything else.
             Event::Signal => {}
             Event::ConfigChanged => self.handle_config_change(now),
@@ -307,6 +337,10 @@ impl EventLoop {
                 Effect::Log(record) => self.journal.log_record(record),
                 Effect::FindCookie { client, context } => self.find_cookie(client, context, now),
                 Effect::Reload => self.start_reload(now),
+                Effect::StartService { start, service, environment } => {
+                    self.start_service(start, service, environment, now);
+                }
+                Effect::StopService { start } => self.stop_service(start),
                 Effect::ReadAgain { client } => self.listen_again(client, now),
                 Effect::GiveBackMemory => self.memory_is_free = true,
             }
@@ -426,6 +460,9 @@ const SIGNAL_TOKEN: u32 = u32::MAX;
 const WORK_TOKEN: u32 = u32::MAX - 1;
 const CONFIG_TOKEN: u32 = u32::MAX - 2;
 const SECURITY_TOKEN: u32 = u32::MAX - 3;
+const LAUNCH_TOKEN: u32 = u32::MAX - 4;
+const SERVICE_END_TOKEN: u32 = u32::MAX - 5;
+const SERVICE_OUTPUT_TOKEN: u32 = u32::MAX - 6;
 
 /// The 64 bits that the kernel hands back with an event.
 fn token(event: Event) -> epoll::EventData {
@@ -434,6 +471,9 @@ fn token(event: Event) -> epoll::EventData {
         Event::Listener { number, .. } => (0, OWN_TOKENS + u32::try_from(number).unwrap_or(0)),
         Event::Signal => (0, SIGNAL_TOKEN),
         Event::WorkDone => (0, WORK_TOKEN),
+        Event::Launched => (0, LAUNCH_TOKEN),
+        Event::ServiceEnded { number } => (number, SERVICE_END_TOKEN),
+        Event::ServiceWrote { number } => (number, SERVICE_OUTPUT_TOKEN),
         Event::ConfigChanged => (0, CONFIG_TOKEN),
         Event::SecurityChanged => (0, SECURITY_TOKEN),
     };
@@ -447,6 +487,9 @@ fn event_of(event: epoll::Event) -> Event {
     match low {
         SIGNAL_TOKEN => Event::Signal,
         WORK_TOKEN => Event::WorkDone,
+        LAUNCH_TOKEN => Event::Launched,
+        SERVICE_END_TOKEN => Event::ServiceEnded { number: high },
+        SERVICE_OUTPUT_TOKEN => Event::ServiceWrote { number: high },
         CONFIG_TOKEN => Event::ConfigChanged,
         SECURITY_TOKEN => Event::SecurityChanged,
         OWN_TOKENS.. => Event::Listener {

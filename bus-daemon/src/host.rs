@@ -27,6 +27,8 @@ pub mod listener;
 pub mod mediation;
 pub mod resource_limits;
 pub mod selinux;
+pub mod service_directories;
+pub mod service_launcher;
 pub mod service_manager;
 pub mod signals;
 mod system_call;

@@ -12,3 +12,4 @@ pub mod daemon;
 pub mod event_loop;
 pub mod host;
 pub mod offline;
+pub mod service_file;

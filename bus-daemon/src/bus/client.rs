@@ -89,6 +89,9 @@ pub struct Client {
     pub(super) own_limits: Option<Rc<Limits>>,
     /// What its user is charged for it.
     charged: Amounts,
+    /// What is held of its messages until services have been started, in bytes and descriptors.
+    pub(super) held_bytes: usize,
+    pub(super) held_fds: usize,
     /// Whether it has to wait for others before it is read from.
     pub(super) hold: Hold,
     /// How many of its messages were refused lately, if any were.
@@ -247,6 +250,8 @@ impl ClientTable {
             user,
             own_limits: None,
             charged: Amounts::default(),
+            held_bytes: 0,
+            held_fds: 0,
             hold: Hold::None,
             refusals: None,
             flow: None,

@@ -310,8 +310,10 @@ pub(super) const fn header(message_type: MessageType, serial: NonZeroU32) -> Hea
 impl Bus {
     /// A message to the bus itself, or a call to nobody (protocol.md A139, A143).
     pub(super) fn handle_driver_message(&mut self, message: &Message<'_>) -> Result<(), Refusal> {
-        if message.header.message_type != MessageType::MethodCall {
-            return Ok(());
+        match message.header.message_type {
+            MessageType::MethodCall => {}
+            MessageType::Signal => return self.handle_signal(message),
+            _ => return Ok(()),
         }
         let Some(member) = message.header.member else { return Ok(()) };
         let registered = self.clients.get(message.sender).is_some_and(|c| c.is_registered());

@@ -27,6 +27,7 @@ impl Bus {
         self.check_shares();
         self.check_half_messages();
         self.check_newcomers();
+        self.check_activation();
         let registered: Vec<_> = self.clients.iter().filter(|c| c.is_registered()).collect();
         assert_eq!(registered.len(), self.unique_names.len(), "one unique name each");
         for client in registered {

@@ -173,6 +173,7 @@ impl Bus {
             }
         }
         self.expire_replies();
+        self.expire_starts();
         self.expire_pauses();
         self.retry_stalled();
         self.expire_spare_buffers();

@@ -108,6 +108,9 @@ pub const RECEIVE_GROWTH_FACTOR: usize = 4;
 pub const GIVEN_BACK_COUNT_MIN: usize = 64;
 /// Calls of ReloadConfig by one user that may wait for their answer.
 pub const RELOAD_CALLER_COUNT_MAX: usize = 128;
+/// How long after a service's process has ended well another one, that it left behind, may take the
+/// name.
+pub const EXITED_WELL_TIME_MS: u64 = 5_000;
 /// Variables that UpdateActivationEnvironment may set in all.
 pub const ACTIVATION_VARIABLE_COUNT_MAX: usize = 4096;
 /// Bytes of all activation variables, names and values.

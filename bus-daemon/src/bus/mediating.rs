@@ -12,6 +12,7 @@ use super::client::Client;
 use super::driver::error_reply::Refusal;
 use super::id::ClientId;
 use super::mediation::{Answer, EavesdropQuestion, MessageQuestion, OwnQuestion, Party, Recipient};
+use super::services::Service;
 
 /// A client's process in words, put together when somebody wants to read it.
 struct Process<'a> {
@@ -67,17 +68,8 @@ impl Bus {
     ) -> Vec<Answer> {
         let Some(from) = Process::of(self, sender) else { return Vec::new() };
         let to = recipient.and_then(|id| Process::of(self, id));
-        let question = MessageQuestion {
-            sender: from.party(),
-            recipient: to.as_ref().map_or(Recipient::Bus, |to| Recipient::Client(to.party())),
-            message_type: header.message_type,
-            path: header.path.as_ref().map(|path| path.as_str()),
-            interface: header.interface.as_ref().map(|interface| interface.as_str()),
-            member: header.member.as_ref().map(|member| member.as_str()),
-            error_name: header.error_name.as_ref().map(|name| name.as_str()),
-            destination: header.destination.as_ref().map(|name| name.as_str()),
-            is_requested_reply,
-        };
+        let recipient = to.as_ref().map_or(Recipient::Bus, |to| Recipient::Client(to.party()));
+        let question = question(header, &from, recipient, is_requested_reply);
         let sent = self.identity.mediation.may_send(&question);
         if matches!(sent, Answer::Denied(_)) {
             return vec![sent];
@@ -99,6 +91,23 @@ impl Bus {
         let is_refused =
             |id: &ClientId| self.mediate_message(header, sender, Some(*id), false).is_err();
         recipients.into_iter().filter(is_refused).collect()
+    }
+
+    /// Whether a message may go to a service that is to be started for it (protocol.md A223).
+    pub(super) fn mediate_activation(
+        &mut self,
+        header: &Header<'_>,
+        sender: ClientId,
+        service: &Service,
+    ) -> Result<(), Refusal> {
+        if !self.identity.mediation.is_active() {
+            return Ok(());
+        }
+        let assumed_label = service.file.assumed_apparmor_label.as_deref();
+        let Some(from) = Process::of(self, sender) else { return Ok(()) };
+        let recipient = Recipient::Activatable { assumed_label };
+        let answer = self.identity.mediation.may_send(&question(header, &from, recipient, false));
+        self.take(answer)
     }
 
     /// Whether a client may own a name.
@@ -137,5 +146,24 @@ impl Bus {
                 Err(Refusal::Mediated { text: denial.text })
             }
         }
+    }
+}
+
+fn question<'a>(
+    header: &'a Header<'_>,
+    from: &'a Process<'_>,
+    recipient: Recipient<'a>,
+    is_requested_reply: bool,
+) -> MessageQuestion<'a> {
+    MessageQuestion {
+        sender: from.party(),
+        recipient,
+        message_type: header.message_type,
+        path: header.path.as_ref().map(|path| path.as_str()),
+        interface: header.interface.as_ref().map(|interface| interface.as_str()),
+        member: header.member.as_ref().map(|member| member.as_str()),
+        error_name: header.error_name.as_ref().map(|name| name.as_str()),
+        destination: header.destination.as_ref().map(|name| name.as_str()),
+        is_requested_reply,
     }
 }

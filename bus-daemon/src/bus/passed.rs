@@ -38,6 +38,7 @@ impl Passed {
         let fields = head.get(FIELDS_START..).filter(|fields| fields.len() <= FIELDS_SIZE_MAX)?;
         let recipient = match passage.recipient {
             Party::Bus => None,
+            Party::Service(_) => return None,
             Party::Client(standing) => Some(standing?.clone()),
         };
         Some(Box::new(Self {

@@ -93,6 +93,8 @@ impl Policies {
 #[derive(Clone, Copy)]
 pub(super) enum Party<'a> {
     Bus,
+    /// A service that is not there yet, with the names that it will have (config.md B058).
+    Service(&'a MatchedPatterns),
     /// A client, and what the policy says about it: nothing before Hello.
     Client(Option<&'a Standing>),
 }
@@ -104,7 +106,7 @@ impl<'a> Party<'a> {
 
     pub(super) fn standing(self) -> Option<&'a Standing> {
         match self {
-            Self::Bus => None,
+            Self::Bus | Self::Service(_) => None,
             Self::Client(standing) => standing,
         }
     }
@@ -112,6 +114,7 @@ impl<'a> Party<'a> {
     fn names(self, policies: &'a Policies) -> &'a MatchedPatterns {
         match self {
             Self::Bus => &policies.bus_names,
+            Self::Service(names) => names,
             Self::Client(standing) => standing.map_or(MatchedPatterns::NONE, Standing::names),
         }
     }

@@ -39,7 +39,11 @@ impl Bus {
     pub(super) fn handle_reloaded(&mut self, result: Result<Settings, String>) {
         let refusal = match result {
             Ok(settings) => {
+                let has_others = settings.services != self.settings.services;
                 self.settings = settings;
+                if has_others {
+                    self.announce_services();
+                }
                 self.reapply_policy();
                 self.refresh_limits();
                 None

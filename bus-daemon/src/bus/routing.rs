@@ -43,10 +43,10 @@ pub(super) struct Message<'a> {
     pub(super) sender: ClientId,
     pub(super) header: &'a Header<'a>,
     pub(super) body: &'a [u8],
-    parsed: &'a ParsedHeader<'a>,
-    bytes: &'a [u8],
+    pub(super) parsed: &'a ParsedHeader<'a>,
+    pub(super) bytes: &'a [u8],
     /// The whole message, where it lies in a buffer of its own.
-    held: Option<&'a Rc<Vec<u8>>>,
+    pub(super) held: Option<&'a Rc<Vec<u8>>>,
     pub(super) fds: Option<MessageFds>,
 }
 
@@ -58,6 +58,11 @@ impl Message<'_> {
             Some(held) => OutgoingBody::Shared(Rc::clone(held), self.parsed.size..held.len()),
             None => OutgoingBody::Shared(spares.share(self.body), 0..self.body.len()),
         }
+    }
+
+    /// All of it, to be kept.
+    pub(super) fn to_bytes(&self) -> Rc<Vec<u8>> {
+        self.held.map_or_else(|| Rc::new(self.bytes.to_vec()), Rc::clone)
     }
 
     fn expects_reply(&self) -> bool {
@@ -170,8 +175,12 @@ impl Bus {
         self.handle_driver_message(message)
     }
 
-    fn unicast(&mut self, message: &Message<'_>, name: BusName<'_>) -> Result<(), Refusal> {
-        let recipient = self.resolve(name).ok_or_else(|| no_owner(message, name))?;
+    pub(super) fn unicast(
+        &mut self,
+        message: &Message<'_>,
+        name: BusName<'_>,
+    ) -> Result<(), Refusal> {
+        let Some(recipient) = self.resolve(name) else { return self.activate(message, name) };
         let asked = message.header.reply_serial.filter(|_| is_reply(message.header));
         self.may_receive(message, recipient, asked)?;
         self.stamp(message)?;
@@ -496,15 +505,5 @@ fn is_for_the_bus(header: &Header<'_>) -> bool {
     match header.destination {
         None => header.message_type != MessageType::Signal,
         Some(name) => name == BusName::WellKnown(driver::BUS_NAME),
-    }
-}
-
-/// protocol.md A226, A227
-fn no_owner(message: &Message<'_>, name: BusName<'_>) -> Refusal {
-    let name = name.as_str().to_owned();
-    if message.header.flags.contains(Flags::NO_AUTO_START) {
-        Refusal::DestinationHasNoOwner { name }
-    } else {
-        Refusal::NotActivatable { name }
     }
 }

@@ -6,8 +6,15 @@
 use std::ffi::c_int;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
+use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::ForkResult;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::write;
+
+use super::resource_limits::FdLimit;
 
 /// Reads a `SOL_SOCKET` option into `value`; returns the option's size, which is larger than
 /// `value` when the error is `ERANGE` and the value did not fit.
@@ -45,6 +52,28 @@ pub(super) fn clear_socket_option(socket: BorrowedFd<'_>, option: c_int) -> io::
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Has a child begin with this limit of open files, and be no more spared than others when memory runs
+/// out if its parent `is_spared`. What fails there is not worth that the child does not start.
+pub(super) fn prepare_child(command: &mut Command, fd_limit: Option<FdLimit>, is_spared: bool) {
+    let prepare = move || {
+        if let Some(FdLimit { soft, hard }) = fd_limit {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
+        }
+        if is_spared {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            if let Ok(file) = open(c"/proc/self/oom_score_adj", flags, Mode::empty()) {
+                let _ = write(file, b"0");
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure runs between fork and exec. It calls setrlimit, open, write and close alone,
+    // which are safe there, and allocates nothing.
+    unsafe {
+        command.pre_exec(prepare);
+    }
 }
 
 /// A new descriptor for the process that connected the peer of `socket` (Linux 6.5).

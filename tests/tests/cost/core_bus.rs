@@ -51,6 +51,7 @@ impl CoreBus {
             hash_seed: 7,
             mediation: Rc::new(NoMediation),
             process_name: |_| None,
+            systemd_activation: false,
         };
         Self { bus: Bus::new(identity, settings(policy)), fds: Vec::new(), last_serial: 0 }
     }
@@ -166,5 +167,11 @@ fn settings(policy: Arc<PolicySet>) -> Settings {
         ..Limits::default()
     };
     let limit_overrides = LimitOverrides::default();
-    Settings { limits, limit_overrides, has_service_helper: false, policy }
+    Settings {
+        limits,
+        limit_overrides,
+        has_service_helper: false,
+        policy,
+        services: Arc::default(),
+    }
 }

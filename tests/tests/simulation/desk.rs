@@ -2,8 +2,9 @@
 
 use std::num::NonZeroU32;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
+use bus_daemon::bus::activation::StartId;
 use bus_daemon::bus::credentials::PeerCredentials;
 use bus_daemon::bus::id::{ClientId, Timestamp};
 use bus_daemon::bus::outbox::WriteSlices;
@@ -32,6 +33,9 @@ pub(crate) struct Desk {
     pub(crate) log: Vec<String>,
     /// Cookies and configurations that the bus asked for.
     pub(crate) errands: usize,
+    /// Services that it had started, and that it had ended again.
+    pub(crate) starts: Vec<StartId>,
+    pub(crate) stops: Vec<StartId>,
     /// Whether invariants are checked after each event.
     pub(crate) is_checked: bool,
     /// Somebody else may be counting descriptors.
@@ -61,7 +65,10 @@ pub(crate) struct Guest {
 
 impl Desk {
     pub(crate) fn new(limits: Limits) -> Self {
-        let bus = empty_bus(settings(limits));
+        Self::around(empty_bus(settings(limits)))
+    }
+
+    pub(crate) fn around(bus: Bus) -> Self {
         Self {
             bus,
             now: 1_000,
@@ -70,6 +77,8 @@ impl Desk {
             read_again: Vec::new(),
             log: Vec::new(),
             errands: 0,
+            starts: Vec::new(),
+            stops: Vec::new(),
             is_checked: true,
             _descriptors: DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner),
         }
@@ -158,6 +167,8 @@ impl Desk {
                 Effect::ReadAgain { client } => self.read_again.push(client),
                 Effect::Log(record) => self.log.push(record.text),
                 Effect::GiveBackMemory => {}
+                Effect::StartService { start, .. } => self.starts.push(start),
+                Effect::StopService { start } => self.stops.push(start),
             }
         }
         if self.is_checked {
@@ -253,5 +264,11 @@ pub(crate) fn one_way(serial: u32, destination: &str) -> Mail {
 /// These limits, and all else as with session.conf.
 pub(crate) fn settings(limits: Limits) -> Settings {
     let limit_overrides = LimitOverrides::default();
-    Settings { limits, limit_overrides, policy: session_policies(), has_service_helper: false }
+    Settings {
+        limits,
+        limit_overrides,
+        policy: session_policies(),
+        has_service_helper: false,
+        services: Arc::default(),
+    }
 }

@@ -24,6 +24,7 @@
 )]
 #![forbid(unsafe_code)]
 
+mod activation;
 mod actor;
 mod desk;
 mod limits;

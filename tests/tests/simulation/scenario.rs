@@ -1,5 +1,7 @@
 //! What a run is like: how many clients, which limits, which policy.
 
+use std::sync::Arc;
+
 use bus_daemon::bus::Settings;
 use bus_policy::config::Limits;
 use bus_policy::config::limit_overrides::LimitOverrides;
@@ -96,7 +98,13 @@ impl Scenario {
              <allow send_requested_reply='{requested}'/>{receive}</policy>"
         ));
         let limit_overrides = LimitOverrides::default();
-        Settings { has_service_helper: false, limits: self.limits.clone(), limit_overrides, policy }
+        Settings {
+            has_service_helper: false,
+            limits: self.limits.clone(),
+            limit_overrides,
+            policy,
+            services: Arc::default(),
+        }
     }
 
     /// Other limits for a reload; none that would end what a client has begun.

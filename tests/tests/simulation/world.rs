@@ -80,27 +80,34 @@ pub(crate) fn empty_bus(settings: Settings) -> Bus {
     mediated_bus(settings, Rc::new(NoMediation))
 }
 
+/// The same where systemd starts services that name a unit.
+pub(crate) fn bus_with_systemd(settings: Settings) -> Bus {
+    Bus::new(Identity { systemd_activation: true, ..identity(Rc::new(NoMediation)) }, settings)
+}
+
 /// The same with a security module.
 pub(crate) fn mediated_bus(settings: Settings, mediation: Rc<dyn Mediation>) -> Bus {
+    Bus::new(identity(mediation), settings)
+}
+
+fn identity(mediation: Rc<dyn Mediation>) -> Identity {
     let guid = Guid::from_bytes([0x42; 16]);
-    Bus::new(
-        Identity {
-            guid,
-            listener_guids: vec![guid],
-            own_uid: OWN_UID,
-            fds_max: FDS_MAX,
-            own_credentials: PeerCredentials { uid: Some(OWN_UID), ..Default::default() },
-            selinux_enabled: false,
-            own_user_name: "bus".to_owned(),
-            mechanisms: Mechanism::ALL.to_vec(),
-            allow_anonymous: true,
-            machine_id: Ok(guid),
-            hash_seed: 1,
-            mediation,
-            process_name: |pid| Some(format!("pro\"cess\n{pid}")),
-        },
-        settings,
-    )
+    Identity {
+        guid,
+        listener_guids: vec![guid],
+        own_uid: OWN_UID,
+        fds_max: FDS_MAX,
+        own_credentials: PeerCredentials { uid: Some(OWN_UID), ..Default::default() },
+        selinux_enabled: false,
+        own_user_name: "bus".to_owned(),
+        mechanisms: Mechanism::ALL.to_vec(),
+        allow_anonymous: true,
+        machine_id: Ok(guid),
+        hash_seed: 1,
+        mediation,
+        process_name: |pid| Some(format!("pro\"cess\n{pid}")),
+        systemd_activation: false,
+    }
 }
 
 impl World {

@@ -75,10 +75,12 @@ impl Client {
         }
     }
 
-    /// What waits for it and what has come of a message, as far as they count.
+    /// What waits for it, what has come of a message, and what is held of its messages, as far as they
+    /// count.
     fn queued(&self) -> [(Resource, u64); 2] {
-        let bytes = counted_bytes(self.outbox.bytes()) + counted_bytes(self.incoming.bytes());
-        let fds = self.outbox.fds() + self.incoming.fds.len();
+        let queued = counted_bytes(self.outbox.bytes()) + counted_bytes(self.incoming.bytes());
+        let bytes = queued + self.held_bytes as u64;
+        let fds = self.outbox.fds() + self.incoming.fds.len() + self.held_fds;
         [(Resource::Bytes, bytes), (Resource::Fds, fds as u64)]
     }
 

@@ -1,18 +1,27 @@
-//! Starting services, as on a bus without service files (protocol.md A176, A177, A180).
-//!
-//! The environment that started services will get is kept; nothing is started yet, and a name that
-//! nobody owns is answered with ServiceUnknown (protocol.md A226).
+//! The methods and signals about starting services (protocol.md A176, A177, A180, A220–A222); the
+//! starts themselves are in `bus/activation.rs`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use libbus::wire::Signature;
+use libbus::names::{BusName, InterfaceName, MemberName, ObjectPath, WellKnownName};
+use libbus::wire::{BodyReader, Flags, Header, MessageType, Signature};
 
 use super::error_reply::Refusal;
-use super::{BUS_NAME, Call};
+use super::{BUS, BUS_NAME, CANONICAL_PATH, Call, ReplyTo, STRING};
 use crate::bus::Bus;
+use crate::bus::activation::{SYSTEMD_NAME, failure_of};
 use crate::bus::limits::{ACTIVATION_ENVIRONMENT_SIZE_MAX, ACTIVATION_VARIABLE_COUNT_MAX};
+use crate::bus::routing::Message;
 
 const STRINGS: Signature<'static> = Signature::from_static("as");
+/// The unit, an error name and a text.
+const FAILURE: Signature<'static> = Signature::from_static("sss");
+const SYSTEMD: WellKnownName<'static> = WellKnownName::from_static(SYSTEMD_NAME);
+const ACTIVATOR: InterfaceName<'static> =
+    InterfaceName::from_static("org.freedesktop.systemd1.Activator");
+/// StartServiceByName's answer for a name that has got an owner.
+const SUCCESS: u32 = 1;
 /// StartServiceByName's answer for a name that has an owner already.
 const ALREADY_RUNNING: u32 = 2;
 
@@ -36,6 +45,11 @@ impl ActivationEnvironment {
         self.variables = updated;
         Ok(())
     }
+
+    /// All of them, sorted.
+    pub(in crate::bus) fn to_variables(&self) -> Vec<(String, String)> {
+        self.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
 }
 
 impl Bus {
@@ -45,7 +59,12 @@ impl Bus {
             self.reply_uint32(&call.reply_to, ALREADY_RUNNING);
             return Ok(());
         }
-        Err(Refusal::NotActivatable { name: name.to_owned() })
+        self.start_for(name, call.reply_to.clone())
+    }
+
+    /// A call of StartServiceByName was successful.
+    pub(in crate::bus) fn reply_started(&mut self, to: &ReplyTo) {
+        self.reply_uint32(to, SUCCESS);
     }
 
     pub(super) fn update_activation_environment(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
@@ -62,14 +81,102 @@ impl Bus {
             }
             variables.push((name.to_owned(), value.to_owned()));
         }
-        self.activation_environment.update(variables)?;
+        self.activation_environment.update(variables.clone())?;
+        self.tell_systemd(&variables);
         self.reply_empty(&call.reply_to);
         Ok(())
     }
 
     /// protocol.md A180: the bus itself is listed too.
     pub(super) fn list_activatable_names(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
-        self.reply(&call.reply_to, STRINGS, |body| body.strings([BUS_NAME.as_str()]));
+        let services = Arc::clone(&self.settings.services);
+        self.listed += services.names().count() as u64;
+        self.reply(&call.reply_to, STRINGS, |body| {
+            body.strings([BUS_NAME.as_str()].into_iter().chain(services.names()));
+        });
+        Ok(())
+    }
+
+    /// Tells everybody that other services can be started now (config.md B097).
+    pub(in crate::bus) fn announce_services(&mut self) {
+        let header = Header {
+            path: Some(CANONICAL_PATH),
+            interface: Some(BUS),
+            member: Some(MemberName::from_static("ActivatableServicesChanged")),
+            ..self.driver_header(MessageType::Signal)
+        };
+        self.broadcast_from_driver(&header, |_| {});
+    }
+
+    /// Asks systemd to start a unit (protocol.md A220); if it is not there yet, it is asked when it
+    /// comes.
+    pub(in crate::bus) fn ask_systemd(&mut self, unit: &str) {
+        let Some(systemd) = self.resolve_text(SYSTEMD_NAME) else { return };
+        let header = Header {
+            path: Some(CANONICAL_PATH),
+            interface: Some(ACTIVATOR),
+            member: Some(MemberName::from_static("ActivationRequest")),
+            destination: Some(BusName::WellKnown(SYSTEMD)),
+            signature: STRING,
+            ..self.driver_header(MessageType::Signal)
+        };
+        self.send_from_driver(systemd, &header, None, |body| body.string(unit));
+    }
+
+    /// A name has an owner now: if it is systemd's, it is told all that it should have been told
+    /// before (protocol.md A221).
+    pub(super) fn greet_systemd(&mut self, name: &str) {
+        if name != SYSTEMD_NAME || !self.identity.systemd_activation {
+            return;
+        }
+        let variables = self.activation_environment.to_variables();
+        self.tell_systemd(&variables);
+        for unit in self.units_wanted() {
+            self.ask_systemd(&unit);
+        }
+    }
+
+    /// Gives variables on to systemd, whose units get them (protocol.md A222).
+    fn tell_systemd(&mut self, variables: &[(String, String)]) {
+        let systemd = self.resolve_text(SYSTEMD_NAME).filter(|_| self.identity.systemd_activation);
+        let Some(systemd) = systemd.filter(|_| !variables.is_empty()) else { return };
+        let header = Header {
+            path: Some(const { ObjectPath::from_static("/org/freedesktop/systemd1") }),
+            interface: Some(
+                const { InterfaceName::from_static("org.freedesktop.systemd1.Manager") },
+            ),
+            member: Some(MemberName::from_static("SetEnvironment")),
+            destination: Some(BusName::WellKnown(SYSTEMD)),
+            signature: STRINGS,
+            flags: Flags::NO_REPLY_EXPECTED,
+            ..self.driver_header(MessageType::MethodCall)
+        };
+        let entries: Vec<String> =
+            variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        self.send_from_driver(systemd, &header, None, |body| {
+            body.strings(entries.iter().map(String::as_str));
+        });
+    }
+
+    /// A signal that is sent to the bus. One means something: that systemd could not start a unit
+    /// (protocol.md A220, CVE-2015-0245).
+    pub(super) fn handle_signal(&mut self, message: &Message<'_>) -> Result<(), Refusal> {
+        let Header { interface, member, signature, .. } = *message.header;
+        let is_failure = interface == Some(ACTIVATOR)
+            && member.is_some_and(|member| member.as_str() == "ActivationFailure");
+        if !is_failure {
+            return Ok(());
+        }
+        let is_systemd = self.resolve_text(SYSTEMD_NAME) == Some(message.sender);
+        if !is_systemd || !self.is_privileged(message.sender) {
+            return Err(Refusal::NotSystemd);
+        }
+        if signature != FAILURE {
+            return Ok(());
+        }
+        let mut arguments = BodyReader::new(message.body, message.header.endian);
+        let (unit, name, text) = (arguments.string()?, arguments.string()?, arguments.string()?);
+        self.handle_unit_failed(unit, &failure_of(name, text));
         Ok(())
     }
 }

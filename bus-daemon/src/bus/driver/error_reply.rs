@@ -257,6 +257,24 @@ pub enum Refusal {
     },
     /// protocol.md A146
     DuplicateSerial,
+    /// A service could not be started (protocol.md A234, A238, A239).
+    StartFailed(StartFailure),
+    /// config.md B039
+    TooManyStarts {
+        /// The name that was to be started.
+        name: String,
+        /// The limit in force.
+        max: u32,
+    },
+    /// More of one sender's messages wait for services than may (config.md B027).
+    TooMuchHeld {
+        /// Bytes of them.
+        held: usize,
+        /// The limit in force.
+        max: u64,
+    },
+    /// An ActivationFailure from somebody who is not systemd (protocol.md A220, CVE-2015-0245).
+    NotSystemd,
     /// protocol.md A147
     CalleeDisconnected,
     /// protocol.md A148
@@ -266,7 +284,7 @@ pub enum Refusal {
 impl Refusal {
     /// The D-Bus error that the client gets.
     #[must_use]
-    pub const fn error_name(&self) -> ErrorName<'static> {
+    pub fn error_name(&self) -> ErrorName<'_> {
         match self {
             Self::AlreadyRegistered | Self::UnknownUser { .. } | Self::ReloadFailed(_) => {
                 error::FAILED
@@ -280,6 +298,7 @@ impl Refusal {
             | Self::Mediated { .. }
             | Self::NotAllowedToOwn { .. }
             | Self::ActivationEnvironmentFixed
+            | Self::NotSystemd
             | Self::DuplicateSerial => error::ACCESS_DENIED,
             Self::TooManyConnections { .. }
             | Self::TooManyConnectionsOfUser { .. }
@@ -293,6 +312,8 @@ impl Refusal {
             | Self::TooManyFdsInFlight { .. }
             | Self::QueueFull { .. }
             | Self::ShareExceeded { .. }
+            | Self::TooManyStarts { .. }
+            | Self::TooMuchHeld { .. }
             | Self::TooManyReplies { .. } => error::LIMITS_EXCEEDED,
             Self::UnknownMethod { .. } => error::UNKNOWN_METHOD,
             Self::UnknownInterface { .. } | Self::UnknownInterfaceOfProperty { .. } => {
@@ -316,6 +337,7 @@ impl Refusal {
                 error::NAME_HAS_NO_OWNER
             }
             Self::NotActivatable { .. } => error::SERVICE_UNKNOWN,
+            Self::StartFailed(failure) => failure.error_name(),
             Self::UnknownProcessId { .. } => error::UNIX_PROCESS_ID_UNKNOWN,
             Self::UnknownAuditData { .. } => error::ADT_AUDIT_DATA_UNKNOWN,
             Self::UnknownSecurityContext { .. } => error::SELINUX_SECURITY_CONTEXT_UNKNOWN,
@@ -334,6 +356,7 @@ impl Refusal {
             Self::PolicyDenied { .. }
             | Self::NotAllowedToOwn { .. }
             | Self::NotPrivileged { .. }
+            | Self::NotSystemd
             | Self::EavesdropNotPrivileged => Some(Severity::Security),
             Self::TooManyConnections { .. }
             | Self::TooManyConnectionsOfUser { .. }
@@ -341,6 +364,8 @@ impl Refusal {
             | Self::TooManyMatchRules { .. }
             | Self::QueueFull { .. }
             | Self::ShareExceeded { .. }
+            | Self::TooManyStarts { .. }
+            | Self::TooMuchHeld { .. }
             | Self::TooManyReplies { .. } => Some(Severity::Warning),
             _ => None,
         }
@@ -359,6 +384,35 @@ impl Refusal {
     #[must_use]
     pub const fn names_sender(&self) -> bool {
         matches!(self, Self::PolicyDenied { .. } | Self::QueueFull { .. })
+    }
+}
+
+/// Why a service could not be started: the D-Bus error that all who wait for it get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartFailure {
+    /// An error name: one of the bus's own, or what systemd said.
+    error: String,
+    text: String,
+}
+
+impl StartFailure {
+    /// This error with this text.
+    #[must_use]
+    pub fn new(error: ErrorName<'_>, text: String) -> Self {
+        Self { error: error.as_str().to_owned(), text }
+    }
+
+    /// The error's name.
+    #[must_use]
+    pub fn error_name(&self) -> ErrorName<'_> {
+        // INVARIANT: it was one.
+        ErrorName::parse(&self.error).unwrap_or(error::SPAWN_FAILED)
+    }
+}
+
+impl fmt::Display for StartFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -464,6 +518,21 @@ impl fmt::Display for Refusal {
                 write!(f, "Could not get {what} of name '{name}': no such name")
             }
             Self::DestinationHasNoOwner { name } => write!(f, "Name \"{name}\" does not exist"),
+            Self::StartFailed(failure) => failure.fmt(f),
+            Self::TooManyStarts { name, max } => write!(
+                f,
+                "The maximum number of pending activations has been reached, activation of {name} \
+                 failed (max_pending_service_starts={max})"
+            ),
+            Self::TooMuchHeld { held, max } => write!(
+                f,
+                "{held} bytes of your messages wait for services to start, which is more than \
+                 max_incoming_bytes={max}"
+            ),
+            Self::NotSystemd => f.write_str(
+                "Only the owner of org.freedesktop.systemd1 may say that an activation failed, as \
+                 root or as the user of the bus",
+            ),
             Self::NotActivatable { name } => {
                 write!(f, "The name {name} was not provided by any .service files")
             }

@@ -98,6 +98,10 @@ impl Bus {
         }
         if let Some(change) = &outcome.change {
             self.announce(change);
+            if let (None, Some(owner)) = (change.old_owner, change.new_owner) {
+                self.finish_start(name.as_str(), owner);
+                self.greet_systemd(name.as_str());
+            }
         }
         self.reply_uint32(&call.reply_to, outcome.reply as u32);
         Ok(())
@@ -208,7 +212,7 @@ impl Bus {
     }
 
     /// The client that a text means, if it is the name of one.
-    pub(super) fn resolve_text(&self, name: &str) -> Option<ClientId> {
+    pub(in crate::bus) fn resolve_text(&self, name: &str) -> Option<ClientId> {
         BusName::parse(name).ok().and_then(|name| self.resolve(name))
     }
 }

@@ -62,6 +62,9 @@ impl World {
                 }
                 Effect::Log(record) => assert!(!record.text.is_empty()),
                 Effect::GiveBackMemory | Effect::ReadAgain { .. } => {}
+                Effect::StartService { .. } | Effect::StopService { .. } => {
+                    panic!("there are no services")
+                }
             }
         }
         let closed = self.model.closed.front().map(|(who, _)| who);

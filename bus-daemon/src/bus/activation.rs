@@ -1,0 +1,360 @@
+//! Starting services on demand (protocol.md A153, A215–A222).
+//!
+//! A message to a name that nobody owns and that a service file promises is held, and the service is
+//! started; so is a call of StartServiceByName. All who ask for the same name share one start. It
+//! ends when the name gets an owner, which then is given what was held, in the order in which it came
+//! and after the policy was asked again; or when it fails, or takes too long, and everybody who
+//! waits is told why.
+//!
+//! How a service is started is the host's matter ([`Effect::StartService`]), or systemd's, which is
+//! asked by a signal.
+//!
+//! Bounds: `max_pending_service_starts` waiters in all (config.md B039); of each sender's messages as
+//! many bytes as `max_incoming_bytes`, which count as its own (`client/charges.rs`).
+//!
+//! Invariants: a start has somebody who waits for it, or waited and is gone; `due` is the earliest
+//! deadline; each client is charged for the messages of it that are held.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bus_policy::MatchedPatterns;
+use bus_policy::question::Circumstances;
+use libbus::names::{BusName, ErrorName};
+use libbus::standard_error as error;
+use libbus::wire::{Flags, MessageType};
+
+use super::driver::ReplyTo;
+use super::driver::error_reply::{Refusal, StartFailure};
+use super::held_messages::HeldMessage;
+use super::id::{ClientId, Timestamp};
+use super::limits::EXITED_WELL_TIME_MS;
+use super::log::{LogRecord, Severity};
+use super::policing::{Party, Passage};
+use super::routing::Message;
+use super::services::Service;
+use super::{Bus, Effect};
+
+/// The name of systemd, which is asked to start services and never started itself.
+pub(super) const SYSTEMD_NAME: &str = "org.freedesktop.systemd1";
+
+/// A start that is under way, for the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StartId(pub u64);
+
+/// How a service ended that the host started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceEnd {
+    /// With this status.
+    Exited(i32),
+    /// By this signal.
+    Signalled(i32),
+}
+
+/// Starts that are under way.
+#[derive(Debug, Default)]
+pub(super) struct Activation {
+    starts: BTreeMap<String, Start>,
+    next_id: u64,
+    waiter_count: usize,
+    /// The earliest deadline of all starts.
+    due: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Start {
+    id: StartId,
+    way: Way,
+    /// When it fails.
+    due: Timestamp,
+    /// Whether its process ended well, and what it started may still take the name.
+    exited_well: bool,
+    waiters: Vec<Waiter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Way {
+    /// The host executes something.
+    Host,
+    /// systemd starts this unit.
+    Systemd(String),
+}
+
+/// Who waits for a start.
+#[derive(Debug)]
+enum Waiter {
+    /// A call of StartServiceByName.
+    Caller(ReplyTo),
+    /// A message for the service.
+    Message(HeldMessage),
+}
+
+impl Activation {
+    /// When [`Event::TimePassed`](super::Event::TimePassed) is due for a start.
+    pub(super) const fn next_deadline(&self) -> Option<Timestamp> {
+        self.due
+    }
+
+    fn note_due(&mut self) {
+        self.due = self.starts.values().map(|start| start.due).min();
+    }
+
+    fn take(&mut self, name: &str) -> Option<Start> {
+        let start = self.starts.remove(name)?;
+        self.waiter_count -= start.waiters.len();
+        self.note_due();
+        Some(start)
+    }
+
+    fn name_of(&self, id: StartId) -> Option<String> {
+        let mut starts = self.starts.iter();
+        starts.find(|(_, start)| start.id == id).map(|(name, _)| name.clone())
+    }
+}
+
+impl Bus {
+    /// What becomes of a message to a name that nobody owns: it is held until a service has taken the
+    /// name, if one can be started.
+    pub(super) fn activate(
+        &mut self,
+        message: &Message<'_>,
+        name: BusName<'_>,
+    ) -> Result<(), Refusal> {
+        let text = name.as_str().to_owned();
+        if message.header.flags.contains(Flags::NO_AUTO_START) {
+            return Err(Refusal::DestinationHasNoOwner { name: text });
+        }
+        let is_startable = matches!(name, BusName::WellKnown(_))
+            && matches!(message.header.message_type, MessageType::MethodCall | MessageType::Signal);
+        let service = self.settings.services.get(&text).filter(|_| is_startable).cloned();
+        let Some(service) = service else { return Err(Refusal::NotActivatable { name: text }) };
+        self.may_activate(message, &service)?;
+        let held = self.hold(message)?;
+        let sender = message.sender;
+        self.wait_for_start(service, sender, Waiter::Message(held))
+    }
+
+    /// config.md B058, protocol.md A223: the sender's rules alone, by the name that the service will
+    /// have.
+    fn may_activate(&mut self, message: &Message<'_>, service: &Service) -> Result<(), Refusal> {
+        let names = MatchedPatterns::of_name(&self.settings.policy, &service.file.name);
+        let passage = Passage {
+            header: message.header,
+            circumstances: Circumstances::default(),
+            sender: Party::of(self.clients.get(message.sender)),
+            recipient: Party::Service(&names),
+        };
+        if let Err(denial) = passage.check(&self.policies) {
+            return Err(self.denied(message, None, &passage, denial));
+        }
+        self.mediate_activation(message.header, message.sender, service)
+    }
+
+    /// StartServiceByName for a name that nobody owns (protocol.md A176, A216).
+    pub(super) fn start_for(&mut self, name: &str, reply_to: ReplyTo) -> Result<(), Refusal> {
+        let Some(service) = self.settings.services.get(name).cloned() else {
+            return Err(Refusal::NotActivatable { name: name.to_owned() });
+        };
+        let sender = reply_to.client();
+        self.wait_for_start(service, sender, Waiter::Caller(reply_to))
+    }
+
+    fn wait_for_start(
+        &mut self,
+        service: Arc<Service>,
+        sender: ClientId,
+        waiter: Waiter,
+    ) -> Result<(), Refusal> {
+        let name = service.file.name.clone();
+        let max = self.settings.limits.pending_service_starts_max;
+        if self.activation.waiter_count >= max as usize {
+            if let Waiter::Message(held) = waiter {
+                self.let_go(&held);
+            }
+            return Err(Refusal::TooManyStarts { name, max });
+        }
+        self.activation.waiter_count += 1;
+        if let Some(start) = self.activation.starts.get_mut(&name) {
+            start.waiters.push(waiter);
+            return Ok(());
+        }
+        let id = StartId(self.activation.next_id);
+        self.activation.next_id += 1;
+        let unit =
+            service.file.systemd_service.as_ref().filter(|_| self.identity.systemd_activation);
+        let way = unit.map_or(Way::Host, |unit| Way::Systemd(unit.clone()));
+        let due = self.now.plus_ms(self.settings.limits.service_start_timeout_ms.into());
+        let start = Start { id, way: way.clone(), due, exited_well: false, waiters: vec![waiter] };
+        self.activation.starts.insert(name.clone(), start);
+        self.activation.note_due();
+        let who = self.describe_requester(sender);
+        match way {
+            Way::Host => {
+                let helper =
+                    if self.settings.has_service_helper { " (using servicehelper)" } else { "" };
+                let text =
+                    format_args!("Activating service name='{name}' requested by {who}{helper}");
+                self.log(LogRecord::new(Severity::Info, &text));
+                let environment = self.activation_environment.to_variables();
+                self.effects.push_back(Effect::StartService { start: id, service, environment });
+            }
+            Way::Systemd(unit) => {
+                let text = format_args!(
+                    "Activating via systemd: service name='{name}' unit='{unit}' requested by {who}"
+                );
+                self.log(LogRecord::new(Severity::Info, &text));
+                self.ask_systemd(&unit);
+            }
+        }
+        Ok(())
+    }
+
+    /// As the reference writes it (protocol.md A241).
+    fn describe_requester(&self, id: ClientId) -> String {
+        let Some(client) = self.clients.get(id) else { return "(gone)".to_owned() };
+        format!("'{}' ({})", client.name(), self.describe_process(&client.credentials))
+    }
+
+    /// A name has an owner that had none: what waited for that is over.
+    pub(super) fn finish_start(&mut self, name: &str, owner: ClientId) {
+        let Some(start) = self.activation.take(name) else { return };
+        let text = format_args!("Successfully activated service '{name}'");
+        self.log(LogRecord::new(Severity::Info, &text));
+        for waiter in start.waiters {
+            match waiter {
+                Waiter::Caller(reply_to) => self.reply_started(&reply_to),
+                Waiter::Message(held) => {
+                    self.let_go(&held);
+                    self.deliver(&held, owner);
+                }
+            }
+        }
+    }
+
+    /// The host could not start a service, or says how it ended without taking its name.
+    pub(super) fn handle_start_failed(&mut self, id: StartId, failure: StartFailure) {
+        if let Some(name) = self.activation.name_of(id) {
+            self.fail_start(&name, failure);
+        }
+    }
+
+    /// A process ended that the host started. Whoever leaves another process behind to take the name
+    /// has a while for that.
+    pub(super) fn handle_service_ended(&mut self, id: StartId, end: ServiceEnd) {
+        let Some(name) = self.activation.name_of(id) else { return };
+        let (error, text) = match end {
+            ServiceEnd::Exited(0) => {
+                let due = self.now.plus_ms(EXITED_WELL_TIME_MS);
+                if let Some(start) = self.activation.starts.get_mut(&name) {
+                    start.due = start.due.min(due);
+                    start.exited_well = true;
+                }
+                return self.activation.note_due();
+            }
+            ServiceEnd::Exited(status) => {
+                (error::SPAWN_CHILD_EXITED, format!("Process {name} exited with status {status}"))
+            }
+            ServiceEnd::Signalled(signal) => {
+                (error::SPAWN_CHILD_SIGNALED, format!("Process {name} received signal {signal}"))
+            }
+        };
+        self.fail_start(&name, StartFailure::new(error, text));
+    }
+
+    /// systemd could not start a unit: all names that waited for it fail.
+    pub(super) fn handle_unit_failed(&mut self, unit: &str, failure: &StartFailure) {
+        let way = Way::Systemd(unit.to_owned());
+        let starts = self.activation.starts.iter().filter(|(_, start)| start.way == way);
+        let names: Vec<String> = starts.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.fail_start(&name, failure.clone());
+        }
+    }
+
+    /// systemd has come: it is asked for what nobody could ask for before (protocol.md A221).
+    pub(super) fn units_wanted(&self) -> Vec<String> {
+        let units = self.activation.starts.values().filter_map(|start| match &start.way {
+            Way::Systemd(unit) => Some(unit.clone()),
+            Way::Host => None,
+        });
+        let mut units: Vec<String> = units.collect();
+        units.sort();
+        units.dedup();
+        units
+    }
+
+    /// Starts that took too long (protocol.md A234).
+    pub(super) fn expire_starts(&mut self) {
+        while self.activation.due.is_some_and(|due| due <= self.now) {
+            let late = self.activation.starts.iter().find(|(_, start)| start.due <= self.now);
+            let Some((name, start)) = late else { return };
+            let (name, id, exited_well) = (name.clone(), start.id, start.exited_well);
+            let timeout = self.settings.limits.service_start_timeout_ms;
+            let failure = if exited_well {
+                StartFailure::new(
+                    error::SPAWN_CHILD_EXITED,
+                    format!("Process {name} exited with status 0, and nothing took the name"),
+                )
+            } else {
+                self.effects.push_back(Effect::StopService { start: id });
+                StartFailure::new(
+                    error::TIMED_OUT,
+                    format!(
+                        "Failed to activate service '{name}': timed out \
+                         (service_start_timeout={timeout}ms)"
+                    ),
+                )
+            };
+            self.fail_start(&name, failure);
+        }
+    }
+
+    fn fail_start(&mut self, name: &str, failure: StartFailure) {
+        let Some(start) = self.activation.take(name) else { return };
+        let text = match failure.error_name() == error::TIMED_OUT {
+            true => failure.to_string(),
+            false => format!("Activated service '{name}' failed: {failure}"),
+        };
+        self.log(LogRecord::new(Severity::Warning, &format_args!("{text}")));
+        let refusal = Refusal::StartFailed(failure);
+        for waiter in start.waiters {
+            match waiter {
+                Waiter::Caller(reply_to) => self.reply_error(&reply_to, &refusal),
+                Waiter::Message(held) => {
+                    self.let_go(&held);
+                    self.send_error_from_driver(held.sender, Some(held.serial), &refusal);
+                }
+            }
+        }
+    }
+
+    /// For [`Bus::check_invariants`].
+    pub(super) fn check_activation(&self) {
+        let Activation { starts, waiter_count, due, .. } = &self.activation;
+        let waiters: usize = starts.values().map(|start| start.waiters.len()).sum();
+        assert_eq!(waiters, *waiter_count, "waiters are counted");
+        assert_eq!(starts.values().map(|start| start.due).min(), *due, "the earliest deadline");
+        for (name, start) in starts {
+            assert!(!start.waiters.is_empty(), "{name} is started for somebody");
+            assert!(self.resolve_text(name).is_none(), "{name} has no owner yet");
+        }
+        for client in self.clients.iter() {
+            let messages = starts.values().flat_map(|start| &start.waiters);
+            let held = messages.filter_map(|waiter| match waiter {
+                Waiter::Message(held) if held.sender == client.id => Some(held),
+                _ => None,
+            });
+            let sums = held
+                .fold((0, 0), |(bytes, fds), held| (bytes + held.size(), fds + held.fd_count()));
+            assert_eq!((client.held_bytes, client.held_fds), sums, "{:?}'s messages", client.id);
+        }
+    }
+}
+
+/// The error name that systemd sent, if it is one (protocol.md A239).
+pub(super) fn failure_of(name: &str, text: &str) -> StartFailure {
+    match ErrorName::parse(name) {
+        Ok(name) => StartFailure::new(name, text.to_owned()),
+        Err(_) => StartFailure::new(error::SPAWN_FAILED, format!("{name}: {text}")),
+    }
+}

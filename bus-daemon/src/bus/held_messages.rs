@@ -1,0 +1,158 @@
+//! Messages that wait for a service to be started.
+//!
+//! A message is kept as it came, and goes its way when its destination has an owner: the policy is
+//! asked again, now with the recipient. Its sender may be gone by then, as programs are that say
+//! something and end: what the policy and the header need of it is kept, too.
+
+use std::num::NonZeroU32;
+use std::rc::Rc;
+
+use bus_policy::question::Circumstances;
+use libbus::names::BusName;
+use libbus::wire::{self, ParsedHeader, check_body};
+
+use super::Bus;
+use super::client::{Outgoing, Urgency};
+use super::driver::error_reply::Refusal;
+use super::id::ClientId;
+use super::log::{LogRecord, Severity};
+use super::outbox::{MessageFds, OutgoingBody};
+use super::policing::{Party, Passage, Standing};
+use super::routing::Message;
+use super::unique_name::UniqueNameText;
+
+/// A message that is held.
+#[derive(Debug)]
+pub(super) struct HeldMessage {
+    pub(super) sender: ClientId,
+    pub(super) serial: NonZeroU32,
+    sender_name: UniqueNameText,
+    standing: Option<Standing>,
+    bytes: Rc<Vec<u8>>,
+    fds: Option<MessageFds>,
+}
+
+impl HeldMessage {
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn fd_count(&self) -> usize {
+        self.fds.as_ref().map_or(0, |fds| fds.len())
+    }
+}
+
+impl Bus {
+    /// Keeps a message and charges its sender for it.
+    pub(super) fn hold(&mut self, message: &Message<'_>) -> Result<HeldMessage, Refusal> {
+        let max = self.limits_of(message.sender).incoming_bytes_max;
+        let Some(client) = self.clients.get_mut(message.sender) else {
+            return Err(Refusal::NotRegistered);
+        };
+        let Some(sender_name) = client.unique.clone() else { return Err(Refusal::NotRegistered) };
+        // As with the queue of a recipient: one message may exceed it.
+        if client.held_bytes as u64 > max {
+            let held = client.held_bytes;
+            return Err(Refusal::TooMuchHeld { held, max });
+        }
+        let held = HeldMessage {
+            sender: message.sender,
+            serial: message.header.serial,
+            sender_name,
+            standing: client.standing.clone(),
+            bytes: message.to_bytes(),
+            fds: message.fds.clone(),
+        };
+        client.held_bytes += held.size();
+        client.held_fds += held.fd_count();
+        self.clients.charge_queues(message.sender);
+        Ok(held)
+    }
+
+    /// A message is held no longer: its sender is not charged for it any more.
+    pub(super) fn let_go(&mut self, held: &HeldMessage) {
+        if let Some(client) = self.clients.get_mut(held.sender) {
+            client.held_bytes -= held.size();
+            client.held_fds -= held.fd_count();
+            self.clients.charge_queues(held.sender);
+        }
+    }
+
+    /// Gives a message to whom it was meant for.
+    pub(super) fn deliver(&mut self, held: &HeldMessage, owner: ClientId) {
+        let bytes = held.bytes.as_slice();
+        // INVARIANT: all of it was checked when it came.
+        let Ok(Some(frame)) = wire::frame(bytes, libbus::limits::MESSAGE_SIZE_MAX) else { return };
+        let Ok(parsed) = ParsedHeader::parse(bytes, &frame) else { return };
+        let body = bytes.get(frame.header_size..).unwrap_or_default();
+        let header = &parsed.header;
+        // What eavesdroppers and rules look at in the body.
+        let checked = check_body(header.signature, body, header.endian, &mut self.scratch.spans);
+        if checked.is_err() {
+            return;
+        }
+        let fds = held.fds.clone();
+        let message = Message {
+            sender: held.sender,
+            header,
+            body,
+            parsed: &parsed,
+            bytes,
+            held: Some(&held.bytes),
+            fds,
+        };
+        let sender = self.clients.get(held.sender);
+        if sender.is_some_and(|sender| sender.is_registered()) {
+            let Some(name) = header.destination else { return };
+            if let Err(refusal) = self.unicast(&message, name) {
+                self.refuse(&message, &refusal);
+            }
+        } else {
+            self.deliver_from_gone(held, &message, owner);
+        }
+    }
+
+    /// The sender is gone, and nobody is told what becomes of the message but the log.
+    fn deliver_from_gone(&mut self, held: &HeldMessage, message: &Message<'_>, owner: ClientId) {
+        let name = held.sender_name.as_str();
+        let (users, pools) = (self.clients.users(), &self.pools);
+        let passage = Passage {
+            header: message.header,
+            circumstances: Circumstances::default(),
+            sender: Party::Client(held.standing.as_ref()),
+            recipient: Party::of(self.clients.get(owner)),
+        };
+        let passes = passage.check(&self.policies);
+        let Some(recipient) = self.clients.get(owner) else { return };
+        let why = if passes.is_err() {
+            "the policy denies it"
+        } else if self.identity.mediation.is_active() {
+            "no security module can be asked about a sender that is gone"
+        } else if message.fds.is_some() && !recipient.unix_fds {
+            "it has descriptors, which the service does not take"
+        } else if recipient.is_full(&self.settings.limits)
+            || !recipient.has_room(users, pools, message.fds.is_some())
+        {
+            "its queue is full"
+        } else {
+            let mut head = std::mem::take(&mut self.scratch.stamped);
+            head.clear();
+            message.parsed.write_stamped(message.bytes, name, &mut head);
+            let outgoing = Outgoing {
+                head: &head,
+                body: OutgoingBody::Copied(message.body),
+                fds: message.fds.as_ref(),
+                urgency: Urgency::Urgent,
+            };
+            self.clients.push(owner, &outgoing);
+            self.scratch.stamped = head;
+            return;
+        };
+        let destination = message.header.destination.map(BusName::as_str).unwrap_or_default();
+        let text = format_args!(
+            "A message of {name}, which is gone, to '{destination}', which was started for it, is \
+             lost: {why}"
+        );
+        self.log(LogRecord::new(Severity::Warning, &text));
+    }
+}

@@ -1,0 +1,268 @@
+//! Services that the bus starts: they are launched by a thread, watched until they end, and what they
+//! write is logged.
+//!
+//! A service that writes much does not fill the log, nor wait: of its lines at most
+//! [`LOGGED_LINES_MAX`] within [`LOGGED_LINES_GAP_MS`] are logged, and the rest is read all the same.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::event::epoll;
+use rustix::io::{Errno, ioctl_fionbio, read};
+use slab::Slab;
+
+use super::{Event, EventLoop, token};
+use crate::bus;
+use crate::bus::activation::StartId;
+use crate::bus::driver::error_reply::StartFailure;
+use crate::bus::id::Timestamp;
+use crate::bus::log::Severity;
+use crate::bus::services::Service;
+use crate::host::service_launcher::{Launcher, RunningService};
+use crate::host::worker::Worker;
+
+/// Lines of one service that are logged within [`LOGGED_LINES_GAP_MS`].
+const LOGGED_LINES_MAX: u32 = 200;
+const LOGGED_LINES_GAP_MS: u64 = 10_000;
+/// Longest part of a line that is logged as one, in bytes.
+const LINE_SIZE_MAX: usize = 2048;
+/// Bytes read from one service in one round.
+const READ_SIZE: usize = 16 * 1024;
+
+/// What a launch brought.
+pub(super) struct Launched {
+    start: StartId,
+    result: Result<RunningService, StartFailure>,
+}
+
+/// All services that were started and are not known to have ended.
+pub(super) struct Services {
+    launcher: Arc<Launcher>,
+    pub(super) worker: Worker<Launched>,
+    running: Slab<Entry>,
+    /// Starts that took too long before they were launched.
+    unwanted: BTreeSet<StartId>,
+}
+
+struct Entry {
+    start: StartId,
+    name: String,
+    /// `None` once it has ended; others may still write where it wrote.
+    service: Option<RunningService>,
+    output: Option<OwnedFd>,
+    lines: Lines,
+}
+
+impl Services {
+    pub(super) fn new(launcher: Launcher) -> io::Result<Self> {
+        Ok(Self {
+            launcher: Arc::new(launcher),
+            worker: Worker::new()?,
+            running: Slab::new(),
+            unwanted: BTreeSet::new(),
+        })
+    }
+}
+
+impl EventLoop {
+    pub(super) fn start_service(
+        &mut self,
+        start: StartId,
+        service: Arc<Service>,
+        environment: Vec<(String, String)>,
+        now: Timestamp,
+    ) {
+        let launcher = Arc::clone(&self.services.launcher);
+        let helper = self.config.service_helper.clone();
+        let started = self.services.worker.start(move || {
+            let result = launcher.start(&service, environment, helper.as_deref());
+            Launched { start, result }
+        });
+        if !started {
+            let text = "too many other services are being started".to_owned();
+            let failure = StartFailure::new(libbus::standard_error::LIMITS_EXCEEDED, text);
+            self.bus.handle_event(bus::Event::StartFailed { start, failure }, now);
+        }
+    }
+
+    pub(super) fn stop_service(&mut self, start: StartId) {
+        let mut running = self.services.running.iter_mut().map(|(_, entry)| entry);
+        match running.find(|entry| entry.start == start) {
+            Some(entry) => entry.service.iter_mut().for_each(RunningService::kill),
+            None => drop(self.services.unwanted.insert(start)),
+        }
+    }
+
+    pub(super) fn handle_launches(&mut self, now: Timestamp) {
+        while let Some(Launched { start, result }) = self.services.worker.next_result() {
+            let is_unwanted = self.services.unwanted.remove(&start);
+            match result {
+                Ok(mut service) => {
+                    if is_unwanted {
+                        service.kill();
+                    }
+                    self.watch_service(start, service, now);
+                }
+                Err(failure) => {
+                    self.bus.handle_event(bus::Event::StartFailed { start, failure }, now);
+                }
+            }
+            self.carry_out(now);
+        }
+    }
+
+    fn watch_service(&mut self, start: StartId, mut service: RunningService, now: Timestamp) {
+        let (name, output) = (service.name.clone(), service.output.take());
+        let entry = self.services.running.vacant_entry();
+        let number = u32::try_from(entry.key()).unwrap_or(u32::MAX);
+        let flags = epoll::EventFlags::IN;
+        let exit = epoll::add(&self.epoll, &service, token(Event::ServiceEnded { number }), flags);
+        let output = output.filter(|output| {
+            let event = token(Event::ServiceWrote { number });
+            ioctl_fionbio(output, true).is_ok()
+                && epoll::add(&self.epoll, output, event, flags).is_ok()
+        });
+        if exit.is_err() {
+            service.kill();
+        }
+        entry.insert(Entry {
+            start,
+            name,
+            service: Some(service),
+            output,
+            lines: Lines::default(),
+        });
+        if let Err(error) = exit {
+            self.journal.log(Severity::Error, format!("Cannot watch a service: {error}"));
+            self.handle_service_end(number, now);
+        }
+    }
+
+    /// A process has ended.
+    pub(super) fn handle_service_end(&mut self, number: u32, now: Timestamp) {
+        // What it wrote last comes before what is said about its end.
+        self.handle_service_output(number, now);
+        let Some(entry) = self.services.running.get_mut(number as usize) else { return };
+        let Some(end) = entry.service.as_mut().and_then(RunningService::end) else { return };
+        entry.service = None;
+        let start = entry.start;
+        self.forget_service_without_use(number);
+        let event = match end {
+            Ok(end) => bus::Event::ServiceEnded { start, end },
+            Err(failure) => bus::Event::StartFailed { start, failure },
+        };
+        self.bus.handle_event(event, now);
+    }
+
+    /// A service, or what it left behind, has written something.
+    pub(super) fn handle_service_output(&mut self, number: u32, now: Timestamp) {
+        let Some(entry) = self.services.running.get_mut(number as usize) else { return };
+        let Some(output) = &entry.output else { return };
+        let mut buffer = [0; READ_SIZE];
+        let size = match read(output, &mut buffer) {
+            Err(Errno::AGAIN | Errno::INTR) => return,
+            Err(_) => 0,
+            Ok(size) => size,
+        };
+        let is_end = size == 0;
+        let text = buffer.get(..size).unwrap_or_default();
+        for line in entry.lines.take(text, is_end, now) {
+            self.journal.log(Severity::Info, format!("'{}': {line}", entry.name));
+        }
+        if is_end {
+            // Dropping it takes it out of the epoll.
+            entry.output = None;
+            self.forget_service_without_use(number);
+        }
+    }
+
+    fn forget_service_without_use(&mut self, number: u32) {
+        let running = &mut self.services.running;
+        let entry = running.get(number as usize);
+        if entry.is_some_and(|entry| entry.service.is_none() && entry.output.is_none()) {
+            running.remove(number as usize);
+        }
+    }
+}
+
+/// What a service writes, as lines.
+#[derive(Debug, Default)]
+struct Lines {
+    partial: Vec<u8>,
+    since: Timestamp,
+    logged: u32,
+    skipped: u64,
+}
+
+impl Lines {
+    /// The lines that are complete now and are to be logged.
+    fn take(&mut self, text: &[u8], is_end: bool, now: Timestamp) -> Vec<String> {
+        let mut lines = Vec::new();
+        for piece in text.split_inclusive(|byte| *byte == b'\n') {
+            let is_complete = piece.ends_with(b"\n");
+            for part in piece.trim_ascii_end().chunks(LINE_SIZE_MAX) {
+                self.partial.extend_from_slice(part);
+                if self.partial.len() >= LINE_SIZE_MAX {
+                    self.end_line(&mut lines, now);
+                }
+            }
+            if is_complete {
+                self.end_line(&mut lines, now);
+            }
+        }
+        if is_end {
+            self.end_line(&mut lines, now);
+            self.tell_skipped(&mut lines);
+        }
+        lines
+    }
+
+    fn end_line(&mut self, lines: &mut Vec<String>, now: Timestamp) {
+        let partial = std::mem::take(&mut self.partial);
+        if partial.is_empty() {
+            return;
+        }
+        if self.since.plus_ms(LOGGED_LINES_GAP_MS) <= now {
+            self.tell_skipped(lines);
+            (self.since, self.logged) = (now, 0);
+        }
+        if self.logged < LOGGED_LINES_MAX {
+            self.logged += 1;
+            lines.push(String::from_utf8_lossy(&partial).into_owned());
+        } else {
+            self.skipped += 1;
+        }
+    }
+
+    fn tell_skipped(&mut self, lines: &mut Vec<String>) {
+        let skipped = std::mem::take(&mut self.skipped);
+        if skipped > 0 {
+            lines.push(format!("({skipped} more lines, which are too many to log)"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_put_together_and_bounded() {
+        let (mut lines, now) = (Lines::default(), Timestamp(1));
+        assert_eq!(lines.take(b"one\ntw", false, now), ["one"]);
+        assert_eq!(lines.take(b"o\r\n\nthree", false, now), ["two"]);
+        assert_eq!(lines.take(b"", true, now), ["three"]);
+        let long = lines.take(&[b'x'; 5000], false, now);
+        assert_eq!(long.iter().map(String::len).collect::<Vec<_>>(), [2048, 2048]);
+        assert_eq!(lines.take(b"\n", false, now).len(), 1);
+        let many = "y\n".repeat(1000);
+        let logged = lines.take(many.as_bytes(), false, now).len();
+        assert_eq!(logged, LOGGED_LINES_MAX as usize - 6);
+        let later = lines.take(b"z\n", false, Timestamp(1 + LOGGED_LINES_GAP_MS));
+        let skipped = 1000 - logged;
+        let told = format!("({skipped} more lines, which are too many to log)");
+        assert_eq!(later, [told, "z".to_owned()]);
+    }
+}

@@ -1,0 +1,235 @@
+//! Where service files are, and which services they promise (config.md B085–B097).
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bus_policy::config::{ConfigFiles, FileError, ServiceDirectory};
+
+use super::config_files::DiskFiles;
+use crate::bus::services::{Service, Services};
+use crate::service_file::{SERVICE_FILE_SIZE_MAX, ServiceFile};
+
+const SESSION: &str = "dbus-1/services";
+const SYSTEM: &str = "dbus-1/system-services";
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct FoundServices {
+    /// The services.
+    pub services: Services,
+    /// What the administrator should know of files that are left out, one sentence each.
+    pub problems: Vec<String>,
+    /// The directories, whose changes call for another look.
+    pub directories: Vec<PathBuf>,
+}
+
+/// One directory of the search path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Directory {
+    path: PathBuf,
+    /// Whether a file must have the name of its service (config.md B085, B089, B090).
+    is_strict: bool,
+}
+
+/// Reads all service files of a configuration. `user_needed`: a service must say as whom it runs
+/// (config.md B094).
+#[must_use]
+pub fn find_services(configured: &[ServiceDirectory], user_needed: bool) -> FoundServices {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let mut found = FoundServices::default();
+    for directory in directories(configured, &variable) {
+        if directory.is_strict && directory.path.ends_with(SESSION) {
+            // So that whoever starts later finds it, and so that it is watched.
+            let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory.path);
+        }
+        found.read(&directory, user_needed);
+        found.directories.push(directory.path);
+    }
+    found
+}
+
+/// The search path: each directory once, at its first place (config.md B092).
+fn directories(
+    configured: &[ServiceDirectory],
+    variable: &impl Fn(&str) -> Option<OsString>,
+) -> Vec<Directory> {
+    let mut all: Vec<Directory> = Vec::new();
+    for entry in configured {
+        let found = match entry {
+            ServiceDirectory::Path(path) => vec![lax(path.clone())],
+            ServiceDirectory::StandardSession => session_directories(variable),
+            ServiceDirectory::StandardSystem => system_directories(),
+        };
+        for directory in found {
+            if !all.iter().any(|known| known.path == directory.path) {
+                all.push(directory);
+            }
+        }
+    }
+    all
+}
+
+fn lax(path: PathBuf) -> Directory {
+    Directory { path, is_strict: false }
+}
+
+/// config.md B085–B088
+fn session_directories(variable: &impl Fn(&str) -> Option<OsString>) -> Vec<Directory> {
+    let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let runtime = absolute("XDG_RUNTIME_DIR")
+        .map(|path| Directory { path: path.join(SESSION), is_strict: true });
+    let home = absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
+    let shared = variable("XDG_DATA_DIRS").unwrap_or_else(|| "/usr/local/share:/usr/share".into());
+    let shared = std::env::split_paths(&shared).filter(|path| path.is_absolute());
+    let rest = home.into_iter().chain(shared.collect::<Vec<_>>()).chain(["/usr/share".into()]);
+    runtime.into_iter().chain(rest.map(|path| lax(path.join(SESSION)))).collect()
+}
+
+/// config.md B089–B091, B093
+fn system_directories() -> Vec<Directory> {
+    let strict = ["/etc", "/run"]
+        .map(|path| Directory { path: Path::new(path).join(SYSTEM), is_strict: true });
+    let lax =
+        ["/usr/local/share", "/usr/share", "/lib"].map(|path| lax(Path::new(path).join(SYSTEM)));
+    strict.into_iter().chain(lax).collect()
+}
+
+impl FoundServices {
+    fn read(&mut self, directory: &Directory, user_needed: bool) {
+        let mut paths = match DiskFiles.list(&directory.path) {
+            Ok(paths) => paths,
+            Err(FileError::NotFound) => return,
+            Err(FileError::Other(reason)) => {
+                let text = format!(
+                    "{}: no services of it can be started: {reason}; check its permissions",
+                    directory.path.display()
+                );
+                return self.problems.push(text);
+            }
+        };
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "service"));
+        paths.sort();
+        for path in paths {
+            match read_file(&path, directory, user_needed) {
+                Ok(file) => self.services.add(Service { file, path: Arc::from(path) }),
+                Err(Some(text)) => self.problems.push(text),
+                // It was removed since the directory was read.
+                Err(None) => {}
+            }
+        }
+    }
+}
+
+/// A sound file, or what is wrong with it.
+fn read_file(
+    path: &Path,
+    directory: &Directory,
+    user_needed: bool,
+) -> Result<ServiceFile, Option<String>> {
+    let content = match DiskFiles.read_listed(path, SERVICE_FILE_SIZE_MAX) {
+        Ok(content) => content,
+        Err(FileError::NotFound) => return Err(None),
+        Err(FileError::Other(reason)) => {
+            return Err(Some(format!(
+                "{}: this service cannot be started: {reason}",
+                path.display()
+            )));
+        }
+    };
+    let file = ServiceFile::parse(&content)
+        .map_err(|error| Some(format!("{}{error}; this file is left out", path.display())))?;
+    let expected = format!("{}.service", file.name);
+    let is_named = path.file_name().is_some_and(|name| name == expected.as_str());
+    if !is_named && directory.is_strict {
+        return Err(Some(format!(
+            "{}: in this directory a file has the name of its service; name it {expected}; this \
+             file is left out",
+            path.display()
+        )));
+    }
+    if user_needed && file.user.is_none() {
+        return Err(Some(format!(
+            "{}: [D-BUS Service] has no User=; write as whom it runs; this file is left out",
+            path.display()
+        )));
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::tests_support::TemporaryDirectory;
+
+    fn paths(configured: &[ServiceDirectory], variables: &[(&str, &str)]) -> Vec<String> {
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(known, _)| *known == name);
+            found.map(|(_, value)| OsString::from(value))
+        };
+        let all = directories(configured, &variable);
+        let mark = |is_strict: bool| if is_strict { " strict" } else { "" };
+        all.iter().map(|one| format!("{}{}", one.path.display(), mark(one.is_strict))).collect()
+    }
+
+    // config.md B085–B093
+    #[test]
+    fn directories_come_in_the_order_of_the_reference_and_once() {
+        let session = [ServiceDirectory::Path("/x".into()), ServiceDirectory::StandardSession];
+        let variables = [
+            ("XDG_RUNTIME_DIR", "/run/user/1"),
+            ("HOME", "/home/a"),
+            ("XDG_DATA_DIRS", "/opt/share:/usr/share:relative"),
+        ];
+        let expected = [
+            "/x",
+            "/run/user/1/dbus-1/services strict",
+            "/home/a/.local/share/dbus-1/services",
+            "/opt/share/dbus-1/services",
+            "/usr/share/dbus-1/services",
+        ];
+        assert_eq!(paths(&session, &variables), expected);
+        let bare = ["/usr/local/share/dbus-1/services", "/usr/share/dbus-1/services"];
+        assert_eq!(paths(&session[1..], &[]), bare);
+        let expected = [
+            "/etc/dbus-1/system-services strict",
+            "/run/dbus-1/system-services strict",
+            "/usr/local/share/dbus-1/system-services",
+            "/usr/share/dbus-1/system-services",
+            "/lib/dbus-1/system-services",
+        ];
+        assert_eq!(paths(&[ServiceDirectory::StandardSystem], &variables), expected);
+    }
+
+    #[test]
+    fn a_wrong_file_is_left_out_alone() {
+        let directory = TemporaryDirectory::new();
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+        let service = |name: &str| format!("[D-BUS Service]\nName={name}\nExec=/bin/x\n");
+        write("a.b.service", &service("a.b"));
+        write("other.service", &service("a.c"));
+        write("third.service", &(service("a.b") + "User=later\n"));
+        write("bad.service", "nonsense");
+        write("a.d.conf", &service("a.d"));
+        fs::create_dir(directory.path().join("dir.service")).unwrap();
+        let configured = [ServiceDirectory::Path(directory.path().to_owned())];
+        let found = find_services(&configured, false);
+        assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.b", "a.c"]);
+        assert_eq!(found.services.get("a.b").unwrap().file.user, None, "the first one counts");
+        assert_eq!(found.problems.len(), 2, "{:?}", found.problems);
+        assert!(found.problems[0].contains("bad.service:1: this is no group"));
+        assert!(
+            found.problems[1].contains("dir.service: ") && found.problems[1].contains("regular")
+        );
+        assert_eq!(found.directories, [directory.path()]);
+        let found = find_services(&configured, true);
+        assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.b"]);
+        let mut found = FoundServices::default();
+        found.read(&Directory { path: directory.path().to_owned(), is_strict: true }, false);
+        assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.b"]);
+        assert!(found.problems.iter().any(|text| text.contains("name it a.c.service")));
+    }
+}

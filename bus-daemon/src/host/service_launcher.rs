@@ -1,0 +1,204 @@
+//! Starting services by their command line (config.md B096, B099; protocol.md A218, A238).
+//!
+//! A started program has the environment of the bus, what was added to that, and where the bus is; no
+//! descriptors but the three standard ones, of which what it writes is read and logged; and the
+//! signals and limits that the bus itself was started with.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use libbus::standard_error as error;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::phrase;
+use super::resource_limits::FdLimit;
+use super::system_call::prepare_child;
+use crate::bus::activation::ServiceEnd;
+use crate::bus::driver::error_reply::StartFailure;
+use crate::bus::services::Service;
+
+/// What all services of a bus are started with.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    /// Where the bus is (protocol.md A218).
+    pub address: String,
+    /// `<type>`, if it is one that programs know.
+    pub bus_type: Option<String>,
+    /// The limit of open files that the bus was started with, if it raised that.
+    pub fd_limit: Option<FdLimit>,
+}
+
+/// A service that was started.
+#[derive(Debug)]
+pub struct RunningService {
+    /// Its name.
+    pub name: String,
+    child: Child,
+    exit: OwnedFd,
+    /// What it writes.
+    pub output: Option<OwnedFd>,
+    is_helper: bool,
+}
+
+impl Launcher {
+    /// Starts a service, by its command line or by a helper that is given its name (config.md B022).
+    ///
+    /// # Errors
+    /// What whoever waits for it is told.
+    pub fn start(
+        &self,
+        service: &Service,
+        environment: Vec<(String, String)>,
+        helper: Option<&Path>,
+    ) -> Result<RunningService, StartFailure> {
+        let name = service.file.name.clone();
+        let mut command = match helper {
+            Some(helper) => {
+                let mut command = Command::new(helper);
+                command.arg(&name);
+                command
+            }
+            None => command(&split(&service.file.exec)?),
+        };
+        let failed = |text: &str, error: io::Error| {
+            StartFailure::new(error::SPAWN_FAILED, format!("Failed to {text}: {}", phrase(&error)))
+        };
+        let (output, write_end) =
+            pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("create a pipe", error.into()))?;
+        let second = write_end.try_clone().map_err(|error| failed("share a pipe", error))?;
+        command.envs(environment).envs(self.variables());
+        command.stdin(Stdio::null()).stdout(write_end).stderr(second);
+        prepare_child(&mut command, self.fd_limit, is_spared_by_oom());
+        let mut child = command.spawn().map_err(|error| cannot_spawn(&name, &error))?;
+        let exit = Pid::from_raw(child.id().cast_signed())
+            .ok_or(rustix::io::Errno::SRCH)
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::NONBLOCK));
+        let exit = match exit {
+            Ok(exit) => exit,
+            Err(error) => {
+                // Nobody would ever hear of its end.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(failed("watch a process", error.into()));
+            }
+        };
+        Ok(RunningService { name, child, exit, output: Some(output), is_helper: helper.is_some() })
+    }
+
+    /// protocol.md A218
+    fn variables(&self) -> Vec<(&'static str, &str)> {
+        let mut variables = vec![("DBUS_STARTER_ADDRESS", self.address.as_str())];
+        if let Some(bus_type) = &self.bus_type {
+            variables.push(("DBUS_STARTER_BUS_TYPE", bus_type));
+            match bus_type.as_str() {
+                "session" => variables.push(("DBUS_SESSION_BUS_ADDRESS", &self.address)),
+                "system" => variables.push(("DBUS_SYSTEM_BUS_ADDRESS", &self.address)),
+                _ => {}
+            }
+        }
+        variables
+    }
+}
+
+impl RunningService {
+    /// How it ended, if it has.
+    pub fn end(&mut self) -> Option<Result<ServiceEnd, StartFailure>> {
+        let status = self.child.try_wait().ok().flatten()?;
+        let end = match (status.code(), status.signal()) {
+            (Some(code), _) => ServiceEnd::Exited(code),
+            (None, signal) => ServiceEnd::Signalled(signal.unwrap_or_default()),
+        };
+        Some(match end {
+            ServiceEnd::Exited(code) if self.is_helper && code != 0 => {
+                Err(helper_failure(&self.name, code))
+            }
+            end => Ok(end),
+        })
+    }
+
+    /// Ends it: it took too long.
+    pub fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+    }
+}
+
+/// Readable when the process has ended.
+impl AsFd for RunningService {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.exit.as_fd()
+    }
+}
+
+/// The words of a command line (config.md B096).
+fn split(line: &str) -> Result<Vec<String>, StartFailure> {
+    let words = shlex::split(line).ok_or_else(|| {
+        StartFailure::new(error::INVALID_ARGS, "Unclosed quotes in command line".to_owned())
+    })?;
+    if words.is_empty() {
+        let text = "The command line of the service is empty".to_owned();
+        return Err(StartFailure::new(error::INVALID_ARGS, text));
+    }
+    Ok(words)
+}
+
+/// There is no search in PATH: a word without a slash is a file here.
+fn command(arguments: &[String]) -> Command {
+    let (program, rest) =
+        arguments.split_first().map_or(("", &[][..]), |(first, rest)| (first, rest));
+    let path = if program.contains('/') { program.to_owned() } else { format!("./{program}") };
+    let mut command = Command::new(path);
+    command.arg0(program).args(rest);
+    command
+}
+
+/// protocol.md A238
+fn cannot_spawn(name: &str, error: &io::Error) -> StartFailure {
+    let errno = rustix::io::Errno::from_io_error(error);
+    match errno {
+        Some(rustix::io::Errno::AGAIN) => {
+            let text = format!("Failed to fork: {}", phrase(error));
+            StartFailure::new(error::SPAWN_FORK_FAILED, text)
+        }
+        Some(rustix::io::Errno::NOMEM) => {
+            StartFailure::new(error::SPAWN_NO_MEMORY, format!("No memory to start {name}"))
+        }
+        _ => StartFailure::new(
+            error::SPAWN_EXEC_FAILED,
+            format!("Failed to execute program {name}: {}", phrase(error)),
+        ),
+    }
+}
+
+/// What the exit codes of a helper mean (config.md B104).
+fn helper_failure(name: &str, code: i32) -> StartFailure {
+    let (error, what) = match code {
+        2 => (error::SPAWN_NO_MEMORY, "there is no memory left"),
+        3 => (error::SPAWN_CONFIG_INVALID, "its configuration is wrong"),
+        4 => (error::SPAWN_FAILED_TO_SETUP, "it could not set up the process"),
+        5 => (error::SPAWN_SERVICE_NOT_VALID, "the name is not valid"),
+        6 => (error::SPAWN_SERVICE_NOT_FOUND, "it finds no such service"),
+        // (ref) both are told as one.
+        7 | 8 => {
+            (error::SPAWN_PERMISSIONS_INVALID, "its permissions or the service file are wrong")
+        }
+        9 => (error::SPAWN_EXEC_FAILED, "the program could not be executed"),
+        10 => (error::INVALID_ARGS, "it was called in a wrong way"),
+        11 => (error::SPAWN_CHILD_SIGNALED, "the program was ended by a signal"),
+        _ => (error::SPAWN_CHILD_EXITED, "it ended without a reason"),
+    };
+    let text = format!("The helper that starts {name} failed with exit code {code}: {what}");
+    StartFailure::new(error, text)
+}
+
+/// Whether the kernel spares this process when memory runs out: services are not to inherit that
+/// (config.md B099).
+fn is_spared_by_oom() -> bool {
+    let path = Path::new("/proc/self/oom_score_adj");
+    let text = super::config_files::read_at_most(path, 16).ok().flatten().unwrap_or_default();
+    text.first() == Some(&b'-')
+}

@@ -1,0 +1,257 @@
+//! D-BUS service files: who may be started, and how (config.md B094–B096).
+//!
+//! ```ini
+//! [D-BUS Service]
+//! Name=org.example.Service
+//! Exec=/usr/libexec/example-service --on-bus
+//! User=example
+//! SystemdService=example.service
+//! ```
+//!
+//! The syntax is that of desktop entries. Groups and keys that mean nothing here are left alone.
+
+use std::fmt;
+
+use libbus::names::WellKnownName;
+
+/// Longest file that is read, in bytes.
+pub const SERVICE_FILE_SIZE_MAX: usize = 1 << 20;
+const GROUP: &str = "D-BUS Service";
+
+/// What one file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceFile {
+    /// `Name`: the name that the service takes.
+    pub name: String,
+    /// `Exec`: the command line as it is written.
+    pub exec: String,
+    /// `User`: as whom a service of the system bus runs.
+    pub user: Option<String>,
+    /// `SystemdService`: the unit that starts it where systemd starts services.
+    pub systemd_service: Option<String>,
+    /// `AssumedAppArmorLabel`: the label by which AppArmor decides before it runs.
+    pub assumed_apparmor_label: Option<String>,
+}
+
+/// What is wrong with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceFileError {
+    /// In which line, from 1 on; `None` if it is the file as a whole.
+    pub line: Option<usize>,
+    /// What, and what to do.
+    pub text: String,
+}
+
+/// Behind a path it is `PATH:LINE: TEXT`.
+impl fmt::Display for ServiceFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, ":{line}: {}", self.text),
+            None => write!(f, ": {}", self.text),
+        }
+    }
+}
+
+impl std::error::Error for ServiceFileError {}
+
+fn wrong<T>(
+    line: impl Into<Option<usize>>,
+    text: impl Into<String>,
+) -> Result<T, ServiceFileError> {
+    Err(ServiceFileError { line: line.into(), text: text.into() })
+}
+
+impl ServiceFile {
+    /// Reads the content of a file.
+    ///
+    /// # Errors
+    /// It is no UTF-8, a line is no group, key or comment, or a key that every service needs is
+    /// missing or makes no sense.
+    pub fn parse(content: &[u8]) -> Result<Self, ServiceFileError> {
+        let text = match std::str::from_utf8(content) {
+            Ok(text) => text,
+            Err(error) => {
+                let before = content.get(..error.valid_up_to()).unwrap_or_default();
+                let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+                return wrong(line, "this is not UTF-8; write it as UTF-8");
+            }
+        };
+        let mut keys = Keys::default();
+        let mut group: Option<&str> = None;
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim_end_matches('\r');
+            let content = line.trim_start();
+            if content.is_empty() || content.starts_with('#') {
+                continue;
+            }
+            if let Some(rest) = content.strip_prefix('[') {
+                let name = rest.trim_end().strip_suffix(']').filter(|name| is_group(name));
+                if name.is_none() {
+                    return wrong(number, "a group is written [Name]; close it with ]");
+                }
+                group = name;
+                continue;
+            }
+            let Some((key, value)) = content.split_once('=') else {
+                return wrong(number, "this is no group, no key and no comment; write Key=value");
+            };
+            if group.is_none() {
+                return wrong(
+                    number,
+                    format!("a key before the first group; write [{GROUP}] above"),
+                );
+            }
+            let key = key.trim_end();
+            if !is_key(key) {
+                return wrong(number, format!("{key:?} is no key: letters, digits and - only"));
+            }
+            if group == Some(GROUP) {
+                keys.take(number, key, value.trim())?;
+            }
+        }
+        keys.finish()
+    }
+}
+
+/// The keys that count, each with its line; the first one of a name does.
+#[derive(Default)]
+struct Keys {
+    name: Option<(usize, String)>,
+    exec: Option<(usize, String)>,
+    user: Option<(usize, String)>,
+    systemd_service: Option<(usize, String)>,
+    assumed_apparmor_label: Option<(usize, String)>,
+}
+
+impl Keys {
+    fn take(&mut self, line: usize, key: &str, value: &str) -> Result<(), ServiceFileError> {
+        let place = match key {
+            "Name" => &mut self.name,
+            "Exec" => &mut self.exec,
+            "User" => &mut self.user,
+            "SystemdService" => &mut self.systemd_service,
+            "AssumedAppArmorLabel" => &mut self.assumed_apparmor_label,
+            _ => return Ok(()),
+        };
+        let value = unescape(line, value)?;
+        place.get_or_insert((line, value));
+        Ok(())
+    }
+
+    fn finish(self) -> Result<ServiceFile, ServiceFileError> {
+        let (line, name) = required(self.name, "Name", "the name that the service takes")?;
+        if WellKnownName::parse(&name).is_err() {
+            return wrong(line, format!("Name={name} is no well-known bus name"));
+        }
+        let (line, exec) = required(self.exec, "Exec", "the command line that starts it")?;
+        if exec.contains('\0') {
+            return wrong(line, "a command line has no NUL");
+        }
+        let text = |key: Option<(usize, String)>| key.map(|(_, value)| value);
+        Ok(ServiceFile {
+            name,
+            exec,
+            user: text(self.user),
+            systemd_service: text(self.systemd_service),
+            assumed_apparmor_label: text(self.assumed_apparmor_label),
+        })
+    }
+}
+
+fn required(
+    key: Option<(usize, String)>,
+    name: &str,
+    meaning: &str,
+) -> Result<(usize, String), ServiceFileError> {
+    match key {
+        Some((line, value)) if value.is_empty() => {
+            wrong(line, format!("{name}= is empty; write {meaning}"))
+        }
+        Some(found) => Ok(found),
+        None => wrong(None, format!("[{GROUP}] has no {name}=; write {meaning}")),
+    }
+}
+
+fn is_group(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['[', ']']) && !name.chars().any(char::is_control)
+}
+
+/// A key, perhaps with a locale: `Key[de]`.
+fn is_key(key: &str) -> bool {
+    let (key, locale) = key.split_once('[').unwrap_or((key, "]"));
+    let is_key = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    !key.is_empty() && key.bytes().all(is_key) && locale.ends_with(']')
+}
+
+fn unescape(line: usize, value: &str) -> Result<String, ServiceFileError> {
+    let mut text = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    while let Some(next) = chars.next() {
+        if next != '\\' {
+            text.push(next);
+            continue;
+        }
+        text.push(match chars.next() {
+            Some('s') => ' ',
+            Some('n') => '\n',
+            Some('t') => '\t',
+            Some('r') => '\r',
+            Some('\\') => '\\',
+            _ => {
+                return wrong(line, "a \\ stands before s, n, t, r or \\ only; write \\\\ for one");
+            }
+        });
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<ServiceFile, String> {
+        ServiceFile::parse(text.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn all_keys_are_read_and_the_rest_is_left_alone() {
+        let file = parse(
+            "# a comment\n\n[Other]\nName=x\n[D-BUS Service]\r\nName = a.b.C \r\n\
+             Exec=/bin/x --text\\s1 'a\\\\b'\nName[de]=Y\nUser=me\nSystemdService=c.service\n\
+             AssumedAppArmorLabel=/bin/x\nX-Key=1\nName=d.e\n",
+        );
+        let expected = ServiceFile {
+            name: "a.b.C".to_owned(),
+            exec: "/bin/x --text 1 'a\\b'".to_owned(),
+            user: Some("me".to_owned()),
+            systemd_service: Some("c.service".to_owned()),
+            assumed_apparmor_label: Some("/bin/x".to_owned()),
+        };
+        assert_eq!(file, Ok(expected));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        let group = "[D-BUS Service]\n";
+        for (case, text, expected) in [
+            ("nothing", String::new(), ": [D-BUS Service] has no Name="),
+            ("no Exec", format!("{group}Name=a.b\n"), ": [D-BUS Service] has no Exec="),
+            ("no name", format!("{group}Name=\nExec=x\n"), ":2: Name= is empty"),
+            ("not a name", format!("{group}Name=ab\nExec=x\n"), ":2: Name=ab is no"),
+            ("a unique name", format!("{group}Name=:1.2\nExec=x\n"), ":2: Name=:1.2 is no"),
+            ("no command", format!("{group}Name=a.b\nExec=\n"), ":3: Exec= is empty"),
+            ("before a group", "Name=a.b\n".to_owned(), ":1: a key before the first group"),
+            ("no key", format!("{group}Name=a.b\nsomething\n"), ":3: this is no group"),
+            ("not a key", format!("{group}Na me=a.b\n"), ":2: \"Na me\" is no key"),
+            ("open group", "[D-BUS Service\n".to_owned(), ":1: a group is written"),
+            ("escape", format!("{group}Name=a.b\nExec=\\x\n"), ":3: a \\ stands before"),
+            ("another group", "[Other]\nName=a.b\nExec=x\n".to_owned(), ": [D-BUS Service] has no"),
+        ] {
+            let error = parse(&text).unwrap_err();
+            assert!(error.starts_with(expected), "{case}: {error}");
+        }
+        let latin = [group.as_bytes(), b"Name=a.b\nExec=\xe9\n"].concat();
+        let error = ServiceFile::parse(&latin).unwrap_err();
+        assert_eq!(error.line, Some(3), "{error}");
+    }
+}

@@ -1,0 +1,345 @@
+//! Starting services: who waits, what is held and in which order it goes on, and how starts end
+//! (protocol.md A153, A176, A180, A215–A223).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bus_daemon::bus::activation::{ServiceEnd, StartId};
+use bus_daemon::bus::driver::error_reply::StartFailure;
+use bus_daemon::bus::limits::EXITED_WELL_TIME_MS;
+use bus_daemon::bus::services::{Service, Services};
+use bus_daemon::bus::{Event, Settings};
+use bus_daemon::service_file::ServiceFile;
+use bus_policy::config::Limits;
+use bus_tests::policies::policies;
+use libbus::standard_error as error;
+use libbus::wire::Flags;
+
+use crate::desk::{Desk, Got, Guest, settings};
+use crate::mail::{Mail, Value};
+use crate::world::{OWN_UID, bus_with_systemd};
+
+const NAME: &str = "org.example.Service";
+const OTHER: &str = "org.example.Other";
+const UNIT_SERVICE: &str = "org.example.Unit";
+const SYSTEMD: &str = "org.freedesktop.systemd1";
+
+fn services() -> Arc<Services> {
+    let mut services = Services::default();
+    for (name, unit) in [(NAME, ""), (OTHER, ""), (UNIT_SERVICE, "SystemdService=a.service\n")] {
+        let text = format!("[D-BUS Service]\nName={name}\nExec=/bin/x\n{unit}");
+        let file = ServiceFile::parse(text.as_bytes()).unwrap();
+        services.add(Service { file, path: Arc::from(Path::new("/x")) });
+    }
+    Arc::new(services)
+}
+
+fn with_services(limits: Limits) -> Settings {
+    Settings { services: services(), ..settings(limits) }
+}
+
+fn desk() -> Desk {
+    desk_with(Limits::default())
+}
+
+fn desk_with(limits: Limits) -> Desk {
+    let mut desk = Desk::new(limits.clone());
+    desk.event(Event::Reloaded { result: Ok(with_services(limits)) });
+    desk
+}
+
+fn send(desk: &mut Desk, from: &Guest, serial: u32, destination: &str) {
+    desk.send(from.id, &Mail::call(serial, destination, "org.example.A", "Get"));
+}
+
+/// Takes a name, and answers all that came until that was answered.
+fn take(desk: &mut Desk, guest: &Guest, name: &str) -> Vec<Got> {
+    let serial = desk.next_serial();
+    let body = vec![Value::Text(name.to_owned()), Value::Number(0)];
+    desk.send(guest.id, &Mail::call_bus(serial, "RequestName", body));
+    let got = desk.read(guest.id);
+    assert_eq!(error_of(&got, serial), None, "{name}");
+    got
+}
+
+fn start(desk: &mut Desk, from: &Guest, serial: u32, name: &str) {
+    let body = vec![Value::Text(name.to_owned()), Value::Number(0)];
+    desk.send(from.id, &Mail::call_bus(serial, "StartServiceByName", body));
+}
+
+fn error_of(got: &[Got], answered: u32) -> Option<&str> {
+    let reply = got.iter().find(|got| got.answered == Some(answered));
+    reply.unwrap_or_else(|| panic!("{answered} is not answered: {got:?}")).error.as_deref()
+}
+
+fn started(desk: &mut Desk) -> StartId {
+    let [start] = std::mem::take(&mut desk.starts).try_into().expect("one start");
+    start
+}
+
+#[test]
+fn all_who_ask_share_a_start_and_are_served_in_their_order() {
+    let mut desk = desk();
+    let [one, two, service] = [(), (), ()].map(|()| desk.guest());
+    send(&mut desk, &one, 11, NAME);
+    start(&mut desk, &two, 12, NAME);
+    send(&mut desk, &two, 13, NAME);
+    send(&mut desk, &one, 14, NAME);
+    started(&mut desk);
+    assert_eq!((desk.read(one.id), desk.read(two.id)), (vec![], vec![]), "they wait");
+    // protocol.md A153
+    let got = take(&mut desk, &service, NAME);
+    let members: Vec<_> = got.iter().filter_map(|got| got.member.as_deref()).collect();
+    assert_eq!(members, ["NameAcquired", "Get", "Get", "Get"]);
+    let serials: Vec<_> = got[1..4].iter().map(|got| (got.serial, got.sender.clone())).collect();
+    let expected = [(11, &one), (13, &two), (14, &one)];
+    assert_eq!(serials, expected.map(|(serial, from)| (serial, from.name.clone())));
+    assert_eq!((got.len(), got[4].error.as_deref(), got[4].member.as_deref()), (5, None, None));
+    assert_eq!(error_of(&desk.read(two.id), 12), None);
+    // Each call is answered by the service.
+    desk.send(service.id, &Mail::reply(5, &one.name, 11.try_into().unwrap()));
+    assert_eq!(error_of(&desk.read(one.id), 11), None);
+    assert_eq!(desk.starts, [], "nothing more was started");
+}
+
+#[test]
+fn a_start_that_fails_is_told_to_all_who_wait() {
+    let failure = StartFailure::new(error::SPAWN_EXEC_FAILED, "no such file".to_owned());
+    type End = fn(&mut Desk, StartId, StartFailure);
+    let cases: [(&str, End, _); 5] = [
+        (
+            "not started",
+            |desk, start, failure| {
+                desk.event(Event::StartFailed { start, failure });
+            },
+            error::SPAWN_EXEC_FAILED,
+        ),
+        (
+            "exit code",
+            |desk, start, _| {
+                desk.event(Event::ServiceEnded { start, end: ServiceEnd::Exited(3) });
+            },
+            error::SPAWN_CHILD_EXITED,
+        ),
+        (
+            "signal",
+            |desk, start, _| {
+                desk.event(Event::ServiceEnded { start, end: ServiceEnd::Signalled(9) });
+            },
+            error::SPAWN_CHILD_SIGNALED,
+        ),
+        (
+            "left without a name",
+            |desk, start, _| {
+                desk.event(Event::ServiceEnded { start, end: ServiceEnd::Exited(0) });
+                desk.pass_time(EXITED_WELL_TIME_MS);
+            },
+            error::SPAWN_CHILD_EXITED,
+        ),
+        (
+            "too slow",
+            |desk, start, _| {
+                let timeout = u64::from(Limits::default().service_start_timeout_ms);
+                desk.pass_time(timeout - 1);
+                assert_eq!(desk.stops, []);
+                desk.pass_time(1);
+                assert_eq!(desk.stops, [start]);
+            },
+            error::TIMED_OUT,
+        ),
+    ];
+    for (case, end, expected) in cases {
+        let mut desk = desk();
+        let [one, two] = [(), ()].map(|()| desk.guest());
+        send(&mut desk, &one, 11, NAME);
+        start(&mut desk, &two, 12, NAME);
+        let id = started(&mut desk);
+        end(&mut desk, id, failure.clone());
+        for (guest, serial) in [(&one, 11), (&two, 12)] {
+            let got = desk.read(guest.id);
+            assert_eq!(error_of(&got, serial), Some(expected.as_str()), "{case}");
+        }
+        assert!(desk.log.iter().any(|line| line.contains(NAME)), "{case}: {:?}", desk.log);
+        // The next one starts it again, and what comes late of the first start means nothing.
+        send(&mut desk, &one, 13, NAME);
+        assert_ne!(started(&mut desk), id, "{case}");
+        desk.event(Event::ServiceEnded { start: id, end: ServiceEnd::Exited(1) });
+        assert_eq!(desk.read(one.id), [], "{case}");
+        for guest in [one, two] {
+            desk.event(Event::Closed { client: guest.id });
+        }
+        desk.bus.check_invariants();
+    }
+}
+
+/// Who leaves another process behind has a while; the name counts, whoever takes it.
+#[test]
+fn a_service_may_go_to_the_background() {
+    let mut desk = desk();
+    let [caller, service] = [(), ()].map(|()| desk.guest());
+    send(&mut desk, &caller, 11, NAME);
+    let start = started(&mut desk);
+    desk.event(Event::ServiceEnded { start, end: ServiceEnd::Exited(0) });
+    desk.pass_time(EXITED_WELL_TIME_MS - 1);
+    assert_eq!(desk.read(caller.id), []);
+    take(&mut desk, &service, NAME);
+    desk.pass_time(10 * EXITED_WELL_TIME_MS);
+    assert_eq!(desk.read(caller.id), []);
+    desk.send(service.id, &Mail::reply(5, &caller.name, 11.try_into().unwrap()));
+    assert_eq!(error_of(&desk.read(caller.id), 11), None);
+}
+
+// protocol.md A226, A227
+#[test]
+fn nothing_is_started_in_vain() {
+    let mut desk = desk();
+    let [caller, owner] = [(), ()].map(|()| desk.guest());
+    send(&mut desk, &caller, 11, "org.example.Unknown");
+    assert_eq!(error_of(&desk.read(caller.id), 11), Some(error::SERVICE_UNKNOWN.as_str()));
+    let mut call = Mail::call(12, NAME, "org.example.A", "Get");
+    call.flags = Flags::NO_AUTO_START;
+    desk.send(caller.id, &call);
+    assert_eq!(error_of(&desk.read(caller.id), 12), Some(error::NAME_HAS_NO_OWNER.as_str()));
+    take(&mut desk, &owner, NAME);
+    start(&mut desk, &caller, 13, NAME);
+    assert_eq!(error_of(&desk.read(caller.id), 13), None);
+    assert_eq!(desk.starts, []);
+    // protocol.md A180
+    let serial = desk.next_serial();
+    desk.send(caller.id, &Mail::call_bus(serial, "ListActivatableNames", vec![]));
+    assert_eq!(error_of(&desk.read(caller.id), serial), None);
+}
+
+/// A program that says something and ends is heard all the same.
+#[test]
+fn a_message_outlives_its_sender() {
+    let mut desk = desk();
+    let [sender, service] = [(), ()].map(|()| desk.guest());
+    send(&mut desk, &sender, 11, NAME);
+    desk.event(Event::Closed { client: sender.id });
+    let got = take(&mut desk, &service, NAME);
+    assert!(got.iter().any(|got| got.serial == 11 && got.sender == sender.name), "{got:?}");
+}
+
+// config.md B058: before the start the sender's rules decide by the name, and again at delivery both
+// sides'.
+#[test]
+fn the_policy_is_asked_before_the_start_and_at_delivery() {
+    let put_in_force = |desk: &mut Desk, rules: &str| {
+        let mut settings = with_services(Limits::default());
+        settings.policy = policies(&format!(
+            "<policy context='default'><allow user='*'/><allow own='*'/>\
+             <allow send_destination='*'/><allow receive_sender='*'/>{rules}</policy>"
+        ));
+        desk.event(Event::Reloaded { result: Ok(settings) });
+    };
+    let mut desk = desk();
+    put_in_force(
+        &mut desk,
+        &format!(
+            "<deny send_destination='{OTHER}'/>\
+             <deny receive_interface='org.example.A' receive_member='Get'/>"
+        ),
+    );
+    let [caller, service] = [(), ()].map(|()| desk.guest());
+    send(&mut desk, &caller, 11, OTHER);
+    assert_eq!(error_of(&desk.read(caller.id), 11), Some(error::ACCESS_DENIED.as_str()));
+    assert_eq!(desk.starts, []);
+    send(&mut desk, &caller, 12, NAME);
+    desk.send(caller.id, &Mail::call(13, NAME, "org.example.A", "Set"));
+    started(&mut desk);
+    let got = take(&mut desk, &service, NAME);
+    assert_eq!(error_of(&desk.read(caller.id), 12), Some(error::ACCESS_DENIED.as_str()));
+    let seen = got.iter().filter(|got| got.sender == caller.name);
+    assert_eq!(seen.map(|got| got.serial).collect::<Vec<_>>(), [13]);
+}
+
+// config.md B027, B039
+#[test]
+fn starts_and_what_they_hold_are_bounded() {
+    let mut desk = desk_with(Limits { pending_service_starts_max: 2, ..Limits::default() });
+    let caller = desk.guest();
+    for serial in [11, 12, 13] {
+        send(&mut desk, &caller, serial, NAME);
+    }
+    let exceeded = Some(error::LIMITS_EXCEEDED.as_str());
+    assert_eq!(error_of(&desk.read(caller.id), 13), exceeded);
+    drop(desk);
+    let mut desk = desk_with(Limits { incoming_bytes_max: 10_000, ..Limits::default() });
+    let caller = desk.guest();
+    for serial in [11, 12, 13] {
+        let call = Mail::call(serial, NAME, "org.example.A", "Get");
+        desk.send(caller.id, &call.with(Value::Bytes(6_000)));
+    }
+    let got = desk.read(caller.id);
+    assert_eq!((got.len(), error_of(&got, 13)), (1, exceeded), "what exceeds it was held");
+}
+
+#[test]
+fn everybody_is_told_that_other_services_can_be_started() {
+    let mut desk = desk();
+    let watcher = desk.guest();
+    let rule = vec![Value::Text("member='ActivatableServicesChanged'".to_owned())];
+    desk.call_bus(watcher.id, "AddMatch", rule);
+    let changes = |desk: &mut Desk| {
+        let got = desk.read(watcher.id);
+        got.iter().filter(|got| got.member.is_some()).count()
+    };
+    desk.event(Event::Reloaded { result: Ok(with_services(Limits::default())) });
+    assert_eq!(changes(&mut desk), 0, "they are the same");
+    desk.event(Event::Reloaded { result: Ok(settings(Limits::default())) });
+    assert_eq!(changes(&mut desk), 1);
+}
+
+// --- systemd ------------------------------------------------------------------------------------
+
+fn failure(serial: u32, unit: &str, name: &str) -> Mail {
+    let mut signal = Mail::signal(
+        serial,
+        "/org/freedesktop/DBus",
+        "org.freedesktop.systemd1.Activator",
+        "ActivationFailure",
+    );
+    signal.destination = Some("org.freedesktop.DBus".to_owned());
+    signal
+        .with(Value::Text(unit.to_owned()))
+        .with(Value::Text(name.to_owned()))
+        .with(Value::Text("%s%n is no format".to_owned()))
+}
+
+// protocol.md A220–A222
+#[test]
+fn systemd_is_asked_as_soon_as_it_is_there() {
+    let mut desk = Desk::around(bus_with_systemd(with_services(Limits::default())));
+    let [caller, service] = [(), ()].map(|()| desk.guest());
+    let root = desk.guest_with(OWN_UID, true);
+    send(&mut desk, &caller, 11, UNIT_SERVICE);
+    send(&mut desk, &caller, 12, NAME);
+    started(&mut desk);
+    let got = take(&mut desk, &root, SYSTEMD);
+    let is_request = |got: &&Got| got.member.as_deref() == Some("ActivationRequest");
+    let units: Vec<_> =
+        got.iter().filter(is_request).filter_map(|got| got.text.as_deref()).collect();
+    assert_eq!(units, ["a.service"]);
+    let got = take(&mut desk, &service, UNIT_SERVICE);
+    assert!(got.iter().any(|got| got.serial == 11 && got.sender == caller.name), "{got:?}");
+    assert_eq!(desk.starts, [], "it was not started in another way");
+}
+
+// protocol.md A220, A239; CVE-2015-0245
+#[test]
+fn only_systemd_may_say_that_a_start_failed() {
+    let mut desk = Desk::around(bus_with_systemd(with_services(Limits::default())));
+    let [caller, liar] = [(), ()].map(|()| desk.guest());
+    let root = desk.guest_with(OWN_UID, true);
+    take(&mut desk, &root, SYSTEMD);
+    send(&mut desk, &caller, 11, UNIT_SERVICE);
+    let unit_error = "org.freedesktop.systemd1.NoSuchUnit";
+    desk.send(liar.id, &failure(21, "a.service", unit_error));
+    assert_eq!(error_of(&desk.read(liar.id), 21), Some(error::ACCESS_DENIED.as_str()));
+    assert_eq!(desk.read(caller.id), [], "it is still waited for");
+    desk.send(root.id, &failure(22, "b.service", unit_error));
+    assert_eq!(desk.read(caller.id), [], "another unit");
+    desk.send(root.id, &failure(23, "a.service", unit_error));
+    assert_eq!(error_of(&desk.read(caller.id), 11), Some(unit_error));
+}
