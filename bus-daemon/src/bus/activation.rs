@@ -26,7 +26,7 @@ use libbus::wire::{Flags, MessageType};
 
 use super::driver::ReplyTo;
 use super::driver::error_reply::{Refusal, StartFailure};
-use super::held_messages::HeldMessage;
+use super::held_messages::{Held, HeldMessage};
 use super::id::{ClientId, Timestamp};
 use super::limits::EXITED_WELL_TIME_MS;
 use super::log::{LogRecord, Severity};
@@ -113,6 +113,14 @@ impl Activation {
 }
 
 impl Bus {
+    /// Whether a message goes to a name that nobody owns and that a service would take.
+    pub(super) fn may_start_a_service(&self, message: &Message<'_>) -> bool {
+        let Some(name @ BusName::WellKnown(_)) = message.header.destination else { return false };
+        !message.header.flags.contains(Flags::NO_AUTO_START)
+            && self.settings.services.get(name.as_str()).is_some()
+            && self.resolve(name).is_none()
+    }
+
     /// What becomes of a message to a name that nobody owns: it is held until a service has taken the
     /// name, if one can be started.
     pub(super) fn activate(
@@ -344,9 +352,12 @@ impl Bus {
                 Waiter::Message(held) if held.sender == client.id => Some(held),
                 _ => None,
             });
-            let sums = held
-                .fold((0, 0), |(bytes, fds), held| (bytes + held.size(), fds + held.fd_count()));
-            assert_eq!((client.held_bytes, client.held_fds), sums, "{:?}'s messages", client.id);
+            let sum = held.fold(Held::default(), |Held { bytes, fds }, held| Held {
+                bytes: bytes + held.size(),
+                fds: fds + held.fd_count(),
+            });
+            let of_client = client.held.as_deref().copied().unwrap_or_default();
+            assert_eq!(of_client, sum, "{:?}'s messages", client.id);
         }
     }
 }

@@ -22,6 +22,7 @@ use libbus::auth::ServerAuth;
 use libbus::wire::MessageError;
 
 use super::credentials::PeerCredentials;
+use super::held_messages::Held;
 use super::id::{ClientId, Timestamp};
 use super::incoming::Incoming;
 use super::limits::{
@@ -89,9 +90,8 @@ pub struct Client {
     pub(super) own_limits: Option<Rc<Limits>>,
     /// What its user is charged for it.
     charged: Amounts,
-    /// What is held of its messages until services have been started, in bytes and descriptors.
-    pub(super) held_bytes: usize,
-    pub(super) held_fds: usize,
+    /// What is held of its messages until services have been started.
+    pub(super) held: Option<Box<Held>>,
     /// Whether it has to wait for others before it is read from.
     pub(super) hold: Hold,
     /// How many of its messages were refused lately, if any were.
@@ -250,8 +250,7 @@ impl ClientTable {
             user,
             own_limits: None,
             charged: Amounts::default(),
-            held_bytes: 0,
-            held_fds: 0,
+            held: None,
             hold: Hold::None,
             refusals: None,
             flow: None,

@@ -21,6 +21,13 @@ use super::policing::{Party, Passage, Standing};
 use super::routing::Message;
 use super::unique_name::UniqueNameText;
 
+/// What is held of one client's messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) bytes: usize,
+    pub(super) fds: usize,
+}
+
 /// A message that is held.
 #[derive(Debug)]
 pub(super) struct HeldMessage {
@@ -51,8 +58,8 @@ impl Bus {
         };
         let Some(sender_name) = client.unique.clone() else { return Err(Refusal::NotRegistered) };
         // As with the queue of a recipient: one message may exceed it.
-        if client.held_bytes as u64 > max {
-            let held = client.held_bytes;
+        let held = client.held.as_ref().map_or(0, |held| held.bytes);
+        if held as u64 > max {
             return Err(Refusal::TooMuchHeld { held, max });
         }
         let held = HeldMessage {
@@ -63,8 +70,9 @@ impl Bus {
             bytes: message.to_bytes(),
             fds: message.fds.clone(),
         };
-        client.held_bytes += held.size();
-        client.held_fds += held.fd_count();
+        let sum = client.held.get_or_insert_default();
+        sum.bytes += held.size();
+        sum.fds += held.fd_count();
         self.clients.charge_queues(message.sender);
         Ok(held)
     }
@@ -72,8 +80,11 @@ impl Bus {
     /// A message is held no longer: its sender is not charged for it any more.
     pub(super) fn let_go(&mut self, held: &HeldMessage) {
         if let Some(client) = self.clients.get_mut(held.sender) {
-            client.held_bytes -= held.size();
-            client.held_fds -= held.fd_count();
+            if let Some(sum) = &mut client.held {
+                sum.bytes -= held.size();
+                sum.fds -= held.fd_count();
+            }
+            client.held.take_if(|sum| **sum == Held::default());
             self.clients.charge_queues(held.sender);
         }
     }

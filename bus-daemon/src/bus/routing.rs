@@ -149,7 +149,12 @@ impl Bus {
     }
 
     fn route(&mut self, message: &Message<'_>) {
-        self.capture(message);
+        // (ref) monitors are shown first what the bus does about a start, and then why.
+        let is_about_start = !self.monitors.is_empty()
+            && (self.may_start_a_service(message) || self.is_activation_failure(message.header));
+        if !is_about_start {
+            self.capture(message);
+        }
         let outcome = match (message.header.destination, message.header.message_type) {
             (_, MessageType::Unknown(_)) => Err(Refusal::UnknownMessageType),
             (Some(BusName::WellKnown(driver::BUS_NAME)), _) => self.pass_to_driver(message),
@@ -162,6 +167,9 @@ impl Bus {
             // protocol.md A140
             (None, _) => Ok(()),
         };
+        if is_about_start {
+            self.capture(message);
+        }
         if let Err(refusal) = outcome {
             self.refuse(message, &refusal);
         }

@@ -79,8 +79,9 @@ impl Client {
     /// count.
     fn queued(&self) -> [(Resource, u64); 2] {
         let queued = counted_bytes(self.outbox.bytes()) + counted_bytes(self.incoming.bytes());
-        let bytes = queued + self.held_bytes as u64;
-        let fds = self.outbox.fds() + self.incoming.fds.len() + self.held_fds;
+        let held = self.held.as_deref().copied().unwrap_or_default();
+        let bytes = queued + held.bytes as u64;
+        let fds = self.outbox.fds() + self.incoming.fds.len() + held.fds;
         [(Resource::Bytes, bytes), (Resource::Fds, fds as u64)]
     }
 

@@ -13,6 +13,7 @@ use crate::bus::Bus;
 use crate::bus::activation::{SYSTEMD_NAME, failure_of};
 use crate::bus::limits::{ACTIVATION_ENVIRONMENT_SIZE_MAX, ACTIVATION_VARIABLE_COUNT_MAX};
 use crate::bus::routing::Message;
+use crate::bus::unique_name::UniqueNameText;
 
 const STRINGS: Signature<'static> = Signature::from_static("as");
 /// The unit, an error name and a text.
@@ -31,6 +32,8 @@ const ALREADY_RUNNING: u32 = 2;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ActivationEnvironment {
     variables: BTreeMap<String, String>,
+    /// Whether systemd was not there when somebody last set some, perhaps none.
+    is_untold: bool,
 }
 
 impl ActivationEnvironment {
@@ -59,7 +62,7 @@ impl Bus {
             self.reply_uint32(&call.reply_to, ALREADY_RUNNING);
             return Ok(());
         }
-        self.start_for(name, call.reply_to.clone())
+        self.start_for(name, call.reply_to)
     }
 
     /// A call of StartServiceByName was successful.
@@ -82,7 +85,7 @@ impl Bus {
             variables.push((name.to_owned(), value.to_owned()));
         }
         self.activation_environment.update(variables.clone())?;
-        self.tell_systemd(&variables);
+        self.activation_environment.is_untold = !self.tell_systemd(&variables, false);
         self.reply_empty(&call.reply_to);
         Ok(())
     }
@@ -108,19 +111,27 @@ impl Bus {
         self.broadcast_from_driver(&header, |_| {});
     }
 
-    /// Asks systemd to start a unit (protocol.md A220); if it is not there yet, it is asked when it
-    /// comes.
+    /// Asks systemd to start a unit (protocol.md A220). If it is not there yet, it is asked when it
+    /// comes, but monitors are shown that now.
     pub(in crate::bus) fn ask_systemd(&mut self, unit: &str) {
-        let Some(systemd) = self.resolve_text(SYSTEMD_NAME) else { return };
-        let header = Header {
+        let header = self.activation_request();
+        let bytes = self.write_driver_message(&header, |body| body.string(unit));
+        self.capture_from_driver(&header, &bytes, None);
+        if let Some(systemd) = self.resolve_text(SYSTEMD_NAME) {
+            self.push_from_driver(systemd, &header, &bytes, None);
+        }
+        self.keep_driver_message(bytes);
+    }
+
+    fn activation_request(&mut self) -> Header<'static> {
+        Header {
             path: Some(CANONICAL_PATH),
             interface: Some(ACTIVATOR),
             member: Some(MemberName::from_static("ActivationRequest")),
             destination: Some(BusName::WellKnown(SYSTEMD)),
             signature: STRING,
             ..self.driver_header(MessageType::Signal)
-        };
-        self.send_from_driver(systemd, &header, None, |body| body.string(unit));
+        }
     }
 
     /// A name has an owner now: if it is systemd's, it is told all that it should have been told
@@ -130,23 +141,37 @@ impl Bus {
             return;
         }
         let variables = self.activation_environment.to_variables();
-        self.tell_systemd(&variables);
+        if !variables.is_empty() || self.activation_environment.is_untold {
+            self.tell_systemd(&variables, true);
+            self.activation_environment.is_untold = false;
+        }
+        let Some(systemd) = self.resolve_text(SYSTEMD_NAME) else { return };
         for unit in self.units_wanted() {
-            self.ask_systemd(&unit);
+            let header = self.activation_request();
+            let bytes = self.write_driver_message(&header, |body| body.string(&unit));
+            self.push_from_driver(systemd, &header, &bytes, None);
+            self.keep_driver_message(bytes);
         }
     }
 
-    /// Gives variables on to systemd, whose units get them (protocol.md A222).
-    fn tell_systemd(&mut self, variables: &[(String, String)]) {
-        let systemd = self.resolve_text(SYSTEMD_NAME).filter(|_| self.identity.systemd_activation);
-        let Some(systemd) = systemd.filter(|_| !variables.is_empty()) else { return };
+    /// Gives variables on to systemd, whose units get them (protocol.md A222). Answers whether it is
+    /// there, or not wanted; `is_late`: it was not when they were set.
+    fn tell_systemd(&mut self, variables: &[(String, String)], is_late: bool) -> bool {
+        if !self.identity.systemd_activation {
+            return true;
+        }
+        let Some(systemd) = self.resolve_text(SYSTEMD_NAME) else { return false };
+        let unique = self.unique_name_of(systemd);
+        // (ref) what waited for it goes to its well-known name.
+        let unique = unique.as_ref().and_then(UniqueNameText::as_bus_name).filter(|_| !is_late);
+        let destination = unique.or(Some(BusName::WellKnown(SYSTEMD)));
         let header = Header {
             path: Some(const { ObjectPath::from_static("/org/freedesktop/systemd1") }),
             interface: Some(
                 const { InterfaceName::from_static("org.freedesktop.systemd1.Manager") },
             ),
             member: Some(MemberName::from_static("SetEnvironment")),
-            destination: Some(BusName::WellKnown(SYSTEMD)),
+            destination,
             signature: STRINGS,
             flags: Flags::NO_REPLY_EXPECTED,
             ..self.driver_header(MessageType::MethodCall)
@@ -156,22 +181,28 @@ impl Bus {
         self.send_from_driver(systemd, &header, None, |body| {
             body.strings(entries.iter().map(String::as_str));
         });
+        true
+    }
+
+    /// Whether a message says that systemd could not start a unit.
+    pub(in crate::bus) fn is_activation_failure(&self, header: &Header<'_>) -> bool {
+        self.identity.systemd_activation
+            && header.interface == Some(ACTIVATOR)
+            && header.message_type == MessageType::Signal
+            && header.member.is_some_and(|member| member.as_str() == "ActivationFailure")
     }
 
     /// A signal that is sent to the bus. One means something: that systemd could not start a unit
     /// (protocol.md A220, CVE-2015-0245).
     pub(super) fn handle_signal(&mut self, message: &Message<'_>) -> Result<(), Refusal> {
-        let Header { interface, member, signature, .. } = *message.header;
-        let is_failure = interface == Some(ACTIVATOR)
-            && member.is_some_and(|member| member.as_str() == "ActivationFailure");
-        if !is_failure {
+        if !self.is_activation_failure(message.header) {
             return Ok(());
         }
         let is_systemd = self.resolve_text(SYSTEMD_NAME) == Some(message.sender);
         if !is_systemd || !self.is_privileged(message.sender) {
             return Err(Refusal::NotSystemd);
         }
-        if signature != FAILURE {
+        if message.header.signature != FAILURE {
             return Ok(());
         }
         let mut arguments = BodyReader::new(message.body, message.header.endian);

@@ -29,6 +29,9 @@ fn features(bus: &Bus) -> Vec<&'static str> {
     if bus.identity.selinux_enabled {
         features.push("SELinux");
     }
+    if bus.identity.systemd_activation {
+        features.push("SystemdActivation");
+    }
     features
 }
 

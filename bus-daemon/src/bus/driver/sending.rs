@@ -31,19 +31,37 @@ impl Bus {
         fds: Option<&MessageFds>,
         body: impl FnOnce(&mut wire::BodyWriter<'_>),
     ) {
-        let mut bytes = self.write_driver_message(header, body);
+        let bytes = self.write_driver_message(header, body);
         if bytes.len() > BUS_MESSAGE_SIZE_MAX {
             drop(bytes);
             let refusal = Refusal::AnswerTooLong;
             return self.send_error_from_driver(recipient, header.reply_serial, &refusal);
         }
         self.capture_from_driver(header, &bytes, fds);
+        self.push_from_driver(recipient, header, &bytes, fds);
+        self.keep_driver_message(bytes);
+    }
+
+    /// Takes the buffer of a message back, for the next one.
+    pub(in crate::bus) fn keep_driver_message(&mut self, mut bytes: Vec<u8>) {
+        bytes.clear();
+        self.scratch.driver_message = bytes;
+    }
+
+    /// Gives a message of the bus to a client, if that has room and its policy lets it.
+    pub(in crate::bus) fn push_from_driver(
+        &mut self,
+        recipient: ClientId,
+        header: &Header<'_>,
+        bytes: &[u8],
+        fds: Option<&MessageFds>,
+    ) {
         let Self { clients, settings, policies, pools, .. } = self;
         // The bus answers only who asked (config.md B066).
         let requested_reply = header.reply_serial.is_some();
         let circumstances = Circumstances { requested_reply, eavesdropping: false };
         let mut denial = None;
-        let outgoing = Outgoing::whole(&bytes, fds, Urgency::Urgent);
+        let outgoing = Outgoing::whole(bytes, fds, Urgency::Urgent);
         clients.push_if(recipient, &outgoing, |client, users| {
             let (sender, recipient) = (Party::Bus, Party::of(Some(client)));
             let passage = Passage { header, circumstances, sender, recipient };
@@ -52,8 +70,6 @@ impl Bus {
                 && !client.is_full_for_the_bus(&settings.limits)
                 && client.has_room_for_the_bus(users, pools)
         });
-        bytes.clear();
-        self.scratch.driver_message = bytes;
         if let Some(denial) = denial {
             self.note_denied_to(recipient, header, circumstances, denial);
         }
@@ -146,7 +162,7 @@ impl Bus {
         header(message_type, NonZeroU32::new(self.serial).unwrap_or(NonZeroU32::MIN))
     }
 
-    fn write_driver_message(
+    pub(in crate::bus) fn write_driver_message(
         &mut self,
         header: &Header<'_>,
         body: impl FnOnce(&mut wire::BodyWriter<'_>),
@@ -157,7 +173,12 @@ impl Bus {
         bytes
     }
 
-    fn capture_from_driver(&mut self, header: &Header<'_>, bytes: &[u8], fds: Option<&MessageFds>) {
+    pub(in crate::bus) fn capture_from_driver(
+        &mut self,
+        header: &Header<'_>,
+        bytes: &[u8],
+        fds: Option<&MessageFds>,
+    ) {
         if self.monitors.is_empty() {
             return;
         }
