@@ -7,9 +7,10 @@
 //! there is room, which is looked for every [`SHARE_RETRY_MS`], or when it is their turn. Whoever dies
 //! is noticed at its turn, too.
 //!
-//! Beyond its share a user so holds one message, of at most `max_message_size`. A client that is let
-//! through and does not send the rest within [`LET_THROUGH_MS`], while others of its user wait, is
-//! disconnected: nothing else would ever let them go on.
+//! Beyond its share a user so holds one message, of at most `max_message_size`. While others of its user
+//! wait, a client that is let through and sends hardly anything within [`LET_THROUGH_BEGIN_MS`] waits
+//! for its next turn behind them; one that has begun and does not send the rest within
+//! [`LET_THROUGH_MS`] is disconnected, since nothing else would ever let them go on.
 //!
 //! Invariants: `waiting` lists each stalled client once, and nobody else; `let_through` has an entry
 //! for each client that is let through, at most one a user; whoever waits has one of its user
@@ -22,7 +23,10 @@ use foldhash::fast::FixedState;
 use super::client::Hold;
 use super::id::{ClientId, Timestamp};
 use super::lifecycle::Disconnection;
-use super::limits::{LET_THROUGH_MS, SHARE_RETRY_MS, UNCOUNTED_SIZE_MAX};
+use super::limits::{
+    LET_THROUGH_BEGIN_MS, LET_THROUGH_BEGIN_SIZE, LET_THROUGH_MS, SHARE_RETRY_MS,
+    UNCOUNTED_SIZE_MAX,
+};
 use super::quota::UserId;
 use super::{Bus, Effect};
 
@@ -39,10 +43,12 @@ pub(super) struct HalfMessages {
 #[derive(Debug)]
 struct LetThrough {
     client: ClientId,
-    /// Bytes of its message that had come: there are never fewer before it is whole.
+    /// Bytes of its message that had come when it was let through.
+    bytes_before: usize,
+    /// Bytes that have come by now: there are never fewer before it is whole.
     bytes: usize,
-    /// Until when it has time, once others of its user wait.
-    until: Option<Timestamp>,
+    /// Since when others of its user wait for it.
+    waited_for: Option<Timestamp>,
 }
 
 impl HalfMessages {
@@ -94,11 +100,26 @@ impl Bus {
                 self.release(id);
             }
         }
-        let late = |turn: &&LetThrough| turn.until.is_some_and(|until| until <= self.now);
-        let late: Vec<ClientId> =
-            self.half_messages.let_through.values().filter(late).map(|turn| turn.client).collect();
-        for id in late {
-            self.disconnect(id, Disconnection::HoldsUpOthers);
+        let turns = self.half_messages.let_through.values();
+        let waited_for = |turn: &LetThrough, ms| {
+            turn.waited_for.is_some_and(|since| since.plus_ms(ms) <= self.now)
+        };
+        let slow = turns.filter(|turn| waited_for(turn, LET_THROUGH_BEGIN_MS));
+        let slow: Vec<(ClientId, bool, bool)> = slow
+            .map(|turn| {
+                let has_begun = turn.bytes - turn.bytes_before >= LET_THROUGH_BEGIN_SIZE;
+                (turn.client, has_begun, waited_for(turn, LET_THROUGH_MS))
+            })
+            .collect();
+        for (id, has_begun, is_late) in slow {
+            if self.has_room_for_half(id) {
+                self.release(id);
+            } else if !has_begun {
+                self.release(id);
+                self.stall(id);
+            } else if is_late {
+                self.disconnect(id, Disconnection::HoldsUpOthers);
+            }
         }
     }
 
@@ -124,7 +145,7 @@ impl Bus {
         }
         half_messages.waiting.push_back(id);
         match half_messages.let_through.get_mut(&user) {
-            Some(turn) => turn.until = turn.until.or(Some(self.now.plus_ms(LET_THROUGH_MS))),
+            Some(turn) => turn.waited_for = turn.waited_for.or(Some(self.now)),
             None => self.let_next_through(user),
         }
     }
@@ -140,7 +161,7 @@ impl Bus {
             if !self.others_wait(user)
                 && let Some(turn) = self.half_messages.let_through.get_mut(&user)
             {
-                turn.until = None;
+                turn.waited_for = None;
             }
         } else {
             self.half_messages.let_through.remove(&user);
@@ -154,11 +175,11 @@ impl Bus {
         let is_of_user = |id: &ClientId| clients.get(*id).is_some_and(|one| one.user == user);
         let Some(place) = half_messages.waiting.iter().position(is_of_user) else { return };
         let Some(id) = half_messages.waiting.remove(place) else { return };
-        let until = half_messages.waiting.iter().any(is_of_user);
-        let until = until.then(|| self.now.plus_ms(LET_THROUGH_MS));
+        let waited_for = half_messages.waiting.iter().any(is_of_user).then_some(self.now);
         if let Some(client) = clients.get_mut(id) {
             client.hold = Hold::LetThrough;
-            let turn = LetThrough { client: id, bytes: client.incoming.bytes(), until };
+            let bytes = client.incoming.bytes();
+            let turn = LetThrough { client: id, bytes_before: bytes, bytes, waited_for };
             half_messages.let_through.insert(user, turn);
             effects.push_back(Effect::ReadAgain { client: id });
         }
@@ -183,7 +204,8 @@ impl Bus {
         assert!(waiting.iter().all(|id| self.clients.get(*id).is_some()), "nobody who is gone");
         for (user, turn) in let_through {
             assert!(self.clients.get(turn.client).is_some(), "nobody who is gone is let through");
-            assert_eq!(turn.until.is_some(), self.others_wait(*user), "only others limit its time");
+            let waited_for = turn.waited_for.is_some();
+            assert_eq!(waited_for, self.others_wait(*user), "only others limit its time");
         }
         for id in waiting {
             let user = self.clients.get(*id).map(|client| client.user);

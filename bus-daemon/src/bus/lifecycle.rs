@@ -307,6 +307,10 @@ impl Bus {
             fds.clear();
             return Ok(());
         };
+        if client.incoming.fds_refused {
+            fds.clear();
+            return Ok(());
+        }
         if client.incoming.fds.len() + fds.len() > fds_max {
             return Err(Disconnection::TooManyIncomingFds);
         }
@@ -328,7 +332,7 @@ impl Bus {
     pub(super) fn settle_fds(&mut self, id: ClientId) -> Result<(), Disconnection> {
         let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
         let incoming = &mut client.incoming;
-        if self.fd_queue.is_empty() && incoming.fds.is_empty() {
+        if self.fd_queue.is_empty() && incoming.fds.is_empty() && !incoming.fds_refused {
             if !client.has_small_queues() {
                 self.settle_share(id);
             }
@@ -338,6 +342,7 @@ impl Bus {
         let fds_max = message_unix_fds_max(own_limits.unwrap_or(&self.settings.limits));
         if !incoming.is_partial() && !incoming.is_put_off() {
             incoming.fds.clear();
+            incoming.fds_refused = false;
         }
         if !incoming.is_put_off() && incoming.fds.len() as u64 > fds_max {
             return Err(Disconnection::TooManyFds);
@@ -350,6 +355,7 @@ impl Bus {
         }
         self.trim_queues();
         self.settle_share(id);
+        self.settle_fd_share(id);
         Ok(())
     }
 

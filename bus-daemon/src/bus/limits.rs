@@ -69,7 +69,11 @@ pub const COUNT_POOL_PER_CONNECTION: u64 = 16;
 pub const SHARE_RETRY_MS: u64 = 100;
 /// How long a client may take to send the rest of a message that is beyond its share, while others of
 /// its user wait to send theirs.
-pub const LET_THROUGH_MS: u64 = 30_000;
+pub const LET_THROUGH_MS: u64 = 10_000;
+/// How long it may take to begin with that; then the next one has its turn first.
+pub const LET_THROUGH_BEGIN_MS: u64 = 1_000;
+/// Bytes that it must have sent by then.
+pub const LET_THROUGH_BEGIN_SIZE: usize = 64 * 1024;
 /// How often the log says that connections of one user are closed at once, at most.
 pub const REFUSED_CONNECTIONS_LOG_GAP_MS: u64 = 60_000;
 /// Refusals of one client that the log is told of within [`LOGGED_REFUSALS_GAP_MS`].

@@ -129,7 +129,8 @@ impl Bus {
         self.messages += 1;
         let parsed = ParsedHeader::parse(bytes, &frame).map_err(Disconnection::Malformed)?;
         let header = &parsed.header;
-        let fds = self.take_fds(sender, header.unix_fds)?;
+        let refused_fds = header.unix_fds > 0 && self.take_refused_fds(sender);
+        let fds = if refused_fds { None } else { self.take_fds(sender, header.unix_fds)? };
         let body = bytes.get(frame.header_size..).unwrap_or_default();
         check_body(header.signature, body, header.endian, &mut self.scratch.spans)
             .map_err(Disconnection::Malformed)?;
@@ -139,6 +140,11 @@ impl Bus {
             Some(Phase::Monitor) => return Err(Disconnection::MonitorSent),
             Some(_) if !is_for_the_bus(header) => return Err(Disconnection::SentBeforeHello),
             _ => {}
+        }
+        if refused_fds {
+            let refusal = self.explain_fd_share(sender);
+            self.refuse(&message, &refusal);
+            return Ok(());
         }
         let bulk_pushes = self.clients.bulk_pushes();
         self.route(&message);
@@ -413,6 +419,12 @@ impl Bus {
             return Err(Refusal::TooLongWithSender { size });
         }
         Ok(())
+    }
+
+    /// Whether the descriptors of the message at hand were closed when it was half read.
+    fn take_refused_fds(&mut self, sender: ClientId) -> bool {
+        let client = self.clients.get_mut(sender);
+        client.is_some_and(|client| std::mem::take(&mut client.incoming.fds_refused))
     }
 
     fn take_fds(

@@ -77,6 +77,41 @@ impl Bus {
         Err(Refusal::QueueFull { text })
     }
 
+    /// After a read: descriptors that wait for the rest of their message beyond the share are closed, and
+    /// the message will be refused. What waits there takes them from everybody, for as long as
+    /// `pending_fd_timeout`.
+    pub(super) fn settle_fd_share(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get(id) else { return };
+        if client.incoming.fds.is_empty()
+            || client.incoming.is_put_off()
+            || client.has_room_for_fds(self.clients.users(), &self.pools)
+        {
+            return;
+        }
+        if let Some(client) = self.clients.get_mut(id) {
+            client.incoming.fds.clear();
+            client.incoming.fds_since = None;
+            client.incoming.fds_refused = true;
+        }
+        self.trim_queues();
+        self.clients.charge_queues(id);
+    }
+
+    /// Why the descriptors of a message were closed.
+    pub(super) fn explain_fd_share(&self, id: ClientId) -> Refusal {
+        let text = self.clients.get(id).map(|client| {
+            let (users, resource) = (self.clients.users(), Resource::Fds);
+            let share = users.share(client.user, resource, &self.pools, client.held(resource));
+            self.explain_share(client, &share)
+        });
+        let text = format!(
+            "The file descriptors of this message came before its end and were more than there is \
+             room for. {}",
+            text.unwrap_or_default()
+        );
+        Refusal::ShareExceeded { text }
+    }
+
     /// Notes how many rules and names a client has.
     pub(super) fn charge_counts(&mut self, id: ClientId) {
         let rules = self.match_rule_count(id) + self.monitors.rule_count(id);

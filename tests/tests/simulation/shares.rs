@@ -5,7 +5,8 @@ use bus_daemon::bus::Event;
 use bus_daemon::bus::credentials::PeerCredentials;
 use bus_daemon::bus::id::ClientId;
 use bus_daemon::bus::limits::{
-    LET_THROUGH_MS, REFUSED_CONNECTIONS_LOG_GAP_MS, SENDER_PAUSE_MS, SHARE_RETRY_MS,
+    LET_THROUGH_BEGIN_MS, LET_THROUGH_MS, REFUSED_CONNECTIONS_LOG_GAP_MS, SENDER_PAUSE_MS,
+    SHARE_RETRY_MS,
 };
 use bus_policy::config::Limits;
 use libbus::standard_error as error;
@@ -197,27 +198,47 @@ fn descriptors_that_wait_are_shared() {
     assert_eq!(fill(&mut desk, &other), 72, "the limit of a connection, and one message");
 }
 
-// config.md B028, B032: what bounds descriptors that came before the rest of their message is the
-// limit of each connection; no client is disconnected for what its user's others hold.
+// config.md B028, B032: of descriptors that came before the rest of their message a user may hold its
+// share; those beyond are closed, and their message is refused when it is whole. No client is
+// disconnected, and nobody else has less.
 #[test]
-fn descriptors_of_half_messages_end_no_connection() {
+fn descriptors_of_half_messages_are_shared() {
     let mut desk = Desk::new(Limits::default());
     let receiver = desk.guest();
     let mut mail = one_way(1, &receiver.name);
     mail.unix_fds = 16;
-    let (begin, rest) = {
-        let bytes = mail.write();
-        (bytes[..20].to_vec(), bytes[20..].to_vec())
-    };
+    let mut begin = mail.write();
+    let rest = begin.split_off(20);
     let clients: Vec<Guest> = (0..100).map(|_| desk.guest_with(GREEDY, true)).collect();
     for client in &clients {
         desk.send_bytes(client.id, &begin, 16);
     }
+    let held = |guest: &Guest| desk.bus.client(guest.id).unwrap().incoming.fds.len();
+    let sum: usize = clients.iter().map(held).sum();
+    assert!(sum > 400 && sum <= 512, "half of the pool of 1,024: {sum}");
     assert_eq!(desk.take_closed(), []);
+    // Somebody else's pass, in one piece and in two.
+    let other = desk.guest_with(MODEST, true);
+    desk.send(other.id, &mail);
+    assert_eq!(desk.read(receiver.id).last().map(|got| got.announced_fds), Some(16));
+    desk.send_bytes(other.id, &begin, 16);
+    desk.send_bytes(other.id, &rest, 0);
+    assert_eq!(desk.read(receiver.id).last().map(|got| got.announced_fds), Some(16));
+    // So do those that come with their whole message.
+    let last = &clients[99];
+    assert_eq!(desk.bus.client(last.id).unwrap().incoming.fds.len(), 0);
+    let mut count = 0;
     for client in &clients {
         desk.send_bytes(client.id, &rest, 0);
-        assert_eq!(desk.read(receiver.id).last().map(|got| got.announced_fds), Some(16));
+        let passed = desk.read(receiver.id).len();
+        let refused = refusals(&desk.read(client.id));
+        assert_eq!(passed + refused, 1);
+        count += passed;
     }
+    assert_eq!(count, sum / 16);
+    desk.send(last.id, &mail);
+    assert_eq!(desk.read(receiver.id).last().map(|got| got.announced_fds), Some(16));
+    assert_eq!(desk.take_closed(), []);
 }
 
 /// A bus on which GREEDY's clients have used up their share of bytes, and who owes them.
@@ -332,6 +353,7 @@ fn who_does_not_send_the_rest_while_others_wait_is_disconnected() {
     desk.send_bytes(one.id, &half, 0);
     desk.pass_time(10 * LET_THROUGH_MS);
     assert!(desk.bus.may_read(one.id), "alone it has all the time");
+    desk.send_bytes(one.id, &rest[..100_000], 0);
     desk.send_bytes(two.id, &half, 0);
     desk.pass_time(LET_THROUGH_MS - 1);
     assert!(desk.bus.may_read(one.id) && !desk.bus.may_read(two.id));
@@ -342,6 +364,27 @@ fn who_does_not_send_the_rest_while_others_wait_is_disconnected() {
     assert!(line.contains(&one.name) && line.contains("large message"), "{line}");
     desk.pass_time(2 * LET_THROUGH_MS);
     desk.send_bytes(two.id, &rest, 0);
+    assert_eq!(desk.read(sender.id).last().map(|got| got.serial), Some(1));
+    assert_eq!(desk.take_closed(), []);
+}
+
+/// Whoever does nothing with its turn has another one later, and nobody waits for it long.
+#[test]
+fn a_turn_of_which_nothing_comes_passes_on() {
+    let (mut desk, sender, _slow) = used_up();
+    let idle: Vec<Guest> = (0..20).map(|_| desk.guest_with(GREEDY, true)).collect();
+    let [half, rest] = halves(&sender);
+    for guest in &idle {
+        desk.send_bytes(guest.id, &half, 0);
+    }
+    let honest = desk.guest_with(GREEDY, true);
+    desk.send_bytes(honest.id, &half, 0);
+    for number in 0..20 {
+        assert!(!desk.bus.may_read(honest.id), "{number}");
+        desk.pass_time(LET_THROUGH_BEGIN_MS + SHARE_RETRY_MS);
+    }
+    assert!(desk.bus.may_read(honest.id));
+    desk.send_bytes(honest.id, &rest, 0);
     assert_eq!(desk.read(sender.id).last().map(|got| got.serial), Some(1));
     assert_eq!(desk.take_closed(), []);
 }

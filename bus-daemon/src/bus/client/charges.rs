@@ -63,6 +63,12 @@ impl Client {
         !self.is_full(of_bus) && self.has_room(users, pools, with_fds)
     }
 
+    /// Whether its share has room for the descriptors that wait for the rest of their message.
+    #[must_use]
+    pub fn has_room_for_fds(&self, users: &UserTable, pools: &Pools) -> bool {
+        self.fits(Resource::Fds, self.held(Resource::Fds), users, pools)
+    }
+
     fn fits(&self, resource: Resource, amount: u64, users: &UserTable, pools: &Pools) -> bool {
         let share = || users.share(self.user, resource, pools, self.held(resource));
         amount == 0 || amount <= share().client_max
