@@ -88,6 +88,7 @@ use outbox::{MessageFds, WriteSlices};
 use pending_reply::PendingReplies;
 use policing::Policies;
 use quota::Pools;
+use refusal_log::LoggedUsers;
 use services::{Service, Services};
 use slow_receivers::SlowReceivers;
 
@@ -299,6 +300,7 @@ pub struct Bus {
     /// How much of each resource users share.
     pools: Pools,
     half_messages: HalfMessages,
+    logged_users: LoggedUsers,
     newcomers: Newcomers,
     /// Limits of clients that have some of their own, each once.
     own_limits: Vec<Rc<Limits>>,
@@ -381,6 +383,7 @@ impl Bus {
             policies: Policies::new(&settings.policy),
             pools: Pools::default(),
             half_messages: HalfMessages::default(),
+            logged_users: LoggedUsers::default(),
             newcomers: Newcomers::default(),
             own_limits: Vec::new(),
             slow_receivers: SlowReceivers::default(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bus_policy::PolicySet;
 use bus_policy::config::limit_overrides::{LimitOverrides, limits_directory, load_overrides};
-use bus_policy::config::{self, BusConfig, Loaded, Problem};
+use bus_policy::config::{self, BusConfig, Loaded, Problem, Severity as ProblemSeverity};
 use libbus::auth::Mechanism;
 
 use crate::arguments::ConfigFile;
@@ -100,11 +100,20 @@ impl ConfigSource {
     ///
     /// # Errors
     /// The problems, separated by `; `.
-    pub fn reload(&self, running: &BusConfig) -> Result<Reloaded, String> {
+    pub fn reload(
+        &self,
+        running: &BusConfig,
+        running_limits: &LimitOverrides,
+    ) -> Result<Reloaded, String> {
         let loaded = self.load();
-        let lost = loaded.lost_files(running);
+        let (limit_overrides, wrong) = self.load_limit_overrides();
+        let is_lost = |problem: &&Problem| {
+            problem.severity == ProblemSeverity::Ignored
+                && running_limits.has_file(&problem.location.file)
+        };
+        let lost = loaded.lost_files(running).into_iter().chain(wrong.iter().filter(is_lost));
+        let lost: Vec<Problem> = lost.cloned().collect();
         if !lost.is_empty() {
-            let lost: Vec<Problem> = lost.into_iter().cloned().collect();
             return Err(format!(
                 "{}: it was sound before, and what it says would be lost",
                 join(&lost)
@@ -113,7 +122,6 @@ impl ConfigSource {
         let Some(fresh) = loaded.config else { return Err(join(&loaded.problems)) };
         let reload = config::reload(running, fresh);
         let (mut settings, unknown) = settings_of(&reload.config);
-        let (limit_overrides, wrong) = self.load_limit_overrides();
         settings.limit_overrides = limit_overrides;
         let found = self.find_services(&reload.config);
         settings.services = Arc::new(found.services);

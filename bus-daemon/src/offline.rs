@@ -34,6 +34,8 @@ pub fn check_config(source: &ConfigSource) -> Report {
     if let Some(config) = &loaded.config {
         let (set, unknown) = PolicySet::new(config, &SystemAccounts);
         problems.extend(unknown);
+        problems.extend(source.load_limit_overrides().1);
+        warnings.extend(source.find_services(config).problems);
         warnings.extend(lint(&Arc::new(set)).iter().map(ToString::to_string));
     }
     let (unusable, harmless): (Vec<Problem>, Vec<Problem>) =

@@ -189,7 +189,8 @@ impl Bus {
         let (was_in_handshake, is_registered) = (client.is_in_handshake(), client.is_registered());
         let is_incomplete = client.is_incomplete();
         let last_words = if was_in_handshake { client.outbox.to_vec() } else { Vec::new() };
-        if !matches!(reason, Disconnection::ByClient | Disconnection::ByBus) {
+        let is_told = !matches!(reason, Disconnection::ByClient | Disconnection::ByBus);
+        if is_told && self.may_log_disconnection(id) {
             let who = self.describe(id);
             let rule = self.rule_behind(reason);
             self.log(LogRecord::new(

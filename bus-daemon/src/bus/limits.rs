@@ -78,6 +78,12 @@ pub const LET_THROUGH_BEGIN_SIZE: usize = 64 * 1024;
 pub const REFUSED_CONNECTIONS_LOG_GAP_MS: u64 = 60_000;
 /// Refusals of one client that the log is told of within [`LOGGED_REFUSALS_GAP_MS`].
 pub const LOGGED_REFUSALS_MAX: u32 = 100;
+/// The same of all clients of one user together, which may come and go.
+pub const LOGGED_REFUSALS_OF_USER_MAX: u32 = 500;
+/// Disconnections of one user's clients that the log is told of in that time.
+pub const LOGGED_DISCONNECTIONS_MAX: u32 = 100;
+/// Users whose refusals are remembered when their last client has gone.
+pub const LOGGED_USER_COUNT_MAX: usize = 256;
 /// See [`LOGGED_REFUSALS_MAX`].
 pub const LOGGED_REFUSALS_GAP_MS: u64 = 10_000;
 

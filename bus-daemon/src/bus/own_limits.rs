@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use bus_policy::config::Limits;
+use bus_policy::config::limit_overrides::LimitOverrides;
 
 use super::Bus;
 use super::client::Client;
@@ -50,6 +51,12 @@ impl Bus {
     }
 
     /// Does that for every client, and makes the pools as large as the largest limit needs.
+    /// The limits of users and groups that are in force.
+    #[must_use]
+    pub const fn limit_overrides(&self) -> &LimitOverrides {
+        &self.settings.limit_overrides
+    }
+
     pub(super) fn refresh_limits(&mut self) {
         let largest = self.settings.limit_overrides.largest(&self.settings.limits);
         self.pools = Pools::new(&largest, self.identity.fds_max);

@@ -227,8 +227,8 @@ impl Passage<'_> {
             Denial::Receive(_) => (recipient.standing(), sender.names(policies)),
         };
         standing.map_or(0, |Standing { policy, .. }| match denial {
-            Denial::Send(_) => policy.explain_send(facts, circumstances, names).match_count(),
-            Denial::Receive(_) => policy.explain_receive(facts, circumstances, names).match_count(),
+            Denial::Send(_) => policy.count_send(facts, circumstances, names),
+            Denial::Receive(_) => policy.count_receive(facts, circumstances, names),
         })
     }
 

@@ -1,16 +1,24 @@
-//! How many refusals the log is told of.
+//! How many refusals and disconnections the log is told of.
 //!
 //! Every refused message is answered, with all that there is to say about it. A client that goes on all
-//! the same would fill the log, and cost others the time that writing it takes: of one client's refusals
-//! at most [`LOGGED_REFUSALS_MAX`] within [`LOGGED_REFUSALS_GAP_MS`] are logged, and then how many more
-//! there were.
+//! the same would fill the log, and cost others the time that writing it takes; so would a user whose
+//! clients come again and again. Of the refusals of one client, of those of one user, and of the
+//! disconnections of one user a bounded number is logged within [`LOGGED_REFUSALS_GAP_MS`], and then
+//! how many more there were.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
 
 use super::Bus;
 use super::id::{ClientId, Timestamp};
-use super::limits::{LOGGED_REFUSALS_GAP_MS, LOGGED_REFUSALS_MAX};
+use super::limits::{
+    LOGGED_DISCONNECTIONS_MAX, LOGGED_REFUSALS_GAP_MS, LOGGED_REFUSALS_MAX,
+    LOGGED_REFUSALS_OF_USER_MAX, LOGGED_USER_COUNT_MAX,
+};
 use super::log::{LogRecord, Severity};
 
-/// A client's refusals since some time.
+/// Lines about the same since some time.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     since: Timestamp,
@@ -18,26 +26,79 @@ pub(super) struct Refusals {
     unlogged: u64,
 }
 
+impl Refusals {
+    /// Whether there may be another line, and how many there should have been before it.
+    fn take(&mut self, max: u32, now: Timestamp) -> (bool, u64) {
+        if self.since.plus_ms(LOGGED_REFUSALS_GAP_MS) <= now {
+            let before = std::mem::replace(self, Self { since: now, logged: 1, unlogged: 0 });
+            return (true, before.unlogged);
+        }
+        let is_logged = self.logged < max;
+        if is_logged {
+            self.logged += 1;
+        } else {
+            self.unlogged += 1;
+        }
+        (is_logged, 0)
+    }
+}
+
+/// Lines about each user: refusals, disconnections.
+#[derive(Debug, Default)]
+pub(super) struct LoggedUsers(HashMap<Option<u32>, [Refusals; 2], FixedState>);
+
+impl LoggedUsers {
+    fn of(&mut self, uid: Option<u32>) -> &mut [Refusals; 2] {
+        if self.0.len() >= LOGGED_USER_COUNT_MAX && !self.0.contains_key(&uid) {
+            self.0.clear();
+        }
+        self.0.entry(uid).or_default()
+    }
+}
+
 impl Bus {
     /// Whether the log is to be told of another refusal of this client; how many it was not told of
     /// comes first.
     pub(super) fn may_log_refusal(&mut self, id: ClientId) -> bool {
         let now = self.now;
+        let uid = self.uid_of(id);
         let Some(client) = self.clients.get_mut(id) else { return true };
-        let refusals = client.refusals.get_or_insert_default();
-        let ended = refusals.since.plus_ms(LOGGED_REFUSALS_GAP_MS) <= now;
-        if ended {
-            let before = std::mem::take(&mut **refusals);
-            **refusals = Refusals { since: now, logged: 1, unlogged: 0 };
-            self.log_unlogged(id, before.unlogged);
-            return true;
+        let of_client = client.refusals.get_or_insert_default();
+        let (is_logged, unlogged) = of_client.take(LOGGED_REFUSALS_MAX, now);
+        self.log_unlogged(id, unlogged);
+        if !is_logged {
+            return false;
         }
-        if refusals.logged < LOGGED_REFUSALS_MAX {
-            refusals.logged += 1;
-            return true;
+        let [refusals, _] = self.logged_users.of(uid);
+        let (is_logged, unlogged) = refusals.take(LOGGED_REFUSALS_OF_USER_MAX, now);
+        self.log_unlogged_of_user(uid, "messages", "refused", unlogged);
+        is_logged
+    }
+
+    /// The same for another disconnection.
+    pub(super) fn may_log_disconnection(&mut self, id: ClientId) -> bool {
+        let (now, uid) = (self.now, self.uid_of(id));
+        let [_, disconnections] = self.logged_users.of(uid);
+        let (is_logged, unlogged) = disconnections.take(LOGGED_DISCONNECTIONS_MAX, now);
+        self.log_unlogged_of_user(uid, "clients", "disconnected", unlogged);
+        is_logged
+    }
+
+    fn uid_of(&self, id: ClientId) -> Option<u32> {
+        self.clients.get(id).and_then(|client| self.clients.users().uid(client.user))
+    }
+
+    fn log_unlogged_of_user(&mut self, uid: Option<u32>, what: &str, became: &str, count: u64) {
+        if count > 0 {
+            let who = uid
+                .map_or_else(|| "users that are not known".to_owned(), |uid| format!("user {uid}"));
+            let text = format_args!(
+                "{count} further {what} of {who} were {became} within {} s, which is too often to \
+                 log each",
+                LOGGED_REFUSALS_GAP_MS / 1000
+            );
+            self.log(LogRecord::new(Severity::Warning, &text));
         }
-        refusals.unlogged += 1;
-        false
     }
 
     /// A client goes.

@@ -21,7 +21,7 @@ use crate::host::listener::{Listener, ListenerKind, accept};
 /// Connections taken from one listener in one round, so that a flood of them leaves time for others.
 /// Usually it is one, because asking in vain for a second costs a system call; when one after the
 /// other comes it doubles from round to round.
-const ACCEPT_COUNT_MAX: u32 = 64;
+const ACCEPT_COUNT_MAX: u32 = 8;
 /// How long accepting pauses when the system has no descriptor or memory left, or a listener fails.
 const ACCEPT_PAUSE_MS: u64 = 1000;
 

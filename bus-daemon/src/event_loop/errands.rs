@@ -37,9 +37,10 @@ impl EventLoop {
     pub(super) fn start_reload(&mut self, now: Timestamp) {
         let (source, running) = (self.source.clone(), self.config.clone());
         let watch = self.config_watch.clone();
+        let limits = self.bus.limit_overrides().clone();
         let started = self.worker.start(move || {
             service_manager::tell(State::Reloading);
-            let mut result = source.reload(&running).map(Box::new);
+            let mut result = source.reload(&running, &limits).map(Box::new);
             // Without a configuration not all directories are known: the watches stay.
             if let (Ok(reloaded), Some(watch)) = (&mut result, watch) {
                 reloaded.notes.extend(watch.replace(&reloaded.watched_directories));

@@ -189,6 +189,12 @@ impl LimitOverrides {
         largest
     }
 
+    /// Whether something of it stands in this file.
+    #[must_use]
+    pub fn has_file(&self, path: &Path) -> bool {
+        self.0.iter().any(|one| *one.location.file == *path)
+    }
+
     /// Whether nothing is said about anybody.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
