@@ -1,0 +1,144 @@
+# Builds and installs the message bus: `make`, `make install`, `make uninstall`.
+#
+#   make install DESTDIR=/tmp/stage PREFIX=/usr SYSCONFDIR=/etc LOCALSTATEDIR=/var
+#
+# PREFIX says where the program, its documentation, its units and its helper go. It does not say where
+# the bus looks for its configuration: that is built in, because other packages put their files there.
+# These places are the same for every PREFIX:
+#
+#   /usr/share/dbus-1      the standard configurations, and what packages add to them
+#   /etc/dbus-1            what the administrator adds
+#   /run/dbus              socket and pid file of the system bus (named in system.conf)
+#   /var/lib/dbus          one of the two places of the machine's id, besides /etc/machine-id
+#
+# A standard configuration or a dbus.socket of another package is left alone. Ours are with the
+# examples as well, and the configurations are also built into the program.
+
+PREFIX = /usr
+SYSCONFDIR = /etc
+LOCALSTATEDIR = /var
+BINDIR = $(PREFIX)/bin
+LIBEXECDIR = $(PREFIX)/libexec
+MANDIR = $(PREFIX)/share/man
+DOCDIR = $(PREFIX)/share/doc/bus-daemon
+UNITDIR = $(PREFIX)/lib/systemd/system
+USERUNITDIR = $(PREFIX)/lib/systemd/user
+SYSUSERSDIR = $(PREFIX)/lib/sysusers.d
+TMPFILESDIR = $(PREFIX)/lib/tmpfiles.d
+CONFIGDIR = /usr/share/dbus-1
+
+CARGO = cargo
+CARGO_TARGET_DIR ?= target
+INSTALL = install
+# The group that may run the helper, which is setuid root: that of the user in system.conf.
+HELPER_GROUP = messagebus
+
+D = $(DESTDIR)
+DATA = bus-daemon/data
+BUILT = $(CARGO_TARGET_DIR)/release
+EXAMPLES = $(DOCDIR)/examples
+HELPER = $(LIBEXECDIR)/bus-daemon-launch-helper
+# Files that name the program or the helper are installed with the names of this installation.
+NAMES = sed -e 's|/usr/bin/bus-daemon|$(BINDIR)/bus-daemon|g'
+ifneq ($(wildcard $(BUILT)/bus-daemon-launch-helper),)
+NAMES += -e 's|/usr/lib/dbus-1.0/dbus-daemon-launch-helper|$(HELPER)|g'
+endif
+# What the files have in them that another package may have, too.
+OURS = Part of bus-daemon
+CONFIGURATION_IS_OURS = grep -qs '$(OURS)' '$(D)$(CONFIGDIR)/session.conf' '$(D)$(CONFIGDIR)/system.conf'
+# Where packages and administrators put their files. Another package that has the configuration has
+# these directories, too.
+DIRECTORIES = $(CONFIGDIR)/session.d $(CONFIGDIR)/system.d $(CONFIGDIR)/services \
+	$(CONFIGDIR)/system-services $(SYSCONFDIR)/dbus-1/session.d $(SYSCONFDIR)/dbus-1/system.d \
+	$(LOCALSTATEDIR)/lib/dbus
+
+LOGIND = systemd-logind.service.d/bus-daemon.conf
+# The link that systemd-tmpfiles makes.
+MACHINE_ID = $(LOCALSTATEDIR)/lib/dbus/machine-id
+
+# put MODE,SOURCE,TARGET: installs one file with its names replaced.
+define put
+$(INSTALL) -d '$(D)$(dir $(3))'
+$(NAMES) '$(2)' > '$(D)$(3).new'
+chmod $(1) '$(D)$(3).new'
+mv '$(D)$(3).new' '$(D)$(3)'
+
+endef
+
+# put-unless-taken SOURCE,TARGET: the same, where no other package has the file.
+define put-unless-taken
+@if [ -e '$(D)$(2)' ] && ! grep -q '$(OURS)' '$(D)$(2)'; then \
+	echo 'left alone, since it belongs to another package: $(2)'; \
+else \
+	$(INSTALL) -d '$(D)$(dir $(2))' && $(NAMES) '$(1)' > '$(D)$(2).new' && \
+	chmod 644 '$(D)$(2).new' && mv '$(D)$(2).new' '$(D)$(2)' && echo 'installed $(2)'; \
+fi
+
+endef
+
+# take-back TARGET: removes a file that is ours.
+define take-back
+@if [ -e '$(D)$(1)' ] && grep -q '$(OURS)' '$(D)$(1)'; then rm -f '$(D)$(1)'; fi
+
+endef
+
+# remove-empty DIRECTORIES: as far as nobody has put anything there.
+remove-empty = for directory in $(1); do \
+	if [ -d "$(D)$$directory" ]; then rmdir --ignore-fail-on-non-empty "$(D)$$directory"; fi; done
+
+.PHONY: all install uninstall check-places
+
+all:
+	$(CARGO) build --release --locked --package bus-daemon
+
+check-places:
+	@if [ '$(SYSCONFDIR)' != /etc ] || [ '$(LOCALSTATEDIR)' != /var ] || \
+	    [ '$(CONFIGDIR)' != /usr/share/dbus-1 ]; then \
+		echo 'SYSCONFDIR, LOCALSTATEDIR and CONFIGDIR are built into the program: /etc, /var, /usr/share/dbus-1' >&2; \
+		exit 1; \
+	fi
+	@if [ ! -x '$(BUILT)/bus-daemon' ]; then echo 'run "make" first: there is no $(BUILT)/bus-daemon' >&2; exit 1; fi
+
+install: check-places
+	$(INSTALL) -d '$(D)$(BINDIR)' '$(D)$(UNITDIR)/sockets.target.wants'
+	$(INSTALL) -m 755 '$(BUILT)/bus-daemon' '$(D)$(BINDIR)/bus-daemon'
+	$(call put,644,man/bus-daemon.1,$(MANDIR)/man1/bus-daemon.1)
+	$(call put-unless-taken,$(DATA)/session.conf,$(CONFIGDIR)/session.conf)
+	$(call put-unless-taken,$(DATA)/system.conf,$(CONFIGDIR)/system.conf)
+	@if $(CONFIGURATION_IS_OURS); then $(INSTALL) -d $(addprefix '$(D)',$(DIRECTORIES)); fi
+	$(call put-unless-taken,$(DATA)/systemd/system/dbus.socket,$(UNITDIR)/dbus.socket)
+	ln -sf ../dbus.socket '$(D)$(UNITDIR)/sockets.target.wants/dbus.socket'
+	$(call put,644,$(DATA)/systemd/system/bus-daemon.service,$(UNITDIR)/bus-daemon.service)
+	$(call put,644,$(DATA)/systemd/system/$(LOGIND),$(UNITDIR)/$(LOGIND))
+	$(call put,644,$(DATA)/systemd/user/bus-daemon.service,$(USERUNITDIR)/bus-daemon.service)
+	$(call put,644,$(DATA)/systemd/user/bus-daemon.socket,$(USERUNITDIR)/bus-daemon.socket)
+	$(call put,644,$(DATA)/sysusers.d/bus-daemon.conf,$(SYSUSERSDIR)/bus-daemon.conf)
+	$(call put,644,$(DATA)/tmpfiles.d/bus-daemon.conf,$(TMPFILESDIR)/bus-daemon.conf)
+	$(foreach file,README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE,$(call put,644,$(file),$(DOCDIR)/$(file)))
+	$(foreach file,$(wildcard $(DATA)/examples/*) $(DATA)/session.conf $(DATA)/system.conf \
+		$(DATA)/systemd/bus-daemon-hardened.conf $(DATA)/session/xinitrc.sh,\
+		$(call put,644,$(file),$(EXAMPLES)/$(notdir $(file))))
+	$(call put,755,$(DATA)/openrc/bus-daemon,$(EXAMPLES)/openrc/bus-daemon)
+	$(call put,755,$(DATA)/runit/run,$(EXAMPLES)/runit/run)
+ifneq ($(wildcard $(BUILT)/bus-daemon-launch-helper),)
+	$(INSTALL) -d '$(D)$(LIBEXECDIR)'
+	$(INSTALL) -o root -g $(HELPER_GROUP) -m 4750 '$(BUILT)/bus-daemon-launch-helper' '$(D)$(HELPER)'
+endif
+
+# Directories go when they are empty.
+uninstall:
+	rm -f '$(D)$(BINDIR)/bus-daemon' '$(D)$(HELPER)' '$(D)$(MANDIR)/man1/bus-daemon.1'
+	rm -f '$(D)$(UNITDIR)/bus-daemon.service' '$(D)$(UNITDIR)/$(LOGIND)' $(addprefix '$(D)$(USERUNITDIR)'/bus-daemon.,service socket)
+	rm -f '$(D)$(SYSUSERSDIR)/bus-daemon.conf' '$(D)$(TMPFILESDIR)/bus-daemon.conf'
+	rm -rf '$(D)$(DOCDIR)'
+	$(call take-back,$(UNITDIR)/dbus.socket)
+	@if [ ! -e '$(D)$(UNITDIR)/dbus.socket' ]; then rm -f '$(D)$(UNITDIR)/sockets.target.wants/dbus.socket'; fi
+	@if $(CONFIGURATION_IS_OURS); then \
+		if [ -L '$(D)$(MACHINE_ID)' ]; then rm -f '$(D)$(MACHINE_ID)'; fi; \
+		$(call remove-empty,$(DIRECTORIES)); \
+	fi
+	$(call take-back,$(CONFIGDIR)/session.conf)
+	$(call take-back,$(CONFIGDIR)/system.conf)
+	@$(call remove-empty,$(CONFIGDIR) $(SYSCONFDIR)/dbus-1 $(UNITDIR)/sockets.target.wants \
+		$(UNITDIR)/$(dir $(LOGIND)) $(UNITDIR) \
+		$(USERUNITDIR) $(PREFIX)/lib/systemd $(SYSUSERSDIR) $(TMPFILESDIR) $(MANDIR)/man1 $(PREFIX)/share/doc)
