@@ -1,0 +1,182 @@
+//! Services that a bus starts on demand: many of them, for many callers, and in each way in which a
+//! start can fail (protocol.md A153, A215–A219, A234, A238).
+//!
+//! The services that work are this program, started again by the bus: it takes the name that it was
+//! given and answers every call.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "all of this is test code: a broken expectation is a failed test"
+)]
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+
+use bus_tests::harness::{Bus, Client, Config, Daemon, Message, RawClient, field, kind};
+use libtest_mimic::{Arguments, Trial};
+
+const CALLER_COUNT: usize = 1000;
+const SERVICE_COUNT: usize = 50;
+/// Every third service fails, in one of these ways after the other: its command line, and the error.
+const FAILURES: &[(&str, &str)] = &[
+    ("/bin/sh -c 'exit 3'", "Spawn.ChildExited"),
+    ("/bin/sh -c 'kill -9 $$'", "Spawn.ChildSignaled"),
+    ("/nonexistent/program", "Spawn.ExecFailed"),
+    ("/etc/passwd", "Spawn.ExecFailed"),
+    ("/tmp", "Spawn.ExecFailed"),
+    ("true", "Spawn.ExecFailed"),
+    ("/bin/sh -c 'exit", "InvalidArgs"),
+    ("/bin/sh -c 'yes | head -c 3000000; exit 1'", "Spawn.ChildExited"),
+    ("/bin/sh -c 'exec <&- >&- 2>&-; exit 4'", "Spawn.ChildExited"),
+    ("/bin/sh -c '(exec sleep 5 >/dev/null 2>&1)& exit 0'", "Spawn.ChildExited"),
+    ("/bin/sleep 60", "TimedOut"),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, flag, name] = arguments.as_slice()
+        && flag == "--serve"
+    {
+        serve(name);
+        return ExitCode::SUCCESS;
+    }
+    let trials = vec![
+        Trial::test("a_storm_of_callers_is_answered", || {
+            storm();
+            Ok(())
+        }),
+        Trial::test("new_files_are_found", || {
+            new_files();
+            Ok(())
+        }),
+    ];
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// Answers every call with its own body until the bus is gone.
+fn serve(name: &str) {
+    let address = std::env::var("DBUS_STARTER_ADDRESS").expect("where the bus is");
+    let path = address.strip_prefix("unix:path=").and_then(|rest| rest.split(',').next());
+    let mut raw = RawClient::new(UnixStream::connect(path.expect("a path")).unwrap());
+    raw.authenticate(true);
+    let mut service = Client::register(raw);
+    println!("serving {name}");
+    service.request_name(name, 0);
+    while let Some(message) = service.next_or_end() {
+        if message.kind == kind::METHOD_CALL {
+            let mut reply = Message::method_return(&message);
+            reply.body = message.body;
+            service.send(&reply);
+        }
+    }
+}
+
+fn name_of(service: usize) -> String {
+    format!("org.example.Service{service}")
+}
+
+/// Which error a service ends in, if it does.
+fn failure_of(service: usize) -> Option<(&'static str, &'static str)> {
+    (service % 3 == 2).then(|| FAILURES[service / 3 % FAILURES.len()])
+}
+
+fn write_service(bus: &Bus, name: &str, exec: &str) {
+    let text = format!("[D-BUS Service]\nName={name}\nExec={exec}\n");
+    let directory = bus.dir.join("services");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join(format!("{name}.service")), text).unwrap();
+}
+
+fn start() -> Bus {
+    let config = Config {
+        limits: &[
+            ("service_start_timeout", 8_000),
+            ("max_connections_per_user", 10_000),
+            ("max_completed_connections", 10_000),
+            ("max_pending_service_starts", 10_000),
+        ],
+        elements: "<servicedir>services</servicedir>",
+        ..Config::SESSION
+    };
+    Bus::start(&Daemon::ours(), &config)
+}
+
+fn own_program() -> String {
+    std::env::current_exe().unwrap().display().to_string()
+}
+
+fn call(name: &str, number: u32) -> Message {
+    Message::method_call("/", "org.example.Interface", "Echo").to(name).arg(number)
+}
+
+fn storm() {
+    let bus = start();
+    for service in 0..SERVICE_COUNT {
+        let name = name_of(service);
+        let exec = failure_of(service).map_or_else(
+            || format!("{} --serve {name}", own_program()),
+            |(exec, _)| exec.to_owned(),
+        );
+        write_service(&bus, &name, &exec);
+    }
+    bus.connect().call("ReloadConfig", &[]);
+    let mut callers: Vec<Client> = (0..CALLER_COUNT).map(|_| bus.connect()).collect();
+    let serials: Vec<[u32; 2]> = (0..)
+        .zip(&mut callers)
+        .map(|(number, caller)| {
+            let name = name_of(number % SERVICE_COUNT);
+            [1, 2].map(|number| caller.send(&call(&name, number)))
+        })
+        .collect();
+    for (number, (caller, serials)) in callers.iter_mut().zip(serials).enumerate() {
+        let failure = failure_of(number % SERVICE_COUNT);
+        for (expected, serial) in [1, 2].into_iter().zip(serials) {
+            let reply = caller.next();
+            assert_eq!(reply.reply_serial(), serial, "caller {number}: {}", reply.describe());
+            match failure {
+                None => assert_eq!(reply.body, [expected.into()], "caller {number}"),
+                Some((exec, error)) => {
+                    let error = format!("org.freedesktop.DBus.Error.{error}");
+                    assert_eq!(reply.error_name(), error, "{exec}: {}", reply.describe());
+                }
+            }
+        }
+    }
+    // Each got exactly one answer.
+    for caller in &mut callers {
+        assert_eq!(caller.drain(), [], "{}", caller.name);
+    }
+    let log = bus.log();
+    assert!(log.contains("'org.example.Service0': serving org.example.Service0"), "its output");
+}
+
+// config.md B097
+fn new_files() {
+    let bus = start();
+    let mut client = bus.connect();
+    client.add_match("member='ActivatableServicesChanged'");
+    let name = "org.example.Later";
+    let error = client.ask(&call(name, 1)).error_name();
+    assert_eq!(error, "org.freedesktop.DBus.Error.ServiceUnknown");
+    write_service(&bus, name, &format!("{} --serve {name}", own_program()));
+    // The directory came later than the bus: it is not watched yet.
+    client.call("ReloadConfig", &[]);
+    while client.next().member() != "ActivatableServicesChanged" {}
+    let names = client.call("ListActivatableNames", &[]);
+    assert!(names.body[0].texts().contains(&name));
+    assert_eq!(client.ask(&call(name, 2)).body, [2.into()]);
+    // Now it is.
+    write_service(&bus, "org.example.Latest", "/bin/true");
+    while client.next().member() != "ActivatableServicesChanged" {}
+    // Descriptors go with a message that waits, too.
+    let name = "org.example.WithFd";
+    write_service(&bus, name, &format!("{} --serve {name}", own_program()));
+    while client.next().member() != "ActivatableServicesChanged" {}
+    let fd = fs::File::open("/dev/null").unwrap();
+    let mut message = call(name, 3);
+    message.fields.push((field::UNIX_FDS, 1_u32.into()));
+    let serial = client.send_with_fds(&message, &[std::os::fd::AsFd::as_fd(&fd)]);
+    assert_eq!(client.reply_to(serial).body, [3.into()]);
+}
