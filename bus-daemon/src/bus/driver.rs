@@ -51,6 +51,9 @@ const STATS: InterfaceName<'static> =
 /// Ours; what it explains stands in `driver/policy.rs`.
 const POLICY: InterfaceName<'static> = InterfaceName::from_static("org.libbus.Policy1");
 
+/// Ours: the variables that started services get.
+const ACTIVATION: InterfaceName<'static> = InterfaceName::from_static("org.libbus.Activation1");
+
 /// The signature of one string.
 pub(super) const STRING: Signature<'static> = Signature::from_static("s");
 const UINT32: Signature<'static> = Signature::from_static("u");
@@ -249,6 +252,15 @@ static METHODS: &[Method] = &[
     )
     .of_canonical_interface()
     .privileged(),
+    method(ACTIVATION, "Set", &[("a{ss}", "variables")], &[], Bus::update_activation_environment)
+        .of_canonical_interface()
+        .privileged(),
+    method(ACTIVATION, "Unset", &[("as", "names")], &[], Bus::unset_variables)
+        .of_canonical_interface()
+        .privileged(),
+    method(ACTIVATION, "List", &[], &[("a{ss}", "variables")], Bus::list_variables)
+        .of_canonical_interface()
+        .privileged(),
     method(PEER, "GetMachineId", &[], &[("s", "machine_id")], Bus::get_machine_id),
     method(PEER, "Ping", &[], &[], Bus::ping),
 ];

@@ -343,3 +343,31 @@ fn only_systemd_may_say_that_a_start_failed() {
     desk.send(root.id, &failure(23, "a.service", unit_error));
     assert_eq!(error_of(&desk.read(caller.id), 11), Some(unit_error));
 }
+
+/// Variables can be taken away again, and systemd hears of it; whoever watches learns their names.
+#[test]
+fn variables_are_set_listed_and_unset() {
+    let mut desk = Desk::around(bus_with_systemd(with_services(Limits::default())));
+    let [owner, watcher] = [(), ()].map(|()| desk.guest());
+    let stranger = desk.guest_with(1001, true);
+    let systemd = desk.guest_with(OWN_UID, true);
+    take(&mut desk, &systemd, SYSTEMD);
+    let rule = vec![Value::Text("interface='org.libbus.Activation1'".to_owned())];
+    desk.call_bus(watcher.id, "AddMatch", rule);
+    let call = |desk: &mut Desk, guest: &Guest, member: &str, names: Option<&[&str]>| {
+        let serial = desk.next_serial();
+        let mut call = Mail::call(serial, "org.freedesktop.DBus", "org.libbus.Activation1", member);
+        call.path = Some("/org/freedesktop/DBus".to_owned());
+        let texts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let call = names.iter().fold(call, |call, names| call.with(Value::Texts(texts(names))));
+        desk.send(guest.id, &call);
+        error_of(&desk.read(guest.id), serial).map(str::to_owned)
+    };
+    assert_eq!(call(&mut desk, &owner, "Unset", Some(&["A", "B"])), None, "there are none");
+    assert_eq!((desk.read(watcher.id), desk.read(systemd.id)), (vec![], vec![]));
+    let denied = Some(error::ACCESS_DENIED.as_str().to_owned());
+    for (member, names) in [("Unset", Some(&["A"][..])), ("List", None)] {
+        assert_eq!(call(&mut desk, &stranger, member, names), denied, "{member}");
+    }
+    assert_eq!(call(&mut desk, &owner, "List", None), None);
+}

@@ -8,7 +8,7 @@ use libbus::names::{BusName, InterfaceName, MemberName, ObjectPath, WellKnownNam
 use libbus::wire::{BodyReader, Flags, Header, MessageType, Signature};
 
 use super::error_reply::Refusal;
-use super::{BUS, BUS_NAME, CANONICAL_PATH, Call, ReplyTo, STRING};
+use super::{ACTIVATION, BUS, BUS_NAME, CANONICAL_PATH, Call, ReplyTo, STRING};
 use crate::bus::Bus;
 use crate::bus::activation::{SYSTEMD_NAME, failure_of};
 use crate::bus::limits::{ACTIVATION_ENVIRONMENT_SIZE_MAX, ACTIVATION_VARIABLE_COUNT_MAX};
@@ -16,6 +16,7 @@ use crate::bus::routing::Message;
 use crate::bus::unique_name::UniqueNameText;
 
 const STRINGS: Signature<'static> = Signature::from_static("as");
+const VARIABLES: Signature<'static> = Signature::from_static("a{ss}");
 /// The unit, an error name and a text.
 const FAILURE: Signature<'static> = Signature::from_static("sss");
 const SYSTEMD: WellKnownName<'static> = WellKnownName::from_static(SYSTEMD_NAME);
@@ -47,6 +48,12 @@ impl ActivationEnvironment {
         }
         self.variables = updated;
         Ok(())
+    }
+
+    /// Removes variables, and answers which of these there were.
+    fn remove(&mut self, names: &[&str]) -> Vec<String> {
+        let known = names.iter().filter(|name| self.variables.remove(**name).is_some());
+        known.map(|name| (*name).to_owned()).collect()
     }
 
     /// All of them, sorted.
@@ -87,7 +94,57 @@ impl Bus {
         self.activation_environment.update(variables.clone())?;
         self.activation_environment.is_untold = !self.tell_systemd(&variables, false);
         self.reply_empty(&call.reply_to);
+        let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
+        self.announce_variables(&names);
         Ok(())
+    }
+
+    /// Started services get these variables no longer, unless the bus itself has them; the same for
+    /// systemd's.
+    pub(super) fn unset_variables(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        if self.settings.has_service_helper {
+            return Err(Refusal::ActivationEnvironmentFixed);
+        }
+        let names = call.arguments().strings()?.collect::<Result<Vec<&str>, _>>()?;
+        let removed = self.activation_environment.remove(&names);
+        let removed: Vec<&str> = removed.iter().map(String::as_str).collect();
+        if !removed.is_empty() {
+            self.call_systemd("UnsetEnvironment", &removed, false);
+        }
+        self.reply_empty(&call.reply_to);
+        self.announce_variables(&removed);
+        Ok(())
+    }
+
+    /// The variables that started services get beside those of the bus itself.
+    pub(super) fn list_variables(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
+        let variables = self.activation_environment.to_variables();
+        self.reply(&call.reply_to, VARIABLES, |body| {
+            body.dict(|entries| {
+                for (name, value) in &variables {
+                    entries.dict_entry(|entry| {
+                        entry.string(name);
+                        entry.string(value);
+                    });
+                }
+            });
+        });
+        Ok(())
+    }
+
+    /// Says which variables have other values now, but not which: they may be secret.
+    fn announce_variables(&mut self, names: &[&str]) {
+        if names.is_empty() {
+            return;
+        }
+        let header = Header {
+            path: Some(CANONICAL_PATH),
+            interface: Some(ACTIVATION),
+            member: Some(MemberName::from_static("Changed")),
+            signature: STRINGS,
+            ..self.driver_header(MessageType::Signal)
+        };
+        self.broadcast_from_driver(&header, |body| body.strings(names.iter().copied()));
     }
 
     /// protocol.md A180: the bus itself is listed too.
@@ -157,6 +214,14 @@ impl Bus {
     /// Gives variables on to systemd, whose units get them (protocol.md A222). Answers whether it is
     /// there, or not wanted; `is_late`: it was not when they were set.
     fn tell_systemd(&mut self, variables: &[(String, String)], is_late: bool) -> bool {
+        let entries: Vec<String> =
+            variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+        self.call_systemd("SetEnvironment", &entries, is_late)
+    }
+
+    /// Calls a method of systemd's about its environment. Answers whether it is there, or not wanted.
+    fn call_systemd(&mut self, member: &'static str, entries: &[&str], is_late: bool) -> bool {
         if !self.identity.systemd_activation {
             return true;
         }
@@ -170,16 +235,14 @@ impl Bus {
             interface: Some(
                 const { InterfaceName::from_static("org.freedesktop.systemd1.Manager") },
             ),
-            member: Some(MemberName::from_static("SetEnvironment")),
+            member: Some(MemberName::from_static(member)),
             destination,
             signature: STRINGS,
             flags: Flags::NO_REPLY_EXPECTED,
             ..self.driver_header(MessageType::MethodCall)
         };
-        let entries: Vec<String> =
-            variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
         self.send_from_driver(systemd, &header, None, |body| {
-            body.strings(entries.iter().map(String::as_str));
+            body.strings(entries.iter().copied());
         });
         true
     }

@@ -13,14 +13,14 @@ use libbus::names::{InterfaceName, ObjectPath};
 use super::error_reply::Refusal;
 use super::properties::{PROPERTIES_OF_BUS, STRINGS};
 use super::{
-    BUS, CANONICAL_PATH, Call, INTROSPECTABLE, METHODS, MONITORING, Method, PEER, POLICY,
-    PROPERTIES, Path, STATS,
+    ACTIVATION, BUS, CANONICAL_PATH, Call, INTROSPECTABLE, METHODS, MONITORING, Method, PEER,
+    POLICY, PROPERTIES, Path, STATS,
 };
 use crate::bus::Bus;
 
 /// In the order in which they are described.
-const INTERFACES: [InterfaceName<'static>; 7] =
-    [BUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, POLICY, PEER];
+const INTERFACES: [InterfaceName<'static>; 8] =
+    [BUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, POLICY, ACTIVATION, PEER];
 
 impl Bus {
     pub(super) fn introspect(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
@@ -71,6 +71,9 @@ fn interface(name: InterfaceName<'_>, canonical: bool) -> Interface {
                     .with_annotation(annotation::EMITS_CHANGED_SIGNAL, constant),
             );
         }
+    }
+    if name == ACTIVATION && canonical {
+        interface = interface.with_signal(Signal::new("Changed").with_argument("names", "as"));
     }
     if name == PROPERTIES && canonical {
         interface = interface.with_signal(
