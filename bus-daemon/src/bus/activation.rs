@@ -123,6 +123,7 @@ impl Bus {
 
     /// What becomes of a message to a name that nobody owns: it is held until a service has taken the
     /// name, if one can be started.
+    #[cold]
     pub(super) fn activate(
         &mut self,
         message: &Message<'_>,
