@@ -15,9 +15,11 @@ use super::Bus;
 use super::client::{Outgoing, Urgency};
 use super::driver::error_reply::Refusal;
 use super::id::ClientId;
+use super::limits::UNCOUNTED_SIZE_MAX;
 use super::log::{LogRecord, Severity};
 use super::outbox::{MessageFds, OutgoingBody};
 use super::policing::{Party, Passage, Standing};
+use super::quota::Resource;
 use super::routing::Message;
 use super::unique_name::UniqueNameText;
 
@@ -52,6 +54,14 @@ impl HeldMessage {
 impl Bus {
     /// Keeps a message and charges its sender for it.
     pub(super) fn hold(&mut self, message: &Message<'_>) -> Result<HeldMessage, Refusal> {
+        let fd_count = message.fds.as_ref().map_or(0, |fds| fds.len());
+        // Small ones are bounded by how many may wait.
+        if message.bytes.len() > UNCOUNTED_SIZE_MAX {
+            self.check_share(message.sender, Resource::Bytes, message.bytes.len() as u64)?;
+        }
+        if fd_count > 0 {
+            self.check_share(message.sender, Resource::Fds, fd_count as u64)?;
+        }
         let max = self.limits_of(message.sender).incoming_bytes_max;
         let Some(client) = self.clients.get_mut(message.sender) else {
             return Err(Refusal::NotRegistered);

@@ -76,7 +76,7 @@ impl Launcher {
         let mut child = command.spawn().map_err(|error| cannot_spawn(&name, &error))?;
         let exit = Pid::from_raw(child.id().cast_signed())
             .ok_or(rustix::io::Errno::SRCH)
-            .and_then(|pid| pidfd_open(pid, PidfdFlags::NONBLOCK));
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
         let exit = match exit {
             Ok(exit) => exit,
             Err(error) => {

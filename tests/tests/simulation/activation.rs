@@ -275,6 +275,32 @@ fn starts_and_what_they_hold_are_bounded() {
     assert_eq!((got.len(), error_of(&got, 13)), (1, exceeded), "what exceeds it was held");
 }
 
+/// A user's clients together hold no more than its share, however many they are.
+#[test]
+fn what_a_user_has_held_is_bounded_by_its_share() {
+    let mib = 1 << 20;
+    let mut desk = desk_with(Limits {
+        incoming_bytes_max: 4 * mib,
+        outgoing_bytes_max: mib,
+        message_size_max: 5 << 20,
+        ..Limits::default()
+    });
+    // The pool is 20 MiB, of which one user may have half.
+    let mut held = 0;
+    for _ in 0..30 {
+        let caller = desk.guest_with(1001, true);
+        for serial in [11, 12, 13] {
+            let call = Mail::call(serial, NAME, "org.example.A", "Get");
+            desk.send(caller.id, &call.with(Value::Bytes(1 << 20)));
+        }
+        held += 3 - desk.read(caller.id).len();
+    }
+    assert!((7..=10).contains(&held), "{held} MiB are held");
+    let other = desk.guest_with(1002, true);
+    send(&mut desk, &other, 11, NAME);
+    assert_eq!(desk.read(other.id), [], "another user's message waits");
+}
+
 #[test]
 fn everybody_is_told_that_other_services_can_be_started() {
     let mut desk = desk();
