@@ -21,6 +21,9 @@ pub const FILE_COUNT_MAX: usize = 4096;
 /// Bytes of all files of one configuration.
 pub const CONFIG_SIZE_MAX: usize = 16 * 1024 * 1024;
 
+/// Problems that are told of besides the first one of each wrong file.
+const FURTHER_COUNT_MAX: usize = 1000;
+
 pub(super) fn load(path: &Path, files: &impl ConfigFiles) -> Loaded {
     let mut loader = Loader::new(files);
     let top_level = loader.read_file(path, &Location::whole(path), &Limits::default());
@@ -40,6 +43,8 @@ pub(super) struct Loader<'a, F> {
     files: &'a F,
     problems: Vec<Problem>,
     watched_directories: Vec<PathBuf>,
+    /// What else is wrong in files that are wrong, behind the first thing.
+    further: Vec<Problem>,
     /// The canonical paths of the files being read, each included by the one before.
     open_files: Vec<PathBuf>,
     file_count: usize,
@@ -66,6 +71,7 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
         Self {
             files,
             problems: Vec::new(),
+            further: Vec::new(),
             watched_directories: Vec::new(),
             open_files: Vec::new(),
             file_count: 0,
@@ -80,7 +86,10 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
             true => Err(Problem::fatal(&config.origin, Fault::NoListen)),
             false => Ok(config),
         });
-        let config = config.map_err(|problem| self.problems.push(problem)).ok();
+        let mut fatal = std::mem::take(&mut self.further);
+        let config = config.map_err(|problem| fatal.push(problem)).ok();
+        sort_by_place(&mut fatal);
+        self.problems.extend(fatal);
         let Self { problems, watched_directories, .. } = self;
         Loaded { config, problems, watched_directories }
     }
@@ -211,20 +220,41 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
         };
         self.watch(directory);
         for path in paths {
-            let (place, size) = (Location::whole(&path), self.size);
+            let (place, size, further) = (Location::whole(&path), self.size, self.further.len());
             let text = self.files.read_listed(&path, CONFIG_SIZE_MAX);
             match self.read_content(&path, text, &place, &file.config.limits) {
                 Ok(Some(included)) => file.config.absorb(included),
                 // It was removed since the directory was read.
                 Ok(None) => {}
                 Err(problem) => {
-                    self.leave_out(problem);
+                    let mut problems = self.further.split_off(further);
+                    problems.push(problem);
+                    sort_by_place(&mut problems);
+                    problems.into_iter().for_each(|problem| self.leave_out(problem));
                     // Or the files after a large one would be left out, too.
                     self.size = size;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Goes on in a file after a problem, so that all of them are told at once. Answers the first.
+    pub(super) fn note_further(
+        &mut self,
+        first: Result<(), Problem>,
+        next: Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        match (first, next) {
+            (Ok(()), next) => next,
+            (first, Ok(())) => first,
+            (first, Err(problem)) => {
+                if self.further.len() < FURTHER_COUNT_MAX {
+                    self.further.push(problem);
+                }
+                first
+            }
+        }
     }
 
     fn leave_out(&mut self, problem: Problem) {
@@ -255,6 +285,15 @@ pub(super) fn conf_files(
     paths.retain(|path| path.as_os_str().as_encoded_bytes().ends_with(b".conf"));
     paths.sort();
     Ok(paths)
+}
+
+/// As they stand in the files.
+fn sort_by_place(problems: &mut [Problem]) {
+    problems.sort_by(|one, other| {
+        let place = |problem: &Problem| (problem.location.line, problem.location.column);
+        let files = one.location.file.cmp(&other.location.file);
+        files.then_with(|| place(one).cmp(&place(other)))
+    });
 }
 
 impl super::Places {

@@ -42,7 +42,12 @@ impl<F: ConfigFiles> Loader<'_, F> {
         }
         root.takes_attributes(&[])?;
         root.takes_no_text()?;
-        root.children.iter().try_for_each(|element| self.read_element(file, element))
+        let mut first = Ok(());
+        for element in &root.children {
+            let read = self.read_element(file, element);
+            first = self.note_further(first, read);
+        }
+        first
     }
 
     // One row an element: a flat table.
@@ -134,9 +139,12 @@ impl<F: ConfigFiles> Loader<'_, F> {
         element.takes_attributes(&["context", "user", "group", "at_console"])?;
         element.takes_no_text()?;
         let context = policy_context(element)?;
-        let rules = element.children.iter().map(|child| self.read_rule(&context, child));
-        let rules = rules.collect::<Result<_, _>>()?;
-        Ok(PolicyBlock { location: element.location.clone(), context, rules })
+        let (mut rules, mut first) = (Vec::new(), Ok(()));
+        for child in &element.children {
+            let read = self.read_rule(&context, child).map(|rule| rules.push(rule));
+            first = self.note_further(first, read);
+        }
+        first.map(|()| PolicyBlock { location: element.location.clone(), context, rules })
     }
 
     /// `<allow>` and `<deny>` (config.md B.5).

@@ -641,3 +641,24 @@ fn reloads_what_a_running_bus_can_change() {
     assert_eq!(reloaded.postponed, postponed);
     assert_eq!(reload(&old, old.clone()), Reload { config: old, postponed: Vec::new() });
 }
+
+/// Whoever mends a file learns all that is wrong in it at once.
+#[test]
+fn all_problems_of_a_wrong_file_are_told() {
+    let wrong = "<busconfig>\n<listen>unix:path=/x</listen>\n<frok/>\n\
+                 <limit name='auth_timeout'>many</limit>\n<policy context='default'>\n\
+                 <allow own='a.b' send_member='C'/>\n<deny colour='red'/>\n</policy>\n</busconfig>";
+    let lines = |loaded: &Loaded, severity: Severity| {
+        let told = loaded.problems.iter().filter(|problem| problem.severity == severity);
+        told.map(|problem| problem.location.line).collect::<Vec<_>>()
+    };
+    let loaded = load_files(&[("/etc/bus.conf", wrong)]);
+    assert_eq!(lines(&loaded, Severity::Fatal), [3, 4, 6, 7], "{:?}", loaded.problems);
+    assert_eq!(loaded.config, None);
+    let top = format!("<busconfig>{LISTEN}<includedir>d</includedir></busconfig>");
+    let good = "<busconfig><type>good</type></busconfig>";
+    let loaded =
+        load_files(&[("/etc/bus.conf", &top), ("/etc/d/1.conf", wrong), ("/etc/d/2.conf", good)]);
+    assert_eq!(lines(&loaded, Severity::Ignored), [3, 4, 6, 7], "{:?}", loaded.problems);
+    assert_eq!(loaded.config.unwrap().bus_type.as_deref(), Some("good"));
+}
