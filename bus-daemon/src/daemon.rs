@@ -147,8 +147,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         }
     }
     let listeners: Vec<Listener> = listeners.into_iter().flatten().collect();
-    let mut identity = identity(&config, &listeners, &security)?;
-    identity.systemd_activation = arguments.systemd_activation;
+    let identity = identity(arguments, &config, &listeners, &security)?;
     let launcher = Launcher {
         address: address.clone(),
         bus_type: config.bus_type.clone(),
@@ -326,6 +325,7 @@ fn start_journal(arguments: &Arguments, config: &BusConfig, fork: bool) -> Resul
 }
 
 fn identity(
+    arguments: &Arguments,
     config: &BusConfig,
     listeners: &[Listener],
     security: &SecurityModule,
@@ -348,7 +348,7 @@ fn identity(
         hash_seed: u64::from_ne_bytes(random_bytes().map_err(random)?),
         mediation: Rc::clone(&security.mediation),
         process_name: credentials::process_name,
-        systemd_activation: false,
+        systemd_activation: arguments.systemd_activation,
     })
 }
 

@@ -12,8 +12,7 @@
 //! Bounds: `max_pending_service_starts` waiters in all (config.md B039); of each sender's messages as
 //! many bytes as `max_incoming_bytes`, which count as its own (`client/charges.rs`).
 //!
-//! Invariants: a start has somebody who waits for it, or waited and is gone; `due` is the earliest
-//! deadline; each client is charged for the messages of it that are held.
+//! Invariants: `due` is the earliest deadline; no name that is being started has an owner; each client is charged for the messages of it that are held.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -115,10 +114,16 @@ impl Activation {
 impl Bus {
     /// Whether a message goes to a name that nobody owns and that a service would take.
     pub(super) fn may_start_a_service(&self, message: &Message<'_>) -> bool {
-        let Some(name @ BusName::WellKnown(_)) = message.header.destination else { return false };
-        !message.header.flags.contains(Flags::NO_AUTO_START)
-            && self.settings.services.get(name.as_str()).is_some()
-            && self.resolve(name).is_none()
+        let Some(name) = message.header.destination else { return false };
+        self.service_for(message, name).is_some() && self.resolve(name).is_none()
+    }
+
+    /// The service that a message may start.
+    fn service_for(&self, message: &Message<'_>, name: BusName<'_>) -> Option<&Arc<Service>> {
+        let is_startable = matches!(name, BusName::WellKnown(_))
+            && matches!(message.header.message_type, MessageType::MethodCall | MessageType::Signal)
+            && !message.header.flags.contains(Flags::NO_AUTO_START);
+        self.settings.services.get(name.as_str()).filter(|_| is_startable)
     }
 
     /// What becomes of a message to a name that nobody owns: it is held until a service has taken the
@@ -133,10 +138,9 @@ impl Bus {
         if message.header.flags.contains(Flags::NO_AUTO_START) {
             return Err(Refusal::DestinationHasNoOwner { name: text });
         }
-        let is_startable = matches!(name, BusName::WellKnown(_))
-            && matches!(message.header.message_type, MessageType::MethodCall | MessageType::Signal);
-        let service = self.settings.services.get(&text).filter(|_| is_startable).cloned();
-        let Some(service) = service else { return Err(Refusal::NotActivatable { name: text }) };
+        let Some(service) = self.service_for(message, name).cloned() else {
+            return Err(Refusal::NotActivatable { name: text });
+        };
         self.may_activate(message, &service)?;
         let held = self.hold(message)?;
         let sender = message.sender;
@@ -212,7 +216,7 @@ impl Bus {
                     "Activating via systemd: service name='{name}' unit='{unit}' requested by {who}"
                 );
                 self.log(LogRecord::new(Severity::Info, &text));
-                self.ask_systemd(&unit);
+                self.ask_systemd(&unit, true);
             }
         }
         Ok(())
@@ -231,7 +235,11 @@ impl Bus {
         self.log(LogRecord::new(Severity::Info, &text));
         for waiter in start.waiters {
             match waiter {
-                Waiter::Caller(reply_to) => self.reply_started(&reply_to),
+                Waiter::Caller(reply_to) => {
+                    if self.takes_part(reply_to.client()) {
+                        self.reply_started(&reply_to);
+                    }
+                }
                 Waiter::Message(held) => {
                     self.let_go(&held);
                     self.deliver(&held, owner);
@@ -328,12 +336,54 @@ impl Bus {
         let refusal = Refusal::StartFailed(failure);
         for waiter in start.waiters {
             match waiter {
-                Waiter::Caller(reply_to) => self.reply_error(&reply_to, &refusal),
+                Waiter::Caller(reply_to) => {
+                    if self.takes_part(reply_to.client()) {
+                        self.reply_error(&reply_to, &refusal);
+                    }
+                }
                 Waiter::Message(held) => {
                     self.let_go(&held);
-                    self.send_error_from_driver(held.sender, Some(held.serial), &refusal);
+                    if self.takes_part(held.sender) {
+                        self.send_error_from_driver(held.sender, Some(held.serial), &refusal);
+                    }
                 }
             }
+        }
+    }
+
+    /// Whether a client is still there, and no monitor: nobody else is answered.
+    fn takes_part(&self, id: ClientId) -> bool {
+        self.clients.get(id).is_some_and(|client| client.is_registered())
+    }
+
+    /// A client goes. Of what it had held only small messages without descriptors go on: its user is
+    /// charged for them no longer.
+    pub(super) fn drop_held_of(&mut self, id: ClientId) {
+        if self.clients.get(id).is_none_or(|client| client.held.is_none()) {
+            return;
+        }
+        let is_kept = |waiter: &Waiter| match waiter {
+            Waiter::Message(held) if held.sender == id => held.outlives_its_sender(),
+            _ => true,
+        };
+        let mut lost = Vec::new();
+        let Activation { starts, waiter_count, .. } = &mut self.activation;
+        for (name, start) in starts {
+            let before = start.waiters.len();
+            start.waiters.retain(is_kept);
+            let count = before - start.waiters.len();
+            *waiter_count -= count;
+            if count > 0 {
+                lost.push(format!("{count} to '{name}'"));
+            }
+        }
+        if !lost.is_empty() {
+            let (who, lost) = (self.describe(id), lost.join(", "));
+            let text = format_args!(
+                "{who} went before its messages could be given to services that are being started; \
+                 those that were large or had descriptors are lost: {lost}"
+            );
+            self.log(LogRecord::new(Severity::Warning, &text));
         }
     }
 
@@ -343,8 +393,7 @@ impl Bus {
         let waiters: usize = starts.values().map(|start| start.waiters.len()).sum();
         assert_eq!(waiters, *waiter_count, "waiters are counted");
         assert_eq!(starts.values().map(|start| start.due).min(), *due, "the earliest deadline");
-        for (name, start) in starts {
-            assert!(!start.waiters.is_empty(), "{name} is started for somebody");
+        for name in starts.keys() {
             assert!(self.resolve_text(name).is_none(), "{name} has no owner yet");
         }
         for client in self.clients.iter() {

@@ -46,6 +46,12 @@ impl HeldMessage {
         self.bytes.len()
     }
 
+    /// Whether it is worth keeping when its sender has gone: all of those that are kept are bounded by
+    /// how many may wait.
+    pub(super) fn outlives_its_sender(&self) -> bool {
+        self.size() <= UNCOUNTED_SIZE_MAX && self.fds.is_none()
+    }
+
     pub(super) fn fd_count(&self) -> usize {
         self.fds.as_ref().map_or(0, |fds| fds.len())
     }

@@ -43,8 +43,8 @@ pub struct Incoming {
     pub fds_peak: usize,
     /// Descriptors that no complete message has taken yet.
     pub fds: VecDeque<OwnedFd>,
-    /// Whether those of the message that is half read were closed, since they were beyond a share.
-    pub fds_refused: bool,
+    /// How many of the message that is half read were closed, since they were beyond a share.
+    pub fds_refused: usize,
     /// Since when `fds` has not been empty (config.md B035).
     pub fds_since: Option<Timestamp>,
 }

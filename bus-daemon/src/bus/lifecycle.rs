@@ -205,6 +205,7 @@ impl Bus {
         }
         self.forget_refusals(id);
         self.forget_newcomer(id);
+        self.drop_held_of(id);
         self.forget_slow_receiver(id);
         self.forget_half_message(id);
         self.monitors.remove_client(id);
@@ -308,10 +309,6 @@ impl Bus {
             fds.clear();
             return Ok(());
         };
-        if client.incoming.fds_refused {
-            fds.clear();
-            return Ok(());
-        }
         if client.incoming.fds.len() + fds.len() > fds_max {
             return Err(Disconnection::TooManyIncomingFds);
         }
@@ -333,7 +330,7 @@ impl Bus {
     pub(super) fn settle_fds(&mut self, id: ClientId) -> Result<(), Disconnection> {
         let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
         let incoming = &mut client.incoming;
-        if self.fd_queue.is_empty() && incoming.fds.is_empty() && !incoming.fds_refused {
+        if self.fd_queue.is_empty() && incoming.fds.is_empty() && incoming.fds_refused == 0 {
             if !client.has_small_queues() {
                 self.settle_share(id);
             }
@@ -343,9 +340,10 @@ impl Bus {
         let fds_max = message_unix_fds_max(own_limits.unwrap_or(&self.settings.limits));
         if !incoming.is_partial() && !incoming.is_put_off() {
             incoming.fds.clear();
-            incoming.fds_refused = false;
+            incoming.fds_refused = 0;
         }
-        if !incoming.is_put_off() && incoming.fds.len() as u64 > fds_max {
+        let fd_count = incoming.fds.len() + incoming.fds_refused;
+        if !incoming.is_put_off() && fd_count as u64 > fds_max {
             return Err(Disconnection::TooManyFds);
         }
         if incoming.fds.is_empty() {

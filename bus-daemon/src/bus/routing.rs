@@ -129,7 +129,7 @@ impl Bus {
         self.messages += 1;
         let parsed = ParsedHeader::parse(bytes, &frame).map_err(Disconnection::Malformed)?;
         let header = &parsed.header;
-        let refused_fds = header.unix_fds > 0 && self.take_refused_fds(sender);
+        let refused_fds = header.unix_fds > 0 && self.take_refused_fds(sender, header.unix_fds);
         let fds = if refused_fds { None } else { self.take_fds(sender, header.unix_fds)? };
         let body = bytes.get(frame.header_size..).unwrap_or_default();
         check_body(header.signature, body, header.endian, &mut self.scratch.spans)
@@ -421,10 +421,18 @@ impl Bus {
         Ok(())
     }
 
-    /// Whether the descriptors of the message at hand were closed when it was half read.
-    fn take_refused_fds(&mut self, sender: ClientId) -> bool {
-        let client = self.clients.get_mut(sender);
-        client.is_some_and(|client| std::mem::take(&mut client.incoming.fds_refused))
+    /// Whether descriptors of the message at hand, which has so many, were closed when it was half read.
+    /// Then the others of it are, too; what is left belongs to a later one.
+    fn take_refused_fds(&mut self, sender: ClientId, count: u32) -> bool {
+        let Some(client) = self.clients.get_mut(sender) else { return false };
+        let incoming = &mut client.incoming;
+        let refused = std::mem::take(&mut incoming.fds_refused);
+        let others = (count as usize).saturating_sub(refused).min(incoming.fds.len());
+        if refused > 0 {
+            incoming.fds.drain(..others);
+            incoming.fds_since = None;
+        }
+        refused > 0
     }
 
     fn take_fds(

@@ -89,9 +89,9 @@ impl Bus {
             return;
         }
         if let Some(client) = self.clients.get_mut(id) {
+            client.incoming.fds_refused += client.incoming.fds.len();
             client.incoming.fds.clear();
             client.incoming.fds_since = None;
-            client.incoming.fds_refused = true;
         }
         self.trim_queues();
         self.clients.charge_queues(id);

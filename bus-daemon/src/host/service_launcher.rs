@@ -70,6 +70,10 @@ impl Launcher {
         let (output, write_end) =
             pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("create a pipe", error.into()))?;
         let second = write_end.try_clone().map_err(|error| failed("share a pipe", error))?;
+        // What the service manager said to the bus alone.
+        for variable in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+            command.env_remove(variable);
+        }
         command.envs(environment).envs(self.variables());
         command.stdin(Stdio::null()).stdout(write_end).stderr(second);
         prepare_child(&mut command, self.fd_limit, is_spared_by_oom());

@@ -221,6 +221,41 @@ fn a_message_outlives_its_sender() {
     assert!(got.iter().any(|got| got.serial == 11 && got.sender == sender.name), "{got:?}");
 }
 
+/// Nobody who is gone is answered, which monitors would see, and what it leaves behind is bounded.
+#[test]
+fn who_is_gone_is_not_answered() {
+    for ends_well in [true, false] {
+        let mut desk = desk();
+        let [one, two, service, monitor] = [(), (), (), ()].map(|()| desk.guest());
+        start(&mut desk, &one, 11, NAME);
+        send(&mut desk, &two, 12, NAME);
+        let large = Mail::call(13, NAME, "org.example.A", "Get").with(Value::Bytes(20_000));
+        desk.send(two.id, &large);
+        let mut with_fd = Mail::call(14, NAME, "org.example.A", "Get");
+        with_fd.unix_fds = 1;
+        desk.send(two.id, &with_fd);
+        let id = started(&mut desk);
+        for gone in [&one, &two] {
+            desk.event(Event::Closed { client: gone.id });
+        }
+        assert!(desk.log.last().unwrap().contains(&format!("2 to '{NAME}'")), "{:?}", desk.log);
+        let everything = vec![Value::Texts(vec![]), Value::Number(0)];
+        assert_eq!(desk.error_of(monitor.id, "BecomeMonitor", everything), None);
+        desk.read(monitor.id);
+        if ends_well {
+            let got = take(&mut desk, &service, NAME);
+            let serials: Vec<_> =
+                got.iter().filter(|got| got.sender == two.name).map(|got| got.serial).collect();
+            assert_eq!(serials, [12]);
+            let answers = desk.read(monitor.id);
+            assert_eq!(answers.iter().filter(|got| got.answered.is_some()).count(), 1);
+        } else {
+            desk.event(Event::ServiceEnded { start: id, end: ServiceEnd::Exited(1) });
+            assert_eq!(desk.read(monitor.id), []);
+        }
+    }
+}
+
 // config.md B058: before the start the sender's rules decide by the name, and again at delivery both
 // sides'.
 #[test]

@@ -238,6 +238,15 @@ fn descriptors_of_half_messages_are_shared() {
     assert_eq!(count, sum / 16);
     desk.send(last.id, &mail);
     assert_eq!(desk.read(receiver.id).last().map(|got| got.announced_fds), Some(16));
+    // What comes with the rest of a refused message belongs to the next one.
+    for client in &clients {
+        desk.send_bytes(client.id, &begin, 16);
+    }
+    assert_eq!(desk.bus.client(last.id).unwrap().incoming.fds_refused, 16);
+    let both = [rest, mail.write()].concat();
+    desk.send_bytes(last.id, &both, 16);
+    assert_eq!(refusals(&desk.read(last.id)), 1);
+    assert_eq!(desk.read(receiver.id).last().map(|got| got.announced_fds), Some(16));
     assert_eq!(desk.take_closed(), []);
 }
 

@@ -169,26 +169,24 @@ impl Bus {
     }
 
     /// Asks systemd to start a unit (protocol.md A220). If it is not there yet, it is asked when it
-    /// comes, but monitors are shown that now.
-    pub(in crate::bus) fn ask_systemd(&mut self, unit: &str) {
-        let header = self.activation_request();
-        let bytes = self.write_driver_message(&header, |body| body.string(unit));
-        self.capture_from_driver(&header, &bytes, None);
-        if let Some(systemd) = self.resolve_text(SYSTEMD_NAME) {
-            self.push_from_driver(systemd, &header, &bytes, None);
-        }
-        self.keep_driver_message(bytes);
-    }
-
-    fn activation_request(&mut self) -> Header<'static> {
-        Header {
+    /// comes, but monitors are shown that when it `is_new`.
+    pub(in crate::bus) fn ask_systemd(&mut self, unit: &str, is_new: bool) {
+        let header = Header {
             path: Some(CANONICAL_PATH),
             interface: Some(ACTIVATOR),
             member: Some(MemberName::from_static("ActivationRequest")),
             destination: Some(BusName::WellKnown(SYSTEMD)),
             signature: STRING,
             ..self.driver_header(MessageType::Signal)
+        };
+        let bytes = self.write_driver_message(&header, |body| body.string(unit));
+        if is_new {
+            self.capture_from_driver(&header, &bytes, None);
         }
+        if let Some(systemd) = self.resolve_text(SYSTEMD_NAME) {
+            self.push_from_driver(systemd, &header, &bytes, None);
+        }
+        self.keep_driver_message(bytes);
     }
 
     /// A name has an owner now: if it is systemd's, it is told all that it should have been told
@@ -202,12 +200,8 @@ impl Bus {
             self.tell_systemd(&variables, true);
             self.activation_environment.is_untold = false;
         }
-        let Some(systemd) = self.resolve_text(SYSTEMD_NAME) else { return };
         for unit in self.units_wanted() {
-            let header = self.activation_request();
-            let bytes = self.write_driver_message(&header, |body| body.string(&unit));
-            self.push_from_driver(systemd, &header, &bytes, None);
-            self.keep_driver_message(bytes);
+            self.ask_systemd(&unit, false);
         }
     }
 
