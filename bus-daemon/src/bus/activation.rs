@@ -9,16 +9,18 @@
 //! How a service is started is the host's matter ([`Effect::StartService`]), or systemd's, which is
 //! asked by a signal.
 //!
-//! Bounds: `max_pending_service_starts` waiters in all (config.md B039); of each sender's messages as
+//! Bounds: `max_pending_service_starts` waiters in all (config.md B039), and of one user half of what
+//! the others leave, but for root and the user of the bus; of each sender's messages as
 //! many bytes as `max_incoming_bytes`, which count as its own (`client/charges.rs`).
 //!
 //! Invariants: `due` is the earliest deadline; no name that is being started has an owner; each client is charged for the messages of it that are held.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bus_policy::MatchedPatterns;
 use bus_policy::question::Circumstances;
+use foldhash::fast::FixedState;
 use libbus::names::{BusName, ErrorName};
 use libbus::standard_error as error;
 use libbus::wire::{Flags, MessageType};
@@ -56,6 +58,8 @@ pub(super) struct Activation {
     starts: BTreeMap<String, Start>,
     next_id: u64,
     waiter_count: usize,
+    /// How many of them each user has.
+    of_users: HashMap<Option<u32>, usize, FixedState>,
     /// The earliest deadline of all starts.
     due: Option<Timestamp>,
 }
@@ -68,7 +72,8 @@ struct Start {
     due: Timestamp,
     /// Whether its process ended well, and what it started may still take the name.
     exited_well: bool,
-    waiters: Vec<Waiter>,
+    /// With the user of each.
+    waiters: Vec<(Option<u32>, Waiter)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,9 +105,26 @@ impl Activation {
 
     fn take(&mut self, name: &str) -> Option<Start> {
         let start = self.starts.remove(name)?;
-        self.waiter_count -= start.waiters.len();
+        start.waiters.iter().for_each(|(uid, _)| self.forget_waiter(*uid));
         self.note_due();
         Some(start)
+    }
+
+    fn forget_waiter(&mut self, uid: Option<u32>) {
+        self.waiter_count -= 1;
+        if let Some(count) = self.of_users.get_mut(&uid) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_users.remove(&uid);
+            }
+        }
+    }
+
+    /// Whether there is a place for another one of this user among `max`.
+    fn has_place(&self, uid: Option<u32>, is_privileged: bool, max: usize) -> bool {
+        let own = self.of_users.get(&uid).copied().unwrap_or_default();
+        let rest = max.saturating_sub(self.waiter_count - own);
+        self.waiter_count < max && (is_privileged || own < rest.div_ceil(2))
     }
 
     fn name_of(&self, id: StartId) -> Option<String> {
@@ -180,15 +202,17 @@ impl Bus {
     ) -> Result<(), Refusal> {
         let name = service.file.name.clone();
         let max = self.settings.limits.pending_service_starts_max;
-        if self.activation.waiter_count >= max as usize {
+        let uid = self.clients.get(sender).and_then(|client| client.uid);
+        if !self.activation.has_place(uid, self.is_privileged_user(uid), max as usize) {
             if let Waiter::Message(held) = waiter {
                 self.let_go(&held);
             }
             return Err(Refusal::TooManyStarts { name, max });
         }
         self.activation.waiter_count += 1;
+        *self.activation.of_users.entry(uid).or_default() += 1;
         if let Some(start) = self.activation.starts.get_mut(&name) {
-            start.waiters.push(waiter);
+            start.waiters.push((uid, waiter));
             return Ok(());
         }
         let id = StartId(self.activation.next_id);
@@ -197,7 +221,8 @@ impl Bus {
             service.file.systemd_service.as_ref().filter(|_| self.identity.systemd_activation);
         let way = unit.map_or(Way::Host, |unit| Way::Systemd(unit.clone()));
         let due = self.now.plus_ms(self.settings.limits.service_start_timeout_ms.into());
-        let start = Start { id, way: way.clone(), due, exited_well: false, waiters: vec![waiter] };
+        let start =
+            Start { id, way: way.clone(), due, exited_well: false, waiters: vec![(uid, waiter)] };
         self.activation.starts.insert(name.clone(), start);
         self.activation.note_due();
         let who = self.describe_requester(sender);
@@ -233,7 +258,7 @@ impl Bus {
         let Some(start) = self.activation.take(name) else { return };
         let text = format_args!("Successfully activated service '{name}'");
         self.log(LogRecord::new(Severity::Info, &text));
-        for waiter in start.waiters {
+        for (_, waiter) in start.waiters {
             match waiter {
                 Waiter::Caller(reply_to) => {
                     if self.takes_part(reply_to.client()) {
@@ -334,7 +359,7 @@ impl Bus {
         };
         self.log(LogRecord::new(Severity::Warning, &format_args!("{text}")));
         let refusal = Refusal::StartFailed(failure);
-        for waiter in start.waiters {
+        for (_, waiter) in start.waiters {
             match waiter {
                 Waiter::Caller(reply_to) => {
                     if self.takes_part(reply_to.client()) {
@@ -362,21 +387,19 @@ impl Bus {
         if self.clients.get(id).is_none_or(|client| client.held.is_none()) {
             return;
         }
-        let is_kept = |waiter: &Waiter| match waiter {
-            Waiter::Message(held) if held.sender == id => held.outlives_its_sender(),
-            _ => true,
+        let is_lost = |(_, waiter): &mut (Option<u32>, Waiter)| match waiter {
+            Waiter::Message(held) => held.sender == id && !held.outlives_its_sender(),
+            Waiter::Caller(_) => false,
         };
-        let mut lost = Vec::new();
-        let Activation { starts, waiter_count, .. } = &mut self.activation;
-        for (name, start) in starts {
-            let before = start.waiters.len();
-            start.waiters.retain(is_kept);
-            let count = before - start.waiters.len();
-            *waiter_count -= count;
-            if count > 0 {
-                lost.push(format!("{count} to '{name}'"));
+        let (mut lost, mut uids) = (Vec::new(), Vec::new());
+        for (name, start) in &mut self.activation.starts {
+            let gone: Vec<_> = start.waiters.extract_if(.., is_lost).map(|(uid, _)| uid).collect();
+            if !gone.is_empty() {
+                lost.push(format!("{} to '{name}'", gone.len()));
+                uids.extend(gone);
             }
         }
+        uids.into_iter().for_each(|uid| self.activation.forget_waiter(uid));
         if !lost.is_empty() {
             let (who, lost) = (self.describe(id), lost.join(", "));
             let text = format_args!(
@@ -389,7 +412,8 @@ impl Bus {
 
     /// For [`Bus::check_invariants`].
     pub(super) fn check_activation(&self) {
-        let Activation { starts, waiter_count, due, .. } = &self.activation;
+        let Activation { starts, waiter_count, of_users, due, .. } = &self.activation;
+        assert_eq!(of_users.values().sum::<usize>(), *waiter_count, "each waiter has a user");
         let waiters: usize = starts.values().map(|start| start.waiters.len()).sum();
         assert_eq!(waiters, *waiter_count, "waiters are counted");
         assert_eq!(starts.values().map(|start| start.due).min(), *due, "the earliest deadline");
@@ -398,7 +422,7 @@ impl Bus {
         }
         for client in self.clients.iter() {
             let messages = starts.values().flat_map(|start| &start.waiters);
-            let held = messages.filter_map(|waiter| match waiter {
+            let held = messages.filter_map(|(_, waiter)| match waiter {
                 Waiter::Message(held) if held.sender == client.id => Some(held),
                 _ => None,
             });

@@ -310,6 +310,25 @@ fn starts_and_what_they_hold_are_bounded() {
     assert_eq!((got.len(), error_of(&got, 13)), (1, exceeded), "what exceeds it was held");
 }
 
+/// A user who waits for services that never start leaves places for others, though its clients come
+/// and go.
+#[test]
+fn places_of_those_who_wait_are_shared() {
+    let mut desk = desk_with(Limits { pending_service_starts_max: 8, ..Limits::default() });
+    let waits = |desk: &mut Desk, uid: u32| {
+        let caller = desk.guest_with(uid, true);
+        send(desk, &caller, 11, NAME);
+        let waits = desk.read(caller.id).is_empty();
+        desk.event(Event::Closed { client: caller.id });
+        waits
+    };
+    let mut count = |uid| (0..20).filter(|_| waits(&mut desk, uid)).count();
+    assert_eq!([count(1001), count(1002), count(1003), count(0), count(1004)], [4, 2, 1, 1, 0]);
+    let timeout = u64::from(Limits::default().service_start_timeout_ms);
+    desk.pass_time(timeout);
+    assert!(waits(&mut desk, 1001), "all have their places back");
+}
+
 /// A user's clients together hold no more than its share, however many they are.
 #[test]
 fn what_a_user_has_held_is_bounded_by_its_share() {
