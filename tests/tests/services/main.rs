@@ -14,7 +14,7 @@ use std::fs;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
-use bus_tests::harness::{Bus, Client, Config, Daemon, Message, RawClient, field, kind};
+use bus_tests::harness::{Bus, Client, Config, Daemon, Message, RawClient, Value, field, kind};
 use libtest_mimic::{Arguments, Trial};
 
 const CALLER_COUNT: usize = 1000;
@@ -45,6 +45,10 @@ fn main() -> ExitCode {
     let trials = vec![
         Trial::test("a_storm_of_callers_is_answered", || {
             storm();
+            Ok(())
+        }),
+        Trial::test("a_helper_starts_what_names_a_user", || {
+            helper();
             Ok(())
         }),
         Trial::test("new_files_are_found", || {
@@ -150,6 +154,36 @@ fn storm() {
     }
     let log = bus.log();
     assert!(log.contains("'org.example.Service0': serving org.example.Service0"), "its output");
+}
+
+// config.md B022, B094, B104
+fn helper() {
+    let start = |elements| {
+        let limits = &[("service_start_timeout", 1_000)];
+        let bus = Bus::start(&Daemon::ours(), &Config { limits, elements, ..Config::SESSION });
+        write_service(&bus, "org.example.Named", "/bin/true\nUser=root");
+        write_service(&bus, "org.example.Nameless", "/bin/true");
+        bus.connect().call("ReloadConfig", &[]);
+        bus
+    };
+    let failing =
+        start("<servicedir>services</servicedir><servicehelper>/bin/false</servicehelper>");
+    let mut client = failing.connect();
+    let reply = client.ask(&call("org.example.Named", 1));
+    assert_eq!(reply.error_name(), "org.freedesktop.DBus.Error.Spawn.ChildExited");
+    assert!(reply.body[0].text().contains("failed with exit code 1"), "{}", reply.describe());
+    let error = client.ask(&call("org.example.Nameless", 1)).error_name();
+    assert_eq!(error, "org.freedesktop.DBus.Error.ServiceUnknown", "a user is needed");
+    // It gets the name of the service, and nobody may choose its environment.
+    let echoing =
+        start("<servicedir>services</servicedir><servicehelper>/bin/echo</servicehelper>");
+    let mut client = echoing.connect();
+    let error = client.ask(&call("org.example.Named", 1)).error_name();
+    assert_eq!(error, "org.freedesktop.DBus.Error.Spawn.ChildExited", "nothing took the name");
+    echoing.wait_for_log("'org.example.Named': org.example.Named", 1);
+    let nothing = Value::Array("{ss}".to_owned(), Vec::new());
+    let error = client.refused("UpdateActivationEnvironment", &[nothing]);
+    assert_eq!(error, "org.freedesktop.DBus.Error.AccessDenied");
 }
 
 // config.md B097
