@@ -44,7 +44,7 @@ pub struct Incoming {
     /// Descriptors that no complete message has taken yet.
     pub fds: VecDeque<OwnedFd>,
     /// How many of the message that is half read were closed, since they were beyond a share.
-    pub fds_refused: usize,
+    pub fds_refused: u32,
     /// Since when `fds` has not been empty (config.md B035).
     pub fds_since: Option<Timestamp>,
 }

@@ -342,8 +342,8 @@ impl Bus {
             incoming.fds.clear();
             incoming.fds_refused = 0;
         }
-        let fd_count = incoming.fds.len() + incoming.fds_refused;
-        if !incoming.is_put_off() && fd_count as u64 > fds_max {
+        let fd_count = incoming.fds.len() as u64 + u64::from(incoming.fds_refused);
+        if !incoming.is_put_off() && fd_count > fds_max {
             return Err(Disconnection::TooManyFds);
         }
         if incoming.fds.is_empty() {

@@ -427,7 +427,8 @@ impl Bus {
         let Some(client) = self.clients.get_mut(sender) else { return false };
         let incoming = &mut client.incoming;
         let refused = std::mem::take(&mut incoming.fds_refused);
-        let others = (count as usize).saturating_sub(refused).min(incoming.fds.len());
+        let others = count.saturating_sub(refused) as usize;
+        let others = others.min(incoming.fds.len());
         if refused > 0 {
             incoming.fds.drain(..others);
             incoming.fds_since = None;

@@ -89,7 +89,8 @@ impl Bus {
             return;
         }
         if let Some(client) = self.clients.get_mut(id) {
-            client.incoming.fds_refused += client.incoming.fds.len();
+            // INVARIANT: one message has fewer than 2^32 (`message_unix_fds_max`).
+            client.incoming.fds_refused += client.incoming.fds.len() as u32;
             client.incoming.fds.clear();
             client.incoming.fds_since = None;
         }
