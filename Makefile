@@ -30,8 +30,6 @@ CONFIGDIR = /usr/share/dbus-1
 CARGO = cargo
 CARGO_TARGET_DIR ?= target
 INSTALL = install
-# The group that may run the helper, which is setuid root: that of the user in system.conf.
-HELPER_GROUP = messagebus
 
 D = $(DESTDIR)
 DATA = bus-daemon/data
@@ -39,10 +37,7 @@ BUILT = $(CARGO_TARGET_DIR)/release
 EXAMPLES = $(DOCDIR)/examples
 HELPER = $(LIBEXECDIR)/bus-daemon-launch-helper
 # Files that name the program or the helper are installed with the names of this installation.
-NAMES = sed -e 's|/usr/bin/bus-daemon|$(BINDIR)/bus-daemon|g'
-ifneq ($(wildcard $(BUILT)/bus-daemon-launch-helper),)
-NAMES += -e 's|/usr/lib/dbus-1.0/dbus-daemon-launch-helper|$(HELPER)|g'
-endif
+NAMES = sed -e 's|/usr/bin/bus-daemon|$(BINDIR)/bus-daemon|g' -e 's|/usr/libexec/bus-daemon-launch-helper|$(HELPER)|g'
 # What the files have in them that another package may have, too.
 OURS = Part of bus-daemon
 CONFIGURATION_IS_OURS = grep -qs '$(OURS)' '$(D)$(CONFIGDIR)/session.conf' '$(D)$(CONFIGDIR)/system.conf'
@@ -102,7 +97,10 @@ check-places:
 install: check-places
 	$(INSTALL) -d '$(D)$(BINDIR)' '$(D)$(UNITDIR)/sockets.target.wants'
 	$(INSTALL) -m 755 '$(BUILT)/bus-daemon' '$(D)$(BINDIR)/bus-daemon'
+	$(INSTALL) -d '$(D)$(LIBEXECDIR)'
+	$(INSTALL) -m 755 '$(BUILT)/bus-daemon-launch-helper' '$(D)$(HELPER)'
 	$(call put,644,man/bus-daemon.1,$(MANDIR)/man1/bus-daemon.1)
+	$(call put,644,man/bus-daemon-launch-helper.1,$(MANDIR)/man1/bus-daemon-launch-helper.1)
 	$(call put-unless-taken,$(DATA)/session.conf,$(CONFIGDIR)/session.conf)
 	$(call put-unless-taken,$(DATA)/system.conf,$(CONFIGDIR)/system.conf)
 	@if $(CONFIGURATION_IS_OURS); then $(INSTALL) -d $(addprefix '$(D)',$(DIRECTORIES)); fi
@@ -120,14 +118,10 @@ install: check-places
 		$(call put,644,$(file),$(EXAMPLES)/$(notdir $(file))))
 	$(call put,755,$(DATA)/openrc/bus-daemon,$(EXAMPLES)/openrc/bus-daemon)
 	$(call put,755,$(DATA)/runit/run,$(EXAMPLES)/runit/run)
-ifneq ($(wildcard $(BUILT)/bus-daemon-launch-helper),)
-	$(INSTALL) -d '$(D)$(LIBEXECDIR)'
-	$(INSTALL) -o root -g $(HELPER_GROUP) -m 4750 '$(BUILT)/bus-daemon-launch-helper' '$(D)$(HELPER)'
-endif
 
 # Directories go when they are empty.
 uninstall:
-	rm -f '$(D)$(BINDIR)/bus-daemon' '$(D)$(HELPER)' '$(D)$(MANDIR)/man1/bus-daemon.1'
+	rm -f '$(D)$(BINDIR)/bus-daemon' '$(D)$(HELPER)' '$(D)$(MANDIR)/man1/bus-daemon.1' '$(D)$(MANDIR)/man1/bus-daemon-launch-helper.1'
 	rm -f '$(D)$(UNITDIR)/bus-daemon.service' '$(D)$(UNITDIR)/$(LOGIND)' $(addprefix '$(D)$(USERUNITDIR)'/bus-daemon.,service socket)
 	rm -f '$(D)$(SYSUSERSDIR)/bus-daemon.conf' '$(D)$(TMPFILESDIR)/bus-daemon.conf'
 	rm -rf '$(D)$(DOCDIR)'
@@ -139,6 +133,6 @@ uninstall:
 	fi
 	$(call take-back,$(CONFIGDIR)/session.conf)
 	$(call take-back,$(CONFIGDIR)/system.conf)
-	@$(call remove-empty,$(CONFIGDIR) $(SYSCONFDIR)/dbus-1 $(UNITDIR)/sockets.target.wants \
+	@$(call remove-empty,$(LIBEXECDIR) $(CONFIGDIR) $(SYSCONFDIR)/dbus-1 $(UNITDIR)/sockets.target.wants \
 		$(UNITDIR)/$(dir $(LOGIND)) $(UNITDIR) \
 		$(USERUNITDIR) $(PREFIX)/lib/systemd $(SYSUSERSDIR) $(TMPFILESDIR) $(MANDIR)/man1 $(PREFIX)/share/doc)

@@ -89,7 +89,7 @@ use pending_reply::PendingReplies;
 use policing::Policies;
 use quota::Pools;
 use refusal_log::LoggedUsers;
-use services::{Service, Services};
+use services::{Service, Services, Starter};
 use slow_receivers::SlowReceivers;
 
 /// What the bus is told once, at its start.
@@ -140,9 +140,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Limits of single users and groups.
     pub limit_overrides: LimitOverrides,
-    /// Whether services are started by a helper, so that nobody may choose their environment
-    /// (config.md B022).
-    pub has_service_helper: bool,
+    /// Who starts services.
+    pub starter: Starter,
     /// Who may connect, send, receive and own what.
     pub policy: Arc<PolicySet>,
     /// Which services can be started.

@@ -8,12 +8,16 @@ use bus_policy::PolicySet;
 use bus_policy::config::limit_overrides::{LimitOverrides, limits_directory, load_overrides};
 use bus_policy::config::{self, BusConfig, Loaded, Problem, Severity as ProblemSeverity};
 use libbus::auth::Mechanism;
+use libbus::standard_error as error;
 
 use crate::arguments::ConfigFile;
 use crate::bus::Settings;
+use crate::bus::driver::error_reply::StartFailure;
+use crate::bus::services::Starter;
 use crate::host::accounts::SystemAccounts;
 use crate::host::config_files::DiskFiles;
-use crate::host::service_directories::{FoundServices, find_services};
+use crate::host::resource_limits::is_privileged;
+use crate::host::service_directories::{FoundServices, Needed, find_services};
 
 /// Where distributions put the two standard configurations (config.md B083, B120).
 const STANDARD_DIRECTORY: &str = "/usr/share/dbus-1";
@@ -30,16 +34,20 @@ pub struct ConfigSource {
     built_in: Option<&'static str>,
     /// Whether systemd starts services that name a unit, so that they need not say as whom they run.
     systemd_activation: bool,
+    /// Whether this process had the rights of root when the bus started.
+    is_privileged: bool,
 }
 
 impl ConfigSource {
-    /// What the command line chose.
+    /// What the command line chose. Call before privileges are dropped.
     #[must_use]
     pub fn new(file: &ConfigFile, systemd_activation: bool) -> Self {
+        let is_privileged = is_privileged();
         let standard = |name: &str, built_in| Self {
             path: Path::new(STANDARD_DIRECTORY).join(name),
             built_in: Some(built_in),
             systemd_activation,
+            is_privileged,
         };
         match file {
             ConfigFile::Session => standard("session.conf", BUILT_IN_SESSION),
@@ -50,6 +58,7 @@ impl ConfigSource {
                 path: std::path::absolute(path).unwrap_or_else(|_| path.clone()),
                 built_in: None,
                 systemd_activation,
+                is_privileged,
             },
         }
     }
@@ -78,9 +87,47 @@ impl ConfigSource {
     /// comes along.
     #[must_use]
     pub fn find_services(&self, config: &BusConfig) -> FoundServices {
-        // config.md B094
-        let user_needed = config.service_helper.is_some() && !self.systemd_activation;
-        find_services(&config.service_dirs, user_needed)
+        let needed = Needed {
+            user: self.starter(config).changes_user() && !self.systemd_activation,
+            exec: !self.systemd_activation,
+        };
+        find_services(&config.service_dirs, needed)
+    }
+
+    /// Who starts services that systemd does not start.
+    #[must_use]
+    pub fn starter(&self, config: &BusConfig) -> Starter {
+        let has_launcher = self.is_privileged && config.user.is_some();
+        match &config.service_helper {
+            Some(helper) if !has_launcher || helper.exists() => Starter::Helper,
+            _ if has_launcher => Starter::PrivilegedLauncher,
+            _ => Starter::Bus,
+        }
+    }
+
+    /// The file of a service that the privileged launcher may start, as the configuration is now; one
+    /// that cannot be read leaves `config` as it was read before.
+    ///
+    /// # Errors
+    /// The configuration leaves it to others, or there is no such service.
+    pub fn find_privileged(
+        &self,
+        config: &mut BusConfig,
+        name: &str,
+    ) -> Result<PathBuf, StartFailure> {
+        if let Some(fresh) = self.load().config {
+            *config = BusConfig { user: config.user.take(), ..fresh };
+        }
+        if self.starter(config) != Starter::PrivilegedLauncher {
+            let text = "the configuration has a <servicehelper>, which starts services".to_owned();
+            return Err(StartFailure::new(error::SPAWN_PERMISSIONS_INVALID, text));
+        }
+        let found = self.find_services(config);
+        let service = found.services.get(name).ok_or_else(|| {
+            let text = format!("no service file promises {name}");
+            StartFailure::new(error::SPAWN_SERVICE_NOT_FOUND, text)
+        })?;
+        Ok(service.path.to_path_buf())
     }
 
     /// Where the limits of users and groups are.
@@ -122,6 +169,7 @@ impl ConfigSource {
         let Some(fresh) = loaded.config else { return Err(join(&loaded.problems)) };
         let reload = config::reload(running, fresh);
         let (mut settings, unknown) = settings_of(&reload.config);
+        settings.starter = self.starter(&reload.config);
         settings.limit_overrides = limit_overrides;
         let found = self.find_services(&reload.config);
         settings.services = Arc::new(found.services);
@@ -155,14 +203,14 @@ pub struct Reloaded {
 }
 
 /// What the bus needs of a configuration, and what in its policies has no effect; limits of users
-/// and groups are in other files, and so are services.
+/// and groups are in other files, and so are services; who starts them is not known from it alone.
 #[must_use]
 pub fn settings_of(config: &BusConfig) -> (Settings, Vec<Problem>) {
     let (policy, problems) = PolicySet::new(config, &SystemAccounts);
     let settings = Settings {
         limits: config.limits.clone(),
         limit_overrides: LimitOverrides::default(),
-        has_service_helper: config.service_helper.is_some(),
+        starter: Starter::default(),
         policy: Arc::new(policy),
         services: Arc::default(),
     };

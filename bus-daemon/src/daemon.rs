@@ -27,8 +27,9 @@ use crate::host::daemonize::{
 use crate::host::journal::{Journal, JournalConfig, bus_prefix, program_name};
 use crate::host::listener::{ListenContext, Listener, connectable_addresses, listen};
 use crate::host::mediation::SecurityModule;
-use crate::host::resource_limits::{self, drop_privileges, raise_fd_limit};
-use crate::host::service_launcher::Launcher;
+use crate::host::privileged_launcher::PrivilegedLauncher;
+use crate::host::resource_limits::{self, drop_privileges, is_privileged, raise_fd_limit};
+use crate::host::service_launcher::{Launcher, StartParameters};
 use crate::host::service_manager::{self, State};
 use crate::host::signals::Signals;
 use crate::host::{config_files, credentials, phrase, random_bytes};
@@ -94,6 +95,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     warn(unknown.iter().chain(&wrong));
     let found = source.find_services(&config);
     settings.services = Arc::new(found.services);
+    settings.starter = source.starter(&config);
     watched_directories.extend(found.directories);
     for problem in found.problems {
         let _ = writeln!(io::stderr(), "{}: {problem}", program_name());
@@ -121,13 +123,21 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let _pid_file =
         pid_file.map(|path| PidFile::create(path)).transpose().map_err(pid_file_error)?;
     let address = connectable_addresses(&listeners);
+    let launcher = prepare_launcher(
+        &source,
+        &config,
+        StartParameters {
+            address: address.clone(),
+            bus_type: config.bus_type.clone(),
+            fd_limit: fd_limit.as_ref().ok().map(|raised| raised.original),
+        },
+    )?;
     if let Some(user) = &config.user {
         drop_privileges(user).map_err(|error| located(&config.places.user, &error))?;
     }
     let signals = Signals::install()
         .map_err(|error| format!("Failed to prepare for signals: {}", phrase(&error)))?;
     let journal = start_journal(arguments, &config, fork)?;
-    let original_fd_limit = fd_limit.as_ref().ok().map(|raised| raised.original);
     match fd_limit {
         Ok(raised) => {
             if let Some(error) = raised.failure {
@@ -148,11 +158,6 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     }
     let listeners: Vec<Listener> = listeners.into_iter().flatten().collect();
     let identity = identity(arguments, &config, &listeners, &security)?;
-    let launcher = Launcher {
-        address: address.clone(),
-        bus_type: config.bus_type.clone(),
-        fd_limit: original_fd_limit,
-    };
     let bus = Bus::new(identity, settings);
     let config_watch = watch(&watched_directories, &journal);
     for note in &security.notes {
@@ -182,6 +187,24 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let result = event_loop.run();
     service_manager::tell(State::Stopping);
     result.map_err(|error| format!("Failed to wait for events: {}", phrase(&error)))
+}
+
+/// What starts services. Where this process gives up the rights of root, another one keeps them for
+/// that (config.md B103).
+fn prepare_launcher(
+    source: &ConfigSource,
+    config: &BusConfig,
+    parameters: StartParameters,
+) -> Result<Launcher, String> {
+    if config.user.is_none() || !is_privileged() {
+        return Ok(Launcher { parameters, privileged: None });
+    }
+    let mut config = config.clone();
+    let find = |name: &str| source.find_privileged(&mut config, name);
+    let privileged = PrivilegedLauncher::fork(&parameters, find).map_err(|error| {
+        format!("Failed to prepare for starting services as other users: {}", phrase(&error))
+    })?;
+    Ok(Launcher { parameters, privileged: Some(privileged) })
 }
 
 /// Reads the configuration, and which directories to watch for changes of it; everything wrong in it

@@ -7,10 +7,11 @@
 //! 1. [`daemonize::close_on_exec_beyond_stdio`], [`resource_limits::raise_fd_limit`];
 //! 2. [`listener::listen`], while still privileged and before forking, so that a failure is seen;
 //! 3. [`daemonize::fork_to_background`] and [`daemonize::PidFile::create`];
-//! 4. [`resource_limits::drop_privileges`], before any client's bytes are read;
-//! 5. [`signals::Signals::install`] and only then [`journal::Journal::start`]: the journal's thread
+//! 4. [`privileged_launcher::PrivilegedLauncher::fork`], which keeps the privileges;
+//! 5. [`resource_limits::drop_privileges`], before any client's bytes are read;
+//! 6. [`signals::Signals::install`] and only then [`journal::Journal::start`]: the journal's thread
 //!    must inherit the blocked signals, and no thread may exist when the process forks;
-//! 6. [`daemonize::PrintFd::print_line`] and [`service_manager::tell`] when nothing is left that can
+//! 7. [`daemonize::PrintFd::print_line`] and [`service_manager::tell`] when nothing is left that can
 //!    fail: whoever waits for them may send signals and connect at once.
 
 pub mod accounts;
@@ -25,6 +26,8 @@ pub mod kernel_query;
 pub mod keyring;
 pub mod listener;
 pub mod mediation;
+pub mod privileged_launcher;
+pub mod privileged_service;
 pub mod resource_limits;
 pub mod selinux;
 pub mod service_directories;

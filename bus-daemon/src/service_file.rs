@@ -23,8 +23,8 @@ const GROUP: &str = "D-BUS Service";
 pub struct ServiceFile {
     /// `Name`: the name that the service takes.
     pub name: String,
-    /// `Exec`: the command line as it is written.
-    pub exec: String,
+    /// `Exec`: the command line as it is written. `None` where nobody but systemd can start it.
+    pub exec: Option<String>,
     /// `User`: as whom a service of the system bus runs.
     pub user: Option<String>,
     /// `SystemdService`: the unit that starts it where systemd starts services.
@@ -143,14 +143,22 @@ impl Keys {
         if WellKnownName::parse(&name).is_err() {
             return wrong(line, format!("Name={name} is no well-known bus name"));
         }
-        let (line, exec) = required(self.exec, "Exec", "the command line that starts it")?;
-        if exec.contains('\0') {
-            return wrong(line, "a command line has no NUL");
+        let is_a_unit = self.systemd_service.as_ref().is_some_and(|(_, unit)| !unit.is_empty());
+        // deviation: the reference leaves out what names a unit alone (config.md B094).
+        let exec = if self.exec.is_none() && is_a_unit {
+            None
+        } else {
+            Some(required(self.exec, "Exec", "the command line that starts it")?)
+        };
+        if let Some((line, text)) = &exec
+            && text.contains('\0')
+        {
+            return wrong(*line, "a command line has no NUL");
         }
         let text = |key: Option<(usize, String)>| key.map(|(_, value)| value);
         Ok(ServiceFile {
             name,
-            exec,
+            exec: text(exec),
             user: text(self.user),
             systemd_service: text(self.systemd_service),
             assumed_apparmor_label: text(self.assumed_apparmor_label),
@@ -222,12 +230,21 @@ mod tests {
         );
         let expected = ServiceFile {
             name: "a.b.C".to_owned(),
-            exec: "/bin/x --text 1 'a\\b'".to_owned(),
+            exec: Some("/bin/x --text 1 'a\\b'".to_owned()),
             user: Some("me".to_owned()),
             systemd_service: Some("c.service".to_owned()),
             assumed_apparmor_label: Some("/bin/x".to_owned()),
         };
         assert_eq!(file, Ok(expected));
+    }
+
+    // config.md B094
+    #[test]
+    fn what_systemd_starts_needs_no_command_line() {
+        let file = parse("[D-BUS Service]\nName=a.b\nSystemdService=b.service\n").unwrap();
+        assert_eq!((file.exec, file.systemd_service), (None, Some("b.service".to_owned())));
+        let error = parse("[D-BUS Service]\nName=a.b\nSystemdService=\n").unwrap_err();
+        assert!(error.contains("has no Exec="), "{error}");
     }
 
     #[test]

@@ -33,7 +33,7 @@ use super::limits::EXITED_WELL_TIME_MS;
 use super::log::{LogRecord, Severity};
 use super::policing::{Party, Passage};
 use super::routing::Message;
-use super::services::Service;
+use super::services::{Service, Starter};
 use super::{Bus, Effect};
 
 /// The name of systemd, which is asked to start services and never started itself.
@@ -228,10 +228,12 @@ impl Bus {
         let who = self.describe_requester(sender);
         match way {
             Way::Host => {
-                let helper =
-                    if self.settings.has_service_helper { " (using servicehelper)" } else { "" };
-                let text =
-                    format_args!("Activating service name='{name}' requested by {who}{helper}");
+                let how = match self.settings.starter {
+                    Starter::Bus => "",
+                    Starter::Helper => " (using servicehelper)",
+                    Starter::PrivilegedLauncher => " (as the user of its service file)",
+                };
+                let text = format_args!("Activating service name='{name}' requested by {who}{how}");
                 self.log(LogRecord::new(Severity::Info, &text));
                 let environment = self.activation_environment.to_variables();
                 self.effects.push_back(Effect::StartService { start: id, service, environment });

@@ -6,6 +6,27 @@ use std::sync::Arc;
 
 use crate::service_file::ServiceFile;
 
+/// Who executes what a service file says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Starter {
+    /// The bus itself, as its own user.
+    #[default]
+    Bus,
+    /// A program that the configuration names (config.md B022).
+    Helper,
+    /// The process that keeps the privileges which the bus gives up.
+    PrivilegedLauncher,
+}
+
+impl Starter {
+    /// Whether services run as users of their own, so that nobody who may speak with the bus may choose
+    /// their environment (config.md B022, B101).
+    #[must_use]
+    pub const fn changes_user(self) -> bool {
+        !matches!(self, Self::Bus)
+    }
+}
+
 /// A service that can be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {

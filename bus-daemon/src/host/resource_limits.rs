@@ -6,7 +6,9 @@ use std::io;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
-use nix::unistd::{Uid, User, getegid, geteuid, initgroups, setgid, setuid};
+use nix::unistd::{getegid, geteuid, initgroups, setgid, setuid};
+
+use super::accounts::{AccountError, find_user};
 
 /// What a privileged daemon wants at least (config.md B125).
 const PRIVILEGED_FDS: rlim_t = 65_536;
@@ -54,6 +56,12 @@ pub fn raise_fd_limit() -> io::Result<RaisedFdLimit> {
     let current = if set_fd_limit(unprivileged).is_ok() { unprivileged } else { original };
     let enough = current.soft >= wanted.soft;
     Ok(RaisedFdLimit { original, current, failure: (!enough).then_some(failure) })
+}
+
+/// Whether this process has the rights of root.
+#[must_use]
+pub fn is_privileged() -> bool {
+    geteuid().is_root()
 }
 
 /// How many descriptors the process may hold.
@@ -114,7 +122,10 @@ impl std::error::Error for DropPrivilegesError {}
 /// # Errors
 /// See [`DropPrivilegesError`]; some of the three changes may have been made.
 pub fn drop_privileges(user: &str) -> Result<(), DropPrivilegesError> {
-    let account = find_user(user)?;
+    let account = find_user(user).map_err(|error| match error {
+        AccountError::Unknown => DropPrivilegesError::UnknownUser(user.to_owned()),
+        AccountError::Database(errno) => DropPrivilegesError::UserDatabase(errno),
+    })?;
     if !geteuid().is_root() && geteuid() == account.uid && getegid() == account.gid {
         return Ok(());
     }
@@ -127,19 +138,10 @@ pub fn drop_privileges(user: &str) -> Result<(), DropPrivilegesError> {
     setuid(account.uid).map_err(refused("user id"))
 }
 
-fn find_user(user: &str) -> Result<User, DropPrivilegesError> {
-    let by_name = User::from_name(user).map_err(DropPrivilegesError::UserDatabase)?;
-    let found = match (by_name, user.parse()) {
-        (None, Ok(uid)) => {
-            User::from_uid(Uid::from_raw(uid)).map_err(DropPrivilegesError::UserDatabase)?
-        }
-        (by_name, _) => by_name,
-    };
-    found.ok_or_else(|| DropPrivilegesError::UnknownUser(user.to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
+    use nix::unistd::User;
+
     use super::*;
 
     // config.md B125
@@ -163,12 +165,6 @@ mod tests {
             assert!(matches!(&error, DropPrivilegesError::UnknownUser(name) if name == user));
             assert!(error.to_string().contains("<user>"));
         }
-    }
-
-    #[test]
-    fn a_user_is_found_by_name_and_by_number() {
-        assert_eq!(find_user("root").unwrap().uid.as_raw(), 0);
-        assert_eq!(find_user("0").unwrap().name, "root");
     }
 
     #[test]

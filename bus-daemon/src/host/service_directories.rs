@@ -34,10 +34,18 @@ struct Directory {
     is_strict: bool,
 }
 
-/// Reads all service files of a configuration. `user_needed`: a service must say as whom it runs
-/// (config.md B094).
+/// What a file must say besides the name (config.md B094).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needed {
+    /// As whom the service runs.
+    pub user: bool,
+    /// What starts it.
+    pub exec: bool,
+}
+
+/// Reads all service files of a configuration.
 #[must_use]
-pub fn find_services(configured: &[ServiceDirectory], user_needed: bool) -> FoundServices {
+pub fn find_services(configured: &[ServiceDirectory], needed: Needed) -> FoundServices {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let mut found = FoundServices::default();
     for directory in directories(configured, &variable) {
@@ -45,10 +53,20 @@ pub fn find_services(configured: &[ServiceDirectory], user_needed: bool) -> Foun
             // So that whoever starts later finds it, and so that it is watched.
             let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory.path);
         }
-        found.read(&directory, user_needed);
+        found.read(&directory, needed);
         found.directories.push(directory.path);
     }
     found
+}
+
+/// The file that has the name of a service, as a program finds it that trusts no environment
+/// (config.md B093, B102).
+#[must_use]
+pub fn find_by_file_name(configured: &[ServiceDirectory], name: &str) -> Option<PathBuf> {
+    let file_name = format!("{name}.service");
+    let directories = directories(configured, &|_| None);
+    let mut paths = directories.into_iter().map(|directory| directory.path.join(&file_name));
+    paths.find(|path| path.exists())
 }
 
 /// The search path: each directory once, at its first place (config.md B092).
@@ -99,7 +117,7 @@ fn system_directories() -> Vec<Directory> {
 }
 
 impl FoundServices {
-    fn read(&mut self, directory: &Directory, user_needed: bool) {
+    fn read(&mut self, directory: &Directory, needed: Needed) {
         let mut paths = match DiskFiles.list(&directory.path) {
             Ok(paths) => paths,
             Err(FileError::NotFound) => return,
@@ -114,7 +132,7 @@ impl FoundServices {
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "service"));
         paths.sort();
         for path in paths {
-            match read_file(&path, directory, user_needed) {
+            match read_file(&path, directory, needed) {
                 Ok(file) => self.services.add(Service { file, path: Arc::from(path) }),
                 Err(Some(text)) => self.problems.push(text),
                 // It was removed since the directory was read.
@@ -128,7 +146,7 @@ impl FoundServices {
 fn read_file(
     path: &Path,
     directory: &Directory,
-    user_needed: bool,
+    needed: Needed,
 ) -> Result<ServiceFile, Option<String>> {
     let content = match DiskFiles.read_listed(path, SERVICE_FILE_SIZE_MAX) {
         Ok(content) => content,
@@ -151,11 +169,17 @@ fn read_file(
             path.display()
         )));
     }
-    if user_needed && file.user.is_none() {
-        return Err(Some(format!(
-            "{}: [D-BUS Service] has no User=; write as whom it runs; this file is left out",
+    let lacks = |key: &str| {
+        Err(Some(format!(
+            "{}: [D-BUS Service] has no {key}; this file is left out",
             path.display()
-        )));
+        )))
+    };
+    if needed.user && file.user.is_none() {
+        return lacks("User=; write as whom it runs");
+    }
+    if needed.exec && file.exec.is_none() {
+        return lacks("Exec=, and the bus was not told to ask systemd (--systemd-activation)");
     }
     Ok(file)
 }
@@ -175,7 +199,7 @@ mod tests {
         all.iter().map(|one| format!("{}{}", one.path.display(), mark(one.is_strict))).collect()
     }
 
-    // config.md B085–B093
+    // config.md B085–B089, B090–B093
     #[test]
     fn directories_come_in_the_order_of_the_reference_and_once() {
         let session = [ServiceDirectory::Path("/x".into()), ServiceDirectory::StandardSession];
@@ -204,6 +228,7 @@ mod tests {
         assert_eq!(paths(&[ServiceDirectory::StandardSystem], &variables), expected);
     }
 
+    // config.md B094, B095
     #[test]
     fn a_wrong_file_is_left_out_alone() {
         let directory = TemporaryDirectory::new();
@@ -216,7 +241,7 @@ mod tests {
         write("a.d.conf", &service("a.d"));
         fs::create_dir(directory.path().join("dir.service")).unwrap();
         let configured = [ServiceDirectory::Path(directory.path().to_owned())];
-        let found = find_services(&configured, false);
+        let found = find_services(&configured, Needed::default());
         assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.b", "a.c"]);
         assert_eq!(found.services.get("a.b").unwrap().file.user, None, "the first one counts");
         assert_eq!(found.problems.len(), 2, "{:?}", found.problems);
@@ -225,10 +250,13 @@ mod tests {
             found.problems[1].contains("dir.service: ") && found.problems[1].contains("regular")
         );
         assert_eq!(found.directories, [directory.path()]);
-        let found = find_services(&configured, true);
+        let found = find_services(&configured, Needed { user: true, exec: true });
         assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.b"]);
         let mut found = FoundServices::default();
-        found.read(&Directory { path: directory.path().to_owned(), is_strict: true }, false);
+        found.read(
+            &Directory { path: directory.path().to_owned(), is_strict: true },
+            Needed::default(),
+        );
         assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.b"]);
         assert!(found.problems.iter().any(|text| text.contains("name it a.c.service")));
     }

@@ -14,7 +14,9 @@ use libbus::standard_error as error;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::accounts::Membership;
 use super::phrase;
+use super::privileged_launcher::{PrivilegedLauncher, RemoteService};
 use super::resource_limits::FdLimit;
 use super::system_call::prepare_child;
 use crate::bus::activation::ServiceEnd;
@@ -23,7 +25,7 @@ use crate::bus::services::Service;
 
 /// What all services of a bus are started with.
 #[derive(Clone, Debug)]
-pub struct Launcher {
+pub struct StartParameters {
     /// Where the bus is (protocol.md A218).
     pub address: String,
     /// `<type>`, if it is one that programs know.
@@ -32,16 +34,34 @@ pub struct Launcher {
     pub fd_limit: Option<FdLimit>,
 }
 
+/// Starts services.
+#[derive(Debug)]
+pub struct Launcher {
+    /// What they are started with.
+    pub parameters: StartParameters,
+    /// Who starts those that run as other users, where this process may not.
+    pub privileged: Option<PrivilegedLauncher>,
+}
+
 /// A service that was started.
 #[derive(Debug)]
 pub struct RunningService {
     /// Its name.
     pub name: String,
-    child: Child,
-    exit: OwnedFd,
+    process: Process,
     /// What it writes.
     pub output: Option<OwnedFd>,
-    is_helper: bool,
+}
+
+#[derive(Debug)]
+enum Process {
+    Child {
+        child: Child,
+        exit: OwnedFd,
+        /// Whether it is the helper.
+        is_helper: bool,
+    },
+    Remote(RemoteService),
 }
 
 impl Launcher {
@@ -56,43 +76,37 @@ impl Launcher {
         helper: Option<&Path>,
     ) -> Result<RunningService, StartFailure> {
         let name = service.file.name.clone();
-        let mut command = match helper {
-            Some(helper) => {
+        // (config.md B080) the package of the reference, whose helper it is, may be gone.
+        let helper = helper.filter(|helper| self.privileged.is_none() || helper.exists());
+        let mut command = match (helper, &self.privileged) {
+            (Some(helper), _) => {
                 let mut command = Command::new(helper);
                 command.arg(&name);
                 command
             }
-            None => command(&split(&service.file.exec)?),
+            (None, Some(privileged)) => {
+                let (service, output) = privileged.start(&name)?;
+                let process = Process::Remote(service);
+                return Ok(RunningService { name, process, output: Some(output) });
+            }
+            (None, None) => {
+                let exec = service.file.exec.as_deref().unwrap_or_default();
+                command(&split(exec)?)
+            }
         };
-        let failed = |text: &str, error: io::Error| {
-            StartFailure::new(error::SPAWN_FAILED, format!("Failed to {text}: {}", phrase(&error)))
-        };
-        let (output, write_end) =
-            pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("create a pipe", error.into()))?;
-        let second = write_end.try_clone().map_err(|error| failed("share a pipe", error))?;
         // What the service manager said to the bus alone.
         for variable in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
             command.env_remove(variable);
         }
-        command.envs(environment).envs(self.variables());
-        command.stdin(Stdio::null()).stdout(write_end).stderr(second);
-        prepare_child(&mut command, self.fd_limit, is_spared_by_oom());
-        let mut child = command.spawn().map_err(|error| cannot_spawn(&name, &error))?;
-        let exit = Pid::from_raw(child.id().cast_signed())
-            .ok_or(rustix::io::Errno::SRCH)
-            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
-        let exit = match exit {
-            Ok(exit) => exit,
-            Err(error) => {
-                // Nobody would ever hear of its end.
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(failed("watch a process", error.into()));
-            }
-        };
-        Ok(RunningService { name, child, exit, output: Some(output), is_helper: helper.is_some() })
+        command.envs(environment).envs(self.parameters.variables());
+        let Spawned { child, exit, output } =
+            spawn(&mut command, &name, self.parameters.fd_limit, None)?;
+        let process = Process::Child { child, exit, is_helper: helper.is_some() };
+        Ok(RunningService { name, process, output: Some(output) })
     }
+}
 
+impl StartParameters {
     /// protocol.md A218
     fn variables(&self) -> Vec<(&'static str, &str)> {
         let mut variables = vec![("DBUS_STARTER_ADDRESS", self.address.as_str())];
@@ -108,16 +122,62 @@ impl Launcher {
     }
 }
 
+/// A process that was started.
+pub(super) struct Spawned {
+    pub(super) child: Child,
+    /// Readable when it has ended.
+    pub(super) exit: OwnedFd,
+    /// What it writes.
+    pub(super) output: OwnedFd,
+}
+
+/// Starts the program of a service, of which what it writes can be read.
+pub(super) fn spawn(
+    command: &mut Command,
+    name: &str,
+    fd_limit: Option<FdLimit>,
+    user: Option<Membership>,
+) -> Result<Spawned, StartFailure> {
+    let failed = |text: &str, error: io::Error| {
+        StartFailure::new(error::SPAWN_FAILED, format!("Failed to {text}: {}", phrase(&error)))
+    };
+    let (output, write_end) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("create a pipe", error.into()))?;
+    let second = write_end.try_clone().map_err(|error| failed("share a pipe", error))?;
+    command.stdin(Stdio::null()).stdout(write_end).stderr(second);
+    prepare_child(command, fd_limit, is_spared_by_oom(), user);
+    let child = command.spawn().map_err(|error| cannot_spawn(name, &error));
+    // So that what is left of the command does not keep the pipe open.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = child?;
+    let exit = Pid::from_raw(child.id().cast_signed())
+        .ok_or(rustix::io::Errno::SRCH)
+        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
+    match exit {
+        Ok(exit) => Ok(Spawned { child, exit, output }),
+        Err(error) => {
+            // Nobody would ever hear of its end.
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(failed("watch a process", error.into()))
+        }
+    }
+}
+
 impl RunningService {
     /// How it ended, if it has.
     pub fn end(&mut self) -> Option<Result<ServiceEnd, StartFailure>> {
-        let status = self.child.try_wait().ok().flatten()?;
+        let (child, is_helper) = match &mut self.process {
+            Process::Child { child, is_helper, .. } => (child, *is_helper),
+            Process::Remote(service) => return service.end(),
+        };
+        let status = child.try_wait().ok().flatten()?;
         let end = match (status.code(), status.signal()) {
             (Some(code), _) => ServiceEnd::Exited(code),
             (None, signal) => ServiceEnd::Signalled(signal.unwrap_or_default()),
         };
         Some(match end {
-            ServiceEnd::Exited(code) if self.is_helper && code != 0 => {
+            ServiceEnd::Exited(code) if is_helper && code != 0 => {
                 Err(helper_failure(&self.name, code))
             }
             end => Ok(end),
@@ -126,20 +186,26 @@ impl RunningService {
 
     /// Ends it: it took too long.
     pub fn kill(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
+        match &mut self.process {
+            // It may have ended by itself.
+            Process::Child { child, .. } => drop(child.kill()),
+            Process::Remote(service) => service.kill(),
+        }
     }
 }
 
 /// Readable when the process has ended.
 impl AsFd for RunningService {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.exit.as_fd()
+        match &self.process {
+            Process::Child { exit, .. } => exit.as_fd(),
+            Process::Remote(service) => service.as_fd(),
+        }
     }
 }
 
 /// The words of a command line (config.md B096).
-fn split(line: &str) -> Result<Vec<String>, StartFailure> {
+pub(super) fn split(line: &str) -> Result<Vec<String>, StartFailure> {
     let words = shlex::split(line).ok_or_else(|| {
         StartFailure::new(error::INVALID_ARGS, "Unclosed quotes in command line".to_owned())
     })?;
@@ -151,7 +217,7 @@ fn split(line: &str) -> Result<Vec<String>, StartFailure> {
 }
 
 /// There is no search in PATH: a word without a slash is a file here.
-fn command(arguments: &[String]) -> Command {
+pub(super) fn command(arguments: &[String]) -> Command {
     let (program, rest) =
         arguments.split_first().map_or(("", &[][..]), |(first, rest)| (first, rest));
     let path = if program.contains('/') { program.to_owned() } else { format!("./{program}") };
@@ -161,7 +227,7 @@ fn command(arguments: &[String]) -> Command {
 }
 
 /// protocol.md A238
-fn cannot_spawn(name: &str, error: &io::Error) -> StartFailure {
+pub(super) fn cannot_spawn(name: &str, error: &io::Error) -> StartFailure {
     let errno = rustix::io::Errno::from_io_error(error);
     match errno {
         Some(rustix::io::Errno::AGAIN) => {

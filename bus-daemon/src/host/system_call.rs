@@ -14,6 +14,7 @@ use nix::unistd::ForkResult;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::write;
 
+use super::accounts::Membership;
 use super::resource_limits::FdLimit;
 
 /// Reads a `SOL_SOCKET` option into `value`; returns the option's size, which is larger than
@@ -55,8 +56,14 @@ pub(super) fn clear_socket_option(socket: BorrowedFd<'_>, option: c_int) -> io::
 }
 
 /// Has a child begin with this limit of open files, and be no more spared than others when memory runs
-/// out if its parent `is_spared`. What fails there is not worth that the child does not start.
-pub(super) fn prepare_child(command: &mut Command, fd_limit: Option<FdLimit>, is_spared: bool) {
+/// out if its parent `is_spared`; what fails there is not worth that the child does not start. It runs
+/// as `user`, or does not start.
+pub(super) fn prepare_child(
+    command: &mut Command,
+    fd_limit: Option<FdLimit>,
+    is_spared: bool,
+    user: Option<Membership>,
+) {
     let prepare = move || {
         if let Some(FdLimit { soft, hard }) = fd_limit {
             let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
@@ -67,10 +74,10 @@ pub(super) fn prepare_child(command: &mut Command, fd_limit: Option<FdLimit>, is
                 let _ = write(file, b"0");
             }
         }
-        Ok(())
+        user.as_ref().map_or(Ok(()), |user| Ok(user.take_on()?))
     };
-    // SAFETY: the closure runs between fork and exec. It calls setrlimit, open, write and close alone,
-    // which are safe there, and allocates nothing.
+    // SAFETY: the closure runs between fork and exec. It calls setrlimit, open, write, close, setgroups,
+    // setgid and setuid alone, which are safe there, and allocates nothing.
     unsafe {
         command.pre_exec(prepare);
     }
@@ -113,6 +120,30 @@ pub(super) fn set_close_on_exec_from(first: u32) -> io::Result<()> {
     let result =
         unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Closes every descriptor from 3 on but `kept`, which has the number 3 from then on. For a process that
+/// has just been forked and shall have nothing of what its parent holds.
+///
+/// The caller promises that the process uses nothing that owned one of the others any more: it ends
+/// without running their destructors.
+pub(super) fn close_all_but(kept: OwnedFd) -> io::Result<OwnedFd> {
+    const KEPT: RawFd = 3;
+    if kept.as_raw_fd() != KEPT {
+        // SAFETY: both are numbers; whatever had the number 3 is not used again, as promised.
+        let result = unsafe { libc::dup3(kept.as_raw_fd(), KEPT, libc::O_CLOEXEC) };
+        if result == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    std::mem::forget(kept);
+    // SAFETY: the call takes numbers only; what it closes is not used again, as promised.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, KEPT + 1, u32::MAX, 0) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is open, and its former owner was forgotten, or is not used again.
+    Ok(unsafe { OwnedFd::from_raw_fd(KEPT) })
 }
 
 /// Gives whole pages that the allocator holds without need back to the system.

@@ -80,7 +80,7 @@ fn has_file_after(dir: &Path, moment: std::time::SystemTime) -> bool {
 
 fn build_program(profile_dir: &Path) {
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "bus-daemon", "--bin", "bus-daemon"]);
+    build.args(["build", "--quiet", "--package", "bus-daemon", "--bins"]);
     if profile_dir.ends_with("release") {
         build.arg("--release");
     }

@@ -7,7 +7,7 @@ use crate::workspace;
 
 /// The items that the configuration language, the policies, reloading, security modules and the
 /// command line have.
-const ITEMS: [std::ops::RangeInclusive<u32>; 2] = [1..=84, 105..=128];
+const ITEMS: std::ops::RangeInclusive<u32> = 1..=129;
 
 /// Items that no test can prove, and why.
 const WITHOUT_TEST: &[(u32, &str)] = &[
@@ -16,6 +16,7 @@ const WITHOUT_TEST: &[(u32, &str)] = &[
     (46, "about another bus"),
     (77, "waits for services that are started on demand"),
     (113, "refusals go to the bus's own log, not to the audit system"),
+    (129, "what units say: tests/install/check boots systemd with them"),
     (127, "only for builds of the reference with DBUS_VERBOSE"),
 ];
 
@@ -37,7 +38,7 @@ fn every_item_of_the_configuration_checklist_has_a_test() {
     }
     let excused: BTreeSet<u32> = WITHOUT_TEST.iter().map(|(item, _)| *item).collect();
     let mut missing: Vec<u32> = Vec::new();
-    for item in ITEMS.into_iter().flatten() {
+    for item in ITEMS {
         match table.get(&item) {
             Some(files) => {
                 let files: Vec<&str> = files.iter().map(String::as_str).collect();

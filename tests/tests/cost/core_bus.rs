@@ -9,6 +9,7 @@ use bus_daemon::bus::credentials::PeerCredentials;
 use bus_daemon::bus::id::{ClientId, Timestamp};
 use bus_daemon::bus::mediation::NoMediation;
 use bus_daemon::bus::outbox::WriteSlices;
+use bus_daemon::bus::services::Starter;
 use bus_daemon::bus::{Bus, Effect, Event, Identity, Settings};
 use bus_policy::PolicySet;
 use bus_policy::config::Limits;
@@ -167,11 +168,5 @@ fn settings(policy: Arc<PolicySet>) -> Settings {
         ..Limits::default()
     };
     let limit_overrides = LimitOverrides::default();
-    Settings {
-        limits,
-        limit_overrides,
-        has_service_helper: false,
-        policy,
-        services: Arc::default(),
-    }
+    Settings { limits, limit_overrides, starter: Starter::Bus, policy, services: Arc::default() }
 }

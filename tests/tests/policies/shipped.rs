@@ -107,7 +107,7 @@ fn the_system_bus_is_set_up_as_the_system_expects() {
     assert_eq!(config.auth, ["EXTERNAL"]);
     assert_eq!(config.listen, ["unix:path=/run/dbus/system_bus_socket"]);
     assert_eq!(config.service_dirs, [ServiceDirectory::StandardSystem]);
-    assert!(config.service_helper.is_some());
+    assert_eq!(config.service_helper, None, "nothing needs to be setuid root");
     assert_eq!(config.limits, Limits::default());
     let text = text_of("system.conf");
     let included = |path: &str| assert!(text.contains(&format!(">{path}</include")), "{path}");

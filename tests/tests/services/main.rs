@@ -115,6 +115,7 @@ fn call(name: &str, number: u32) -> Message {
     Message::method_call("/", "org.example.Interface", "Echo").to(name).arg(number)
 }
 
+// config.md B096
 fn storm() {
     let bus = start();
     for service in 0..SERVICE_COUNT {

@@ -387,7 +387,7 @@ fn failure(serial: u32, unit: &str, name: &str) -> Mail {
         .with(Value::Text("%s%n is no format".to_owned()))
 }
 
-// protocol.md A220–A222
+// protocol.md A220–A222; config.md B098
 #[test]
 fn systemd_is_asked_as_soon_as_it_is_there() {
     let mut desk = Desk::around(bus_with_systemd(with_services(Limits::default())));

@@ -8,6 +8,7 @@ use bus_daemon::bus::activation::StartId;
 use bus_daemon::bus::credentials::PeerCredentials;
 use bus_daemon::bus::id::{ClientId, Timestamp};
 use bus_daemon::bus::outbox::WriteSlices;
+use bus_daemon::bus::services::Starter;
 use bus_daemon::bus::{Bus, Effect, Event, Settings};
 use bus_policy::config::Limits;
 use bus_policy::config::limit_overrides::LimitOverrides;
@@ -268,7 +269,7 @@ pub(crate) fn settings(limits: Limits) -> Settings {
         limits,
         limit_overrides,
         policy: session_policies(),
-        has_service_helper: false,
+        starter: Starter::Bus,
         services: Arc::default(),
     }
 }

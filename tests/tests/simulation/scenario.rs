@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bus_daemon::bus::Settings;
+use bus_daemon::bus::services::Starter;
 use bus_policy::config::Limits;
 use bus_policy::config::limit_overrides::LimitOverrides;
 use bus_tests::policies::policies;
@@ -99,7 +100,7 @@ impl Scenario {
         ));
         let limit_overrides = LimitOverrides::default();
         Settings {
-            has_service_helper: false,
+            starter: Starter::Bus,
             limits: self.limits.clone(),
             limit_overrides,
             policy,

@@ -3,8 +3,8 @@
 //!
 //! Each case runs in mount, pid and network namespaces of its own, made by `world.sh`: this program
 //! starts itself there again, as the first process. What a case leaves behind ends with it; the
-//! machine's own `/run` and `/etc` are out of reach. Services are started by the test; none of them needs
-//! systemd or hardware.
+//! machine's own `/run` and `/etc` are out of reach. Services are started by the test or, in `launcher`,
+//! by the bus; none of them needs systemd or hardware.
 //!
 //! Needs root and `tests/peers/install-services`. What is not installed is printed and counted as
 //! ignored; with `REQUIRE_STOCK_CLIENTS` set it fails instead.
@@ -16,6 +16,7 @@
 )]
 
 mod configuration;
+mod launcher;
 mod policies;
 mod privileges;
 mod services;
@@ -45,9 +46,16 @@ struct Case {
 }
 
 fn cases() -> impl Iterator<Item = &'static Case> {
-    [services::CASES, policies::CASES, configuration::CASES, privileges::CASES, shares::CASES]
-        .into_iter()
-        .flatten()
+    [
+        services::CASES,
+        launcher::CASES,
+        policies::CASES,
+        configuration::CASES,
+        privileges::CASES,
+        shares::CASES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 fn main() -> ExitCode {

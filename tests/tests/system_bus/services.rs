@@ -102,7 +102,7 @@ const RTKIT: Service = Service {
     )],
 };
 
-const COLORD: Service = Service {
+pub(crate) const COLORD: Service = Service {
     package: "colord",
     line: "/usr/libexec/colord",
     started_by: "colord",

@@ -78,7 +78,7 @@ impl Bus {
     }
 
     pub(super) fn update_activation_environment(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
-        if self.settings.has_service_helper {
+        if self.settings.starter.changes_user() {
             return Err(Refusal::ActivationEnvironmentFixed);
         }
         let mut entries = call.arguments().dict()?;
@@ -102,7 +102,7 @@ impl Bus {
     /// Started services get these variables no longer, unless the bus itself has them; the same for
     /// systemd's.
     pub(super) fn unset_variables(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
-        if self.settings.has_service_helper {
+        if self.settings.starter.changes_user() {
             return Err(Refusal::ActivationEnvironmentFixed);
         }
         let names = call.arguments().strings()?.collect::<Result<Vec<&str>, _>>()?;
