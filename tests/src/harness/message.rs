@@ -193,10 +193,11 @@ impl Value {
         self.elements().iter().map(Self::text).collect()
     }
 
-    /// The elements of an array.
+    /// The elements of an array, also out of a variant.
     pub fn elements(&self) -> &[Self] {
         match self {
             Self::Array(_, elements) => elements,
+            Self::Variant(inner) => inner.elements(),
             other => panic!("not an array: {other:?}"),
         }
     }

@@ -51,6 +51,10 @@ fn main() -> ExitCode {
             helper();
             Ok(())
         }),
+        Trial::test("services_get_variables_until_they_are_unset", || {
+            variables();
+            Ok(())
+        }),
         Trial::test("new_files_are_found", || {
             new_files();
             Ok(())
@@ -185,6 +189,42 @@ fn helper() {
     let nothing = Value::Array("{ss}".to_owned(), Vec::new());
     let error = client.refused("UpdateActivationEnvironment", &[nothing]);
     assert_eq!(error, "org.freedesktop.DBus.Error.AccessDenied");
+}
+
+// protocol.md A177, A195, A218
+fn variables() {
+    let bus = start();
+    let name = "org.example.Variable";
+    write_service(&bus, name, "/bin/sh -c 'echo \"it is <$VARIABLE_OF_TEST>\"; exit 1'");
+    let mut client = bus.connect();
+    client.call("ReloadConfig", &[]);
+    client.add_match("member='PropertiesChanged',arg0='org.libbus.Activation1'");
+    let method = |interface, member| {
+        Message::method_call("/org/freedesktop/DBus", interface, member).to("org.freedesktop.DBus")
+    };
+    let activation = |member| method("org.libbus.Activation1", member);
+    let environment = method("org.freedesktop.DBus.Properties", "Get")
+        .arg("org.libbus.Activation1")
+        .arg("Environment");
+    let pair = Value::Struct(vec!["VARIABLE_OF_TEST".into(), "one=1".into()]);
+    let set = activation("Set").arg(Value::Array("{ss}".to_owned(), vec![pair]));
+    let names = Value::Array("s".to_owned(), vec!["VARIABLE_OF_TEST".into(), "OTHER".into()]);
+    let unset = activation("Unset").arg(names);
+    let started = |client: &mut Client| {
+        let error = client.ask(&call(name, 1)).error_name();
+        assert_eq!(error, "org.freedesktop.DBus.Error.Spawn.ChildExited");
+    };
+    for (change, now, said) in
+        [(set, &["VARIABLE_OF_TEST=one=1"][..], "it is <one=1>"), (unset, &[], "it is <>")]
+    {
+        assert_eq!(client.ask(&change).error_name(), "");
+        let signal = client.next();
+        assert_eq!(signal.member(), "PropertiesChanged", "{}", signal.describe());
+        assert_eq!(signal.body[2].texts(), ["Environment"]);
+        assert_eq!(client.ask(&environment).body[0].texts(), now);
+        started(&mut client);
+        bus.wait_for_log(&format!("'{name}': {said}"), 1);
+    }
 }
 
 // config.md B097

@@ -424,7 +424,8 @@ fn only_systemd_may_say_that_a_start_failed() {
     assert_eq!(error_of(&desk.read(caller.id), 11), Some(unit_error));
 }
 
-/// Variables can be taken away again, and systemd hears of it; whoever watches learns their names.
+/// Variables can be taken away again, and systemd hears of it; whoever watches learns of the change, and
+/// who may know them can read them.
 #[test]
 fn variables_are_set_listed_and_unset() {
     let mut desk = Desk::around(bus_with_systemd(with_services(Limits::default())));
@@ -432,7 +433,8 @@ fn variables_are_set_listed_and_unset() {
     let stranger = desk.guest_with(1001, true);
     let systemd = desk.guest_with(OWN_UID, true);
     take(&mut desk, &systemd, SYSTEMD);
-    let rule = vec![Value::Text("interface='org.libbus.Activation1'".to_owned())];
+    let rule = "interface='org.freedesktop.DBus.Properties',arg0='org.libbus.Activation1'";
+    let rule = vec![Value::Text(rule.to_owned())];
     desk.call_bus(watcher.id, "AddMatch", rule);
     let call = |desk: &mut Desk, guest: &Guest, member: &str, names: Option<&[&str]>| {
         let serial = desk.next_serial();

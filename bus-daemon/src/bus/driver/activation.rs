@@ -8,6 +8,7 @@ use libbus::names::{BusName, InterfaceName, MemberName, ObjectPath, WellKnownNam
 use libbus::wire::{BodyReader, Flags, Header, MessageType, Signature};
 
 use super::error_reply::Refusal;
+use super::properties::ENVIRONMENT;
 use super::{ACTIVATION, BUS, BUS_NAME, CANONICAL_PATH, Call, ReplyTo, STRING};
 use crate::bus::Bus;
 use crate::bus::activation::{SYSTEMD_NAME, failure_of};
@@ -60,6 +61,11 @@ impl ActivationEnvironment {
     pub(in crate::bus) fn to_variables(&self) -> Vec<(String, String)> {
         self.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
     }
+
+    /// All of them, sorted, as `NAME=value`.
+    pub(super) fn to_entries(&self) -> Vec<String> {
+        self.variables.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
 }
 
 impl Bus {
@@ -94,8 +100,9 @@ impl Bus {
         self.activation_environment.update(variables.clone())?;
         self.activation_environment.is_untold = !self.tell_systemd(&variables, false);
         self.reply_empty(&call.reply_to);
-        let names: Vec<&str> = variables.iter().map(|(name, _)| name.as_str()).collect();
-        self.announce_variables(&names);
+        if !variables.is_empty() {
+            self.announce_property(ACTIVATION, ENVIRONMENT);
+        }
         Ok(())
     }
 
@@ -112,7 +119,9 @@ impl Bus {
             self.call_systemd("UnsetEnvironment", &removed, false);
         }
         self.reply_empty(&call.reply_to);
-        self.announce_variables(&removed);
+        if !removed.is_empty() {
+            self.announce_property(ACTIVATION, ENVIRONMENT);
+        }
         Ok(())
     }
 
@@ -130,21 +139,6 @@ impl Bus {
             });
         });
         Ok(())
-    }
-
-    /// Says which variables have other values now, but not which: they may be secret.
-    fn announce_variables(&mut self, names: &[&str]) {
-        if names.is_empty() {
-            return;
-        }
-        let header = Header {
-            path: Some(CANONICAL_PATH),
-            interface: Some(ACTIVATION),
-            member: Some(MemberName::from_static("Changed")),
-            signature: STRINGS,
-            ..self.driver_header(MessageType::Signal)
-        };
-        self.broadcast_from_driver(&header, |body| body.strings(names.iter().copied()));
     }
 
     /// protocol.md A180: the bus itself is listed too.

@@ -57,6 +57,11 @@ pub enum Refusal {
         /// The property.
         property: String,
     },
+    /// Only root and the user of the bus may read this property.
+    PropertyNotForAll {
+        /// The property.
+        property: String,
+    },
     /// protocol.md A233
     PropertyReadOnly {
         /// The property.
@@ -293,6 +298,7 @@ impl Refusal {
             | Self::UnknownMessageType
             | Self::WrongPath { .. }
             | Self::NotPrivileged { .. }
+            | Self::PropertyNotForAll { .. }
             | Self::EavesdropNotPrivileged
             | Self::PolicyDenied { .. }
             | Self::Mediated { .. }
@@ -467,6 +473,10 @@ impl fmt::Display for Refusal {
             Self::UnknownProperty { interface, property } => {
                 write!(f, "Property \"{interface}.{property}\" not found")
             }
+            Self::PropertyNotForAll { property } => write!(
+                f,
+                "Property '{property}' is for root and the user that runs the message bus alone"
+            ),
             Self::PropertyReadOnly { property } => {
                 write!(f, "Property '{property}' cannot be set")
             }

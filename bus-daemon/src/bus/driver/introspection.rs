@@ -63,17 +63,17 @@ fn interface(name: InterfaceName<'_>, canonical: bool) -> Interface {
     if name == BUS {
         interface = with_signals(interface);
     }
-    if name == BUS && canonical {
-        for property in PROPERTIES_OF_BUS {
-            let constant = EmitsChangedSignal::Const.as_str();
-            interface = interface.with_property(
-                Property::new(property.name, STRINGS.as_str(), Access::Read)
-                    .with_annotation(annotation::EMITS_CHANGED_SIGNAL, constant),
-            );
-        }
-    }
-    if name == ACTIVATION && canonical {
-        interface = interface.with_signal(Signal::new("Changed").with_argument("names", "as"));
+    for property in
+        PROPERTIES_OF_BUS.iter().filter(|property| canonical && property.interface == name)
+    {
+        let announced = match property.may_change {
+            true => EmitsChangedSignal::Invalidates,
+            false => EmitsChangedSignal::Const,
+        };
+        interface = interface.with_property(
+            Property::new(property.name, STRINGS.as_str(), Access::Read)
+                .with_annotation(annotation::EMITS_CHANGED_SIGNAL, announced.as_str()),
+        );
     }
     if name == PROPERTIES && canonical {
         interface = interface.with_signal(

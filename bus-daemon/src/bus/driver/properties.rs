@@ -1,30 +1,53 @@
 //! org.freedesktop.DBus.Properties of the bus (protocol.md A194, A195, A200).
 
-use libbus::names::InterfaceName;
-use libbus::wire::{BodyWriter, Signature};
+use libbus::names::{InterfaceName, MemberName};
+use libbus::wire::{BodyWriter, Header, MessageType, Signature};
 
 use super::error_reply::Refusal;
-use super::{BUS, Call, METHODS, MONITORING, STATS};
+use super::{
+    ACTIVATION, Access, BUS, CANONICAL_PATH, Call, METHODS, MONITORING, PROPERTIES, STATS,
+};
 use crate::bus::Bus;
+use crate::bus::id::ClientId;
 
-/// A property of the main interface; both are lists of names and never change.
+/// A property of the bus; all are lists of texts.
 pub(super) struct Property {
+    pub(super) interface: InterfaceName<'static>,
     pub(super) name: &'static str,
-    values: fn(&Bus) -> Vec<&'static str>,
+    access: Access,
+    /// Whether it may change, which `PropertiesChanged` tells without the value.
+    pub(super) may_change: bool,
+    values: fn(&Bus) -> Vec<String>,
 }
 
-/// Every property of the bus, all of `org.freedesktop.DBus`.
+/// Every property of the bus.
 pub(super) static PROPERTIES_OF_BUS: &[Property] = &[
-    Property { name: "Features", values: features },
-    Property { name: "Interfaces", values: |_| vec![MONITORING.as_str(), STATS.as_str()] },
+    constant("Features", features),
+    constant("Interfaces", |_| [MONITORING, STATS].map(|name| name.as_str().to_owned()).into()),
+    Property {
+        interface: ACTIVATION,
+        name: ENVIRONMENT,
+        access: Access::Privileged,
+        may_change: true,
+        values: |bus| bus.activation_environment.to_entries(),
+    },
 ];
 
-/// The type of both.
+/// The variables that started services get beside those of the bus itself, as `NAME=value`.
+pub(super) const ENVIRONMENT: &str = "Environment";
+
+const fn constant(name: &'static str, values: fn(&Bus) -> Vec<String>) -> Property {
+    Property { interface: BUS, name, access: Access::Everyone, may_change: false, values }
+}
+
+/// The type of all of them.
 pub(super) const STRINGS: Signature<'static> = Signature::from_static("as");
 const VARIANT: Signature<'static> = Signature::from_static("v");
 const DICTIONARY: Signature<'static> = Signature::from_static("a{sv}");
+/// An interface, properties with their values, and properties without.
+const CHANGES: Signature<'static> = Signature::from_static("sa{sv}as");
 
-fn features(bus: &Bus) -> Vec<&'static str> {
+fn features(bus: &Bus) -> Vec<String> {
     let mut features = vec!["ActivatableServicesChanged", "HeaderFiltering"];
     if bus.identity.selinux_enabled {
         features.push("SELinux");
@@ -32,13 +55,16 @@ fn features(bus: &Bus) -> Vec<&'static str> {
     if bus.identity.systemd_activation {
         features.push("SystemdActivation");
     }
-    features
+    features.into_iter().map(str::to_owned).collect()
 }
 
 impl Bus {
     pub(super) fn get(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         let mut arguments = call.arguments();
         let property = find(arguments.string()?, arguments.string()?)?;
+        if !self.may_read_property(property, call.reply_to.client()) {
+            return Err(Refusal::PropertyNotForAll { property: property.name.to_owned() });
+        }
         let values = (property.values)(self);
         self.reply(&call.reply_to, VARIANT, |body| write_value(body, &values));
         Ok(())
@@ -46,9 +72,10 @@ impl Bus {
 
     pub(super) fn get_all(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         let interface = call.name_argument()?;
-        let of_bus = interface.is_empty() || interface == BUS.as_str();
         check_interface(interface)?;
-        let properties = PROPERTIES_OF_BUS.iter().filter(|_| of_bus);
+        let reader = call.reply_to.client();
+        let properties = PROPERTIES_OF_BUS.iter().filter(|property| property.is_in(interface));
+        let properties = properties.filter(|property| self.may_read_property(property, reader));
         let values: Vec<_> = properties.map(|p| (p.name, (p.values)(self))).collect();
         self.reply(&call.reply_to, DICTIONARY, |body| {
             body.dict(|entries| {
@@ -68,16 +95,43 @@ impl Bus {
         let property = find(arguments.string()?, arguments.string()?)?;
         Err(Refusal::PropertyReadOnly { property: property.name.to_owned() })
     }
+
+    fn may_read_property(&self, property: &Property, reader: ClientId) -> bool {
+        property.access == Access::Everyone || self.is_privileged(reader)
+    }
+
+    /// Says that a property has another value, but not which (protocol.md A195).
+    pub(super) fn announce_property(&mut self, interface: InterfaceName<'_>, property: &str) {
+        let header = Header {
+            path: Some(CANONICAL_PATH),
+            interface: Some(PROPERTIES),
+            member: Some(MemberName::from_static("PropertiesChanged")),
+            signature: CHANGES,
+            ..self.driver_header(MessageType::Signal)
+        };
+        self.broadcast_from_driver(&header, |body| {
+            body.string(interface.as_str());
+            body.dict(|_| {});
+            body.strings([property]);
+        });
+    }
 }
 
-fn write_value(body: &mut BodyWriter<'_>, values: &[&str]) {
-    body.variant(STRINGS, |body| body.strings(values.iter().copied()));
+impl Property {
+    /// No name stands for all interfaces.
+    fn is_in(&self, interface: &str) -> bool {
+        interface.is_empty() || interface == self.interface.as_str()
+    }
+}
+
+fn write_value(body: &mut BodyWriter<'_>, values: &[String]) {
+    body.variant(STRINGS, |body| body.strings(values.iter().map(String::as_str)));
 }
 
 fn find(interface: &str, property: &str) -> Result<&'static Property, Refusal> {
     check_interface(interface)?;
-    let of_bus = interface.is_empty() || interface == BUS.as_str();
-    let found = PROPERTIES_OF_BUS.iter().find(|known| of_bus && known.name == property);
+    let mut known = PROPERTIES_OF_BUS.iter();
+    let found = known.find(|known| known.is_in(interface) && known.name == property);
     found.ok_or_else(|| Refusal::UnknownProperty {
         interface: interface.to_owned(),
         property: property.to_owned(),
