@@ -27,12 +27,104 @@ fn suspicious_rules_are_named_with_their_place() {
     check("<deny receive_path='/a' receive_member='M'/>", &["add the interface"]);
     check("<deny send_type='error' send_broadcast='true'/>", &["never matches"]);
     check("<deny receive_error='e.E' receive_type='signal'/>", &["restricts nothing"]);
-    check("<deny own='nodots'/>", &["no bus name"]);
-    check("<deny receive_sender='a..b'/>", &["no bus name"]);
     check("<deny own='a.b'/><allow own='*'/>", &["removes all before it"]);
     check("<allow own='a.b'/><deny own_prefix='a'/>", &["nobody whom this is for may own"]);
     check("<allow send_destination='a.b'/>", &["no rule lets anybody own"]);
     check("<allow send_destination='org.freedesktop.DBus'/><allow send_destination=':1.5'/>", &[]);
+}
+
+/// What is said about one rule of a block for everybody.
+fn check_rule(rule: &str, expected: &[&str]) {
+    let found = findings(&format!("<policy context='default'>{rule}</policy>"));
+    assert_eq!(found.len(), expected.len(), "{rule}: {found:?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with("bus.conf:1:56: ") && found.contains(expected), "{found}");
+    }
+}
+
+// config.md B058, B059, B065, B069, B070
+#[test]
+fn names_that_nobody_has_are_told_with_what_to_write() {
+    let check = check_rule;
+    for attribute in ["own", "send_destination", "receive_sender"] {
+        for (effect, value) in
+            [("allow", "nodots"), ("deny", "a..b"), ("allow", ""), ("deny", "a.1")]
+        {
+            let attribute = format!("{attribute}=\"{value}\"");
+            check(&format!("<{effect} {attribute}/>"), &[&format!("{attribute} is no bus name: ")]);
+        }
+    }
+    check(
+        "<deny own='nodots'/>",
+        &["so that this never matches; write one such as \"org.example.A\""],
+    );
+    for attribute in ["own_prefix", "send_destination_prefix"] {
+        for value in ["a..b", "", "1", "a."] {
+            let attribute = format!("{attribute}=\"{value}\"");
+            check(&format!("<deny {attribute}/>"), &[&format!("{attribute} is no bus name: ")]);
+        }
+        check(&format!("<deny {attribute}='a'/>"), &[]);
+        // Names below that of the bus are like any other.
+        check(&format!("<deny {attribute}='org.freedesktop.DBus'/>"), &[]);
+    }
+    check("<deny send_destination=':1.5'/>", &[]);
+    check("<deny receive_sender=':1.5'/>", &[]);
+    check("<deny send_destination_prefix=':1'/>", &[]);
+    check("<deny send_destination_prefix=':1..'/>", &["is no bus name"]);
+    let unique = "the bus alone gives unique names, so that this has no effect; write a well-known";
+    check("<allow own=':1.5'/>", &[&format!("own=\":1.5\": {unique}")]);
+    check("<deny own=':1.5'/>", &[unique]);
+    check("<deny own_prefix=':1.5'/>", &[&format!("own_prefix=\":1.5\": {unique}")]);
+    let of_the_bus = "only the bus has its own name, so that this has no effect; remove it";
+    check("<allow own='org.freedesktop.DBus'/>", &[of_the_bus]);
+    check("<deny own='org.freedesktop.DBus'/>", &[of_the_bus]);
+    // The reader of the configuration warns of patterns.
+    check("<deny own='a.*'/>", &[]);
+}
+
+// config.md B055–B057, B060, B064
+#[test]
+fn fields_that_no_message_has_are_told_with_what_to_write() {
+    for direction in ["send", "receive"] {
+        let check = |attributes: &str, expected: &[&str]| {
+            let rule = attributes.replace("…", direction);
+            let expected: Vec<_> = expected.iter().map(|one| one.replace("…", direction)).collect();
+            let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+            check_rule(&format!("<deny {rule} {direction}_type='signal'/>"), &expected);
+        };
+        check(
+            "…_path='relative'",
+            &["…_path=\"relative\" is no object path: it does not start with '/', so that no \
+               message with a path matches; write \"/relative\""],
+        );
+        check("…_path='/a/'", &["write \"/a\""]);
+        check("…_path='/a//b'", &["write \"/a/b\""]);
+        check("…_path='/a.b'", &["write one such as \"/org/example/A\""]);
+        check("…_path='/a/*'", &[]);
+        check("…_path='/'", &[]);
+        check(
+            "…_interface='noiface'",
+            &[
+                "…_interface=\"noiface\" is no interface name: it has one element and needs two, so \
+               that no message with an interface matches; write one such as \"org.example.A\"",
+            ],
+        );
+        let member = |value| format!("…_interface='i.A' …_member='{value}'");
+        check(&member("Frobnicate"), &[]);
+        check(
+            &member("i.A.Get"),
+            &[
+                "…_member=\"i.A.Get\" is no member name: the character at byte 1 is not allowed, so \
+               that no message with a member matches; write \"Get\"",
+            ],
+        );
+        check(&member("Get-It"), &["write one such as \"Frobnicate\""]);
+        check_rule(
+            &format!("<deny {direction}_error='Failed' {direction}_type='error'/>"),
+            &["is no error name: it has one element and needs two, so that no error message \
+               matches; write one such as \"org.example.Error.Failed\""],
+        );
+    }
 }
 
 #[test]

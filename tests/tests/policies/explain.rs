@@ -115,6 +115,11 @@ fn check_config_tells_sound_from_suspicious_from_unusable() {
         2,
         &["bus.conf:3:1: there is no user", "bus.conf:3:82: this denies", "0 errors, 2 warnings"],
     );
+    check(
+        "<policy context='default'>\n<deny own=':1.5'/>\n<deny send_path='relative'/></policy>",
+        2,
+        &["bus.conf:4:1: own=", "bus.conf:5:1: send_path=", "0 errors, 2 warnings"],
+    );
     check("<policy context='default'><allow/></policy>", 1, &["error: ", "1 errors, 0 warnings"]);
 }
 
