@@ -126,7 +126,7 @@ impl fmt::Display for LimitError {
                 write!(f, "the limit is {value}; write 0 or a number above it")
             }
             Self::TooLarge(text) => {
-                write!(f, "the limit {text} is too large; write at most {}", i32::MAX)
+                write!(f, "the limit {text:?} is too large; write at most {}", i32::MAX)
             }
             Self::TrailingText { value, text } => {
                 write!(f, "{text:?} after the limit {value} is not read; write {value} alone")

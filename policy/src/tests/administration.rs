@@ -194,6 +194,17 @@ fn questions_in_words_are_answered_with_all_rules() {
     }
 }
 
+/// Values may hold line ends, if they are written as references.
+#[test]
+fn an_answer_has_a_line_for_each_rule() {
+    let set = set("<policy user='1000'><deny own='a&#xa;b&quot;'/></policy>");
+    let answer = Inquiry::parse("uid=1000 own=a.b", &Accounts).unwrap().answer(&set, 7);
+    let expected = "  bus.conf:1:50: <deny own=\"a&#xa;b&quot;\"/> in <policy user=\"1000\">";
+    assert_eq!(answer.to_string().lines().nth(3), Some(expected));
+    let found = lint(&set).into_iter().map(|finding| finding.to_string()).collect::<String>();
+    assert!(found.contains("own=\"a\\nb\\\"\" is no bus name"), "{found}");
+}
+
 // config.md B062
 #[test]
 fn a_question_says_whether_a_signal_is_a_broadcast() {
