@@ -48,6 +48,56 @@ pub struct Inquiry {
     pub action: Asked,
 }
 
+/// What decides who may connect besides the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// The user that the bus runs as, who may connect if no rule says anything (config.md B071).
+    pub own_uid: u32,
+    /// Whether clients without a user may.
+    pub anonymous: Anonymous,
+}
+
+/// Whether clients may connect that authenticated as nobody. No rule is asked about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anonymous {
+    /// `<allow_anonymous/>` lets them in (config.md B016).
+    Allowed,
+    /// There is none.
+    Denied,
+    /// There is, but no client can authenticate as nobody, as `<auth>` says (config.md B018).
+    WithoutMechanism,
+}
+
+impl Anonymous {
+    /// What a configuration says: whether it has `<allow_anonymous/>`, and whether clients can use the
+    /// mechanism ANONYMOUS.
+    #[must_use]
+    pub const fn new(is_allowed: bool, has_mechanism: bool) -> Self {
+        match (is_allowed, has_mechanism) {
+            (false, _) => Self::Denied,
+            (true, false) => Self::WithoutMechanism,
+            (true, true) => Self::Allowed,
+        }
+    }
+
+    /// Why, and what would change it.
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Allowed => {
+                "by <allow_anonymous/>: it lets in who has no user, whatever rules say of users"
+            }
+            Self::Denied => {
+                "by default: there is no <allow_anonymous/>, so that nobody connects without a user, \
+                 whatever rules say of users"
+            }
+            Self::WithoutMechanism => {
+                "by <auth>: <allow_anonymous/> would let in who has no user, but nobody can \
+                 authenticate so; add <auth>ANONYMOUS</auth>"
+            }
+        }
+    }
+}
+
 /// What a user would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asked {
@@ -119,18 +169,19 @@ impl Inquiry {
         draft.finish(accounts)
     }
 
-    /// What `set` answers, on a bus that runs as `own_uid`.
+    /// What `set` answers, on a bus with this door.
     #[must_use]
-    pub fn answer(&self, set: &Arc<PolicySet>, own_uid: u32) -> Answer {
+    pub fn answer(&self, set: &Arc<PolicySet>, door: Door) -> Answer {
         let subject = Subject { uid: self.uid, gids: &self.gids };
         let policy = set.for_audience(&set.audience(subject));
         let explained = match &self.action {
-            Asked::Connect => return self.answer_connect(set, own_uid),
+            Asked::Connect if self.uid.is_none() => return self.answer_anonymous(door.anonymous),
+            Asked::Connect => return self.answer_connect(set, door.own_uid),
             Asked::Own(name) => policy.explain_own(name),
             Asked::Send(mail) => mail.explain(&policy, Direction::Send),
             Asked::Receive(mail) => mail.explain(&policy, Direction::Receive),
         };
-        let default = "what no rule allows is denied".to_owned();
+        let default = "by default: no rule matches, and what no rule allows is denied".to_owned();
         self.answer_from(set, explained.verdict, rules_of(&explained), default)
     }
 
@@ -145,8 +196,20 @@ impl Inquiry {
             };
             Considered::new(placed, outcome)
         });
-        let default = format!("only uid {own_uid}, as which the bus runs, may connect");
+        let default = format!(
+            "by default: no rule matches, and only uid {own_uid}, as which the bus runs, may connect"
+        );
         self.answer_from(set, verdict, considered.collect(), default)
+    }
+
+    fn answer_anonymous(&self, anonymous: Anonymous) -> Answer {
+        Answer {
+            question: self.to_string(),
+            allowed: anonymous == Anonymous::Allowed,
+            decided: None,
+            reason: Some(anonymous.reason().to_owned()),
+            considered: Vec::new(),
+        }
     }
 
     fn answer_from(
@@ -157,11 +220,12 @@ impl Inquiry {
         default: String,
     ) -> Answer {
         let decided = verdict.rule.and_then(|id| set.rule(id));
+        let reason = decided.is_none().then_some(default);
         Answer {
             question: self.to_string(),
             allowed: verdict.is_allowed(),
-            default,
             decided: decided.map(|placed| Considered::new(placed, Outcome::Decides.to_string())),
+            reason,
             considered,
         }
     }

@@ -35,7 +35,7 @@ pub use config::{
     Reload, ServiceDirectory, Severity, load, load_text, reload,
 };
 pub use explain::Explanation;
-pub use inquiry::{Answer, Inquiry, InquiryError};
+pub use inquiry::{Anonymous, Answer, Door, Inquiry, InquiryError};
 pub use lint::{Finding, lint};
 pub use policy_set::{Audience, MatchedPatterns, PolicyBlock, PolicyContext, PolicySet, RuleId};
 pub use question::{Circumstances, Message};

@@ -15,8 +15,8 @@ pub struct Answer {
     pub allowed: bool,
     /// The rule that decided, if one matched.
     pub decided: Option<Considered>,
-    /// Who may do it if no rule says anything.
-    pub(super) default: String,
+    /// Why, if no rule decided: a line that begins with what did.
+    pub reason: Option<String>,
     /// All rules that apply to the user, in the order in which they apply.
     pub considered: Vec<Considered>,
 }
@@ -50,9 +50,11 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.allowed { "allowed" } else { "denied" };
         writeln!(f, "{verdict}: {}", self.question)?;
-        match &self.decided {
-            Some(rule) => writeln!(f, "by {}: {} in {}", rule.location, rule.rule, rule.block)?,
-            None => writeln!(f, "by default: no rule matches, and {}", self.default)?,
+        if let Some(rule) = &self.decided {
+            writeln!(f, "by {}: {} in {}", rule.location, rule.rule, rule.block)?;
+        }
+        if let Some(reason) = &self.reason {
+            writeln!(f, "{reason}")?;
         }
         writeln!(f, "rules considered, of which the last that matches decides:")?;
         for rule in &self.considered {
@@ -67,15 +69,17 @@ impl fmt::Display for Answer {
 }
 
 impl Answer {
-    /// The answer as one JSON object: `question`, `allowed`, `decided` (an object or null) and
-    /// `considered` (an array of objects), each rule with `rule`, `block`, `file`, `line`, `column`
-    /// and `outcome`.
+    /// The answer as one JSON object: `question`, `allowed`, `decided` (an object or null), `reason`
+    /// (a string if no rule decided, or null) and `considered` (an array of objects), each rule with
+    /// `rule`, `block`, `file`, `line`, `column` and `outcome`.
     #[must_use]
     pub fn to_json(&self) -> String {
         let decided = self.decided.as_ref().map_or("null".to_owned(), Considered::to_json);
+        let reason = self.reason.as_deref().map_or("null".to_owned(), quoted);
         let considered: Vec<String> = self.considered.iter().map(Considered::to_json).collect();
         format!(
-            "{{\"question\":{},\"allowed\":{},\"decided\":{decided},\"considered\":[{}]}}",
+            "{{\"question\":{},\"allowed\":{},\"decided\":{decided},\"reason\":{reason},\
+             \"considered\":[{}]}}",
             quoted(&self.question),
             self.allowed,
             considered.join(",")

@@ -1,8 +1,11 @@
 //! What administrators ask: suspicious rules, and questions in words.
 
 use super::{Accounts, set};
-use crate::inquiry::Inquiry;
+use crate::inquiry::{Anonymous, Door, Inquiry};
 use crate::lint::lint;
+
+/// Of a bus that runs as user 7.
+const DOOR: Door = Door { own_uid: 7, anonymous: Anonymous::Denied };
 
 fn findings(policies: &str) -> Vec<String> {
     lint(&set(policies)).into_iter().map(|finding| finding.to_string()).collect()
@@ -143,7 +146,7 @@ fn questions_in_words_are_answered_with_all_rules() {
          <policy user='bob'><allow send_destination='a.b' send_interface='i.A'/></policy>");
     let ask = |question: &str| {
         let inquiry = Inquiry::parse(question, &Accounts).map_err(|error| error.to_string())?;
-        Ok::<_, String>(inquiry.answer(&set, 7))
+        Ok::<_, String>(inquiry.answer(&set, DOOR))
     };
     let check = |question: &str, allowed: bool, decided: Option<&str>| {
         let answer = ask(question).unwrap();
@@ -170,7 +173,7 @@ fn questions_in_words_are_answered_with_all_rules() {
     );
     let rule = r#"{"rule":"<deny own=\"*\"/>","block":"<policy context=\"default\">","file":"bus.conf","line":1,"column":73,"outcome":"decides: the last rule that matches"}"#;
     let json = format!(
-        r#"{{"question":"uid 1001 (no groups): own a.b","allowed":false,"decided":{rule},"considered":[{rule}]}}"#
+        r#"{{"question":"uid 1001 (no groups): own a.b","allowed":false,"decided":{rule},"reason":null,"considered":[{rule}]}}"#
     );
     assert_eq!(answer.to_json(), json);
     for (question, expected) in [
@@ -194,11 +197,34 @@ fn questions_in_words_are_answered_with_all_rules() {
     }
 }
 
+// config.md B016, B018, B071: rules about connecting are about users, and nobody else.
+#[test]
+fn who_has_no_user_connects_by_allow_anonymous_alone() {
+    let everybody = set("<policy context='default'><allow user='*'/></policy>");
+    let nobody = set("<policy context='default'><deny user='*'/></policy>");
+    let check = |is_allowed, has_mechanism, allowed: bool, reason: &str| {
+        let door = Door { own_uid: 7, anonymous: Anonymous::new(is_allowed, has_mechanism) };
+        for set in [&everybody, &nobody] {
+            let answer = Inquiry::parse("anonymous connect", &Accounts).unwrap().answer(set, door);
+            assert_eq!((answer.allowed, &answer.decided), (allowed, &None), "{reason}");
+            let verdict = if allowed { "allowed" } else { "denied" };
+            let text = format!("{verdict}: a client without a user (no groups): connect\n{reason}");
+            assert!(answer.to_string().starts_with(&text), "{answer}");
+            let json = answer.to_json();
+            assert!(json.contains(&format!("\"decided\":null,\"reason\":\"{reason}")), "{json}");
+        }
+    };
+    check(false, true, false, "by default: there is no <allow_anonymous/>");
+    check(false, false, false, "by default: there is no <allow_anonymous/>");
+    check(true, false, false, "by <auth>: ");
+    check(true, true, true, "by <allow_anonymous/>: ");
+}
+
 /// Values may hold line ends, if they are written as references.
 #[test]
 fn an_answer_has_a_line_for_each_rule() {
     let set = set("<policy user='1000'><deny own='a&#xa;b&quot;'/></policy>");
-    let answer = Inquiry::parse("uid=1000 own=a.b", &Accounts).unwrap().answer(&set, 7);
+    let answer = Inquiry::parse("uid=1000 own=a.b", &Accounts).unwrap().answer(&set, DOOR);
     let expected = "  bus.conf:1:50: <deny own=\"a&#xa;b&quot;\"/> in <policy user=\"1000\">";
     assert_eq!(answer.to_string().lines().nth(3), Some(expected));
     let found = lint(&set).into_iter().map(|finding| finding.to_string()).collect::<String>();
@@ -219,7 +245,7 @@ fn a_question_says_whether_a_signal_is_a_broadcast() {
         ("send type=method_call", true),
     ] {
         let inquiry = Inquiry::parse(&format!("uid=1 {question}"), &Accounts).unwrap();
-        let answer = inquiry.answer(&set, 7);
+        let answer = inquiry.answer(&set, DOOR);
         assert_eq!(answer.allowed, allowed, "{question}");
         assert_eq!(answer.question.contains(" broadcast"), !allowed, "{}", answer.question);
     }
