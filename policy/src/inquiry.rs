@@ -11,7 +11,8 @@
 //!
 //! Whoever asks about a message says its type, `method_call` if nothing else, and those of its
 //! fields that matter: a message lacks a field that is not named, and rules about it match as they
-//! do then. `destination` and `sender` may be repeated, for a client with several names. A signal is
+//! do then. `destination` and `sender` may be repeated, for a client with several names, and so may
+//! `groups`; everything else is said once. A signal is
 //! one to everybody if it is received, or sent and no destination is named; `broadcast` and
 //! `broadcast=no` say otherwise.
 //!
@@ -154,7 +155,7 @@ impl Inquiry {
     /// Reads a question; `accounts` looks up its users and groups.
     ///
     /// # Errors
-    /// A word that means nothing, an unknown account, or nothing that is asked.
+    /// A word that means nothing or is there twice, an unknown account, or nothing that is asked.
     pub fn parse(text: &str, accounts: &impl AccountNames) -> Result<Self, InquiryError> {
         let words: Vec<&str> =
             text.split([' ', ',', '\n', '\t']).filter(|word| !word.is_empty()).collect();

@@ -10,6 +10,8 @@ use crate::subject::{AccountNames, gid_of, uid_of};
 /// What was read of a question so far.
 #[derive(Default)]
 pub(super) struct Draft {
+    /// The keys that were there, each with what it is about.
+    given: Vec<(Topic, String)>,
     uid: Option<u32>,
     anonymous: bool,
     gids: Option<Vec<u32>>,
@@ -26,6 +28,14 @@ pub(super) struct Draft {
     circumstances: Circumstances,
 }
 
+/// What a word is about: a question has one word about each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Topic {
+    Who,
+    What,
+    Field,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verb {
     Connect,
@@ -40,6 +50,7 @@ impl Draft {
         value: &str,
         accounts: &impl AccountNames,
     ) -> Result<(), InquiryError> {
+        self.check_once(key)?;
         let text = || Some(value.to_owned());
         match key {
             "connect" => self.verb = Some(Verb::Connect),
@@ -82,6 +93,32 @@ impl Draft {
             _ => return wrong(format!("there is no key {key:?}: {USAGE}")),
         }
         Ok(())
+    }
+
+    /// Or the last one would count, and the answer be one to half of the question.
+    fn check_once(&mut self, key: &str) -> Result<(), InquiryError> {
+        let topic = match key {
+            "user" | "uid" | "anonymous" => Topic::Who,
+            "connect" | "own" | "send" | "receive" => Topic::What,
+            // All of them count.
+            "destination" | "sender" | "groups" | "group" => return Ok(()),
+            _ => Topic::Field,
+        };
+        let is_same = |(of, other): &&(Topic, String)| {
+            *other == key || (topic != Topic::Field && *of == topic)
+        };
+        match self.given.iter().find(is_same) {
+            Some((_, other)) if other == key => {
+                wrong(format!("{key:?} is there twice; ask one question for each"))
+            }
+            Some((_, other)) => wrong(format!(
+                "{other:?} and {key:?} exclude each other; ask one question for each"
+            )),
+            None => {
+                self.given.push((topic, key.to_owned()));
+                Ok(())
+            }
+        }
     }
 
     pub(super) fn finish(self, accounts: &impl AccountNames) -> Result<Inquiry, InquiryError> {

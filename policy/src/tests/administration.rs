@@ -162,6 +162,10 @@ fn questions_in_words_are_answered_with_all_rules() {
     check("user=bob send destination=a.b member=M", false, None);
     check("user=alice send destination=a.b interface=i.A", false, None);
     check("anonymous receive sender=a.b type=signal", false, None);
+    // What may be repeated counts as often as it is there.
+    check("user=bob groups=29 groups=wheel own=a.b", true, Some("<allow own=\"a.b\"/>"));
+    let rule = "<allow send_destination=\"a.b\" send_interface=\"i.A\"/>";
+    check("user=bob send destination=x.y destination=a.b interface=i.A", true, Some(rule));
     let answer = ask("user=bob own=a.b").unwrap();
     assert_eq!(
         answer.to_string(),
@@ -179,7 +183,20 @@ fn questions_in_words_are_answered_with_all_rules() {
     for (question, expected) in [
         ("own=a.b", "who?"),
         ("user=alice", "what?"),
-        ("user=alice own=a.b connect", "what?"),
+        ("user=alice own=a.b connect", "\"own\" and \"connect\" exclude each other; ask one"),
+        ("user=alice receive send", "\"receive\" and \"send\" exclude each other"),
+        ("user=alice own=a.b own=a.c", "\"own\" is there twice; ask one question for each"),
+        ("uid=1 own=a.b uid=2", "\"uid\" is there twice"),
+        ("user=alice uid=2 connect", "\"user\" and \"uid\" exclude each other"),
+        ("anonymous uid=2 connect", "\"anonymous\" and \"uid\" exclude each other"),
+        ("uid=1 connect connect", "\"connect\" is there twice"),
+        ("uid=1 send path=/a path=/b", "\"path\" is there twice"),
+        ("uid=1 send interface=i.A interface=i.B", "\"interface\" is there twice"),
+        ("uid=1 send member=A member=B", "\"member\" is there twice"),
+        ("uid=1 send error=e.E error=e.F", "\"error\" is there twice"),
+        ("uid=1 send fds=1 fds=2", "\"fds\" is there twice"),
+        ("uid=1 send type=signal type=error", "\"type\" is there twice"),
+        ("uid=1 send type=signal broadcast broadcast=no", "\"broadcast\" is there twice"),
         ("user=eve own=a.b", "there is no user \"eve\""),
         ("user=alice groups=x connect", "there is no group \"x\""),
         ("user=alice send type=call", "no message type"),

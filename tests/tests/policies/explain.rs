@@ -70,6 +70,15 @@ fn the_running_bus_explains_its_policy_to_root() {
     assert!(anonymous.body[1].text().contains("no <allow_anonymous/>"));
     let wrong = explain(&mut client, "uid=1000");
     assert_eq!(wrong.error_name(), "org.freedesktop.DBus.Error.InvalidArgs");
+    for (question, expected) in [
+        (format!("client={unique} client={unique} connect"), "\"client\" is there twice"),
+        (format!("client={unique} uid=1 connect"), "\"uid\" is there twice"),
+        ("uid=1 own=a.b own=a.c".to_owned(), "\"own\" is there twice"),
+    ] {
+        let wrong = explain(&mut client, &question);
+        assert_eq!(wrong.error_name(), "org.freedesktop.DBus.Error.InvalidArgs");
+        assert!(wrong.body[0].text().contains(expected), "{}", wrong.body[0].text());
+    }
     let nobody = explain(&mut client, "client=org.example.Nobody connect");
     assert_eq!(nobody.error_name(), "org.freedesktop.DBus.Error.NameHasNoOwner");
     if rustix::process::getuid().is_root() {
@@ -150,6 +159,9 @@ fn explain_policy_answers_in_words_and_json() {
         &["--explain-policy=anonymous connect"],
     ));
     assert!(text.starts_with("denied: ") && text.contains("\nby <auth>: "), "{text}");
+    let output = run(policies, &["--explain-policy=uid=1 own=a.b own=a.c"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("\"own\" is there twice"));
     let output = run(policies, &["--explain-policy=own=a.c"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("who? Add user=NAME"));

@@ -58,6 +58,10 @@ impl Bus {
         let (before, rest) = question.split_at(start);
         let end = rest.find([' ', ',', '\n', '\t']).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
+        if after.contains("client=") {
+            let why = "\"client\" is there twice; ask one question for each".to_owned();
+            return Err(Refusal::UnansweredQuestion { why });
+        }
         let name = word.trim_start_matches("client=");
         let id = self
             .client_named(name)
