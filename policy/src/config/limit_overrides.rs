@@ -8,23 +8,27 @@
 //! ```
 //!
 //! For a configuration file `NAME.conf` every `*.conf` in the directory `NAME-limits.d` beside it is
-//! read, in the order of their names. A file that is wrong is left out as a whole. Names of users and
+//! read, in the order of their names. A file that is wrong is left out as a whole, and everything that
+//! is wrong with it is told. Names of users and
 //! groups are looked up by whoever loads the files, once; an entry for one that does not exist is
 //! left out. What is said for a user goes before what is said for its groups, and of two of the same
 //! kind the later one counts.
 //!
-//! Bounds: [`OVERRIDE_COUNT_MAX`] and those of a configuration.
+//! Bounds: [`OVERRIDE_COUNT_MAX`], [`PROBLEM_COUNT_MAX`] and those of a configuration.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::{Element, parse_document};
-use super::include::conf_files;
+use super::include::{conf_files, sort_by_place};
 use super::{CONFIG_SIZE_MAX, ConfigFiles, Fault, FileError, Limits, Location, Problem, Severity};
 use crate::subject::{AccountNames, gid_of, uid_of};
 
 /// Limits of users and groups in all files of one configuration.
 pub const OVERRIDE_COUNT_MAX: usize = 4096;
+
+/// Problems of one file that are told of.
+pub const PROBLEM_COUNT_MAX: usize = 1000;
 
 /// The limits that one client or one user runs into, whoever else is there: each is a name of
 /// `<limit>` (config.md B028–B032, B038, B040–B042).
@@ -98,8 +102,8 @@ pub fn load_overrides(
             }
         };
         for path in paths {
-            if let Err(problem) = overrides.read_file(&path, files) {
-                leave_out(problem);
+            if let Err(wrong) = overrides.read_file(&path, files) {
+                wrong.into_iter().for_each(&mut leave_out);
             }
         }
     }
@@ -112,26 +116,39 @@ fn unreadable(path: &Path, reason: String) -> Problem {
 }
 
 impl NamedOverrides {
-    fn read_file(&mut self, path: &Path, files: &impl ConfigFiles) -> Result<(), Problem> {
+    /// Reads a file as a whole, or says everything that is wrong with it, in the order of the file.
+    fn read_file(&mut self, path: &Path, files: &impl ConfigFiles) -> Result<(), Vec<Problem>> {
         let text = match files.read_listed(path, CONFIG_SIZE_MAX) {
             Ok(text) => text,
             // It was removed since the directory was read.
             Err(FileError::NotFound) => return Ok(()),
-            Err(FileError::Other(reason)) => return Err(unreadable(path, reason)),
+            Err(FileError::Other(reason)) => return Err(vec![unreadable(path, reason)]),
         };
-        let root = parse_document(&Arc::from(path), &text)?;
+        let root = parse_document(&Arc::from(path), &text).map_err(|problem| vec![problem])?;
         if root.name != "buslimits" {
-            return Err(Problem::fatal(&root.location, Fault::WrongLimitsRoot(root.name)));
+            return Err(vec![Problem::fatal(&root.location, Fault::WrongLimitsRoot(root.name))]);
         }
-        root.takes_attributes(&[])?;
-        root.takes_no_text()?;
-        let of_file = root.children.iter().map(read_override).collect::<Result<Vec<_>, _>>()?;
+        let mut wrong = Vec::new();
+        wrong.extend(root.takes_attributes(&[]).err());
+        wrong.extend(root.takes_no_text().err());
+        let mut of_file = Vec::new();
+        for element in &root.children {
+            match read_override(element) {
+                Ok(one) => of_file.push(one),
+                Err(problem) if wrong.len() < PROBLEM_COUNT_MAX => wrong.push(problem),
+                Err(_) => {}
+            }
+        }
         if self.0.len() + of_file.len() > OVERRIDE_COUNT_MAX {
             let fault = Fault::TooManyOverrides { max: OVERRIDE_COUNT_MAX };
-            return Err(Problem::fatal(&root.location, fault));
+            wrong.push(Problem::fatal(&root.location, fault));
         }
-        self.0.extend(of_file);
-        Ok(())
+        if wrong.is_empty() {
+            self.0.extend(of_file);
+            return Ok(());
+        }
+        sort_by_place(&mut wrong);
+        Err(wrong)
     }
 
     /// Looks the names of users and groups up, each of which may be a number as well. An entry for one
@@ -365,6 +382,37 @@ mod tests {
             assert!(problems[0].ends_with("this file is left out"), "{case}: {problems:?}");
             assert_eq!(rules_of(&overrides, 1000, &[]), Some(5), "{case}: the other file stands");
         }
+    }
+
+    #[test]
+    fn everything_that_is_wrong_with_a_file_is_told_in_its_order() {
+        let text = "<buslimits a='b'>
+            <limit name='max_mesage_size' user='a'>1</limit>
+            <limit name='max_message_size' user='alice'>1</limit>words
+            <limit name='max_message_size'>1</limit>
+            <limits/>
+            <limit name='max_message_size' user='a'>many</limit>
+        </buslimits>";
+        let (overrides, problems) = load(&[("1.conf", text), ("2.conf", "<busconfig/>")]);
+        assert!(overrides.is_empty(), "also what is right");
+        let expected = [
+            "1.conf:1:1: <buslimits> has no attribute \"a\"",
+            "1.conf:2:13: there is no limit \"max_mesage_size\"",
+            "1.conf:3:13: <buslimits> takes no text such as \"words\"",
+            "1.conf:4:13: <limit> needs exactly one",
+            "1.conf:5:13: there is no element <limits>",
+            "1.conf:6:13: the limit is \"many\"",
+            "2.conf:1:1: the outermost element",
+        ];
+        assert_eq!(problems.len(), expected.len(), "{problems:?}");
+        for (problem, expected) in problems.iter().zip(expected) {
+            let begin = format!("/etc/a-limits.d/{expected}");
+            assert!(problem.starts_with(&begin), "{problem}");
+            assert!(problem.ends_with("this file is left out"), "{problem}");
+        }
+        let many = "<limits/>".repeat(PROBLEM_COUNT_MAX + 1);
+        let (_, problems) = load(&[("1.conf", &format!("<buslimits>{many}</buslimits>"))]);
+        assert_eq!(problems.len(), PROBLEM_COUNT_MAX);
     }
 
     #[test]
