@@ -386,6 +386,8 @@ pub enum Fault {
     LimitSubject,
     /// A limit that no single user or client runs into.
     NotOverridable(String),
+    /// A limit that bounds nothing, in such a file (B044).
+    LimitWithoutEffect(String),
     /// More such limits than [`limit_overrides::OVERRIDE_COUNT_MAX`].
     TooManyOverrides {
         /// The bound.
@@ -498,6 +500,11 @@ impl fmt::Display for Fault {
                 f,
                 "the limit {name:?} is the same for everybody; write one of {}, or set it in the \
                  bus configuration",
+                limit_overrides::OVERRIDABLE.join(", ")
+            ),
+            Self::LimitWithoutEffect(name) => write!(
+                f,
+                "the limit {name:?} bounds nothing, whoever it is for; remove it, or write one of {}",
                 limit_overrides::OVERRIDABLE.join(", ")
             ),
             Self::TooManyOverrides { max } => {

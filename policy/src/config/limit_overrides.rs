@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use super::document::{Element, parse_document};
 use super::include::{conf_files, sort_by_place};
+use super::limits::WITHOUT_EFFECT;
 use super::{CONFIG_SIZE_MAX, ConfigFiles, Fault, FileError, Limits, Location, Problem, Severity};
 use crate::subject::{AccountNames, gid_of, uid_of};
 
@@ -34,8 +35,10 @@ pub const OVERRIDE_COUNT_MAX: usize = 4096;
 pub const PROBLEM_COUNT_MAX: usize = 1000;
 
 /// The limits that one client or one user runs into, whoever else is there: each is a name of
-/// `<limit>` (config.md B028–B032, B038, B040–B042).
+/// `<limit>` (config.md B027–B032, B038, B040–B042). Each of them counts for whoever has its own:
+/// `tests/tests/simulation/own_limits.rs` fails when one has no test there.
 pub const OVERRIDABLE: &[&str] = &[
+    "max_incoming_bytes",
     "max_incoming_unix_fds",
     "max_outgoing_bytes",
     "max_outgoing_unix_fds",
@@ -251,7 +254,11 @@ fn read_override(element: &Element) -> Result<Override<Named>, Problem> {
         return Err(wrong(warning.into()));
     }
     let Some(name) = OVERRIDABLE.iter().find(|name| **name == given) else {
-        return Err(wrong(Fault::NotOverridable(given.to_owned())));
+        let given = given.to_owned();
+        return Err(wrong(match WITHOUT_EFFECT.contains(&given.as_str()) {
+            true => Fault::LimitWithoutEffect(given),
+            false => Fault::NotOverridable(given),
+        }));
     };
     Ok(Override { subject, location: element.location.clone(), name, text })
 }

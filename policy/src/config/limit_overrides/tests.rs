@@ -1,4 +1,3 @@
-
 use super::*;
 use crate::config::tests::MemoryFiles;
 use crate::tests::Accounts;
@@ -106,7 +105,12 @@ fn a_wrong_file_is_left_out_whole_and_its_place_told() {
         (
             "everybody's limit",
             "<buslimits><limit name='auth_timeout' user='a'>1</limit></buslimits>",
-            "is the same for everybody; write one of max_incoming_unix_fds",
+            "is the same for everybody; write one of max_incoming_bytes, max_incoming_unix_fds",
+        ),
+        (
+            "nobody's limit",
+            "<buslimits><limit name='max_containers' user='a'>1</limit></buslimits>",
+            "bounds nothing, whoever it is for; remove it, or write one of max_incoming_bytes",
         ),
         (
             "no number",
