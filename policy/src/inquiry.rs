@@ -159,6 +159,10 @@ impl Inquiry {
     pub fn parse(text: &str, accounts: &impl AccountNames) -> Result<Self, InquiryError> {
         let words: Vec<&str> =
             text.split([' ', ',', '\n', '\t']).filter(|word| !word.is_empty()).collect();
+        // Nothing that can be asked about has them, and the answer repeats the question.
+        if let Some(word) = words.iter().find(|word| word.contains(char::is_control)) {
+            return wrong(format!("{word:?} has a control character; leave it out"));
+        }
         if words.len() > WORD_COUNT_MAX {
             return wrong(format!("the question has more than {WORD_COUNT_MAX} words"));
         }

@@ -203,6 +203,7 @@ fn questions_in_words_are_answered_with_all_rules() {
         ("user=alice send colour=red", "no key \"colour\""),
         ("user=alice send fds=many", "no number"),
         ("user=alice, own", "means nothing"),
+        ("uid=1 send path=/a\u{1b}[2J", "\"path=/a\\u{1b}[2J\" has a control character"),
         ("user=alice own=:1.7", "nobody may own :1.7"),
         ("user=alice own=org.freedesktop.DBus", "the bus's own name"),
         ("user=alice own=nodot", "nobody may own \"nodot\": "),
