@@ -28,12 +28,15 @@ pub(super) struct Draft {
     circumstances: Circumstances,
 }
 
-/// What a word is about: a question has one word about each.
+/// What a word is about: a question has one word about who and one about what.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Topic {
     Who,
     What,
-    Field,
+    /// The message: one word about each part of it.
+    Message,
+    /// A name of the other side of the message: any number.
+    OtherSide,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,12 +103,13 @@ impl Draft {
         let topic = match key {
             "user" | "uid" | "anonymous" => Topic::Who,
             "connect" | "own" | "send" | "receive" => Topic::What,
-            // All of them count.
-            "destination" | "sender" | "groups" | "group" => return Ok(()),
-            _ => Topic::Field,
+            "groups" | "group" => return Ok(()),
+            "destination" | "sender" => Topic::OtherSide,
+            _ => Topic::Message,
         };
         let is_same = |(of, other): &&(Topic, String)| {
-            *other == key || (topic != Topic::Field && *of == topic)
+            let is_one = matches!(topic, Topic::Who | Topic::What);
+            topic != Topic::OtherSide && (*other == key || (is_one && *of == topic))
         };
         match self.given.iter().find(is_same) {
             Some((_, other)) if other == key => {
@@ -121,10 +125,33 @@ impl Draft {
         }
     }
 
+    /// A word that does not belong to what is asked, since the answer would leave it out.
+    fn check_belongs(&self) -> Result<(), InquiryError> {
+        let is_message = matches!(self.verb, Some(Verb::Send | Verb::Receive));
+        for (topic, key) in &self.given {
+            match (topic, self.verb, key.as_str()) {
+                (Topic::Message | Topic::OtherSide, ..) if !is_message => {
+                    return wrong(format!("{key:?} is about a message: add send or receive"));
+                }
+                (_, Some(Verb::Send), "sender") => {
+                    return wrong(
+                        "\"sender\" is whom the message comes from: write destination=NAME",
+                    );
+                }
+                (_, Some(Verb::Receive), "destination") => {
+                    return wrong("\"destination\" is whom the message goes to: write sender=NAME");
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn finish(self, accounts: &impl AccountNames) -> Result<Inquiry, InquiryError> {
         if self.uid.is_none() && !self.anonymous {
             return wrong(format!("who? Add user=NAME, uid=NUMBER or anonymous: {USAGE}"));
         }
+        self.check_belongs()?;
         let gids = match (self.gids, self.uid) {
             (Some(gids), _) => gids,
             (None, Some(uid)) => accounts.gids_of(uid),
