@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use bus_policy::config::{Problem, Severity};
-use bus_policy::{Inquiry, PolicySet, lint};
+use bus_policy::{Anonymous, BusConfig, Door, Inquiry, PolicySet, lint};
+use libbus::auth::Mechanism;
 
-use crate::configuration::ConfigSource;
+use crate::configuration::{ConfigSource, mechanisms_of};
 use crate::host::accounts::SystemAccounts;
 
 /// The exit code of a configuration that cannot be used, or not all of it, and of a question that
@@ -67,10 +68,19 @@ pub fn explain_policy(source: &ConfigSource, question: &str, json: bool) -> Resu
     let inquiry = Inquiry::parse(question, &SystemAccounts)
         .map_err(|error| format!("{question:?}: {error}"))?;
     let (set, _) = PolicySet::new(config, &SystemAccounts);
-    let own_uid = own_uid(config.user.as_deref());
-    let answer = inquiry.answer(&Arc::new(set), own_uid);
+    let answer = inquiry.answer(&Arc::new(set), door_of(config));
     let text = if json { format!("{}\n", answer.to_json()) } else { answer.to_string() };
     Ok(Report { text, code: 0 })
+}
+
+/// Who may connect to a bus with this configuration, besides what its rules say.
+fn door_of(config: &BusConfig) -> Door {
+    let mechanisms = mechanisms_of(config).unwrap_or_default();
+    let has_mechanism = mechanisms.contains(&Mechanism::Anonymous);
+    Door {
+        own_uid: own_uid(config.user.as_deref()),
+        anonymous: Anonymous::new(config.allow_anonymous, has_mechanism),
+    }
 }
 
 /// The user that a bus with this configuration runs as (config.md B011).

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use crate::policy_set::PolicyBlock;
 use crate::rule::RuleError;
+use crate::shown::ShownPath;
 pub use include::{CONFIG_SIZE_MAX, FILE_COUNT_MAX, INCLUDE_DEPTH_MAX};
 pub use limits::{LimitError, Limits, MESSAGE_SIZE_MAX};
 
@@ -267,7 +268,7 @@ impl Default for Location {
 /// `FILE:LINE:COLUMN`, or `FILE` alone.
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.file.display();
+        let file = ShownPath(&self.file);
         if self.line == 0 {
             return write!(f, "{file}");
         }
@@ -385,6 +386,8 @@ pub enum Fault {
     LimitSubject,
     /// A limit that no single user or client runs into.
     NotOverridable(String),
+    /// A limit that bounds nothing, in such a file (B044).
+    LimitWithoutEffect(String),
     /// More such limits than [`limit_overrides::OVERRIDE_COUNT_MAX`].
     TooManyOverrides {
         /// The bound.
@@ -499,6 +502,11 @@ impl fmt::Display for Fault {
                  bus configuration",
                 limit_overrides::OVERRIDABLE.join(", ")
             ),
+            Self::LimitWithoutEffect(name) => write!(
+                f,
+                "the limit {name:?} bounds nothing, whoever it is for; remove it, or write one of {}",
+                limit_overrides::OVERRIDABLE.join(", ")
+            ),
             Self::TooManyOverrides { max } => {
                 write!(f, "there are more than {max} limits of users and groups; remove some")
             }
@@ -507,20 +515,20 @@ impl fmt::Display for Fault {
                  add one such as <listen>unix:tmpdir=/tmp</listen>",
             ),
             Self::NotFound(path) => {
-                write!(f, "there is no file {}; create it, or correct its name", path.display())
+                write!(f, "there is no file {}; create it, or correct its name", ShownPath(path))
             }
             Self::MissingInclude(path) => write!(
                 f,
                 "there is no file {}; create it, correct its name, or add ignore_missing=\"yes\"",
-                path.display()
+                ShownPath(path)
             ),
             Self::Unreadable { path, reason } => {
-                write!(f, "{} cannot be read: {reason}; check its permissions", path.display())
+                write!(f, "{} cannot be read: {reason}; check its permissions", ShownPath(path))
             }
             Self::CircularInclude(path) => write!(
                 f,
                 "{} includes itself, directly or through others; remove this <include>",
-                path.display()
+                ShownPath(path)
             ),
             Self::IncludedTooDeeply => write!(
                 f,

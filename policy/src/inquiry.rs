@@ -11,23 +11,27 @@
 //!
 //! Whoever asks about a message says its type, `method_call` if nothing else, and those of its
 //! fields that matter: a message lacks a field that is not named, and rules about it match as they
-//! do then. `destination` and `sender` may be repeated, for a client with several names. A signal is
+//! do then. `destination` and `sender` may be repeated, for a client with several names, and so may
+//! `groups`; everything else is said once. A signal is
 //! one to everybody if it is received, or sent and no destination is named; `broadcast` and
 //! `broadcast=no` say otherwise.
 //!
 //! Every answer lists all rules that were considered.
 
-use std::fmt::{self, Write as _};
+mod answer;
+mod draft;
+
+use std::fmt;
 use std::sync::Arc;
 
-use libbus::names::BusName;
+pub use answer::{Answer, Considered};
+use draft::Draft;
 
-use crate::config::Location;
-use crate::explain::{Explanation, Outcome, RuleText};
-use crate::policy_set::{MatchedPatterns, PlacedRule, PolicySet};
+use crate::explain::{Explanation, Outcome};
+use crate::policy_set::{MatchedPatterns, PolicySet};
 use crate::question::{Circumstances, Message};
 use crate::rule::MessageType;
-use crate::subject::{AccountNames, Subject, gid_of, uid_of};
+use crate::subject::{AccountNames, Subject};
 use crate::user_policy::UserPolicy;
 use crate::verdict::Verdict;
 
@@ -43,6 +47,56 @@ pub struct Inquiry {
     pub gids: Vec<u32>,
     /// What it would do.
     pub action: Asked,
+}
+
+/// What decides who may connect besides the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// The user that the bus runs as, who may connect if no rule says anything (config.md B071).
+    pub own_uid: u32,
+    /// Whether clients without a user may.
+    pub anonymous: Anonymous,
+}
+
+/// Whether clients may connect that authenticated as nobody. No rule is asked about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anonymous {
+    /// `<allow_anonymous/>` lets them in (config.md B016).
+    Allowed,
+    /// There is none.
+    Denied,
+    /// There is, but no client can authenticate as nobody, as `<auth>` says (config.md B018).
+    WithoutMechanism,
+}
+
+impl Anonymous {
+    /// What a configuration says: whether it has `<allow_anonymous/>`, and whether clients can use the
+    /// mechanism ANONYMOUS.
+    #[must_use]
+    pub const fn new(is_allowed: bool, has_mechanism: bool) -> Self {
+        match (is_allowed, has_mechanism) {
+            (false, _) => Self::Denied,
+            (true, false) => Self::WithoutMechanism,
+            (true, true) => Self::Allowed,
+        }
+    }
+
+    /// Why, and what would change it.
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Allowed => {
+                "by <allow_anonymous/>: it lets in who has no user, whatever rules say of users"
+            }
+            Self::Denied => {
+                "by default: there is no <allow_anonymous/>, so that nobody connects without a user, \
+                 whatever rules say of users"
+            }
+            Self::WithoutMechanism => {
+                "by <auth>: <allow_anonymous/> would let in who has no user, but nobody can \
+                 authenticate so; add <auth>ANONYMOUS</auth>"
+            }
+        }
+    }
 }
 
 /// What a user would do.
@@ -101,10 +155,14 @@ impl Inquiry {
     /// Reads a question; `accounts` looks up its users and groups.
     ///
     /// # Errors
-    /// A word that means nothing, an unknown account, or nothing that is asked.
+    /// A word that means nothing or is there twice, an unknown account, or nothing that is asked.
     pub fn parse(text: &str, accounts: &impl AccountNames) -> Result<Self, InquiryError> {
         let words: Vec<&str> =
             text.split([' ', ',', '\n', '\t']).filter(|word| !word.is_empty()).collect();
+        // Nothing that can be asked about has them, and the answer repeats the question.
+        if let Some(word) = words.iter().find(|word| word.contains(char::is_control)) {
+            return wrong(format!("{word:?} has a control character; leave it out"));
+        }
         if words.len() > WORD_COUNT_MAX {
             return wrong(format!("the question has more than {WORD_COUNT_MAX} words"));
         }
@@ -116,18 +174,19 @@ impl Inquiry {
         draft.finish(accounts)
     }
 
-    /// What `set` answers, on a bus that runs as `own_uid`.
+    /// What `set` answers, on a bus with this door.
     #[must_use]
-    pub fn answer(&self, set: &Arc<PolicySet>, own_uid: u32) -> Answer {
+    pub fn answer(&self, set: &Arc<PolicySet>, door: Door) -> Answer {
         let subject = Subject { uid: self.uid, gids: &self.gids };
         let policy = set.for_audience(&set.audience(subject));
         let explained = match &self.action {
-            Asked::Connect => return self.answer_connect(set, own_uid),
+            Asked::Connect if self.uid.is_none() => return self.answer_anonymous(door.anonymous),
+            Asked::Connect => return self.answer_connect(set, door.own_uid),
             Asked::Own(name) => policy.explain_own(name),
             Asked::Send(mail) => mail.explain(&policy, Direction::Send),
             Asked::Receive(mail) => mail.explain(&policy, Direction::Receive),
         };
-        let default = "what no rule allows is denied".to_owned();
+        let default = "by default: no rule matches, and what no rule allows is denied".to_owned();
         self.answer_from(set, explained.verdict, rules_of(&explained), default)
     }
 
@@ -142,8 +201,20 @@ impl Inquiry {
             };
             Considered::new(placed, outcome)
         });
-        let default = format!("only uid {own_uid}, as which the bus runs, may connect");
+        let default = format!(
+            "by default: no rule matches, and only uid {own_uid}, as which the bus runs, may connect"
+        );
         self.answer_from(set, verdict, considered.collect(), default)
+    }
+
+    fn answer_anonymous(&self, anonymous: Anonymous) -> Answer {
+        Answer {
+            question: self.to_string(),
+            allowed: anonymous == Anonymous::Allowed,
+            decided: None,
+            reason: Some(anonymous.reason().to_owned()),
+            considered: Vec::new(),
+        }
     }
 
     fn answer_from(
@@ -154,11 +225,12 @@ impl Inquiry {
         default: String,
     ) -> Answer {
         let decided = verdict.rule.and_then(|id| set.rule(id));
+        let reason = decided.is_none().then_some(default);
         Answer {
             question: self.to_string(),
             allowed: verdict.is_allowed(),
-            default,
             decided: decided.map(|placed| Considered::new(placed, Outcome::Decides.to_string())),
+            reason,
             considered,
         }
     }
@@ -248,255 +320,4 @@ impl fmt::Display for Mail {
         }
         Ok(())
     }
-}
-
-/// What was read of a question so far.
-#[derive(Default)]
-struct Draft {
-    uid: Option<u32>,
-    anonymous: bool,
-    gids: Option<Vec<u32>>,
-    own: Option<String>,
-    verb: Option<Verb>,
-    names: Vec<String>,
-    message_type: Option<MessageType>,
-    path: Option<String>,
-    interface: Option<String>,
-    member: Option<String>,
-    error_name: Option<String>,
-    fds: u32,
-    broadcast: Option<bool>,
-    circumstances: Circumstances,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verb {
-    Connect,
-    Send,
-    Receive,
-}
-
-impl Draft {
-    fn take(
-        &mut self,
-        key: &str,
-        value: &str,
-        accounts: &impl AccountNames,
-    ) -> Result<(), InquiryError> {
-        let text = || Some(value.to_owned());
-        match key {
-            "connect" => self.verb = Some(Verb::Connect),
-            "send" => self.verb = Some(Verb::Send),
-            "receive" => self.verb = Some(Verb::Receive),
-            "requested_reply" => self.circumstances.requested_reply = true,
-            "eavesdropping" => self.circumstances.eavesdropping = true,
-            "anonymous" => self.anonymous = true,
-            "broadcast" => match value {
-                "" | "yes" => self.broadcast = Some(true),
-                "no" => self.broadcast = Some(false),
-                _ => return wrong(format!("broadcast={value} means nothing; write yes or no")),
-            },
-            _ if value.is_empty() => return wrong(format!("{key:?} means nothing here: {USAGE}")),
-            "user" | "uid" => match uid_of(value, accounts) {
-                Some(uid) => self.uid = Some(uid),
-                None => {
-                    return wrong(format!("there is no user {value:?}; give a name or a number"));
-                }
-            },
-            "groups" | "group" => {
-                let gid = |name| match gid_of(name, accounts) {
-                    Some(gid) => Ok(gid),
-                    None => wrong(format!("there is no group {name:?}; give a name or a number")),
-                };
-                let gids = value.split('+').map(gid).collect::<Result<Vec<u32>, _>>()?;
-                self.gids.get_or_insert_default().extend(gids);
-            }
-            "own" => self.own = Some(ownable(value)?),
-            "destination" | "sender" => self.names.push(value.to_owned()),
-            "type" => self.message_type = Some(message_type_of(value)?),
-            "path" => self.path = text(),
-            "interface" => self.interface = text(),
-            "member" => self.member = text(),
-            "error" => self.error_name = text(),
-            "fds" => match value.parse() {
-                Ok(count) => self.fds = count,
-                Err(_) => return wrong(format!("fds={value} is no number")),
-            },
-            _ => return wrong(format!("there is no key {key:?}: {USAGE}")),
-        }
-        Ok(())
-    }
-
-    fn finish(self, accounts: &impl AccountNames) -> Result<Inquiry, InquiryError> {
-        if self.uid.is_none() && !self.anonymous {
-            return wrong(format!("who? Add user=NAME, uid=NUMBER or anonymous: {USAGE}"));
-        }
-        let gids = match (self.gids, self.uid) {
-            (Some(gids), _) => gids,
-            (None, Some(uid)) => accounts.gids_of(uid),
-            (None, None) => Vec::new(),
-        };
-        let action = match (self.own, self.verb) {
-            (Some(name), None) => Asked::Own(name),
-            (None, Some(Verb::Connect)) => Asked::Connect,
-            (None, Some(verb)) => {
-                let message_type = self.message_type.unwrap_or(MessageType::MethodCall);
-                let is_signal = message_type == MessageType::Signal;
-                if self.broadcast == Some(true) && !is_signal {
-                    return wrong("only a signal can be a broadcast: add type=signal");
-                }
-                let by_default = verb == Verb::Receive || self.names.is_empty();
-                let mail = Mail {
-                    is_broadcast: is_signal && self.broadcast.unwrap_or(by_default),
-                    names: self.names,
-                    message_type,
-                    path: self.path,
-                    interface: self.interface,
-                    member: self.member,
-                    error_name: self.error_name,
-                    fds: self.fds,
-                    circumstances: self.circumstances,
-                };
-                if verb == Verb::Send { Asked::Send(mail) } else { Asked::Receive(mail) }
-            }
-            _ => return wrong(format!("what? {USAGE}")),
-        };
-        Ok(Inquiry { uid: self.uid, gids, action })
-    }
-}
-
-const USAGE: &str = "ask \"user=NAME own=NAME\", \"user=NAME connect\", or \"user=NAME send \
-                     destination=NAME interface=… member=… path=… type=… error=… fds=… \
-                     broadcast requested_reply\", or the same with receive and sender=NAME; \
-                     groups=A+B in place of the user's own";
-
-/// A name that a client can ask for (protocol.md A126).
-fn ownable(name: &str) -> Result<String, InquiryError> {
-    match BusName::parse(name) {
-        Ok(BusName::WellKnown(name)) if name.as_str() == "org.freedesktop.DBus" => {
-            wrong(format!("nobody may own {name}: it is the bus's own name"))
-        }
-        Ok(BusName::WellKnown(name)) => Ok(name.as_str().to_owned()),
-        Ok(BusName::Unique(_)) => {
-            wrong(format!("nobody may own {name}: the bus alone gives unique names"))
-        }
-        Err(error) => wrong(format!("nobody may own {name:?}: {error}")),
-    }
-}
-
-fn message_type_of(name: &str) -> Result<MessageType, InquiryError> {
-    let found = MessageType::ALL.into_iter().find(|one| one.to_string() == name);
-    found.map_or_else(
-        || wrong(format!("there is no message type {name:?}; write method_call, method_return, error or signal")),
-        Ok,
-    )
-}
-
-/// An answer with all that led to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// What was asked, in words.
-    pub question: String,
-    /// Whether it is permitted.
-    pub allowed: bool,
-    /// The rule that decided, if one matched.
-    pub decided: Option<Considered>,
-    /// Who may do it if no rule says anything.
-    default: String,
-    /// All rules that apply to the user, in the order in which they apply.
-    pub considered: Vec<Considered>,
-}
-
-/// One rule of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Considered {
-    /// The rule, as it could stand in the configuration.
-    pub rule: String,
-    /// Whom its block is for.
-    pub block: String,
-    /// Where it stands.
-    pub location: Location,
-    /// What came of it, in words.
-    pub outcome: String,
-}
-
-impl Considered {
-    fn new(placed: &PlacedRule, outcome: String) -> Self {
-        Self {
-            rule: RuleText(placed).to_string(),
-            block: format!("<policy {}>", placed.context),
-            location: placed.rule.location.clone(),
-            outcome,
-        }
-    }
-}
-
-/// Several lines; the first is the answer.
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.allowed { "allowed" } else { "denied" };
-        writeln!(f, "{verdict}: {}", self.question)?;
-        match &self.decided {
-            Some(rule) => writeln!(f, "by {}: {} in {}", rule.location, rule.rule, rule.block)?,
-            None => writeln!(f, "by default: no rule matches, and {}", self.default)?,
-        }
-        writeln!(f, "rules considered, of which the last that matches decides:")?;
-        for rule in &self.considered {
-            writeln!(f, "  {}: {} in {}", rule.location, rule.rule, rule.block)?;
-            writeln!(f, "      {}", rule.outcome)?;
-        }
-        if self.considered.is_empty() {
-            writeln!(f, "  (none)")?;
-        }
-        Ok(())
-    }
-}
-
-impl Answer {
-    /// The answer as one JSON object: `question`, `allowed`, `decided` (an object or null) and
-    /// `considered` (an array of objects), each rule with `rule`, `block`, `file`, `line`, `column`
-    /// and `outcome`.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        let decided = self.decided.as_ref().map_or("null".to_owned(), Considered::to_json);
-        let considered: Vec<String> = self.considered.iter().map(Considered::to_json).collect();
-        format!(
-            "{{\"question\":{},\"allowed\":{},\"decided\":{decided},\"considered\":[{}]}}",
-            quoted(&self.question),
-            self.allowed,
-            considered.join(",")
-        )
-    }
-}
-
-impl Considered {
-    fn to_json(&self) -> String {
-        let Self { rule, block, location, outcome } = self;
-        format!(
-            "{{\"rule\":{},\"block\":{},\"file\":{},\"line\":{},\"column\":{},\"outcome\":{}}}",
-            quoted(rule),
-            quoted(block),
-            quoted(&location.file.to_string_lossy()),
-            location.line,
-            location.column,
-            quoted(outcome)
-        )
-    }
-}
-
-/// A JSON string.
-fn quoted(text: &str) -> String {
-    let mut json = String::from("\"");
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => json.extend(['\\', letter]),
-            letter if letter < ' ' => {
-                // INVARIANT: writing to a String cannot fail.
-                let _ = write!(json, "\\u{:04x}", u32::from(letter));
-            }
-            letter => json.push(letter),
-        }
-    }
-    json.push('"');
-    json
 }

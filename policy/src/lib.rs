@@ -20,6 +20,7 @@ pub mod lint;
 pub mod policy_set;
 pub mod question;
 pub mod rule;
+pub mod shown;
 pub mod subject;
 pub mod user_policy;
 pub mod verdict;
@@ -34,10 +35,11 @@ pub use config::{
     Reload, ServiceDirectory, Severity, load, load_text, reload,
 };
 pub use explain::Explanation;
-pub use inquiry::{Answer, Inquiry, InquiryError};
+pub use inquiry::{Anonymous, Answer, Door, Inquiry, InquiryError};
 pub use lint::{Finding, lint};
 pub use policy_set::{Audience, MatchedPatterns, PolicyBlock, PolicyContext, PolicySet, RuleId};
 pub use question::{Circumstances, Message};
+pub use shown::ShownPath;
 pub use subject::{AccountNames, Subject};
 pub use symbols::Question;
 pub use user_policy::UserPolicy;

@@ -1,5 +1,7 @@
 //! Rules that are valid and yet hardly meant so (`bus-daemon --check-config`).
 
+mod values;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use crate::policy_set::{Audience, PlacedRule, PolicyContext, PolicySet};
 use crate::rule::{Action, Effect, MessagePattern, MessageType, NamePattern, SendRule};
 use crate::subject::Subject;
 use crate::user_policy::UserPolicy;
+pub use values::InvalidValue;
+use values::lint_values;
 
 /// One suspicious rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +37,12 @@ pub enum Suspicion {
     NeverBroadcast,
     /// An error name, and a type of message that has none.
     ErrorNameOfOtherType,
-    /// Not a bus name, so that nobody has it.
-    NotABusName(Box<str>),
+    /// A value that no client, or no field of a message, ever has.
+    InvalidValue(InvalidValue),
+    /// Owning unique names, which the bus alone gives (protocol.md A126); the attribute.
+    OwnUnique(String),
+    /// Owning the bus's own name.
+    OwnOfTheBus,
     /// A later rule of the same block without any restriction removes it.
     Removed {
         /// Where that one stands.
@@ -73,9 +81,17 @@ impl fmt::Display for Suspicion {
                 "messages of this type have no error name, so that it restricts nothing; write \
                  type \"error\"",
             ),
-            Self::NotABusName(name) => {
-                write!(f, "{name:?} is no bus name, so that this never matches; correct it")
-            }
+            Self::InvalidValue(value) => value.fmt(f),
+            Self::OwnUnique(attribute) => write!(
+                f,
+                "{attribute}: the bus alone gives unique names, so that this has no effect; write a \
+                 well-known name such as \"org.example.A\", or remove it"
+            ),
+            Self::OwnOfTheBus => write!(
+                f,
+                "own=\"{BUS_NAME}\": only the bus has its own name, so that this has no effect; \
+                 remove it"
+            ),
             Self::Removed { by } => write!(
                 f,
                 "this has no effect: the rule without restrictions at {by} removes all before it"
@@ -116,20 +132,15 @@ pub fn lint(set: &Arc<PolicySet>) -> Vec<Finding> {
         };
         match &placed.rule.action {
             Action::Send(send) => lint_send(placed, send, &policies, &mut note),
-            Action::Receive(receive) => {
-                lint_message(&receive.message, &mut note);
-                if let Some(name) = &receive.sender {
-                    lint_name(name, &mut note);
-                }
-            }
-            Action::Own(NamePattern::Exactly(name)) => {
-                lint_name(name, &mut note);
-                if placed.rule.effect == Effect::Allow {
-                    lint_own(set, placed, name, &policies, &mut note);
-                }
+            Action::Receive(receive) => lint_message(&receive.message, &mut note),
+            Action::Own(NamePattern::Exactly(name))
+                if placed.rule.effect == Effect::Allow && is_ownable(name) =>
+            {
+                lint_own(set, placed, name, &policies, &mut note);
             }
             _ => {}
         }
+        lint_values(&placed.rule.action, &mut note);
         if let Some(by) = removed_by(set, index) {
             note(Suspicion::Removed { by });
         }
@@ -161,11 +172,8 @@ fn lint_send(
     }
     lint_message(&send.message, note);
     let NamePattern::Exactly(name) = &send.destination else { return };
-    lint_name(name, note);
-    let is_well_known =
-        matches!(BusName::parse(name), Ok(BusName::WellKnown(name)) if name.as_str() != BUS_NAME);
-    let ownable = policies.iter().any(|(_, policy)| policy.may_own(name).is_allowed());
-    if effect == Effect::Allow && is_well_known && !ownable {
+    let is_owned = || policies.iter().any(|(_, policy)| policy.may_own(name).is_allowed());
+    if effect == Effect::Allow && is_ownable(name) && !is_owned() {
         note(Suspicion::NobodyMayOwn(name.clone()));
     }
 }
@@ -187,10 +195,9 @@ fn lint_message(message: &MessagePattern, note: &mut impl FnMut(Suspicion)) {
     }
 }
 
-fn lint_name(name: &str, note: &mut impl FnMut(Suspicion)) {
-    if BusName::parse(name).is_err() {
-        note(Suspicion::NotABusName(name.into()));
-    }
+/// Whether a client can ask for this name (protocol.md A126).
+fn is_ownable(name: &str) -> bool {
+    matches!(BusName::parse(name), Ok(BusName::WellKnown(name)) if name.as_str() != BUS_NAME)
 }
 
 /// Whether those whom an allow rule is for may own its name in the end.

@@ -15,6 +15,7 @@ use foldhash::fast::FixedState;
 
 use crate::config::{BusConfig, Fault, Location, Problem};
 use crate::rule::{Account, Action, Effect, NamePattern, Rule};
+use crate::shown::ShownValue;
 use crate::subject::{AccountNames, Subject, gid_of, uid_of};
 use crate::symbols::SymbolTable;
 use crate::user_policy::UserPolicy;
@@ -52,8 +53,8 @@ impl std::fmt::Display for PolicyContext {
         match self {
             Self::Default => f.write_str("context=\"default\""),
             Self::Mandatory => f.write_str("context=\"mandatory\""),
-            Self::User(name) => write!(f, "user=\"{name}\""),
-            Self::Group(name) => write!(f, "group=\"{name}\""),
+            Self::User(name) => write!(f, "user=\"{}\"", ShownValue(name)),
+            Self::Group(name) => write!(f, "group=\"{}\"", ShownValue(name)),
             Self::AtConsole(is_there) => write!(f, "at_console=\"{is_there}\""),
         }
     }

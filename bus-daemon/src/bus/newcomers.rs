@@ -6,7 +6,7 @@
 //! neither its handshake's time nor the number of incomplete connections counts it, until one of
 //! those ends. A session that starts sixty programs at once is served one after the other; none of
 //! them notices more than that. Only when more connections of one user wait than it could ever use
-//! (`max_connections_per_user`), or than its share of what all users could use
+//! (`max_connections_per_user`, which may be its own), or than its share of what all users could use
 //! (`max_completed_connections`), are further ones closed.
 //!
 //! Users who own the machine or the bus have no share here: `max_incomplete_connections` alone bounds
@@ -47,12 +47,13 @@ impl Bus {
         if self.may_begin(user) {
             return self.begin_handshake(id);
         }
+        let max_of_user = self.connections_per_user_max(id) as usize;
         let newcomers = &mut self.newcomers;
         let own = newcomers.waiting.get(&user).map_or(0, VecDeque::len);
         let limits = &self.settings.limits;
         let left =
             (limits.completed_connections_max as usize).saturating_sub(newcomers.count - own);
-        let max = (left / 2).min(limits.connections_per_user_max as usize);
+        let max = (left / 2).min(max_of_user);
         newcomers.waiting.entry(user).or_default().push_back((newcomers.next_number, id));
         newcomers.count += 1;
         newcomers.next_number += 1;

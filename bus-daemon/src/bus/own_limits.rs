@@ -1,7 +1,8 @@
 //! Limits that the configuration gives to single users and groups.
 //!
 //! A client gets them when it has authenticated, by the user that it proved and the groups that the
-//! kernel names, and again whenever the configuration was read. Clients with equal limits share them;
+//! kernel names, and again whenever the configuration was read. How many connections of a user may wait
+//! for their handshake is asked before, by whom the kernel says it is. Clients with equal limits share them;
 //! a client of whom nothing is said has none of its own, and the limits of the bus count.
 
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use bus_policy::config::limit_overrides::LimitOverrides;
 use super::Bus;
 use super::client::Client;
 use super::id::ClientId;
+use super::policing::{gids_of, groups_of};
 use super::quota::Pools;
 
 impl Client {
@@ -37,7 +39,7 @@ impl Bus {
         }
         let Some(client) = self.clients.get_mut(id) else { return };
         client.own_limits = None;
-        let groups = client.credentials.groups.as_deref().unwrap_or_default();
+        let groups = gids_of(client, &self.identity.own_credentials);
         let Some(limits) = overrides.limits_of(&self.settings.limits, client.uid, groups) else {
             return;
         };
@@ -50,13 +52,24 @@ impl Bus {
         client.own_limits = Some(own);
     }
 
-    /// Does that for every client, and makes the pools as large as the largest limit needs.
+    /// How many connections the user may have who is behind a client that has just connected.
+    pub(super) fn connections_per_user_max(&self, id: ClientId) -> u32 {
+        let of_bus = &self.settings.limits;
+        let credentials = self.clients.get(id).map(|client| &client.credentials);
+        let own = credentials.and_then(|known| {
+            let groups = groups_of(known);
+            self.settings.limit_overrides.limits_of(of_bus, known.uid, groups)
+        });
+        own.as_ref().unwrap_or(of_bus).connections_per_user_max
+    }
+
     /// The limits of users and groups that are in force.
     #[must_use]
     pub const fn limit_overrides(&self) -> &LimitOverrides {
         &self.settings.limit_overrides
     }
 
+    /// Gives every client its own limits, and makes the pools as large as the largest limit needs.
     pub(super) fn refresh_limits(&mut self) {
         let largest = self.settings.limit_overrides.largest(&self.settings.limits);
         self.pools = Pools::new(&largest, self.identity.fds_max);

@@ -431,8 +431,12 @@ impl Bus {
 pub(super) fn gids_of<'a>(client: &'a Client, own: &'a PeerCredentials) -> &'a [u32] {
     let credentials = &client.credentials;
     let known = if credentials.uid == client.uid { credentials } else { own };
+    if known.uid == client.uid { groups_of(known) } else { &[] }
+}
+
+/// The groups that the kernel names; an old one names a single one.
+pub(super) fn groups_of(known: &PeerCredentials) -> &[u32] {
     match (&known.groups, &known.gid) {
-        _ if known.uid != client.uid => &[],
         (Some(groups), _) => groups,
         (None, Some(gid)) => std::slice::from_ref(gid),
         (None, None) => &[],

@@ -17,6 +17,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use bus_policy::ShownPath;
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 use rustix::io::Errno;
 
@@ -139,7 +140,7 @@ fn complaint(directory: &Path, error: Errno) -> String {
     };
     format!(
         "Cannot watch directory {}: {reason}; {remedy}send SIGHUP after a change in it",
-        directory.display()
+        ShownPath(directory)
     )
 }
 

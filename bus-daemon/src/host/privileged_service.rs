@@ -11,6 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
+use bus_policy::ShownPath;
 use libbus::standard_error as error;
 use rustix::fs::{Mode, OFlags, open};
 
@@ -38,7 +39,7 @@ impl PrivilegedService {
     pub fn read(path: &Path, name: &str) -> Result<Self, StartFailure> {
         let content = read_what_is_roots(path)?;
         let invalid = |text: String| {
-            StartFailure::new(error::SPAWN_FILE_INVALID, format!("{}{text}", path.display()))
+            StartFailure::new(error::SPAWN_FILE_INVALID, format!("{}{text}", ShownPath(path)))
         };
         let file = ServiceFile::parse(&content).map_err(|error| invalid(error.to_string()))?;
         if file.name != name {
@@ -60,7 +61,7 @@ impl PrivilegedService {
             return Err(invalid(text.to_owned()));
         }
         let no_user = |text: String| {
-            let text = format!("{}: cannot become \"{user}\": {text}", path.display());
+            let text = format!("{}: cannot become \"{user}\": {text}", ShownPath(path));
             StartFailure::new(error::SPAWN_FAILED_TO_SETUP, text)
         };
         let user = find_user(&user).map_err(|error| {
@@ -99,13 +100,13 @@ fn read_what_is_roots(path: &Path) -> Result<Vec<u8>, StartFailure> {
             std::io::ErrorKind::NotFound => error::SPAWN_SERVICE_NOT_FOUND,
             _ => error::SPAWN_PERMISSIONS_INVALID,
         };
-        StartFailure::new(name, format!("{}: {}", at.display(), phrase(&error)))
+        StartFailure::new(name, format!("{}: {}", ShownPath(at), phrase(&error)))
     };
     let denied = |at: &Path, what: &str| {
         let text = format!(
             "{}: {what}, so that it does not decide what is started with the rights of another \
              user; chown it to root and chmod it go-w",
-            at.display()
+            ShownPath(at)
         );
         StartFailure::new(error::SPAWN_PERMISSIONS_INVALID, text)
     };
@@ -122,7 +123,7 @@ fn read_what_is_roots(path: &Path) -> Result<Vec<u8>, StartFailure> {
     let file = File::from(file);
     let metadata = file.metadata().map_err(|error| failed(&real, error))?;
     if !metadata.is_file() {
-        let text = format!("{}: it is not a regular file", real.display());
+        let text = format!("{}: it is not a regular file", ShownPath(&real));
         return Err(StartFailure::new(error::SPAWN_FILE_INVALID, text));
     }
     if let Some(what) = others_rights(&metadata) {
@@ -132,7 +133,7 @@ fn read_what_is_roots(path: &Path) -> Result<Vec<u8>, StartFailure> {
     let limit = SERVICE_FILE_SIZE_MAX as u64 + 1;
     file.take(limit).read_to_end(&mut content).map_err(|error| failed(&real, error))?;
     if content.len() > SERVICE_FILE_SIZE_MAX {
-        let text = format!("{}: larger than {SERVICE_FILE_SIZE_MAX} bytes", real.display());
+        let text = format!("{}: larger than {SERVICE_FILE_SIZE_MAX} bytes", ShownPath(&real));
         return Err(StartFailure::new(error::SPAWN_FILE_INVALID, text));
     }
     Ok(content)

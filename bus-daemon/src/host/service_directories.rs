@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bus_policy::ShownPath;
 use bus_policy::config::{ConfigFiles, FileError, ServiceDirectory};
 
 use super::config_files::DiskFiles;
@@ -124,7 +125,7 @@ impl FoundServices {
             Err(FileError::Other(reason)) => {
                 let text = format!(
                     "{}: no services of it can be started: {reason}; check its permissions",
-                    directory.path.display()
+                    ShownPath(&directory.path)
                 );
                 return self.problems.push(text);
             }
@@ -154,25 +155,25 @@ fn read_file(
         Err(FileError::Other(reason)) => {
             return Err(Some(format!(
                 "{}: this service cannot be started: {reason}",
-                path.display()
+                ShownPath(path)
             )));
         }
     };
     let file = ServiceFile::parse(&content)
-        .map_err(|error| Some(format!("{}{error}; this file is left out", path.display())))?;
+        .map_err(|error| Some(format!("{}{error}; this file is left out", ShownPath(path))))?;
     let expected = format!("{}.service", file.name);
     let is_named = path.file_name().is_some_and(|name| name == expected.as_str());
     if !is_named && directory.is_strict {
         return Err(Some(format!(
             "{}: in this directory a file has the name of its service; name it {expected}; this \
              file is left out",
-            path.display()
+            ShownPath(path)
         )));
     }
     let lacks = |key: &str| {
         Err(Some(format!(
             "{}: [D-BUS Service] has no {key}; this file is left out",
-            path.display()
+            ShownPath(path)
         )))
     };
     if needed.user && file.user.is_none() {
@@ -237,7 +238,7 @@ mod tests {
         write("a.b.service", &service("a.b"));
         write("other.service", &service("a.c"));
         write("third.service", &(service("a.b") + "User=later\n"));
-        write("bad.service", "nonsense");
+        write("bad\n.service", "nonsense");
         write("a.d.conf", &service("a.d"));
         fs::create_dir(directory.path().join("dir.service")).unwrap();
         let configured = [ServiceDirectory::Path(directory.path().to_owned())];
@@ -245,7 +246,7 @@ mod tests {
         assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.b", "a.c"]);
         assert_eq!(found.services.get("a.b").unwrap().file.user, None, "the first one counts");
         assert_eq!(found.problems.len(), 2, "{:?}", found.problems);
-        assert!(found.problems[0].contains("bad.service:1: this is no group"));
+        assert!(found.problems[0].contains("bad\\n.service:1: this is no group"));
         assert!(
             found.problems[1].contains("dir.service: ") && found.problems[1].contains("regular")
         );

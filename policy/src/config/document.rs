@@ -98,7 +98,7 @@ fn written(name: &OwnedName) -> String {
 fn not_well_formed(file: &Arc<Path>, text: &[u8], error: &Error) -> Problem {
     let mut location = at(file, error.position());
     let reason = match error.kind() {
-        ErrorKind::Syntax(reason) => reason.replace('\n', " "),
+        ErrorKind::Syntax(reason) => reason.replace(char::is_control, " "),
         ErrorKind::Utf8(reason) => {
             // The reader decodes ahead and does not know the place.
             let valid = text.utf8_chunks().next().map_or("", |chunk| chunk.valid());

@@ -288,7 +288,7 @@ pub(super) fn conf_files(
 }
 
 /// As they stand in the files.
-fn sort_by_place(problems: &mut [Problem]) {
+pub(super) fn sort_by_place(problems: &mut [Problem]) {
     problems.sort_by(|one, other| {
         let place = |problem: &Problem| (problem.location.line, problem.location.column);
         let files = one.location.file.cmp(&other.location.file);

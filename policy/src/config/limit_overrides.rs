@@ -8,27 +8,37 @@
 //! ```
 //!
 //! For a configuration file `NAME.conf` every `*.conf` in the directory `NAME-limits.d` beside it is
-//! read, in the order of their names. A file that is wrong is left out as a whole. Names of users and
+//! read, in the order of their names. A file that is wrong is left out as a whole, and everything that
+//! is wrong with it is told. Names of users and
 //! groups are looked up by whoever loads the files, once; an entry for one that does not exist is
 //! left out. What is said for a user goes before what is said for its groups, and of two of the same
 //! kind the later one counts.
 //!
-//! Bounds: [`OVERRIDE_COUNT_MAX`] and those of a configuration.
+//! Bounds: [`OVERRIDE_COUNT_MAX`], [`PROBLEM_COUNT_MAX`] and those of a configuration.
+
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::{Element, parse_document};
-use super::include::conf_files;
+use super::include::{conf_files, sort_by_place};
+use super::limits::WITHOUT_EFFECT;
 use super::{CONFIG_SIZE_MAX, ConfigFiles, Fault, FileError, Limits, Location, Problem, Severity};
 use crate::subject::{AccountNames, gid_of, uid_of};
 
 /// Limits of users and groups in all files of one configuration.
 pub const OVERRIDE_COUNT_MAX: usize = 4096;
 
+/// Problems of one file that are told of.
+pub const PROBLEM_COUNT_MAX: usize = 1000;
+
 /// The limits that one client or one user runs into, whoever else is there: each is a name of
-/// `<limit>` (config.md B028–B032, B038, B040–B042).
+/// `<limit>` (config.md B027–B032, B038, B040–B042). Each of them counts for whoever has its own:
+/// `tests/tests/simulation/own_limits.rs` fails when one has no test there.
 pub const OVERRIDABLE: &[&str] = &[
+    "max_incoming_bytes",
     "max_incoming_unix_fds",
     "max_outgoing_bytes",
     "max_outgoing_unix_fds",
@@ -98,8 +108,8 @@ pub fn load_overrides(
             }
         };
         for path in paths {
-            if let Err(problem) = overrides.read_file(&path, files) {
-                leave_out(problem);
+            if let Err(wrong) = overrides.read_file(&path, files) {
+                wrong.into_iter().for_each(&mut leave_out);
             }
         }
     }
@@ -112,26 +122,39 @@ fn unreadable(path: &Path, reason: String) -> Problem {
 }
 
 impl NamedOverrides {
-    fn read_file(&mut self, path: &Path, files: &impl ConfigFiles) -> Result<(), Problem> {
+    /// Reads a file as a whole, or says everything that is wrong with it, in the order of the file.
+    fn read_file(&mut self, path: &Path, files: &impl ConfigFiles) -> Result<(), Vec<Problem>> {
         let text = match files.read_listed(path, CONFIG_SIZE_MAX) {
             Ok(text) => text,
             // It was removed since the directory was read.
             Err(FileError::NotFound) => return Ok(()),
-            Err(FileError::Other(reason)) => return Err(unreadable(path, reason)),
+            Err(FileError::Other(reason)) => return Err(vec![unreadable(path, reason)]),
         };
-        let root = parse_document(&Arc::from(path), &text)?;
+        let root = parse_document(&Arc::from(path), &text).map_err(|problem| vec![problem])?;
         if root.name != "buslimits" {
-            return Err(Problem::fatal(&root.location, Fault::WrongLimitsRoot(root.name)));
+            return Err(vec![Problem::fatal(&root.location, Fault::WrongLimitsRoot(root.name))]);
         }
-        root.takes_attributes(&[])?;
-        root.takes_no_text()?;
-        let of_file = root.children.iter().map(read_override).collect::<Result<Vec<_>, _>>()?;
+        let mut wrong = Vec::new();
+        wrong.extend(root.takes_attributes(&[]).err());
+        wrong.extend(root.takes_no_text().err());
+        let mut of_file = Vec::new();
+        for element in &root.children {
+            match read_override(element) {
+                Ok(one) => of_file.push(one),
+                Err(problem) if wrong.len() < PROBLEM_COUNT_MAX => wrong.push(problem),
+                Err(_) => {}
+            }
+        }
         if self.0.len() + of_file.len() > OVERRIDE_COUNT_MAX {
             let fault = Fault::TooManyOverrides { max: OVERRIDE_COUNT_MAX };
-            return Err(Problem::fatal(&root.location, fault));
+            wrong.push(Problem::fatal(&root.location, fault));
         }
-        self.0.extend(of_file);
-        Ok(())
+        if wrong.is_empty() {
+            self.0.extend(of_file);
+            return Ok(());
+        }
+        sort_by_place(&mut wrong);
+        Err(wrong)
     }
 
     /// Looks the names of users and groups up, each of which may be a number as well. An entry for one
@@ -231,165 +254,11 @@ fn read_override(element: &Element) -> Result<Override<Named>, Problem> {
         return Err(wrong(warning.into()));
     }
     let Some(name) = OVERRIDABLE.iter().find(|name| **name == given) else {
-        return Err(wrong(Fault::NotOverridable(given.to_owned())));
+        let given = given.to_owned();
+        return Err(wrong(match WITHOUT_EFFECT.contains(&given.as_str()) {
+            true => Fault::LimitWithoutEffect(given),
+            false => Fault::NotOverridable(given),
+        }));
     };
     Ok(Override { subject, location: element.location.clone(), name, text })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::tests::MemoryFiles;
-    use crate::tests::Accounts;
-
-    /// Loads `/etc/a-limits.d` with these files, and what was wrong with them. One with the text
-    /// "unreadable" is.
-    fn load(files: &[(&str, &str)]) -> (LimitOverrides, Vec<String>) {
-        let directory = limits_directory(Path::new("/etc/a.conf"));
-        let mut in_memory = MemoryFiles::new(&[]);
-        for (name, text) in files {
-            let content = (*text != "unreadable").then(|| text.as_bytes().to_vec());
-            in_memory.files.insert(directory.join(name), content);
-        }
-        let mut problems = Vec::new();
-        let missing = PathBuf::from("/none");
-        let named = load_overrides(&[missing, directory], &in_memory, &mut problems);
-        let resolved = named.resolve(&Accounts, &mut problems);
-        (resolved, problems.iter().map(ToString::to_string).collect())
-    }
-
-    fn rules_of(overrides: &LimitOverrides, uid: u32, groups: &[u32]) -> Option<u32> {
-        let limits = overrides.limits_of(&Limits::default(), Some(uid), groups)?;
-        Some(limits.match_rules_per_connection_max)
-    }
-
-    const RULES: &str = "max_match_rules_per_connection";
-
-    #[test]
-    fn a_user_goes_before_its_groups_and_the_later_entry_counts() {
-        let (overrides, problems) = load(&[
-            (
-                "20.conf",
-                "<buslimits><limit name='max_match_rules_per_connection' group='45'>7</limit>
-                 <limit name='max_names_per_connection' user='alice'>8</limit></buslimits>",
-            ),
-            (
-                "10.conf",
-                "<buslimits><limit name='max_match_rules_per_connection' user='alice'>5</limit>
-                 <limit name='max_match_rules_per_connection' group='audio'>6</limit></buslimits>",
-            ),
-            ("30.conf.rpmsave", "nonsense"),
-        ]);
-        assert_eq!(problems, [""; 0]);
-        for (case, uid, groups, expected) in [
-            ("nobody in particular", 1, &[1][..], None),
-            ("one group", 1, &[29], Some(6)),
-            ("two groups: the later file", 1, &[29, 45], Some(7)),
-            ("the user itself", 1000, &[29, 45], Some(5)),
-        ] {
-            assert_eq!(rules_of(&overrides, uid, groups), expected, "{case}");
-        }
-        let limits = overrides.limits_of(&Limits::default(), Some(1000), &[]).unwrap();
-        assert_eq!(limits.names_per_connection_max, 8);
-        assert_eq!(limits.replies_per_connection_max, 128, "the others are as they were");
-        assert_eq!(overrides.limits_of(&Limits::default(), None, &[]), None);
-        let largest = overrides.largest(&Limits::default());
-        assert_eq!(largest.match_rules_per_connection_max, 512, "none is lowered");
-    }
-
-    #[test]
-    fn each_overridable_limit_can_be_raised() {
-        for name in OVERRIDABLE {
-            let mut raised = Limits::default();
-            raised.set(name, "200000000").unwrap();
-            let mut limits = Limits::default();
-            limits.raise_to(&raised);
-            assert_eq!(limits, raised, "{name}");
-            assert_ne!(limits, Limits::default(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_file_is_left_out_whole_and_its_place_told() {
-        let good = "<buslimits><limit name='max_match_rules_per_connection' user='alice'>5</limit></buslimits>";
-        for (case, text, expected) in [
-            ("not XML", "<buslimits>", "this is not well-formed XML"),
-            ("root", "<busconfig/>", "/etc/a-limits.d/1.conf:1:1: the outermost element"),
-            (
-                "element",
-                "<buslimits>\n <limits/></buslimits>",
-                "1.conf:2:2: there is no element <limits> in <buslimits>; did you mean <limit>?",
-            ),
-            ("text", "<buslimits>words</buslimits>", "<buslimits> takes no text"),
-            (
-                "attribute",
-                "<buslimits><limit name='max_message_size' usr='a'>1</limit></buslimits>",
-                "did you mean \"user\"?",
-            ),
-            ("no name", "<buslimits><limit user='a'>1</limit></buslimits>", "the attribute name="),
-            (
-                "no subject",
-                "<buslimits><limit name='max_message_size'>1</limit></buslimits>",
-                "exactly one of the attributes user=",
-            ),
-            (
-                "two subjects",
-                "<buslimits><limit name='max_message_size' user='a' group='b'>1</limit></buslimits>",
-                "exactly one of the attributes user=",
-            ),
-            (
-                "no such limit",
-                "<buslimits><limit name='max_mesage_size' user='a'>1</limit></buslimits>",
-                "did you mean \"max_message_size\"?",
-            ),
-            (
-                "everybody's limit",
-                "<buslimits><limit name='auth_timeout' user='a'>1</limit></buslimits>",
-                "is the same for everybody; write one of max_incoming_unix_fds",
-            ),
-            (
-                "no number",
-                "<buslimits><limit name='max_message_size' user='a'>many</limit></buslimits>",
-                "write a whole number",
-            ),
-            (
-                "more than a number",
-                "<buslimits><limit name='max_message_size' user='a'>1k</limit></buslimits>",
-                "write 1 alone",
-            ),
-            ("unreadable", "unreadable", "cannot be read: Permission denied"),
-        ] {
-            let (overrides, problems) = load(&[("1.conf", text), ("2.conf", good)]);
-            assert_eq!(problems.len(), 1, "{case}: {problems:?}");
-            assert!(problems[0].contains(expected), "{case}: {problems:?}");
-            assert!(problems[0].ends_with("this file is left out"), "{case}: {problems:?}");
-            assert_eq!(rules_of(&overrides, 1000, &[]), Some(5), "{case}: the other file stands");
-        }
-    }
-
-    #[test]
-    fn an_entry_for_nobody_is_left_out_alone() {
-        let (overrides, problems) = load(&[(
-            "1.conf",
-            "<buslimits><limit name='max_match_rules_per_connection' user='carol'>5</limit>
-<limit name='max_match_rules_per_connection' group='carols'>5</limit>
-<limit name='max_match_rules_per_connection' user='1001'>6</limit></buslimits>",
-        )]);
-        assert_eq!(problems.len(), 2);
-        assert!(problems[0].starts_with("/etc/a-limits.d/1.conf:1:12: there is no user \"carol\""));
-        assert!(
-            problems[1].starts_with("/etc/a-limits.d/1.conf:2:1: there is no group \"carols\"")
-        );
-        assert_eq!(rules_of(&overrides, 1001, &[]), Some(6));
-    }
-
-    #[test]
-    fn there_is_a_bound() {
-        let one = format!("<limit name='{RULES}' user='1'>1</limit>");
-        for (count, is_wrong) in [(OVERRIDE_COUNT_MAX, false), (OVERRIDE_COUNT_MAX + 1, true)] {
-            let text = format!("<buslimits>{}</buslimits>", one.repeat(count));
-            let (overrides, problems) = load(&[("1.conf", &text)]);
-            assert_eq!((problems.len() == 1, overrides.is_empty()), (is_wrong, is_wrong));
-        }
-    }
 }

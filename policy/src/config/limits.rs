@@ -126,7 +126,7 @@ impl fmt::Display for LimitError {
                 write!(f, "the limit is {value}; write 0 or a number above it")
             }
             Self::TooLarge(text) => {
-                write!(f, "the limit {text} is too large; write at most {}", i32::MAX)
+                write!(f, "the limit {text:?} is too large; write at most {}", i32::MAX)
             }
             Self::TrailingText { value, text } => {
                 write!(f, "{text:?} after the limit {value} is not read; write {value} alone")
@@ -149,6 +149,7 @@ impl Limits {
 
     /// Raises each limit that a user may have of its own to that of `other`.
     pub(super) fn raise_to(&mut self, other: &Self) {
+        self.incoming_bytes_max = self.incoming_bytes_max.max(other.incoming_bytes_max);
         self.incoming_unix_fds_max = self.incoming_unix_fds_max.max(other.incoming_unix_fds_max);
         self.outgoing_bytes_max = self.outgoing_bytes_max.max(other.outgoing_bytes_max);
         self.outgoing_unix_fds_max = self.outgoing_unix_fds_max.max(other.outgoing_unix_fds_max);
@@ -219,6 +220,14 @@ const NAMES: &[&str] = &[
     "max_match_rules_per_connection",
     "max_replies_per_connection",
     "reply_timeout",
+    "max_containers",
+    "max_containers_per_user",
+    "max_container_metadata_bytes",
+    "max_connections_per_container",
+];
+
+/// The limits that are read and bound nothing (B044).
+pub(super) const WITHOUT_EFFECT: &[&str] = &[
     "max_containers",
     "max_containers_per_user",
     "max_container_metadata_bytes",

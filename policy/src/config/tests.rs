@@ -225,7 +225,7 @@ fn refuses_what_is_wrong_with_its_place() {
     check(
         "limit out of range",
         "<limit name='auth_timeout'>2147483648</limit>",
-        "1:12: the limit 2147483648 is too large; write at most 2147483647",
+        "1:12: the limit \"2147483648\" is too large; write at most 2147483647",
     );
     check(
         "yes or no",
@@ -354,6 +354,29 @@ fn refuses_text_that_is_not_utf8() {
     let loaded = load_text(Path::new("built-in"), text, &MemoryFiles::new(&[]));
     assert!(matches!(loaded.problems[0].fault, Fault::NotWellFormed(_)), "{loaded:?}");
     assert_eq!(loaded.problems[0].location.to_string(), "built-in:2:7");
+}
+
+/// Whatever files are called, one problem is one line.
+#[test]
+fn a_problem_stays_on_one_line() {
+    const NAMED: &str = "/etc/a.d/x\nerror: y\u{1b}[2J.conf";
+    const SHOWN: &str = "/etc/a.d/x\\nerror: y\\u{1b}[2J.conf";
+    let text = format!(
+        "<busconfig>{LISTEN}<includedir>/etc/a.d</includedir>
+         <include ignore_missing='yes'>{}</include></busconfig>",
+        "/etc/a.d/x&#xa;y"
+    );
+    let loop_file = "<busconfig><include>/etc/a.d/x&#xa;y</include></busconfig>";
+    let limit = "<limit name='auth_timeout'>99999999999999999999&#xa;</limit>";
+    let bad = format!("<busconfig>{limit}<include>a&#xa;b</include></busconfig>");
+    let mut files = MemoryFiles::new(&[("/etc/bus.conf", &text), (NAMED, &bad)]);
+    files.files.insert("/etc/a.d/x\ny".into(), Some(loop_file.as_bytes().to_vec()));
+    let lines = problems(&load(Path::new("/etc/bus.conf"), &files));
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains(char::is_control)), "{lines:?}");
+    assert!(lines[0].starts_with(&format!("Ignored {SHOWN}:1:12: the limit")), "{lines:?}");
+    assert!(lines[1].contains("there is no file /etc/a.d/a\\nb; create it"), "{lines:?}");
+    assert!(lines[2].starts_with("Fatal /etc/a.d/x\\ny:1:12: /etc/a.d/x\\ny includes itself"));
 }
 
 #[test]

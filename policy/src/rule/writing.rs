@@ -7,6 +7,7 @@ use super::{
     Account, Action, Effect, FDS_MAX, MessagePattern, MessageType, NamePattern, ReceiveRule,
     SendRule,
 };
+use crate::shown::ShownValue;
 
 impl Action {
     /// Writes the attributes of a rule that means this, each with a space before it; what does not
@@ -20,8 +21,10 @@ impl Action {
             Self::Send(rule) => rule.write_attributes(effect, f),
             Self::Receive(rule) => rule.write_attributes(effect, f),
             Self::Own(NamePattern::Any) => f.write_str(" own=\"*\""),
-            Self::Own(NamePattern::Exactly(name)) => write!(f, " own=\"{name}\""),
-            Self::Own(NamePattern::Prefix(name)) => write!(f, " own_prefix=\"{name}\""),
+            Self::Own(NamePattern::Exactly(name)) => write!(f, " own=\"{}\"", ShownValue(name)),
+            Self::Own(NamePattern::Prefix(name)) => {
+                write!(f, " own_prefix=\"{}\"", ShownValue(name))
+            }
             Self::ConnectUser(account) => write!(f, " user=\"{account}\""),
             Self::ConnectGroup(account) => write!(f, " group=\"{account}\""),
         }
@@ -31,8 +34,10 @@ impl Action {
 impl SendRule {
     fn write_attributes(&self, effect: Effect, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.destination {
-            NamePattern::Exactly(name) => write!(f, " send_destination=\"{name}\"")?,
-            NamePattern::Prefix(name) => write!(f, " send_destination_prefix=\"{name}\"")?,
+            NamePattern::Exactly(name) => write!(f, " send_destination=\"{}\"", ShownValue(name))?,
+            NamePattern::Prefix(name) => {
+                write!(f, " send_destination_prefix=\"{}\"", ShownValue(name))?
+            }
             NamePattern::Any if self.message.is_wildcard() => {
                 f.write_str(" send_destination=\"*\"")?;
             }
@@ -52,7 +57,7 @@ impl SendRule {
 impl ReceiveRule {
     fn write_attributes(&self, effect: Effect, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.sender {
-            Some(name) => write!(f, " receive_sender=\"{name}\"")?,
+            Some(name) => write!(f, " receive_sender=\"{}\"", ShownValue(name))?,
             None if self.message.is_wildcard() => f.write_str(" receive_sender=\"*\"")?,
             None => {}
         }
@@ -76,7 +81,7 @@ impl MessagePattern {
             [("interface", interface), ("member", member), ("path", path), ("error", error)];
         for (name, value) in fields {
             if let Some(value) = value {
-                write!(f, " {prefix}_{name}=\"{value}\"")?;
+                write!(f, " {prefix}_{name}=\"{}\"", ShownValue(value))?;
             }
         }
         if let Some(message_type) = self.message_type {
@@ -113,7 +118,7 @@ impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => f.write_str("*"),
-            Self::Named(name) => f.write_str(name),
+            Self::Named(name) => ShownValue(name).fmt(f),
         }
     }
 }

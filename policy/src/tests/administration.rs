@@ -1,8 +1,11 @@
 //! What administrators ask: suspicious rules, and questions in words.
 
 use super::{Accounts, set};
-use crate::inquiry::Inquiry;
+use crate::inquiry::{Anonymous, Door, Inquiry};
 use crate::lint::lint;
+
+/// Of a bus that runs as user 7.
+const DOOR: Door = Door { own_uid: 7, anonymous: Anonymous::Denied };
 
 fn findings(policies: &str) -> Vec<String> {
     lint(&set(policies)).into_iter().map(|finding| finding.to_string()).collect()
@@ -27,12 +30,104 @@ fn suspicious_rules_are_named_with_their_place() {
     check("<deny receive_path='/a' receive_member='M'/>", &["add the interface"]);
     check("<deny send_type='error' send_broadcast='true'/>", &["never matches"]);
     check("<deny receive_error='e.E' receive_type='signal'/>", &["restricts nothing"]);
-    check("<deny own='nodots'/>", &["no bus name"]);
-    check("<deny receive_sender='a..b'/>", &["no bus name"]);
     check("<deny own='a.b'/><allow own='*'/>", &["removes all before it"]);
     check("<allow own='a.b'/><deny own_prefix='a'/>", &["nobody whom this is for may own"]);
     check("<allow send_destination='a.b'/>", &["no rule lets anybody own"]);
     check("<allow send_destination='org.freedesktop.DBus'/><allow send_destination=':1.5'/>", &[]);
+}
+
+/// What is said about one rule of a block for everybody.
+fn check_rule(rule: &str, expected: &[&str]) {
+    let found = findings(&format!("<policy context='default'>{rule}</policy>"));
+    assert_eq!(found.len(), expected.len(), "{rule}: {found:?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with("bus.conf:1:56: ") && found.contains(expected), "{found}");
+    }
+}
+
+// config.md B058, B059, B065, B069, B070
+#[test]
+fn names_that_nobody_has_are_told_with_what_to_write() {
+    let check = check_rule;
+    for attribute in ["own", "send_destination", "receive_sender"] {
+        for (effect, value) in
+            [("allow", "nodots"), ("deny", "a..b"), ("allow", ""), ("deny", "a.1")]
+        {
+            let attribute = format!("{attribute}=\"{value}\"");
+            check(&format!("<{effect} {attribute}/>"), &[&format!("{attribute} is no bus name: ")]);
+        }
+    }
+    check(
+        "<deny own='nodots'/>",
+        &["so that this never matches; write one such as \"org.example.A\""],
+    );
+    for attribute in ["own_prefix", "send_destination_prefix"] {
+        for value in ["a..b", "", "1", "a."] {
+            let attribute = format!("{attribute}=\"{value}\"");
+            check(&format!("<deny {attribute}/>"), &[&format!("{attribute} is no bus name: ")]);
+        }
+        check(&format!("<deny {attribute}='a'/>"), &[]);
+        // Names below that of the bus are like any other.
+        check(&format!("<deny {attribute}='org.freedesktop.DBus'/>"), &[]);
+    }
+    check("<deny send_destination=':1.5'/>", &[]);
+    check("<deny receive_sender=':1.5'/>", &[]);
+    check("<deny send_destination_prefix=':1'/>", &[]);
+    check("<deny send_destination_prefix=':1..'/>", &["is no bus name"]);
+    let unique = "the bus alone gives unique names, so that this has no effect; write a well-known";
+    check("<allow own=':1.5'/>", &[&format!("own=\":1.5\": {unique}")]);
+    check("<deny own=':1.5'/>", &[unique]);
+    check("<deny own_prefix=':1.5'/>", &[&format!("own_prefix=\":1.5\": {unique}")]);
+    let of_the_bus = "only the bus has its own name, so that this has no effect; remove it";
+    check("<allow own='org.freedesktop.DBus'/>", &[of_the_bus]);
+    check("<deny own='org.freedesktop.DBus'/>", &[of_the_bus]);
+    // The reader of the configuration warns of patterns.
+    check("<deny own='a.*'/>", &[]);
+}
+
+// config.md B055–B057, B060, B064
+#[test]
+fn fields_that_no_message_has_are_told_with_what_to_write() {
+    for direction in ["send", "receive"] {
+        let check = |attributes: &str, expected: &[&str]| {
+            let rule = attributes.replace("…", direction);
+            let expected: Vec<_> = expected.iter().map(|one| one.replace("…", direction)).collect();
+            let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+            check_rule(&format!("<deny {rule} {direction}_type='signal'/>"), &expected);
+        };
+        check(
+            "…_path='relative'",
+            &["…_path=\"relative\" is no object path: it does not start with '/', so that no \
+               message with a path matches; write \"/relative\""],
+        );
+        check("…_path='/a/'", &["write \"/a\""]);
+        check("…_path='/a//b'", &["write \"/a/b\""]);
+        check("…_path='/a.b'", &["write one such as \"/org/example/A\""]);
+        check("…_path='/a/*'", &[]);
+        check("…_path='/'", &[]);
+        check(
+            "…_interface='noiface'",
+            &[
+                "…_interface=\"noiface\" is no interface name: it has one element and needs two, so \
+               that no message with an interface matches; write one such as \"org.example.A\"",
+            ],
+        );
+        let member = |value| format!("…_interface='i.A' …_member='{value}'");
+        check(&member("Frobnicate"), &[]);
+        check(
+            &member("i.A.Get"),
+            &[
+                "…_member=\"i.A.Get\" is no member name: the character at byte 1 is not allowed, so \
+               that no message with a member matches; write \"Get\"",
+            ],
+        );
+        check(&member("Get-It"), &["write one such as \"Frobnicate\""]);
+        check_rule(
+            &format!("<deny {direction}_error='Failed' {direction}_type='error'/>"),
+            &["is no error name: it has one element and needs two, so that no error message \
+               matches; write one such as \"org.example.Error.Failed\""],
+        );
+    }
 }
 
 #[test]
@@ -51,7 +146,7 @@ fn questions_in_words_are_answered_with_all_rules() {
          <policy user='bob'><allow send_destination='a.b' send_interface='i.A'/></policy>");
     let ask = |question: &str| {
         let inquiry = Inquiry::parse(question, &Accounts).map_err(|error| error.to_string())?;
-        Ok::<_, String>(inquiry.answer(&set, 7))
+        Ok::<_, String>(inquiry.answer(&set, DOOR))
     };
     let check = |question: &str, allowed: bool, decided: Option<&str>| {
         let answer = ask(question).unwrap();
@@ -67,6 +162,10 @@ fn questions_in_words_are_answered_with_all_rules() {
     check("user=bob send destination=a.b member=M", false, None);
     check("user=alice send destination=a.b interface=i.A", false, None);
     check("anonymous receive sender=a.b type=signal", false, None);
+    // What may be repeated counts as often as it is there.
+    check("user=bob groups=29 groups=wheel own=a.b", true, Some("<allow own=\"a.b\"/>"));
+    let rule = "<allow send_destination=\"a.b\" send_interface=\"i.A\"/>";
+    check("user=bob send destination=x.y destination=a.b interface=i.A", true, Some(rule));
     let answer = ask("user=bob own=a.b").unwrap();
     assert_eq!(
         answer.to_string(),
@@ -78,19 +177,37 @@ fn questions_in_words_are_answered_with_all_rules() {
     );
     let rule = r#"{"rule":"<deny own=\"*\"/>","block":"<policy context=\"default\">","file":"bus.conf","line":1,"column":73,"outcome":"decides: the last rule that matches"}"#;
     let json = format!(
-        r#"{{"question":"uid 1001 (no groups): own a.b","allowed":false,"decided":{rule},"considered":[{rule}]}}"#
+        r#"{{"question":"uid 1001 (no groups): own a.b","allowed":false,"decided":{rule},"reason":null,"considered":[{rule}]}}"#
     );
     assert_eq!(answer.to_json(), json);
     for (question, expected) in [
         ("own=a.b", "who?"),
         ("user=alice", "what?"),
-        ("user=alice own=a.b connect", "what?"),
+        ("user=alice own=a.b connect", "\"own\" and \"connect\" exclude each other; ask one"),
+        ("user=alice receive send", "\"receive\" and \"send\" exclude each other"),
+        ("user=alice own=a.b own=a.c", "\"own\" is there twice; ask one question for each"),
+        ("uid=1 own=a.b uid=2", "\"uid\" is there twice"),
+        ("user=alice uid=2 connect", "\"user\" and \"uid\" exclude each other"),
+        ("anonymous uid=2 connect", "\"anonymous\" and \"uid\" exclude each other"),
+        ("uid=1 connect connect", "\"connect\" is there twice"),
+        ("uid=1 send path=/a path=/b", "\"path\" is there twice"),
+        ("uid=1 send interface=i.A interface=i.B", "\"interface\" is there twice"),
+        ("uid=1 send member=A member=B", "\"member\" is there twice"),
+        ("uid=1 send error=e.E error=e.F", "\"error\" is there twice"),
+        ("uid=1 send fds=1 fds=2", "\"fds\" is there twice"),
+        ("uid=1 send type=signal type=error", "\"type\" is there twice"),
+        ("uid=1 send type=signal broadcast broadcast=no", "\"broadcast\" is there twice"),
         ("user=eve own=a.b", "there is no user \"eve\""),
         ("user=alice groups=x connect", "there is no group \"x\""),
         ("user=alice send type=call", "no message type"),
         ("user=alice send colour=red", "no key \"colour\""),
         ("user=alice send fds=many", "no number"),
         ("user=alice, own", "means nothing"),
+        ("uid=1 own=a.b interface=i.A", "\"interface\" is about a message: add send or receive"),
+        ("uid=1 connect destination=a.b", "\"destination\" is about a message"),
+        ("uid=1 send sender=a.b", "write destination=NAME"),
+        ("uid=1 receive destination=a.b", "write sender=NAME"),
+        ("uid=1 send path=/a\u{1b}[2J", "\"path=/a\\u{1b}[2J\" has a control character"),
         ("user=alice own=:1.7", "nobody may own :1.7"),
         ("user=alice own=org.freedesktop.DBus", "the bus's own name"),
         ("user=alice own=nodot", "nobody may own \"nodot\": "),
@@ -100,6 +217,40 @@ fn questions_in_words_are_answered_with_all_rules() {
         let error = ask(question).unwrap_err();
         assert!(error.contains(expected), "{question}: {error}");
     }
+}
+
+// config.md B016, B018, B071: rules about connecting are about users, and nobody else.
+#[test]
+fn who_has_no_user_connects_by_allow_anonymous_alone() {
+    let everybody = set("<policy context='default'><allow user='*'/></policy>");
+    let nobody = set("<policy context='default'><deny user='*'/></policy>");
+    let check = |is_allowed, has_mechanism, allowed: bool, reason: &str| {
+        let door = Door { own_uid: 7, anonymous: Anonymous::new(is_allowed, has_mechanism) };
+        for set in [&everybody, &nobody] {
+            let answer = Inquiry::parse("anonymous connect", &Accounts).unwrap().answer(set, door);
+            assert_eq!((answer.allowed, &answer.decided), (allowed, &None), "{reason}");
+            let verdict = if allowed { "allowed" } else { "denied" };
+            let text = format!("{verdict}: a client without a user (no groups): connect\n{reason}");
+            assert!(answer.to_string().starts_with(&text), "{answer}");
+            let json = answer.to_json();
+            assert!(json.contains(&format!("\"decided\":null,\"reason\":\"{reason}")), "{json}");
+        }
+    };
+    check(false, true, false, "by default: there is no <allow_anonymous/>");
+    check(false, false, false, "by default: there is no <allow_anonymous/>");
+    check(true, false, false, "by <auth>: ");
+    check(true, true, true, "by <allow_anonymous/>: ");
+}
+
+/// Values may hold line ends, if they are written as references.
+#[test]
+fn an_answer_has_a_line_for_each_rule() {
+    let set = set("<policy user='1000'><deny own='a&#xa;b&quot;'/></policy>");
+    let answer = Inquiry::parse("uid=1000 own=a.b", &Accounts).unwrap().answer(&set, DOOR);
+    let expected = "  bus.conf:1:50: <deny own=\"a&#xa;b&quot;\"/> in <policy user=\"1000\">";
+    assert_eq!(answer.to_string().lines().nth(3), Some(expected));
+    let found = lint(&set).into_iter().map(|finding| finding.to_string()).collect::<String>();
+    assert!(found.contains("own=\"a\\nb\\\"\" is no bus name"), "{found}");
 }
 
 // config.md B062
@@ -116,7 +267,7 @@ fn a_question_says_whether_a_signal_is_a_broadcast() {
         ("send type=method_call", true),
     ] {
         let inquiry = Inquiry::parse(&format!("uid=1 {question}"), &Accounts).unwrap();
-        let answer = inquiry.answer(&set, 7);
+        let answer = inquiry.answer(&set, DOOR);
         assert_eq!(answer.allowed, allowed, "{question}");
         assert_eq!(answer.question.contains(" broadcast"), !allowed, "{}", answer.question);
     }

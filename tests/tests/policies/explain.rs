@@ -65,8 +65,20 @@ fn the_running_bus_explains_its_policy_to_root() {
     assert!(answer.body[2].text().contains("\"allowed\":false"));
     let own = explain(&mut client, "uid=1000 own=org.example.C");
     assert_eq!(own.body[0], Value::Boolean(true));
+    let anonymous = explain(&mut client, "anonymous connect");
+    assert_eq!(anonymous.body[0], Value::Boolean(false));
+    assert!(anonymous.body[1].text().contains("no <allow_anonymous/>"));
     let wrong = explain(&mut client, "uid=1000");
     assert_eq!(wrong.error_name(), "org.freedesktop.DBus.Error.InvalidArgs");
+    for (question, expected) in [
+        (format!("client={unique} client={unique} connect"), "\"client\" is there twice"),
+        (format!("client={unique} uid=1 connect"), "\"uid\" is there twice"),
+        ("uid=1 own=a.b own=a.c".to_owned(), "\"own\" is there twice"),
+    ] {
+        let wrong = explain(&mut client, &question);
+        assert_eq!(wrong.error_name(), "org.freedesktop.DBus.Error.InvalidArgs");
+        assert!(wrong.body[0].text().contains(expected), "{}", wrong.body[0].text());
+    }
     let nobody = explain(&mut client, "client=org.example.Nobody connect");
     assert_eq!(nobody.error_name(), "org.freedesktop.DBus.Error.NameHasNoOwner");
     if rustix::process::getuid().is_root() {
@@ -115,6 +127,11 @@ fn check_config_tells_sound_from_suspicious_from_unusable() {
         2,
         &["bus.conf:3:1: there is no user", "bus.conf:3:82: this denies", "0 errors, 2 warnings"],
     );
+    check(
+        "<policy context='default'>\n<deny own=':1.5'/>\n<deny send_path='relative'/></policy>",
+        2,
+        &["bus.conf:4:1: own=", "bus.conf:5:1: send_path=", "0 errors, 2 warnings"],
+    );
     check("<policy context='default'><allow/></policy>", 1, &["error: ", "1 errors, 0 warnings"]);
 }
 
@@ -130,6 +147,21 @@ fn explain_policy_answers_in_words_and_json() {
     assert_eq!(json["allowed"], false);
     assert_eq!(json["decided"], serde_json::Value::Null);
     assert_eq!(json["considered"][0]["line"], 3);
+    let anonymous = "<policy context='default'><allow user='*'/></policy>";
+    let text = text_of(&run(anonymous, &["--explain-policy=anonymous connect"]));
+    assert!(text.starts_with("denied: a client without a user"), "{text}");
+    assert!(text.contains("\nby default: there is no <allow_anonymous/>"), "{text}");
+    let allowed = format!("{anonymous}<allow_anonymous/>");
+    let text = text_of(&run(&allowed, &["--explain-policy=anonymous connect"]));
+    assert!(text.starts_with("allowed: ") && text.contains("\nby <allow_anonymous/>"), "{text}");
+    let text = text_of(&run(
+        &format!("{allowed}<auth>EXTERNAL</auth>"),
+        &["--explain-policy=anonymous connect"],
+    ));
+    assert!(text.starts_with("denied: ") && text.contains("\nby <auth>: "), "{text}");
+    let output = run(policies, &["--explain-policy=uid=1 own=a.b own=a.c"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("\"own\" is there twice"));
     let output = run(policies, &["--explain-policy=own=a.c"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("who? Add user=NAME"));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bus_policy::config::NoFiles;
-use bus_policy::inquiry::Inquiry;
+use bus_policy::inquiry::{Anonymous, Door, Inquiry};
 use bus_policy::{AccountNames, BusConfig, Limits, PolicySet, ServiceDirectory, load_text};
 
 struct Accounts;
@@ -51,7 +51,8 @@ fn check(config: &BusConfig, question: &str, expected: bool) {
     let (set, problems) = PolicySet::new(config, &Accounts);
     assert_eq!(problems, []);
     let inquiry = Inquiry::parse(question, &Accounts).unwrap();
-    let answer = inquiry.answer(&Arc::new(set), 100);
+    let door = Door { own_uid: 100, anonymous: Anonymous::Denied };
+    let answer = inquiry.answer(&Arc::new(set), door);
     assert_eq!(answer.allowed, expected, "{answer}");
 }
 

@@ -19,7 +19,7 @@ use crate::desk::{Desk, Got, Guest, settings};
 use crate::mail::{Mail, Value};
 use crate::world::{OWN_UID, bus_with_systemd};
 
-const NAME: &str = "org.example.Service";
+pub(crate) const NAME: &str = "org.example.Service";
 const OTHER: &str = "org.example.Other";
 const UNIT_SERVICE: &str = "org.example.Unit";
 const SYSTEMD: &str = "org.freedesktop.systemd1";
@@ -34,7 +34,7 @@ fn services() -> Arc<Services> {
     Arc::new(services)
 }
 
-fn with_services(limits: Limits) -> Settings {
+pub(crate) fn with_services(limits: Limits) -> Settings {
     Settings { services: services(), ..settings(limits) }
 }
 

@@ -5,8 +5,9 @@
 //! a client that is connected, and a destination or sender that has an owner stands for all names of
 //! that client. Users and groups are numbers here: the bus looks nobody up while it runs.
 
-use bus_policy::inquiry::{Asked, Inquiry};
+use bus_policy::inquiry::{Anonymous, Asked, Door, Inquiry};
 use bus_policy::subject::NumbersOnly;
+use libbus::auth::Mechanism;
 use libbus::names::BusName;
 use libbus::wire::Signature;
 
@@ -33,7 +34,7 @@ impl Bus {
         if let Asked::Send(mail) | Asked::Receive(mail) = &mut inquiry.action {
             mail.names = self.all_names_of(&mail.names);
         }
-        let answer = inquiry.answer(&self.settings.policy, self.identity.own_uid);
+        let answer = inquiry.answer(&self.settings.policy, self.door());
         let (text, json) = (answer.to_string(), answer.to_json());
         self.reply(&call.reply_to, ANSWER, |body| {
             body.boolean(answer.allowed);
@@ -43,12 +44,24 @@ impl Bus {
         Ok(())
     }
 
+    /// Who may connect, besides what the rules say.
+    fn door(&self) -> Door {
+        let identity = &self.identity;
+        let has_mechanism = identity.mechanisms.contains(&Mechanism::Anonymous);
+        let anonymous = Anonymous::new(identity.allow_anonymous, has_mechanism);
+        Door { own_uid: identity.own_uid, anonymous }
+    }
+
     /// Puts user and groups in place of `client=NAME`.
     fn with_client(&self, question: &str) -> Result<String, Refusal> {
         let Some(start) = question.find("client=") else { return Ok(question.to_owned()) };
         let (before, rest) = question.split_at(start);
         let end = rest.find([' ', ',', '\n', '\t']).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
+        if after.contains("client=") {
+            let why = "\"client\" is there twice; ask one question for each".to_owned();
+            return Err(Refusal::UnansweredQuestion { why });
+        }
         let name = word.trim_start_matches("client=");
         let id = self
             .client_named(name)
