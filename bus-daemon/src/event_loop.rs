@@ -229,6 +229,7 @@ impl EventLoop {
     pub fn run(&mut self) -> io::Result<()> {
         let mut ready = Vec::with_capacity(READY_COUNT_MAX);
         let mut now = self.now();
+        host::unmap_unused_code();
         loop {
             let timeout = self.timeout(now);
             match epoll::wait(

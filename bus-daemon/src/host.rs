@@ -49,6 +49,12 @@ pub fn random_bytes<const N: usize>() -> std::io::Result<[u8; N]> {
     Ok(bytes)
 }
 
+/// Takes what only the start needs, which is most of the program, out of this process's memory. What is
+/// needed again comes back at its first use, in pieces of 64 KiB.
+pub fn unmap_unused_code() {
+    system_call::unmap_unused_code();
+}
+
 /// Gives the system back what the allocator keeps for later. Costs a walk through the whole heap.
 pub fn give_back_free_memory() {
     system_call::trim_heap();

@@ -10,6 +10,7 @@ use crate::bus;
 use crate::bus::id::{ClientId, Timestamp};
 use crate::bus::log::Severity;
 use crate::configuration::Reloaded;
+use crate::host;
 use crate::host::keyring::{keyring_directory, server_challenge};
 use crate::host::selinux::notices::Notice;
 use crate::host::service_manager::{self, State};
@@ -102,6 +103,7 @@ impl EventLoop {
             self.journal.log(Severity::Warning, note);
         }
         self.config = reloaded.config;
+        host::unmap_unused_code();
         self.security.mediation.set_associations(&self.config.selinux_contexts);
         self.refresh_security();
         reloaded.settings

@@ -155,6 +155,23 @@ pub(super) fn trim_heap() {
     };
 }
 
+// Where the linker says that the program's headers begin and its code ends.
+unsafe extern "C" {
+    safe static __executable_start: u8;
+    safe static etext: u8;
+}
+
+/// Has the kernel forget which of the program's constants and code this process has used. What is used
+/// again is found in the file, or rather in the kernel's cache of it.
+pub(super) fn unmap_unused_code() {
+    let page = rustix::param::page_size();
+    let start = (&raw const __executable_start).addr();
+    let size = (&raw const etext).addr().saturating_sub(start) / page * page;
+    // SAFETY: the range is in the segments of headers, constants and code, which are mapped from the
+    // program's file and never written: the linker sets the relocated ones apart, behind them.
+    let _ = unsafe { libc::madvise(start as *mut libc::c_void, size, libc::MADV_DONTNEED) };
+}
+
 /// Removes a variable from this process's environment, and so from that of programs it starts, if
 /// no other thread could be reading it; returns whether it did.
 pub(super) fn remove_environment_variable(name: &str) -> bool {
