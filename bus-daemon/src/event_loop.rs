@@ -125,8 +125,6 @@ pub struct EventLoop {
     source: ConfigSource,
     config: BusConfig,
     started: Instant,
-    /// How many rounds there were.
-    round: u64,
     /// Clients whose socket is to be tried again soon, since the kernel was out of memory.
     starved: Vec<ClientId>,
     buffer: Box<[u8]>,
@@ -193,13 +191,8 @@ impl EventLoop {
                 epoll::EventFlags::IN,
             )?;
         }
-        let watched = |listener| WatchedListener {
-            listener,
-            watched: true,
-            last_accepted: (0, 1),
-            again_at: None,
-            trouble: None,
-        };
+        let watched =
+            |listener| WatchedListener { listener, watched: true, again_at: None, trouble: None };
         Ok(Self {
             epoll,
             bus,
@@ -214,7 +207,6 @@ impl EventLoop {
             source,
             config,
             started: Instant::now(),
-            round: 0,
             starved: Vec::new(),
             buffer: vec![0; READ_BUFFER_SIZE].into_boxed_slice(),
             fds: Vec::new(),
@@ -241,7 +233,6 @@ impl EventLoop {
                 Err(error) => return Err(error.into()),
             }
             now = self.now();
-            self.round += 1;
             self.write_to_starved(now);
             // Signals come last: what clients said before they were sent may be behind them.
             let mut signalled = false;

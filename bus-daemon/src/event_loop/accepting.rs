@@ -18,10 +18,6 @@ use crate::host::client_socket::Errno;
 use crate::host::credentials::peer_credentials;
 use crate::host::listener::{Listener, ListenerKind, accept};
 
-/// Connections taken from one listener in one round, so that a flood of them leaves time for others.
-/// Usually it is one, because asking in vain for a second costs a system call; when one after the
-/// other comes it doubles from round to round.
-const ACCEPT_COUNT_MAX: u32 = 8;
 /// How long accepting pauses when the system has no descriptor or memory left, or a listener fails.
 const ACCEPT_PAUSE_MS: u64 = 1000;
 
@@ -31,8 +27,6 @@ pub(super) struct WatchedListener {
     /// Whether the epoll knows it. One that is out of order would be reported for ever, whatever
     /// the interest in it.
     pub(super) watched: bool,
-    /// The round in which clients came in last, and how many it could have been.
-    pub(super) last_accepted: (u64, u32),
     /// When to try again after accepting failed.
     pub(super) again_at: Option<Timestamp>,
     /// Why accepting failed last, so that it is logged once; none after a success.
@@ -40,41 +34,28 @@ pub(super) struct WatchedListener {
 }
 
 impl EventLoop {
+    /// Lets one client in. A listener has one turn in a round, like every client, so that a flood of
+    /// connections keeps nobody waiting.
     pub(super) fn accept_from(&mut self, number: usize, failed: bool, now: Timestamp) {
-        for _ in 0..self.accept_count(number) {
-            if !self.bus.accepts_connections() {
-                return;
-            }
-            let Some(WatchedListener { listener, trouble, .. }) = self.listeners.get_mut(number)
-            else {
-                return;
-            };
-            let kind = listener.kind();
-            match accept(listener) {
-                Ok(fd) => {
-                    *trouble = None;
-                    self.take_in(fd, number, kind, now);
-                }
-                // A Unix socket that was shut down has nobody to accept, and is ready all the same.
-                Err(Errno::AGAIN) if failed => {
-                    return self.pause_accepting(number, Errno::INVAL, now);
-                }
-                Err(Errno::AGAIN) => return,
-                // That one client is gone again.
-                Err(Errno::CONNABORTED | Errno::PROTO | Errno::PERM | Errno::TIMEDOUT) => {}
-                Err(error) => return self.pause_accepting(number, error, now),
-            }
+        if !self.bus.accepts_connections() {
+            return;
         }
-    }
-
-    /// How many clients to let in through a listener that is ready in this round.
-    fn accept_count(&mut self, number: usize) -> u32 {
-        let Some(listener) = self.listeners.get_mut(number) else { return 0 };
-        let (round, count) = listener.last_accepted;
-        let follows = round + 1 == self.round;
-        let count = if follows { (count * 2).min(ACCEPT_COUNT_MAX) } else { 1 };
-        listener.last_accepted = (self.round, count);
-        count
+        let Some(WatchedListener { listener, trouble, .. }) = self.listeners.get_mut(number) else {
+            return;
+        };
+        let kind = listener.kind();
+        match accept(listener) {
+            Ok(fd) => {
+                *trouble = None;
+                self.take_in(fd, number, kind, now);
+            }
+            // A Unix socket that was shut down has nobody to accept, and is ready all the same.
+            Err(Errno::AGAIN) if failed => self.pause_accepting(number, Errno::INVAL, now),
+            Err(Errno::AGAIN) => {}
+            // That one client is gone again.
+            Err(Errno::CONNABORTED | Errno::PROTO | Errno::PERM | Errno::TIMEDOUT) => {}
+            Err(error) => self.pause_accepting(number, error, now),
+        }
     }
 
     /// The system has no room for another client, or a listener is out of order: what waits to be
