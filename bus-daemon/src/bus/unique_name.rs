@@ -1,24 +1,29 @@
 //! The unique names that this bus gives out: `:1.N`, where N is never used again (protocol.md A123).
 
 use std::fmt::{self, Write as _};
+use std::num::NonZeroU8;
 
 use libbus::names::BusName;
-use smallvec::SmallVec;
+
+/// Bytes of the longest one.
+const SIZE_MAX: usize = ":1.18446744073709551615".len();
 
 /// A unique name: `:1.N`, kept as its number and as text (protocol.md A123).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UniqueNameText {
     number: u64,
-    text: SmallVec<[u8; 24]>,
+    /// Never 0, and so a place where one may be has no size of its own.
+    size: NonZeroU8,
+    text: [u8; SIZE_MAX],
 }
 
 impl UniqueNameText {
     /// The name of the connection that said Hello as number `number`.
     #[must_use]
     pub fn new(number: u64) -> Self {
-        let mut name = Self { number, text: SmallVec::new() };
-        // INVARIANT: writing to the vector cannot fail.
-        let _ = write!(name, ":1.{number}");
+        let mut name = Self { number, size: NonZeroU8::MIN, text: [b':'; SIZE_MAX] };
+        // INVARIANT: there is room for every number.
+        let _ = write!(name, "1.{number}");
         name
     }
 
@@ -31,7 +36,8 @@ impl UniqueNameText {
     /// The name's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.text).unwrap_or_default()
+        let text = self.text.get(..self.size.get().into()).unwrap_or_default();
+        std::str::from_utf8(text).unwrap_or_default()
     }
 
     /// The name as a header's field has it.
@@ -51,7 +57,11 @@ impl UniqueNameText {
 
 impl fmt::Write for UniqueNameText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.text.extend_from_slice(text.as_bytes());
+        let start = usize::from(self.size.get());
+        let room = self.text.get_mut(start..start + text.len()).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        let size = u8::try_from(start + text.len()).ok().and_then(NonZeroU8::new);
+        self.size = size.ok_or(fmt::Error)?;
         Ok(())
     }
 }
