@@ -11,8 +11,6 @@
 # Environment:
 #   PEER_CACHE     where virtual environments and downloads are kept
 #   PEER_CASE_S    seconds one case may take (default 30)
-#   PEER_WAITING   a list of cases as in waiting.txt: they get 3 seconds, since
-#                  most of them hang without a bus
 #   PEER_BUDGET_S  seconds the whole suite may take (default 900)
 #   PEER_VERBOSE   not empty: print the whole output of pytest as well
 #   PEER_KEEP      a directory that receives a copy of the logs
@@ -79,10 +77,6 @@ clean_up() {  # clean_up EXIT_CODE
   exit "$1"
 }
 
-# seconds_for CASE: what one case may take.
-seconds_for() {
-  if grep -qF -- "$ME $1  waits-for: " "${PEER_WAITING:-/dev/null}"; then echo 3; else echo "$CASE_S"; fi
-}
 left_s() { echo $((BUDGET_S - (SECONDS - T0))); }
 
 # --- buses ----------------------------------------------------------------
@@ -157,7 +151,7 @@ glib_cases() {
   [ -n "$cases" ] || { tap_whole "$name" "$bin"; return; }
   while read -r c; do
     in_time "$name:$c" || continue
-    timeout -k 5 "$(seconds_for "$name:$c")" "$bin" --tap -p "$c" >"$WORK/log/tap" 2>"$WORK/log/tap.err" </dev/null
+    timeout -k 5 "$CASE_S" "$bin" --tap -p "$c" >"$WORK/log/tap" 2>"$WORK/log/tap.err" </dev/null
     rc=$?
     pattern=$(sed 's/[][\.*^$+?(){}|]/\\&/g' <<<"$c")
     line=$(grep -E "^(not )?ok [0-9]+ (- )?$pattern( |\$)" "$WORK/log/tap" | tail -1)
