@@ -152,6 +152,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         address: address.clone(),
         bus_type: config.bus_type.clone(),
         fd_limit: original_fd_limit,
+        blocked_signals: signals.blocked_at_start,
     };
     let bus = Bus::new(identity, settings);
     let config_watch = watch(&watched_directories, &journal);

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use libbus::standard_error as error;
+use nix::sys::signal::SigSet;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -30,6 +31,8 @@ pub struct Launcher {
     pub bus_type: Option<String>,
     /// The limit of open files that the bus was started with, if it raised that.
     pub fd_limit: Option<FdLimit>,
+    /// The signals that were blocked when the bus was started; it blocks more.
+    pub blocked_signals: SigSet,
 }
 
 /// A service that was started.
@@ -76,7 +79,7 @@ impl Launcher {
         }
         command.envs(environment).envs(self.variables());
         command.stdin(Stdio::null()).stdout(write_end).stderr(second);
-        prepare_child(&mut command, self.fd_limit, is_spared_by_oom());
+        prepare_child(&mut command, self.blocked_signals, self.fd_limit, is_spared_by_oom());
         let mut child = command.spawn().map_err(|error| cannot_spawn(&name, &error))?;
         let exit = Pid::from_raw(child.id().cast_signed())
             .ok_or(rustix::io::Errno::SRCH)

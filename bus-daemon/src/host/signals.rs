@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::sys::signal::{SigSet, Signal as UnixSignal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal as UnixSignal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// What a signal asks of the daemon (config.md B124).
@@ -23,12 +23,16 @@ pub enum Signal {
 #[derive(Debug)]
 pub struct Signals {
     fd: SignalFd,
+    /// What was blocked when this process started, which is what programs started from here begin
+    /// with (config.md B099).
+    pub blocked_at_start: SigSet,
 }
 
 impl Signals {
     /// Blocks the signals named in [`Signal`] for the calling thread and those it starts later, and
     /// opens the descriptor that they are read from instead. Call before starting any thread.
-    /// Programs started from here inherit the blocked signals unless they are unblocked for them.
+    /// Programs started from here inherit the blocked signals unless [`Self::blocked_at_start`] is set
+    /// for them.
     ///
     /// # Errors
     /// When the system has no descriptor left.
@@ -37,9 +41,9 @@ impl Signals {
         for signal in [UnixSignal::SIGTERM, UnixSignal::SIGINT, UnixSignal::SIGHUP] {
             set.add(signal);
         }
-        set.thread_block()?;
+        let blocked_at_start = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        Ok(Self { fd })
+        Ok(Self { fd, blocked_at_start })
     }
 
     /// The next pending signal, or `None` when there is none.

@@ -10,6 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::SigSet;
 use nix::unistd::ForkResult;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::write;
@@ -54,10 +55,17 @@ pub(super) fn clear_socket_option(socket: BorrowedFd<'_>, option: c_int) -> io::
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Has a child begin with this limit of open files, and be no more spared than others when memory runs
-/// out if its parent `is_spared`. What fails there is not worth that the child does not start.
-pub(super) fn prepare_child(command: &mut Command, fd_limit: Option<FdLimit>, is_spared: bool) {
+/// Has a child begin with these signals blocked and no others, with this limit of open files, and be no
+/// more spared than others when memory runs out if its parent `is_spared`. What fails of the latter two
+/// is not worth that the child does not start.
+pub(super) fn prepare_child(
+    command: &mut Command,
+    blocked_signals: SigSet,
+    fd_limit: Option<FdLimit>,
+    is_spared: bool,
+) {
     let prepare = move || {
+        blocked_signals.thread_set_mask()?;
         if let Some(FdLimit { soft, hard }) = fd_limit {
             let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
         }
@@ -69,8 +77,8 @@ pub(super) fn prepare_child(command: &mut Command, fd_limit: Option<FdLimit>, is
         }
         Ok(())
     };
-    // SAFETY: the closure runs between fork and exec. It calls setrlimit, open, write and close alone,
-    // which are safe there, and allocates nothing.
+    // SAFETY: the closure runs between fork and exec. It calls pthread_sigmask, setrlimit, open, write
+    // and close alone, which are safe there, and allocates nothing.
     unsafe {
         command.pre_exec(prepare);
     }
