@@ -31,7 +31,7 @@ use crate::host::privileged_launcher::PrivilegedLauncher;
 use crate::host::resource_limits::{self, drop_privileges, is_privileged, raise_fd_limit};
 use crate::host::service_launcher::{Launcher, StartParameters};
 use crate::host::service_manager::{self, State};
-use crate::host::signals::Signals;
+use crate::host::signals::{Signals, blocked_signals};
 use crate::host::{config_files, credentials, phrase, random_bytes};
 use crate::offline::{self, Report, UNUSABLE_EXIT_CODE};
 
@@ -130,6 +130,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
             address: address.clone(),
             bus_type: config.bus_type.clone(),
             fd_limit: fd_limit.as_ref().ok().map(|raised| raised.original),
+            blocked_signals: blocked_signals(),
         },
     )?;
     if let Some(user) = &config.user {

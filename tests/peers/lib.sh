@@ -11,8 +11,6 @@
 # Environment:
 #   PEER_CACHE     where virtual environments and downloads are kept
 #   PEER_CASE_S    seconds one case may take (default 30)
-#   PEER_WAITING   a list of cases as in waiting.txt: they get 3 seconds, since
-#                  most of them hang without a bus
 #   PEER_BUDGET_S  seconds the whole suite may take (default 900)
 #   PEER_VERBOSE   not empty: print the whole output of pytest as well
 #   PEER_KEEP      a directory that receives a copy of the logs
@@ -79,11 +77,27 @@ clean_up() {  # clean_up EXIT_CODE
   exit "$1"
 }
 
-# seconds_for CASE: what one case may take.
-seconds_for() {
-  if grep -qF -- "$ME $1  waits-for: " "${PEER_WAITING:-/dev/null}"; then echo 3; else echo "$CASE_S"; fi
-}
 left_s() { echo $((BUDGET_S - (SECONDS - T0))); }
+
+# --- an ordinary user -----------------------------------------------------
+RUN=()   # what stands before each program of the suite, and each bus
+AS=      # and before each case's name
+
+# need_user: makes the user peertest, if it is not there.
+need_user() {
+  id peertest >/dev/null 2>&1 || useradd --system --create-home --shell /bin/sh peertest ||
+    not_set_up "cannot make the user peertest"
+}
+
+# From here on the suite is run as peertest, with a home and a runtime directory
+# of its own: what root may do hides what everybody else may not.
+go_on_as_user() {
+  local home=$WORK/user
+  install -d -m 700 -o peertest -g peertest "$home" "$home/run"
+  RUN=(setpriv --reuid=peertest --regid=peertest --init-groups env HOME="$home" XDG_RUNTIME_DIR="$home/run"
+    XDG_CONFIG_HOME="$home/.config" XDG_DATA_HOME="$home/.local/share" XDG_CACHE_HOME="$home/.cache")
+  AS=as-user/
+}
 
 # --- buses ----------------------------------------------------------------
 BUS_PIDS=()
@@ -101,7 +115,8 @@ wait_address() {
 
 # Ends the suite when the daemon does not even start.
 start_session_bus() {
-  "$DAEMON" --session --nofork --print-address >"$WORK/session.addr" 2>"$WORK/log/session-bus.err" </dev/null &
+  : >"$WORK/session.addr"
+  "${RUN[@]}" "$DAEMON" --session --nofork --print-address >"$WORK/session.addr" 2>"$WORK/log/session-bus.err" </dev/null &
   BUS_PIDS+=($!)
   if ! DBUS_SESSION_BUS_ADDRESS=$(wait_address "$WORK/session.addr" $!); then
     bad "session bus starts" "$(tail -2 "$WORK/log/session-bus.err")"
@@ -135,9 +150,9 @@ stop_buses() {
 # --- results --------------------------------------------------------------
 NP=0 NF=0 NS=0
 one_line() { tr '\n' ' ' | cut -c1-300; }
-ok()   { NP=$((NP+1)); echo "ok   $1"; }
-bad()  { NF=$((NF+1)); echo "FAIL $1 -- $(one_line <<<"${*:2}")"; }
-skip() { NS=$((NS+1)); echo "skip $1 -- $(one_line <<<"${*:2}")"; }
+ok()   { NP=$((NP+1)); echo "ok   $AS$1"; }
+bad()  { NF=$((NF+1)); echo "FAIL $AS$1 -- $(one_line <<<"${*:2}")"; }
+skip() { NS=$((NS+1)); echo "skip $AS$1 -- $(one_line <<<"${*:2}")"; }
 finish() {
   echo "$NP passed, $NF failed, $NS skipped"
   [ $NF = 0 ] && [ $NP -gt 0 ]
@@ -157,7 +172,7 @@ glib_cases() {
   [ -n "$cases" ] || { tap_whole "$name" "$bin"; return; }
   while read -r c; do
     in_time "$name:$c" || continue
-    timeout -k 5 "$(seconds_for "$name:$c")" "$bin" --tap -p "$c" >"$WORK/log/tap" 2>"$WORK/log/tap.err" </dev/null
+    "${RUN[@]}" timeout -k 5 "$CASE_S" "$bin" --tap -p "$c" >"$WORK/log/tap" 2>"$WORK/log/tap.err" </dev/null
     rc=$?
     pattern=$(sed 's/[][\.*^$+?(){}|]/\\&/g' <<<"$c")
     line=$(grep -E "^(not )?ok [0-9]+ (- )?$pattern( |\$)" "$WORK/log/tap" | tail -1)
@@ -175,7 +190,7 @@ tap_whole() {
   local name=$1 bin=$2 rc l plan=0 seen=0 failed_before=$NF
   shift 2
   in_time "$name" || return
-  "$@" timeout -k 5 $((CASE_S * 4)) "$bin" ${TAP_ARG---tap} >"$WORK/log/tap" 2>"$WORK/log/tap.err" </dev/null
+  "${RUN[@]}" "$@" timeout -k 5 $((CASE_S * 4)) "$bin" ${TAP_ARG---tap} >"$WORK/log/tap" 2>"$WORK/log/tap.err" </dev/null
   rc=$?
   while read -r l; do
     case $l in
@@ -209,7 +224,7 @@ tap_case() {  # tap_case NAME TAP-LINE
 run_pytest() {
   local dir=$1 l state id n=0 rc
   shift
-  (cd "$dir" && PYTHONUNBUFFERED=1 COLUMNS=250 timeout -k 10 "$(left_s)" "$VPY" -m pytest -p no:cacheprovider \
+  (cd "$dir" && PYTHONUNBUFFERED=1 COLUMNS=250 "${RUN[@]}" timeout -k 10 "$(left_s)" "$VPY" -m pytest -p no:cacheprovider \
     -o addopts= -v -rfE --tb=short --timeout "$CASE_S" "$@") >"$WORK/log/pytest" 2>&1 </dev/null
   rc=$?
   while read -r l; do

@@ -2,11 +2,13 @@
 
 mod bus_process;
 mod message;
+mod namespaces;
 mod program;
 mod raw_client;
 
 pub use bus_process::{Bus, Config, Daemon, Listen};
 pub use message::{Encoder, Endian, Message, Value, Written, field, flag, kind};
+pub use namespaces::{in_namespaces, may_make_namespaces};
 pub use program::{Ended, Running, limited, run, words};
 pub use raw_client::{
     Client, DEADLINE, RawClient, Received, borrow_all, identity_of, own_identity,

@@ -20,6 +20,7 @@
 //!   in `allowed_differences.toml`.
 //! - `stock_clients`: the programs and libraries that people use, for real.
 //! - `system_bus`: real services on our daemon as the system bus, in namespaces of its own.
+//! - `desktop_services`: services of a desktop, started on our session bus by their own clients.
 //! - `services`: services that are started on demand, in a storm and in each way of failing.
 //! - `simulation`: thousands of seeded clients on the in-memory core, beside a naive model of it.
 //! - `cost`: allocations, system calls and memory, counted.

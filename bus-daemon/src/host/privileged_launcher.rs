@@ -237,7 +237,7 @@ fn start(
     }
     let service = PrivilegedService::read(&find(name)?, name)?;
     let mut command = service.command(&parameters.address, parameters.bus_type.as_deref());
-    spawn(&mut command, name, parameters.fd_limit, Some(service.user))
+    spawn(&mut command, name, parameters, Some(service.user))
 }
 
 /// Tells the bus of a service that runs. `None` if the bus cannot be told, and it was ended again.
@@ -361,6 +361,7 @@ mod tests {
                     address: "unix:path=/x".to_owned(),
                     bus_type: Some("system".to_owned()),
                     fd_limit: None,
+                    blocked_signals: SigSet::empty(),
                 };
                 serve(theirs, &parameters, |name| Ok(path.join(format!("{name}.service"))))
             });

@@ -18,7 +18,8 @@ use rustix::fs::{Mode, OFlags, open};
 use super::accounts::{AccountError, Membership, find_user};
 use super::phrase;
 use super::service_launcher::{cannot_spawn, command, split};
-use super::system_call::prepare_child;
+use super::signals::blocked_signals;
+use super::system_call::{ChildSetup, prepare_child};
 use crate::bus::driver::error_reply::StartFailure;
 use crate::service_file::{SERVICE_FILE_SIZE_MAX, ServiceFile};
 
@@ -78,7 +79,13 @@ impl PrivilegedService {
     pub fn become_it(self, address: &str) -> StartFailure {
         let name = self.arguments.first().cloned().unwrap_or_default();
         let mut command = self.command(address, Some("system"));
-        prepare_child(&mut command, None, false, Some(self.user));
+        let setup = ChildSetup {
+            blocked_signals: blocked_signals(),
+            fd_limit: None,
+            is_spared: false,
+            user: Some(self.user),
+        };
+        prepare_child(&mut command, setup);
         cannot_spawn(&name, &command.exec())
     }
 

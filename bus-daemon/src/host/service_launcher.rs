@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use libbus::standard_error as error;
+use nix::sys::signal::SigSet;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -18,7 +19,7 @@ use super::accounts::Membership;
 use super::phrase;
 use super::privileged_launcher::{PrivilegedLauncher, RemoteService};
 use super::resource_limits::FdLimit;
-use super::system_call::prepare_child;
+use super::system_call::{ChildSetup, prepare_child};
 use crate::bus::activation::ServiceEnd;
 use crate::bus::driver::error_reply::StartFailure;
 use crate::bus::services::Service;
@@ -32,6 +33,8 @@ pub struct StartParameters {
     pub bus_type: Option<String>,
     /// The limit of open files that the bus was started with, if it raised that.
     pub fd_limit: Option<FdLimit>,
+    /// The signals that were blocked when the bus was started; it blocks more.
+    pub blocked_signals: SigSet,
 }
 
 /// Starts services.
@@ -99,8 +102,7 @@ impl Launcher {
             command.env_remove(variable);
         }
         command.envs(environment).envs(self.parameters.variables());
-        let Spawned { child, exit, output } =
-            spawn(&mut command, &name, self.parameters.fd_limit, None)?;
+        let Spawned { child, exit, output } = spawn(&mut command, &name, &self.parameters, None)?;
         let process = Process::Child { child, exit, is_helper: helper.is_some() };
         Ok(RunningService { name, process, output: Some(output) })
     }
@@ -135,7 +137,7 @@ pub(super) struct Spawned {
 pub(super) fn spawn(
     command: &mut Command,
     name: &str,
-    fd_limit: Option<FdLimit>,
+    parameters: &StartParameters,
     user: Option<Membership>,
 ) -> Result<Spawned, StartFailure> {
     let failed = |text: &str, error: io::Error| {
@@ -145,7 +147,13 @@ pub(super) fn spawn(
         pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("create a pipe", error.into()))?;
     let second = write_end.try_clone().map_err(|error| failed("share a pipe", error))?;
     command.stdin(Stdio::null()).stdout(write_end).stderr(second);
-    prepare_child(command, fd_limit, is_spared_by_oom(), user);
+    let setup = ChildSetup {
+        blocked_signals: parameters.blocked_signals,
+        fd_limit: parameters.fd_limit,
+        is_spared: is_spared_by_oom(),
+        user,
+    };
+    prepare_child(command, setup);
     let child = command.spawn().map_err(|error| cannot_spawn(name, &error));
     // So that what is left of the command does not keep the pipe open.
     command.stdout(Stdio::null()).stderr(Stdio::null());

@@ -19,6 +19,14 @@ pub enum Signal {
     Reload,
 }
 
+/// What is blocked now: before [`Signals::install`], what programs started from here begin with
+/// (config.md B099).
+#[must_use]
+pub fn blocked_signals() -> SigSet {
+    // INVARIANT: asking does not fail.
+    SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty())
+}
+
 /// The signals of this process as a non-blocking descriptor that is readable while one is pending.
 #[derive(Debug)]
 pub struct Signals {

@@ -10,6 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::SigSet;
 use nix::unistd::ForkResult;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::write;
@@ -55,16 +56,23 @@ pub(super) fn clear_socket_option(socket: BorrowedFd<'_>, option: c_int) -> io::
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Has a child begin with this limit of open files, and be no more spared than others when memory runs
-/// out if its parent `is_spared`; what fails there is not worth that the child does not start. It runs
-/// as `user`, or does not start.
-pub(super) fn prepare_child(
-    command: &mut Command,
-    fd_limit: Option<FdLimit>,
-    is_spared: bool,
-    user: Option<Membership>,
-) {
+/// What a child begins with.
+pub(super) struct ChildSetup {
+    /// The signals that are blocked, and no others.
+    pub(super) blocked_signals: SigSet,
+    /// Its limit of open files, if it is not that of its parent.
+    pub(super) fd_limit: Option<FdLimit>,
+    /// Whether its parent is spared when memory runs out: the child is not.
+    pub(super) is_spared: bool,
+    /// Whom it runs as, if not as its parent.
+    pub(super) user: Option<Membership>,
+}
+
+/// Has a child begin so, or not at all if the signals or the user cannot be set.
+pub(super) fn prepare_child(command: &mut Command, setup: ChildSetup) {
+    let ChildSetup { blocked_signals, fd_limit, is_spared, user } = setup;
     let prepare = move || {
+        blocked_signals.thread_set_mask()?;
         if let Some(FdLimit { soft, hard }) = fd_limit {
             let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
         }
@@ -76,8 +84,8 @@ pub(super) fn prepare_child(
         }
         user.as_ref().map_or(Ok(()), |user| Ok(user.take_on()?))
     };
-    // SAFETY: the closure runs between fork and exec. It calls setrlimit, open, write, close, setgroups,
-    // setgid and setuid alone, which are safe there, and allocates nothing.
+    // SAFETY: the closure runs between fork and exec. It calls pthread_sigmask, setrlimit, open, write,
+    // close, setgroups, setgid and setuid alone, which are safe there, and allocates nothing.
     unsafe {
         command.pre_exec(prepare);
     }

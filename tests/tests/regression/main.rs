@@ -14,5 +14,6 @@ mod last_words;
 mod limits;
 mod listeners;
 mod reload;
+mod services;
 mod slow_receivers;
 mod starting;

@@ -26,9 +26,9 @@ mod system_bus;
 mod trial;
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
-use bus_tests::harness::{Daemon, run};
+use bus_tests::harness::{in_namespaces, may_make_namespaces, run};
 use libtest_mimic::{Arguments, Trial};
 
 use crate::trial::{is_installed, trial};
@@ -80,21 +80,10 @@ impl Case {
 
     fn run_in_its_world(&self) {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut command = Command::new("unshare");
+        let mut command = in_namespaces(&tests.join("tests/system_bus/world.sh"));
         command
-            .args(["--mount", "--pid", "--net", "--fork", "--kill-child=KILL", "--mount-proc"])
-            .arg("sh")
-            .arg(tests.join("tests/system_bus/world.sh"))
-            .arg(std::env::current_exe().expect("the path of this test"))
             .env(CASE_VARIABLE, self.name)
-            .env("BUS_DAEMON", Daemon::ours().program)
-            .env("SYSTEM_CONF", tests.join("../bus-daemon/data/system.conf"))
-            .env("LC_ALL", "C.UTF-8")
-            .env("HOME", "/nonexistent")
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-        for variable in ["DBUS_SYSTEM_BUS_ADDRESS", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"] {
-            command.env_remove(variable);
-        }
+            .env("SYSTEM_CONF", tests.join("../bus-daemon/data/system.conf"));
         let ended = run(&command, &[]);
         assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     }
@@ -112,9 +101,5 @@ fn missing_for_all() -> Option<String> {
     if !users.lines().any(|line| line.starts_with("messagebus:")) {
         return Some("the user messagebus".to_owned());
     }
-    let mounts = "mount -t tmpfs tmpfs /run && mount -o remount,bind,ro /";
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--pid", "--net", "--fork", "sh", "-c", mounts]);
-    let may_unshare = run(&command, &[]).code == Some(0);
-    (!may_unshare).then(|| "the right to make namespaces".to_owned())
+    (!may_make_namespaces()).then(|| "the right to make namespaces".to_owned())
 }
