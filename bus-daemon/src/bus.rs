@@ -120,6 +120,9 @@ pub struct Identity {
     pub mediation: Rc<dyn Mediation>,
     /// The name of a process, for log lines and refusals (protocol.md A241).
     pub process_name: fn(pid: i32) -> Option<String>,
+    /// Whether files have changed since the last [`Event::FilesChanged`] or question: then they are read
+    /// again before a name counts as one that no service takes (config.md B097).
+    pub files_changed: Rc<dyn Fn() -> bool>,
     /// Whether systemd starts the services that name a unit (config.md B098).
     pub systemd_activation: bool,
 }
@@ -207,6 +210,8 @@ pub enum Event<'a> {
     },
     /// The administrator asked for the configuration to be read again (config.md B105).
     ReloadRequested,
+    /// A file has changed in a directory of the configuration (config.md B097, B105).
+    FilesChanged,
     /// The configuration was read again (config.md B106, B108).
     Reloaded {
         /// The new settings, or what was wrong.
@@ -345,6 +350,8 @@ pub struct Bus {
 struct Reload {
     is_running: bool,
     is_due_again: bool,
+    /// Whether files have changed that are not read yet: services may be in them that nobody knows.
+    is_search: bool,
     /// Who is answered when the running one is done.
     callers: Vec<driver::ReplyTo>,
     /// Who is answered when the next one is. Both together are at most
@@ -437,6 +444,7 @@ impl Bus {
             Event::CookieFound { client, cookie } => self.handle_cookie(client, cookie),
             // Whoever sent the signal is not told: the log is.
             Event::ReloadRequested => drop(self.request_reload(None)),
+            Event::FilesChanged => self.handle_files_changed(),
             Event::Reloaded { result } => self.handle_reloaded(result),
             Event::StartFailed { start, failure } => self.handle_start_failed(start, failure),
             Event::ServiceEnded { start, end } => self.handle_service_ended(start, end),

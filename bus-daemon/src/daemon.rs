@@ -158,9 +158,9 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         }
     }
     let listeners: Vec<Listener> = listeners.into_iter().flatten().collect();
-    let identity = identity(arguments, &config, &listeners, &security)?;
-    let bus = Bus::new(identity, settings);
     let config_watch = watch(&watched_directories, &journal);
+    let identity = identity(arguments, &config, &listeners, &security, config_watch.clone())?;
+    let bus = Bus::new(identity, settings);
     for note in &security.notes {
         journal.log(Severity::Warning, note.clone());
     }
@@ -353,6 +353,7 @@ fn identity(
     config: &BusConfig,
     listeners: &[Listener],
     security: &SecurityModule,
+    watch: Option<Arc<ConfigWatch>>,
 ) -> Result<Identity, String> {
     let random = |error: io::Error| format!("Failed to read random bytes: {}", phrase(&error));
     let mechanisms = mechanisms_of(config)?;
@@ -372,6 +373,7 @@ fn identity(
         hash_seed: u64::from_ne_bytes(random_bytes().map_err(random)?),
         mediation: Rc::clone(&security.mediation),
         process_name: credentials::process_name,
+        files_changed: Rc::new(move || watch.as_ref().is_some_and(|watch| watch.take_changes())),
         systemd_activation: arguments.systemd_activation,
     })
 }

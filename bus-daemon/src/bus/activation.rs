@@ -6,6 +6,9 @@
 //! and after the policy was asked again; or when it fails, or takes too long, and everybody who
 //! waits is told why.
 //!
+//! Before a start begins, files that have changed are read again; what waits for that asks once more
+//! then.
+//!
 //! How a service is started is the host's matter ([`Effect::StartService`]), or systemd's, which is
 //! asked by a signal.
 //!
@@ -21,7 +24,7 @@ use std::sync::Arc;
 use bus_policy::MatchedPatterns;
 use bus_policy::question::Circumstances;
 use foldhash::fast::FixedState;
-use libbus::names::{BusName, ErrorName};
+use libbus::names::{BusName, ErrorName, WellKnownName};
 use libbus::standard_error as error;
 use libbus::wire::{Flags, MessageType};
 
@@ -82,6 +85,8 @@ enum Way {
     Host,
     /// systemd starts this unit.
     Systemd(String),
+    /// It is not known yet: files are being read again because some have changed (config.md B097).
+    Search,
 }
 
 /// Who waits for a start.
@@ -142,10 +147,7 @@ impl Bus {
 
     /// The service that a message may start.
     fn service_for(&self, message: &Message<'_>, name: BusName<'_>) -> Option<&Arc<Service>> {
-        let is_startable = matches!(name, BusName::WellKnown(_))
-            && matches!(message.header.message_type, MessageType::MethodCall | MessageType::Signal)
-            && !message.header.flags.contains(Flags::NO_AUTO_START);
-        self.settings.services.get(name.as_str()).filter(|_| is_startable)
+        self.settings.services.get(name.as_str()).filter(|_| is_startable(message, name))
     }
 
     /// What becomes of a message to a name that nobody owns: it is held until a service has taken the
@@ -160,13 +162,16 @@ impl Bus {
         if message.header.flags.contains(Flags::NO_AUTO_START) {
             return Err(Refusal::DestinationHasNoOwner { name: text });
         }
+        if is_startable(message, name) && self.must_search(&text) {
+            let held = self.hold(message)?;
+            return self.wait_for(&text, None, message.sender, Waiter::Message(held));
+        }
         let Some(service) = self.service_for(message, name).cloned() else {
             return Err(Refusal::NotActivatable { name: text });
         };
         self.may_activate(message, &service)?;
         let held = self.hold(message)?;
-        let sender = message.sender;
-        self.wait_for_start(service, sender, Waiter::Message(held))
+        self.wait_for(&text, Some(service), message.sender, Waiter::Message(held))
     }
 
     /// config.md B058, protocol.md A223: the sender's rules alone, by the name that the service will
@@ -187,47 +192,66 @@ impl Bus {
 
     /// StartServiceByName for a name that nobody owns (protocol.md A176, A216).
     pub(super) fn start_for(&mut self, name: &str, reply_to: ReplyTo) -> Result<(), Refusal> {
-        let Some(service) = self.settings.services.get(name).cloned() else {
-            return Err(Refusal::NotActivatable { name: name.to_owned() });
-        };
         let sender = reply_to.client();
-        self.wait_for_start(service, sender, Waiter::Caller(reply_to))
+        if WellKnownName::parse(name).is_ok() && self.must_search(name) {
+            return self.wait_for(name, None, sender, Waiter::Caller(reply_to));
+        }
+        let service = self.settings.services.get(name).cloned();
+        if service.is_none() {
+            return Err(Refusal::NotActivatable { name: name.to_owned() });
+        }
+        self.wait_for(name, service, sender, Waiter::Caller(reply_to))
     }
 
-    fn wait_for_start(
+    /// Whether files that have changed must be read before it is known what starts this name. Where a
+    /// start is under way, it is.
+    fn must_search(&mut self, name: &str) -> bool {
+        if self.activation.starts.get(name).is_some_and(|start| start.way != Way::Search) {
+            return false;
+        }
+        if (self.identity.files_changed)() {
+            self.handle_files_changed();
+        }
+        self.reload.is_search
+    }
+
+    /// Waits for a service to be started, or found.
+    fn wait_for(
         &mut self,
-        service: Arc<Service>,
+        name: &str,
+        service: Option<Arc<Service>>,
         sender: ClientId,
         waiter: Waiter,
     ) -> Result<(), Refusal> {
-        let name = service.file.name.clone();
         let max = self.settings.limits.pending_service_starts_max;
         let uid = self.clients.get(sender).and_then(|client| client.uid);
         if !self.activation.has_place(uid, self.is_privileged_user(uid), max as usize) {
             if let Waiter::Message(held) = waiter {
                 self.let_go(&held);
             }
-            return Err(Refusal::TooManyStarts { name, max });
+            return Err(Refusal::TooManyStarts { name: name.to_owned(), max });
         }
         self.activation.waiter_count += 1;
         *self.activation.of_users.entry(uid).or_default() += 1;
-        if let Some(start) = self.activation.starts.get_mut(&name) {
+        if let Some(start) = self.activation.starts.get_mut(name) {
             start.waiters.push((uid, waiter));
             return Ok(());
         }
         let id = StartId(self.activation.next_id);
         self.activation.next_id += 1;
-        let unit =
-            service.file.systemd_service.as_ref().filter(|_| self.identity.systemd_activation);
-        let way = unit.map_or(Way::Host, |unit| Way::Systemd(unit.clone()));
+        let by_systemd = self.identity.systemd_activation;
+        let way = service.as_ref().map_or(Way::Search, |service| {
+            let unit = service.file.systemd_service.as_ref().filter(|_| by_systemd);
+            unit.map_or(Way::Host, |unit| Way::Systemd(unit.clone()))
+        });
         let due = self.now.plus_ms(self.settings.limits.service_start_timeout_ms.into());
         let start =
             Start { id, way: way.clone(), due, exited_well: false, waiters: vec![(uid, waiter)] };
-        self.activation.starts.insert(name.clone(), start);
+        self.activation.starts.insert(name.to_owned(), start);
         self.activation.note_due();
         let who = self.describe_requester(sender);
-        match way {
-            Way::Host => {
+        match (way, service) {
+            (Way::Host, Some(service)) => {
                 let how = match self.settings.starter {
                     Starter::Bus => "",
                     Starter::Helper => " (using servicehelper)",
@@ -238,15 +262,39 @@ impl Bus {
                 let environment = self.activation_environment.to_variables();
                 self.effects.push_back(Effect::StartService { start: id, service, environment });
             }
-            Way::Systemd(unit) => {
+            (Way::Systemd(unit), _) => {
                 let text = format_args!(
                     "Activating via systemd: service name='{name}' unit='{unit}' requested by {who}"
                 );
                 self.log(LogRecord::new(Severity::Info, &text));
                 self.ask_systemd(&unit, true);
             }
+            (Way::Host | Way::Search, _) => {}
         }
         Ok(())
+    }
+
+    /// Files have been read again: who waited for a service to be found asks once more.
+    pub(super) fn end_search(&mut self) {
+        let starts = self.activation.starts.iter().filter(|(_, start)| start.way == Way::Search);
+        let names: Vec<String> = starts.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let Some(start) = self.activation.take(&name) else { continue };
+            for (_, waiter) in start.waiters {
+                match waiter {
+                    Waiter::Caller(reply_to) if self.takes_part(reply_to.client()) => {
+                        if let Err(refusal) = self.start_for(&name, reply_to) {
+                            self.reply_error(&reply_to, &refusal);
+                        }
+                    }
+                    Waiter::Caller(_) => {}
+                    Waiter::Message(held) => {
+                        self.let_go(&held);
+                        self.deliver(&held, None);
+                    }
+                }
+            }
+        }
     }
 
     /// As the reference writes it (protocol.md A241).
@@ -258,8 +306,10 @@ impl Bus {
     /// A name has an owner that had none: what waited for that is over.
     pub(super) fn finish_start(&mut self, name: &str, owner: ClientId) {
         let Some(start) = self.activation.take(name) else { return };
-        let text = format_args!("Successfully activated service '{name}'");
-        self.log(LogRecord::new(Severity::Info, &text));
+        if start.way != Way::Search {
+            let text = format_args!("Successfully activated service '{name}'");
+            self.log(LogRecord::new(Severity::Info, &text));
+        }
         for (_, waiter) in start.waiters {
             match waiter {
                 Waiter::Caller(reply_to) => {
@@ -269,7 +319,7 @@ impl Bus {
                 }
                 Waiter::Message(held) => {
                     self.let_go(&held);
-                    self.deliver(&held, owner);
+                    self.deliver(&held, Some(owner));
                 }
             }
         }
@@ -319,7 +369,7 @@ impl Bus {
     pub(super) fn units_wanted(&self) -> Vec<String> {
         let units = self.activation.starts.values().filter_map(|start| match &start.way {
             Way::Systemd(unit) => Some(unit.clone()),
-            Way::Host => None,
+            Way::Host | Way::Search => None,
         });
         let mut units: Vec<String> = units.collect();
         units.sort();
@@ -436,6 +486,13 @@ impl Bus {
             assert_eq!(of_client, sum, "{:?}'s messages", client.id);
         }
     }
+}
+
+/// Whether a message may start what takes this name (protocol.md A153).
+fn is_startable(message: &Message<'_>, name: BusName<'_>) -> bool {
+    matches!(name, BusName::WellKnown(_))
+        && matches!(message.header.message_type, MessageType::MethodCall | MessageType::Signal)
+        && !message.header.flags.contains(Flags::NO_AUTO_START)
 }
 
 /// The error name that systemd sent, if it is one (protocol.md A239).

@@ -105,8 +105,9 @@ impl Bus {
         }
     }
 
-    /// Gives a message to whom it was meant for.
-    pub(super) fn deliver(&mut self, held: &HeldMessage, owner: ClientId) {
+    /// Gives a message to whom it was meant for, the `owner` of the name if it has one; else it may have
+    /// to wait again.
+    pub(super) fn deliver(&mut self, held: &HeldMessage, owner: Option<ClientId>) {
         let bytes = held.bytes.as_slice();
         // INVARIANT: all of it was checked when it came.
         let Ok(Some(frame)) = wire::frame(bytes, libbus::limits::MESSAGE_SIZE_MAX) else { return };
@@ -135,12 +136,30 @@ impl Bus {
                 self.refuse(&message, &refusal);
             }
         } else {
-            self.deliver_from_gone(held, &message, owner);
+            let name = header.destination.map(BusName::as_str).unwrap_or_default();
+            let why = match owner {
+                Some(owner) => self.deliver_from_gone(held, &message, owner),
+                None => Some("no service had been found for it before"),
+            };
+            if let Some(why) = why {
+                let sender = held.sender_name.as_str();
+                let text = format_args!(
+                    "A message of {sender}, which is gone, to '{name}', which was to be started for \
+                     it, is lost: {why}"
+                );
+                self.log(LogRecord::new(Severity::Warning, &text));
+            }
         }
     }
 
-    /// The sender is gone, and nobody is told what becomes of the message but the log.
-    fn deliver_from_gone(&mut self, held: &HeldMessage, message: &Message<'_>, owner: ClientId) {
+    /// The sender is gone, and nobody is told what becomes of the message but the log. Answers why it is
+    /// not delivered.
+    fn deliver_from_gone(
+        &mut self,
+        held: &HeldMessage,
+        message: &Message<'_>,
+        owner: ClientId,
+    ) -> Option<&'static str> {
         let name = held.sender_name.as_str();
         let (users, pools) = (self.clients.users(), &self.pools);
         let passage = Passage {
@@ -150,17 +169,17 @@ impl Bus {
             recipient: Party::of(self.clients.get(owner)),
         };
         let passes = passage.check(&self.policies);
-        let Some(recipient) = self.clients.get(owner) else { return };
-        let why = if passes.is_err() {
-            "the policy denies it"
+        let recipient = self.clients.get(owner)?;
+        if passes.is_err() {
+            Some("the policy denies it")
         } else if self.identity.mediation.is_active() {
-            "no security module can be asked about a sender that is gone"
+            Some("no security module can be asked about a sender that is gone")
         } else if message.fds.is_some() && !recipient.unix_fds {
-            "it has descriptors, which the service does not take"
+            Some("it has descriptors, which the service does not take")
         } else if recipient.is_full(&self.settings.limits)
             || !recipient.has_room(users, pools, message.fds.is_some())
         {
-            "its queue is full"
+            Some("its queue is full")
         } else {
             let mut head = std::mem::take(&mut self.scratch.stamped);
             head.clear();
@@ -173,13 +192,7 @@ impl Bus {
             };
             self.clients.push(owner, &outgoing);
             self.scratch.stamped = head;
-            return;
-        };
-        let destination = message.header.destination.map(BusName::as_str).unwrap_or_default();
-        let text = format_args!(
-            "A message of {name}, which is gone, to '{destination}', which was started for it, is \
-             lost: {why}"
-        );
-        self.log(LogRecord::new(Severity::Warning, &text));
+            None
+        }
     }
 }

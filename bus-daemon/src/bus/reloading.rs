@@ -28,6 +28,13 @@ impl Bus {
         Ok(())
     }
 
+    /// Until the files have been read, whoever asks for a service that no file promised before waits.
+    pub(super) fn handle_files_changed(&mut self) {
+        self.reload.is_search = true;
+        // Whoever changed them is not told: the log is.
+        drop(self.request_reload(None));
+    }
+
     /// How many calls by the user of this client wait.
     fn reloads_of_user(&self, id: ClientId) -> usize {
         let Reload { callers, next_callers, .. } = &self.reload;
@@ -73,6 +80,8 @@ impl Bus {
         if self.reload.is_running {
             self.reload.callers = std::mem::take(&mut self.reload.next_callers);
             self.effects.push_back(Effect::Reload);
+        } else if std::mem::take(&mut self.reload.is_search) {
+            self.end_search();
         }
     }
 }

@@ -58,7 +58,7 @@ impl EventLoop {
     /// However much changed, it is one reload.
     pub(super) fn handle_config_change(&mut self, now: Timestamp) {
         if self.config_watch.as_ref().is_some_and(|watch| watch.take_changes()) {
-            self.bus.handle_event(bus::Event::ReloadRequested, now);
+            self.bus.handle_event(bus::Event::FilesChanged, now);
         }
     }
 

@@ -51,6 +51,7 @@ impl CoreBus {
             machine_id: Ok(GUID),
             hash_seed: 7,
             mediation: Rc::new(NoMediation),
+            files_changed: Rc::new(|| false),
             process_name: |_| None,
             systemd_activation: false,
         };

@@ -242,9 +242,22 @@ fn new_files() {
     let names = client.call("ListActivatableNames", &[]);
     assert!(names.body[0].texts().contains(&name));
     assert_eq!(client.ask(&call(name, 2)).body, [2.into()]);
-    // Now it is.
-    write_service(&bus, "org.example.Latest", "/bin/true");
-    while client.next().member() != "ActivatableServicesChanged" {}
+    // Now it is, and who calls at once finds what was written.
+    for number in 0..20 {
+        let name = format!("org.example.Latest{number}");
+        write_service(&bus, &name, &format!("{} --serve {name}", own_program()));
+        let reply = client.ask(&call(&name, number));
+        assert_eq!(reply.body, [number.into()], "{}", reply.describe());
+    }
+    // A file that was changed counts as it is now.
+    write_service(&bus, "org.example.Fixed", "/bin/false");
+    let error = client.ask(&call("org.example.Fixed", 1)).error_name();
+    assert_eq!(error, "org.freedesktop.DBus.Error.Spawn.ChildExited");
+    let name = "org.example.Fixed";
+    write_service(&bus, name, &format!("{} --serve {name}", own_program()));
+    assert_eq!(client.ask(&call(name, 2)).body, [2.into()]);
+    let error = client.ask(&call("org.example.Never", 1)).error_name();
+    assert_eq!(error, "org.freedesktop.DBus.Error.ServiceUnknown");
     // Descriptors go with a message that waits, too.
     let name = "org.example.WithFd";
     write_service(&bus, name, &format!("{} --serve {name}", own_program()));

@@ -371,6 +371,50 @@ fn everybody_is_told_that_other_services_can_be_started() {
     assert_eq!(changes(&mut desk), 1);
 }
 
+/// A file that was written before the call is found, however long the bus takes to read it; what no file
+/// promises is refused as ever (config.md B097).
+#[test]
+fn who_asks_while_files_are_read_waits_for_that() {
+    let mut desk = Desk::new(Limits::default());
+    let [caller, owner, late] = [(), (), ()].map(|()| desk.guest());
+    let reply =
+        |desk: &mut Desk, serial| error_of(&desk.read(caller.id), serial).map(str::to_owned);
+    let unknown = Some(error::SERVICE_UNKNOWN.as_str().to_owned());
+    send(&mut desk, &caller, 100, NAME);
+    assert_eq!(reply(&mut desk, 100), unknown, "nothing has changed");
+    desk.event(Event::FilesChanged);
+    send(&mut desk, &caller, 101, NAME);
+    send(&mut desk, &caller, 102, "org.example.Unheard");
+    start(&mut desk, &caller, 103, OTHER);
+    start(&mut desk, &caller, 104, "org.example.Unheard");
+    send(&mut desk, &caller, 105, NAME);
+    send(&mut desk, &caller, 106, "org.example.Taken");
+    let mut quiet = Mail::call(107, NAME, "org.example.A", "Get");
+    quiet.flags = Flags::NO_AUTO_START;
+    desk.send(caller.id, &quiet);
+    assert_ne!(reply(&mut desk, 107), None, "whoever does not want a start does not wait");
+    // A name that is taken meanwhile is not looked for any more.
+    let got = take(&mut desk, &late, "org.example.Taken");
+    assert!(got.iter().any(|got| got.sender == caller.name), "{got:?}");
+    // Another file changes meanwhile: the first reading may have missed it.
+    desk.event(Event::FilesChanged);
+    desk.event(Event::Reloaded { result: Err("a file is broken".to_owned()) });
+    assert_eq!((desk.read(caller.id), desk.starts.len()), (vec![], 0));
+    desk.event(Event::Reloaded { result: Ok(with_services(Limits::default())) });
+    let got = desk.read(caller.id);
+    for serial in [102, 104] {
+        assert_eq!(error_of(&got, serial).map(str::to_owned), unknown, "{serial}");
+    }
+    assert_eq!(got.iter().filter(|got| got.answered.is_some()).count(), 2, "{got:?}");
+    assert_eq!(desk.starts.len(), 2, "the services are started now");
+    let got = take(&mut desk, &owner, NAME);
+    let calls = got.iter().filter(|got| got.sender == caller.name);
+    assert_eq!(calls.count(), 2, "what waited goes on: {got:?}");
+    // Then it is over.
+    send(&mut desk, &caller, 108, "org.example.Unheard");
+    assert_eq!(reply(&mut desk, 108), unknown);
+}
+
 // --- systemd ------------------------------------------------------------------------------------
 
 fn failure(serial: u32, unit: &str, name: &str) -> Mail {

@@ -105,6 +105,7 @@ fn identity(mediation: Rc<dyn Mediation>) -> Identity {
         machine_id: Ok(guid),
         hash_seed: 1,
         mediation,
+        files_changed: Rc::new(|| false),
         process_name: |pid| Some(format!("pro\"cess\n{pid}")),
         systemd_activation: false,
     }
