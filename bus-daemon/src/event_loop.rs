@@ -173,7 +173,7 @@ impl EventLoop {
             launcher,
         } = parts;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let (worker, services) = (Worker::new()?, Services::new(launcher)?);
+        let (worker, services) = (Worker::new(1)?, Services::new(launcher)?);
         epoll::add(&epoll, &services.worker, token(Event::Launched), epoll::EventFlags::IN)?;
         epoll::add(&epoll, &signals, token(Event::Signal), epoll::EventFlags::IN)?;
         epoll::add(&epoll, &worker, token(Event::WorkDone), epoll::EventFlags::IN)?;

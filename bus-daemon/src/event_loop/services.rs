@@ -23,6 +23,8 @@ use crate::bus::services::Service;
 use crate::host::service_launcher::{Launcher, RunningService};
 use crate::host::worker::Worker;
 
+/// Services that are launched at the same time. One whose file system hangs keeps none of the others.
+const LAUNCH_COUNT_MAX: usize = 32;
 /// Lines of one service that are logged within [`LOGGED_LINES_GAP_MS`].
 const LOGGED_LINES_MAX: u32 = 200;
 const LOGGED_LINES_GAP_MS: u64 = 10_000;
@@ -42,7 +44,9 @@ pub(super) struct Services {
     launcher: Arc<Launcher>,
     pub(super) worker: Worker<Launched>,
     running: Slab<Entry>,
-    /// Starts that took too long before they were launched.
+    /// Starts that are being launched.
+    launching: BTreeSet<StartId>,
+    /// Those of them that took too long.
     unwanted: BTreeSet<StartId>,
 }
 
@@ -59,8 +63,9 @@ impl Services {
     pub(super) fn new(launcher: Launcher) -> io::Result<Self> {
         Ok(Self {
             launcher: Arc::new(launcher),
-            worker: Worker::new()?,
+            worker: Worker::new(LAUNCH_COUNT_MAX)?,
             running: Slab::new(),
+            launching: BTreeSet::new(),
             unwanted: BTreeSet::new(),
         })
     }
@@ -80,7 +85,9 @@ impl EventLoop {
             let result = launcher.start(&service, environment, helper.as_deref());
             Launched { start, result }
         });
-        if !started {
+        if started {
+            self.services.launching.insert(start);
+        } else {
             let text = "too many other services are being started".to_owned();
             let failure = StartFailure::new(libbus::standard_error::LIMITS_EXCEEDED, text);
             self.bus.handle_event(bus::Event::StartFailed { start, failure }, now);
@@ -91,12 +98,16 @@ impl EventLoop {
         let mut running = self.services.running.iter_mut().map(|(_, entry)| entry);
         match running.find(|entry| entry.start == start) {
             Some(entry) => entry.service.iter_mut().for_each(RunningService::kill),
-            None => drop(self.services.unwanted.insert(start)),
+            None if self.services.launching.contains(&start) => {
+                self.services.unwanted.insert(start);
+            }
+            None => {}
         }
     }
 
     pub(super) fn handle_launches(&mut self, now: Timestamp) {
         while let Some(Launched { start, result }) = self.services.worker.next_result() {
+            self.services.launching.remove(&start);
             let is_unwanted = self.services.unwanted.remove(&start);
             match result {
                 Ok(mut service) => {

@@ -1,50 +1,77 @@
-//! One thread for what may take long: reading configuration files, waiting for a keyring's lock.
+//! Threads for what may take long: reading configuration files, waiting for a keyring's lock, starting
+//! programs.
 //!
 //! The event loop hands jobs over and reads the results when its descriptor becomes readable; the
-//! bus goes on meanwhile. The thread starts with the first job. Bound: `JOBS_MAX` jobs wait.
+//! bus goes on meanwhile. A thread starts with a job that finds all others at work, and ends when there is
+//! none left. Bounds: `JOBS_MAX` jobs wait, and as many threads as the worker is made with run.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{read, write};
 
-/// Jobs that may wait to be done.
-const JOBS_MAX: usize = 1024;
+/// Jobs that may wait to be done: more than a bus has starts of services (config.md B039).
+const JOBS_MAX: usize = 16 * 1024;
 
 type Job<R> = Box<dyn FnOnce() -> R + Send>;
 
-/// The thread, its jobs and their results of type `R`.
-#[derive(Debug)]
+/// The threads, their jobs and the results of type `R`.
 pub struct Worker<R> {
-    jobs: Option<SyncSender<Job<R>>>,
+    queue: Arc<Mutex<Queue<R>>>,
+    threads_max: usize,
     results: Receiver<R>,
     finished: Sender<R>,
     wake: Arc<OwnedFd>,
 }
 
+struct Queue<R> {
+    jobs: VecDeque<Job<R>>,
+    /// Threads that look here once more before they end.
+    thread_count: usize,
+}
+
+fn lock<R>(queue: &Mutex<Queue<R>>) -> MutexGuard<'_, Queue<R>> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl<R: Send + 'static> Worker<R> {
-    /// A worker without a thread.
+    /// A worker without a thread. With at most one, jobs are done in their order.
     ///
     /// # Errors
     /// When the system has no descriptor left.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(threads_max: usize) -> io::Result<Self> {
         let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let (finished, results) = channel();
-        Ok(Self { jobs: None, results, finished, wake: Arc::new(wake) })
+        let queue = Arc::new(Mutex::new(Queue { jobs: VecDeque::new(), thread_count: 0 }));
+        Ok(Self { queue, threads_max, results, finished, wake: Arc::new(wake) })
     }
 
     /// Hands over a job. `false`: too many wait, or the system has no thread left, and the job will
     /// not be done.
     #[must_use]
     pub fn start(&mut self, job: impl FnOnce() -> R + Send + 'static) -> bool {
-        if self.jobs.is_none() {
-            self.jobs = self.start_thread().ok();
+        let mut queue = lock(&self.queue);
+        if queue.jobs.len() >= JOBS_MAX {
+            return false;
         }
-        self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(Box::new(job)).is_ok())
+        queue.jobs.push_back(Box::new(job));
+        if queue.thread_count < self.threads_max {
+            match self.start_thread() {
+                Ok(()) => queue.thread_count += 1,
+                // Another thread will get to it.
+                Err(_) if queue.thread_count > 0 => {}
+                Err(_) => {
+                    queue.jobs.pop_back();
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// The result of a job that is done, if there is one.
@@ -58,18 +85,24 @@ impl<R: Send + 'static> Worker<R> {
         result
     }
 
-    fn start_thread(&self) -> io::Result<SyncSender<Job<R>>> {
-        let (sender, jobs) = sync_channel::<Job<R>>(JOBS_MAX);
-        let (finished, wake) = (self.finished.clone(), Arc::clone(&self.wake));
+    fn start_thread(&self) -> io::Result<()> {
+        let (queue, finished) = (Arc::clone(&self.queue), self.finished.clone());
+        let wake = Arc::clone(&self.wake);
         thread::Builder::new().name("worker".to_owned()).spawn(move || {
-            for job in jobs {
+            loop {
+                let mut waiting = lock(&queue);
+                let Some(job) = waiting.jobs.pop_front() else {
+                    waiting.thread_count -= 1;
+                    return;
+                };
+                drop(waiting);
                 if finished.send(job()).is_err() {
                     return;
                 }
                 let _ = write(&*wake, &1u64.to_ne_bytes());
             }
         })?;
-        Ok(sender)
+        Ok(())
     }
 }
 
@@ -87,7 +120,7 @@ mod tests {
 
     #[test]
     fn results_come_in_the_order_of_the_jobs_and_wake_the_reader() {
-        let mut worker = Worker::new().unwrap();
+        let mut worker = Worker::new(1).unwrap();
         for number in 0..10 {
             assert!(worker.start(move || number));
         }
@@ -99,5 +132,30 @@ mod tests {
             }
         }
         assert_eq!(results, (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_job_that_hangs_holds_up_no_other() {
+        let mut worker = Worker::new(2).unwrap();
+        let (go_on, hangs) = channel::<()>();
+        assert!(worker.start(move || hangs.recv().map_or(0, |()| 1)));
+        for number in 2..6 {
+            assert!(worker.start(move || number));
+        }
+        let mut results = Vec::new();
+        let mut take = |count: usize| {
+            let mut results = Vec::new();
+            while results.len() < count {
+                poll(&mut [PollFd::new(&worker, PollFlags::IN)], None).unwrap();
+                while let Some(result) = worker.next_result() {
+                    results.push(result);
+                }
+            }
+            results
+        };
+        results.extend(take(4));
+        assert_eq!(results, [2, 3, 4, 5]);
+        go_on.send(()).unwrap();
+        assert_eq!(take(1), [1]);
     }
 }
