@@ -125,6 +125,8 @@ pub struct Identity {
     pub files_changed: Rc<dyn Fn() -> bool>,
     /// Whether systemd starts the services that name a unit (config.md B098).
     pub systemd_activation: bool,
+    /// The variables that the bus was started with and services inherit.
+    pub environment: Vec<(String, String)>,
 }
 
 /// Why the machine's id is not known (protocol.md A237).
@@ -394,7 +396,7 @@ impl Bus {
             own_limits: Vec::new(),
             slow_receivers: SlowReceivers::default(),
             activation: Activation::default(),
-            activation_environment: ActivationEnvironment::default(),
+            activation_environment: ActivationEnvironment::new(identity.environment.clone()),
             next_unique: 0,
             serial: 0,
             incomplete_count: 0,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bus_policy::PolicySet;
 use bus_policy::config::limit_overrides::{LimitOverrides, limits_directory, load_overrides};
@@ -106,18 +106,24 @@ impl ConfigSource {
     }
 
     /// The file of a service that the privileged launcher may start, as the configuration is now; one
-    /// that cannot be read leaves `config` as it was read before.
+    /// that cannot be read leaves what was read last in force.
     ///
     /// # Errors
     /// The configuration leaves it to others, or there is no such service.
     pub fn find_privileged(
         &self,
-        config: &mut BusConfig,
+        last: &Mutex<BusConfig>,
         name: &str,
     ) -> Result<PathBuf, StartFailure> {
-        if let Some(fresh) = self.load().config {
-            *config = BusConfig { user: config.user.take(), ..fresh };
-        }
+        let fresh = self.load().config;
+        let config = {
+            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(fresh) = fresh {
+                *last = BusConfig { user: last.user.take(), ..fresh };
+            }
+            last.clone()
+        };
+        let config = &config;
         if self.starter(config) != Starter::PrivilegedLauncher {
             let text = "the configuration has a <servicehelper>, which starts services".to_owned();
             return Err(StartFailure::new(error::SPAWN_PERMISSIONS_INVALID, text));

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd as _, RawFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bus_policy::config::{BusConfig, Location, Severity as ProblemSeverity};
 use libbus::guid::Guid;
@@ -29,7 +29,7 @@ use crate::host::listener::{ListenContext, Listener, connectable_addresses, list
 use crate::host::mediation::SecurityModule;
 use crate::host::privileged_launcher::PrivilegedLauncher;
 use crate::host::resource_limits::{self, drop_privileges, is_privileged, raise_fd_limit};
-use crate::host::service_launcher::{Launcher, StartParameters};
+use crate::host::service_launcher::{Launcher, StartParameters, inherited_variables};
 use crate::host::service_manager::{self, State};
 use crate::host::signals::{Signals, blocked_signals};
 use crate::host::{config_files, credentials, phrase, random_bytes};
@@ -200,8 +200,8 @@ fn prepare_launcher(
     if config.user.is_none() || !is_privileged() {
         return Ok(Launcher { parameters, privileged: None });
     }
-    let mut config = config.clone();
-    let find = |name: &str| source.find_privileged(&mut config, name);
+    let (source, config) = (source.clone(), Mutex::new(config.clone()));
+    let find = move |name: &str| source.find_privileged(&config, name);
     let privileged = PrivilegedLauncher::fork(&parameters, find).map_err(|error| {
         format!("Failed to prepare for starting services as other users: {}", phrase(&error))
     })?;
@@ -375,6 +375,7 @@ fn identity(
         process_name: credentials::process_name,
         files_changed: Rc::new(move || watch.as_ref().is_some_and(|watch| watch.take_changes())),
         systemd_activation: arguments.systemd_activation,
+        environment: inherited_variables(),
     })
 }
 

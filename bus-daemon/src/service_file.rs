@@ -76,6 +76,10 @@ impl ServiceFile {
                 return wrong(line, "this is not UTF-8; write it as UTF-8");
             }
         };
+        if let Some(at) = text.find('\0') {
+            let before = text.get(..at).unwrap_or_default();
+            return wrong(before.matches('\n').count() + 1, "a file of text has no NUL; remove it");
+        }
         let mut keys = Keys::default();
         let mut group: Option<&str> = None;
         for (number, line) in (1..).zip(text.lines()) {
@@ -150,11 +154,6 @@ impl Keys {
         } else {
             Some(required(self.exec, "Exec", "the command line that starts it")?)
         };
-        if let Some((line, text)) = &exec
-            && text.contains('\0')
-        {
-            return wrong(*line, "a command line has no NUL");
-        }
         let text = |key: Option<(usize, String)>| key.map(|(_, value)| value);
         Ok(ServiceFile {
             name,
@@ -267,6 +266,8 @@ mod tests {
             let error = parse(&text).unwrap_err();
             assert!(error.starts_with(expected), "{case}: {error}");
         }
+        let error = parse(&format!("{group}#\nName=a.b\0\nExec=x\n")).unwrap_err();
+        assert!(error.starts_with(":3: a file of text has no NUL"), "{error}");
         let latin = [group.as_bytes(), b"Name=a.b\nExec=\xe9\n"].concat();
         let error = ServiceFile::parse(&latin).unwrap_err();
         assert_eq!(error.line, Some(3), "{error}");

@@ -383,6 +383,7 @@ impl Bus {
             let late = self.activation.starts.iter().find(|(_, start)| start.due <= self.now);
             let Some((name, start)) = late else { return };
             let (name, id, exited_well) = (name.clone(), start.id, start.exited_well);
+            let is_by_host = start.way == Way::Host;
             let timeout = self.settings.limits.service_start_timeout_ms;
             let failure = if exited_well {
                 StartFailure::new(
@@ -390,7 +391,9 @@ impl Bus {
                     format!("Process {name} exited with status 0, and nothing took the name"),
                 )
             } else {
-                self.effects.push_back(Effect::StopService { start: id });
+                if is_by_host {
+                    self.effects.push_back(Effect::StopService { start: id });
+                }
                 StartFailure::new(
                     error::TIMED_OUT,
                     format!(

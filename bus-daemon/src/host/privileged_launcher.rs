@@ -5,20 +5,23 @@
 //! itself in files that root alone can write ([`super::privileged_service`]), so that whoever gets hold
 //! of the bus gets no further than starting what the administrator has installed anyway.
 //!
-//! Bus and launcher have a pair of sockets. A request is one datagram, the name. The answer is one
-//! datagram: [`STARTED`] with two descriptors, what the service writes and its own socket, or
-//! [`FAILED`], an error name, NUL and a text. On the socket of a service the launcher says how it ended,
-//! and the bus may say that it is to end. When the bus is gone, so is the launcher; services stay.
+//! Bus and launcher have a pair of sockets. A request is one datagram: the name, with a socket for this
+//! service alone. There the launcher answers, in one datagram: [`STARTED`] with the descriptor of what the
+//! service writes, or [`FAILED`], an error name, NUL and a text; then it says how the service ended, and
+//! the bus may say that it is to end. When the bus is gone, so is the launcher; services stay.
 //!
-//! Bound: [`SERVICES_MAX`] services run at a time.
+//! Each service has a thread of the launcher, so that one whose file system hangs keeps none of the others.
+//! Bound: [`SERVICES_MAX`] of them.
 
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus};
-use std::sync::{Mutex, PoisonError};
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use libbus::names::{ErrorName, WellKnownName};
 use libbus::standard_error as error;
@@ -42,11 +45,13 @@ use crate::bus::driver::error_reply::StartFailure;
 
 /// Services of one launcher that run at a time.
 const SERVICES_MAX: usize = 4096;
+/// Bytes of the stack of a service's thread; looking up users needs most of it.
+const STACK_SIZE: usize = 512 * 1024;
 /// Longest request, in bytes: one more than a name may have (protocol.md A078).
 const REQUEST_SIZE_MAX: usize = 256;
 /// Longest answer, in bytes.
 const ANSWER_SIZE_MAX: usize = 4096;
-/// The first byte of an answer, and what the launcher says of itself.
+/// The first byte of an answer, and what the launcher says when it is ready.
 const STARTED: u8 = b'+';
 const FAILED: u8 = b'-';
 /// What the bus says to have a service end.
@@ -61,7 +66,7 @@ const PROCESS_NAME: &std::ffi::CStr = c"bus-launcher";
 /// The bus's end.
 #[derive(Debug)]
 pub struct PrivilegedLauncher {
-    socket: Mutex<OwnedFd>,
+    socket: OwnedFd,
 }
 
 /// How the bus hears of a service that the launcher has started.
@@ -76,17 +81,14 @@ impl PrivilegedLauncher {
     ///
     /// # Errors
     /// The process has other threads already, or the system has no process or descriptor left.
-    pub fn fork(
-        parameters: &StartParameters,
-        find: impl FnMut(&str) -> Result<PathBuf, StartFailure>,
-    ) -> io::Result<Self> {
+    pub fn fork(parameters: &StartParameters, find: impl Find) -> io::Result<Self> {
         let (ours, theirs) = pair()?;
         match fork_single_threaded()? {
             ForkResult::Parent { .. } => {
                 drop(theirs);
                 // From then on no signal that is meant for the bus ends it.
                 match receive(&ours, &mut [0; 8])? {
-                    (1, _) => Ok(Self { socket: Mutex::new(ours) }),
+                    (1, _) => Ok(Self { socket: ours }),
                     _ => Err(io::Error::other("it ended at once")),
                 }
             }
@@ -121,21 +123,25 @@ impl PrivilegedLauncher {
             );
             StartFailure::new(error::SPAWN_FAILED, text)
         };
-        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
-        retry_on_intr(|| send(&*socket, name.as_bytes(), SendFlags::NOSIGNAL))
-            .map_err(|error| gone(error.into()))?;
+        let (socket, theirs) = pair().map_err(gone)?;
+        send_with_fd(&self.socket, name.as_bytes(), &theirs).map_err(gone)?;
+        drop(theirs);
         let mut buffer = [0; ANSWER_SIZE_MAX];
-        let (size, fds) = receive(&socket, &mut buffer).map_err(|error| gone(error.into()))?;
-        let mut fds = fds.into_iter();
-        match buffer.get(..size) {
-            Some([STARTED]) => match (fds.next(), fds.next()) {
-                (Some(output), Some(socket)) => Ok((RemoteService { socket }, output)),
-                // It started, and nobody will hear of its end: there was no room for descriptors.
-                _ => Err(gone(Errno::MFILE.into())),
-            },
-            Some([FAILED, rest @ ..]) => Err(parse_failure(rest)),
+        let (size, output) = receive(&socket, &mut buffer).map_err(gone)?;
+        match (buffer.get(..size), output) {
+            (Some([STARTED]), Some(output)) => Ok((RemoteService { socket }, output)),
+            // It started, and what it writes cannot be read: there was no room for a descriptor.
+            (Some([STARTED]), None) => Err(gone(Errno::MFILE.into())),
+            (Some([FAILED, rest @ ..]), _) => Err(parse_failure(rest)),
             _ => Err(gone(Errno::CONNRESET.into())),
         }
+    }
+}
+
+/// Readable when the launcher has ended.
+impl AsFd for PrivilegedLauncher {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 
@@ -175,102 +181,106 @@ impl AsFd for RemoteService {
     }
 }
 
-/// A service that this launcher has started.
-struct Service {
-    child: Child,
-    exit: OwnedFd,
-    /// `None` when the bus does not care any more.
-    socket: Option<OwnedFd>,
-}
+/// Answers which file is that of a service, in any of the launcher's threads.
+pub trait Find: Fn(&str) -> Result<PathBuf, StartFailure> + Send + Sync + 'static {}
+
+impl<F: Fn(&str) -> Result<PathBuf, StartFailure> + Send + Sync + 'static> Find for F {}
 
 /// The launcher's whole life.
-fn serve(
-    socket: OwnedFd,
-    parameters: &StartParameters,
-    mut find: impl FnMut(&str) -> Result<PathBuf, StartFailure>,
-) -> io::Result<()> {
-    let mut services: Vec<Service> = Vec::new();
+fn serve(socket: OwnedFd, parameters: &StartParameters, find: impl Find) -> io::Result<()> {
+    let (parameters, find) = (Arc::new(parameters.clone()), Arc::new(find));
+    let count = Arc::new(AtomicUsize::new(0));
     loop {
-        let is_asked = wait(&socket, &services)?;
-        services.retain_mut(|service| service.go_on());
-        if !is_asked {
-            continue;
-        }
         let mut buffer = [0; REQUEST_SIZE_MAX];
-        let (size, _) = receive(&socket, &mut buffer)?;
+        let (size, service_socket) = receive(&socket, &mut buffer)?;
         let Some(request) = buffer.get(..size).filter(|request| !request.is_empty()) else {
             return Ok(());
         };
-        let has_room = services.len() < SERVICES_MAX;
-        match start(request, has_room, parameters, &mut find) {
-            Ok(spawned) => services.extend(hand_over(&socket, spawned)?),
-            Err(failure) => answer_failure(&socket, &failure)?,
+        // Whoever gives no socket gets no answer.
+        let Some(service_socket) = service_socket else { continue };
+        let (request, parameters, find) =
+            (request.to_vec(), Arc::clone(&parameters), Arc::clone(&find));
+        let refused = |what: &str| {
+            let failure = StartFailure::new(error::LIMITS_EXCEEDED, what.to_owned());
+            answer_failure(&service_socket, &failure);
+        };
+        if count.load(Ordering::Relaxed) >= SERVICES_MAX {
+            refused(&format!("{SERVICES_MAX} services are running, which is the most"));
+            continue;
+        }
+        count.fetch_add(1, Ordering::Relaxed);
+        let in_thread = Arc::clone(&count);
+        let thread_socket = service_socket.try_clone()?;
+        let thread = thread::Builder::new().stack_size(STACK_SIZE).spawn(move || {
+            match start(&request, &parameters, &*find) {
+                Ok(spawned) => accompany(&thread_socket, spawned),
+                Err(failure) => answer_failure(&thread_socket, &failure),
+            }
+            in_thread.fetch_sub(1, Ordering::Relaxed);
+        });
+        if let Err(error) = thread {
+            count.fetch_sub(1, Ordering::Relaxed);
+            refused(&format!("no thread is left for another service: {}", phrase(&error)));
         }
     }
-}
-
-/// Waits until something happens; answers whether the bus has asked for something, or is gone.
-fn wait(socket: &OwnedFd, services: &[Service]) -> io::Result<bool> {
-    let mut fds = vec![PollFd::new(socket, PollFlags::IN)];
-    for service in services {
-        fds.push(PollFd::new(&service.exit, PollFlags::IN));
-        fds.extend(service.socket.as_ref().map(|socket| PollFd::new(socket, PollFlags::IN)));
-    }
-    retry_on_intr(|| poll(&mut fds, None))?;
-    Ok(fds.first().is_some_and(|fd| !fd.revents().is_empty()))
 }
 
 fn start(
     request: &[u8],
-    has_room: bool,
     parameters: &StartParameters,
-    find: &mut impl FnMut(&str) -> Result<PathBuf, StartFailure>,
+    find: &impl Find,
 ) -> Result<Spawned, StartFailure> {
     let name = std::str::from_utf8(request).ok().filter(|name| WellKnownName::parse(name).is_ok());
     let Some(name) = name else {
         let text = "what was asked for is no well-known bus name".to_owned();
         return Err(StartFailure::new(error::SPAWN_SERVICE_NOT_VALID, text));
     };
-    if !has_room {
-        let text = format!("{SERVICES_MAX} services are running, which is the most");
-        return Err(StartFailure::new(error::LIMITS_EXCEEDED, text));
-    }
     let service = PrivilegedService::read(&find(name)?, name)?;
-    let mut command = service.command(&parameters.address, parameters.bus_type.as_deref());
-    spawn(&mut command, name, parameters, Some(service.user))
+    let program = service.into_program(&parameters.address, parameters.bus_type.as_deref());
+    let (program, user) = program.map_err(|error| cannot_spawn(name, &error))?;
+    spawn(program, name, parameters, Some(user))
 }
 
-/// Tells the bus of a service that runs. `None` if the bus cannot be told, and it was ended again.
-fn hand_over(socket: &OwnedFd, spawned: Spawned) -> io::Result<Option<Service>> {
+/// Tells the bus of a service that runs, and stays with it to its end.
+fn accompany(socket: &OwnedFd, spawned: Spawned) {
     let Spawned { mut child, exit, output } = spawned;
-    let told = pair().and_then(|(ours, theirs)| {
-        let fds = [output.as_fd(), theirs.as_fd()];
-        let mut space = [mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(&fds));
-        let text = [io::IoSlice::new(&[STARTED])];
-        retry_on_intr(|| sendmsg(socket, &text, &mut control, SendFlags::NOSIGNAL))?;
-        Ok(ours)
-    });
-    match told {
-        Ok(ours) => Ok(Some(Service { child, exit, socket: Some(ours) })),
-        Err(error) => {
-            let _ = child.kill();
-            let _ = child.wait();
-            answer_failure(socket, &cannot_spawn("a service", &error))?;
-            Ok(None)
+    let mut is_heard = send_with_fd(socket, &[STARTED], &output).is_ok();
+    drop(output);
+    if !is_heard {
+        // Nobody would ever hear of its end.
+        let _ = child.kill();
+    }
+    let status = loop {
+        let mut fds = vec![PollFd::new(&exit, PollFlags::IN)];
+        if is_heard {
+            fds.push(PollFd::new(socket, PollFlags::IN));
         }
+        // It does not fail but for lack of memory; then the next line waits.
+        let _ = retry_on_intr(|| poll(&mut fds, None));
+        if fds.first().is_none_or(|exit| !exit.revents().is_empty()) {
+            break child.wait();
+        }
+        match recv(socket, &mut [0; 8], RecvFlags::DONTWAIT) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Ok((1.., _)) => drop(child.kill()),
+            // The bus does not care any more.
+            Ok(_) | Err(_) => is_heard = false,
+        }
+    };
+    if let Ok(status) = status {
+        // Nobody may hear it.
+        let _ = send(socket, &notice(status), SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     }
 }
 
-fn answer_failure(socket: &OwnedFd, failure: &StartFailure) -> io::Result<()> {
+fn answer_failure(socket: &OwnedFd, failure: &StartFailure) {
     let mut answer = vec![FAILED];
     answer.extend(failure.error_name().as_str().bytes());
     answer.push(0);
     answer.extend(failure.to_string().bytes());
     answer.truncate(ANSWER_SIZE_MAX);
-    retry_on_intr(|| send(socket, &answer, SendFlags::NOSIGNAL))?;
-    Ok(())
+    // Who does not wait for it any more is not told.
+    let _ = retry_on_intr(|| send(socket, &answer, SendFlags::NOSIGNAL));
 }
 
 /// What [`answer_failure`] said.
@@ -278,31 +288,6 @@ fn parse_failure(answer: &[u8]) -> StartFailure {
     let text = String::from_utf8_lossy(answer);
     let (name, text) = text.split_once('\0').unwrap_or(("", &text));
     StartFailure::new(ErrorName::parse(name).unwrap_or(error::SPAWN_FAILED), text.to_owned())
-}
-
-impl Service {
-    /// Does what the bus says, and tells it of the end. `false` when there is nothing left to be done.
-    fn go_on(&mut self) -> bool {
-        if let Some(socket) = &self.socket {
-            match recv(socket, &mut [0; 8], RecvFlags::DONTWAIT) {
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                Ok((1.., _)) => drop(self.child.kill()),
-                Ok(_) | Err(_) => self.socket = None,
-            }
-        }
-        let status = match self.child.try_wait() {
-            Ok(None) => return true,
-            Ok(Some(status)) => status,
-            // It was this process's child, so this does not happen.
-            Err(_) => return false,
-        };
-        if let Some(socket) = &self.socket {
-            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-            // The socket is empty, or nobody reads it.
-            let _ = send(socket, &notice(status), flags);
-        }
-        false
-    }
 }
 
 fn notice(status: ExitStatus) -> [u8; 5] {
@@ -319,19 +304,29 @@ fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
 }
 
-/// One datagram, as far as it fits, and the descriptors that came with it.
-fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Errno> {
-    let mut space = [mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+fn send_with_fd(socket: &OwnedFd, bytes: &[u8], fd: &OwnedFd) -> io::Result<()> {
+    let fds = [fd.as_fd()];
+    let mut space = [mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    let parts = [io::IoSlice::new(bytes)];
+    retry_on_intr(|| sendmsg(socket, &parts, &mut control, SendFlags::NOSIGNAL))?;
+    Ok(())
+}
+
+/// One datagram, as far as it fits, and the descriptor that came with it.
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut space = [mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let message = retry_on_intr(|| {
         let parts = &mut [io::IoSliceMut::new(buffer)];
         recvmsg(socket, parts, &mut control, RecvFlags::CMSG_CLOEXEC)
     })?;
-    let rights = control.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+    let rights = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
         _ => None,
     });
-    Ok((message.bytes, rights.flatten().collect()))
+    Ok((message.bytes, rights))
 }
 
 #[cfg(test)]
@@ -363,9 +358,9 @@ mod tests {
                     fd_limit: None,
                     blocked_signals: SigSet::empty(),
                 };
-                serve(theirs, &parameters, |name| Ok(path.join(format!("{name}.service"))))
+                serve(theirs, &parameters, move |name| Ok(path.join(format!("{name}.service"))))
             });
-            Self { bus: PrivilegedLauncher { socket: Mutex::new(ours) }, thread, directory }
+            Self { bus: PrivilegedLauncher { socket: ours }, thread, directory }
         }
 
         fn start(&self, exec: &str) -> (RemoteService, fs::File) {
@@ -455,20 +450,15 @@ mod tests {
         }
         let failure = launcher.bus.start("a.b").unwrap_err();
         assert_eq!(failure.error_name(), error::SPAWN_SERVICE_NOT_FOUND, "{failure}");
-        // Bytes that are no text, and descriptors beside a request, are no more than a refusal.
-        let socket = launcher.bus.socket.lock().unwrap();
-        let fds = [socket.as_fd()];
-        let mut space = [mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        control.push(SendAncillaryMessage::ScmRights(&fds));
-        let parts = [io::IoSlice::new(&[0xff, 0xfe])];
-        sendmsg(&*socket, &parts, &mut control, SendFlags::empty()).unwrap();
+        // Bytes that are no text are no more than a refusal, and what comes without a socket is nothing.
+        send(&launcher.bus.socket, b"a.b", SendFlags::empty()).unwrap();
+        let (ours, theirs) = pair().unwrap();
+        send_with_fd(&launcher.bus.socket, &[0xff, 0xfe], &theirs).unwrap();
         let mut buffer = [0; ANSWER_SIZE_MAX];
-        let (size, fds) = receive(&socket, &mut buffer).unwrap();
-        assert!(fds.is_empty());
+        let (size, fd) = receive(&ours, &mut buffer).unwrap();
+        assert!(fd.is_none());
         let failure = parse_failure(&buffer[1..size]);
         assert_eq!(failure.error_name(), error::SPAWN_SERVICE_NOT_VALID, "{failure}");
-        drop(socket);
         launcher.end();
     }
 
@@ -476,7 +466,7 @@ mod tests {
     fn a_launcher_that_is_gone_is_told_of() {
         let (ours, theirs) = pair().unwrap();
         drop(theirs);
-        let bus = PrivilegedLauncher { socket: Mutex::new(ours) };
+        let bus = PrivilegedLauncher { socket: ours };
         let failure = bus.start("a.b").unwrap_err();
         assert_eq!(failure.error_name(), error::SPAWN_FAILED);
         assert!(failure.to_string().contains("restart the message bus"), "{failure}");

@@ -4,22 +4,25 @@
 //! Both who start services with the rights of root ask here, the bus's launcher and the helper. Neither
 //! trusts who asks them: all they take from there is a name.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bus_policy::ShownPath;
 use libbus::standard_error as error;
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
 
 use super::accounts::{AccountError, Membership, find_user};
 use super::phrase;
-use super::service_launcher::{cannot_spawn, command, split};
+use super::service_launcher::{cannot_spawn, program, split};
 use super::signals::blocked_signals;
-use super::system_call::{ChildSetup, prepare_child};
+use super::system_call::{ChildSetup, Program, prepare_child};
 use crate::bus::driver::error_reply::StartFailure;
 use crate::service_file::{SERVICE_FILE_SIZE_MAX, ServiceFile};
 
@@ -78,67 +81,57 @@ impl PrivilegedService {
     /// Turns this process into the service. What comes back is why not.
     pub fn become_it(self, address: &str) -> StartFailure {
         let name = self.arguments.first().cloned().unwrap_or_default();
-        let mut command = self.command(address, Some("system"));
+        let (program, user) = match self.into_program(address, Some("system")) {
+            Ok(program) => program,
+            Err(error) => return cannot_spawn(&name, &error),
+        };
         let setup = ChildSetup {
             blocked_signals: blocked_signals(),
             fd_limit: None,
             is_spared: false,
-            user: Some(self.user),
+            user: Some(user),
         };
-        prepare_child(&mut command, setup);
+        let mut command = Command::new(&name);
+        command.current_dir("/");
+        prepare_child(&mut command, setup, program);
         cannot_spawn(&name, &command.exec())
     }
 
-    /// Its command line, with nothing in the environment but where the bus is (config.md B101).
-    pub(super) fn command(&self, address: &str, bus_type: Option<&str>) -> Command {
-        let mut command = command(&self.arguments);
-        command.env_clear().env("DBUS_STARTER_ADDRESS", address).current_dir("/");
+    /// Its command line, with nothing in the environment but where the bus is (config.md B101), and whom
+    /// it runs as.
+    pub(super) fn into_program(
+        self,
+        address: &str,
+        bus_type: Option<&str>,
+    ) -> io::Result<(Program, Membership)> {
+        let mut environment = BTreeMap::from([("DBUS_STARTER_ADDRESS".into(), address.into())]);
         if let Some(bus_type) = bus_type {
-            command.env("DBUS_STARTER_BUS_TYPE", bus_type);
+            environment.insert("DBUS_STARTER_BUS_TYPE".into(), bus_type.into());
         }
-        command
+        Ok((program(&self.arguments, environment)?, self.user))
     }
 }
 
-/// A regular file that root alone can write, in directories of which the same is true.
+/// How many links there may be on the way to a file.
+const LINK_COUNT_MAX: usize = 40;
+
+/// The content of a regular file that root alone can write and nobody else can replace: on the way to it
+/// there are directories and links of which the same is true.
 fn read_what_is_roots(path: &Path) -> Result<Vec<u8>, StartFailure> {
-    let failed = |at: &Path, error: std::io::Error| {
-        let name = match error.kind() {
-            std::io::ErrorKind::NotFound => error::SPAWN_SERVICE_NOT_FOUND,
-            _ => error::SPAWN_PERMISSIONS_INVALID,
-        };
-        StartFailure::new(name, format!("{}: {}", ShownPath(at), phrase(&error)))
-    };
-    let denied = |at: &Path, what: &str| {
-        let text = format!(
-            "{}: {what}, so that it does not decide what is started with the rights of another \
-             user; chown it to root and chmod it go-w",
-            ShownPath(at)
-        );
-        StartFailure::new(error::SPAWN_PERMISSIONS_INVALID, text)
-    };
-    // Where links lead. From there on no part of the path is a link.
-    let real = fs::canonicalize(path).map_err(|error| failed(path, error))?;
-    for directory in real.ancestors().skip(1) {
-        let metadata = fs::symlink_metadata(directory).map_err(|error| failed(directory, error))?;
-        if let Some(what) = others_rights(&metadata) {
-            return Err(denied(directory, what));
-        }
-    }
+    let real = resolve(path)?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = open(&real, flags, Mode::empty()).map_err(|error| failed(&real, error.into()))?;
+    let file =
+        open(&real, flags, Mode::empty()).map_err(|error| unreadable(&real, error.into()))?;
     let file = File::from(file);
-    let metadata = file.metadata().map_err(|error| failed(&real, error))?;
+    let metadata = file.metadata().map_err(|error| unreadable(&real, error))?;
     if !metadata.is_file() {
         let text = format!("{}: it is not a regular file", ShownPath(&real));
         return Err(StartFailure::new(error::SPAWN_FILE_INVALID, text));
     }
-    if let Some(what) = others_rights(&metadata) {
-        return Err(denied(&real, what));
-    }
+    check_that_it_is_roots(&real, &metadata)?;
     let mut content = Vec::new();
     let limit = SERVICE_FILE_SIZE_MAX as u64 + 1;
-    file.take(limit).read_to_end(&mut content).map_err(|error| failed(&real, error))?;
+    file.take(limit).read_to_end(&mut content).map_err(|error| unreadable(&real, error))?;
     if content.len() > SERVICE_FILE_SIZE_MAX {
         let text = format!("{}: larger than {SERVICE_FILE_SIZE_MAX} bytes", ShownPath(&real));
         return Err(StartFailure::new(error::SPAWN_FILE_INVALID, text));
@@ -146,21 +139,70 @@ fn read_what_is_roots(path: &Path) -> Result<Vec<u8>, StartFailure> {
     Ok(content)
 }
 
-/// Why somebody else than root decides about it. In a directory with the sticky bit nobody can replace
-/// what is root's.
-fn others_rights(metadata: &Metadata) -> Option<&'static str> {
+/// Where an absolute path leads, without links in it.
+fn resolve(path: &Path) -> Result<PathBuf, StartFailure> {
+    let mut real = PathBuf::from("/");
+    let mut rest: Vec<OsString> = Vec::new();
+    let push = |rest: &mut Vec<OsString>, path: &Path| {
+        rest.extend(path.components().rev().map(|part| part.as_os_str().to_owned()));
+    };
+    push(&mut rest, path);
+    let mut link_count = 0;
+    while let Some(part) = rest.pop() {
+        match part.as_encoded_bytes() {
+            b"/" => real = PathBuf::from("/"),
+            b"." => continue,
+            b".." => drop(real.pop()),
+            _ => real.push(&part),
+        }
+        let metadata = fs::symlink_metadata(&real).map_err(|error| unreadable(&real, error))?;
+        // The file itself is asked when it is open.
+        if metadata.is_dir() || metadata.is_symlink() {
+            check_that_it_is_roots(&real, &metadata)?;
+        }
+        if metadata.is_symlink() {
+            link_count += 1;
+            if link_count > LINK_COUNT_MAX {
+                return Err(unreadable(path, Errno::LOOP.into()));
+            }
+            let target = fs::read_link(&real).map_err(|error| unreadable(&real, error))?;
+            real.pop();
+            push(&mut rest, &target);
+        }
+    }
+    Ok(real)
+}
+
+fn unreadable(at: &Path, error: io::Error) -> StartFailure {
+    let name = match error.kind() {
+        io::ErrorKind::NotFound => error::SPAWN_SERVICE_NOT_FOUND,
+        _ => error::SPAWN_PERMISSIONS_INVALID,
+    };
+    StartFailure::new(name, format!("{}: {}", ShownPath(at), phrase(&error)))
+}
+
+/// Whether nobody but root decides about it. In a directory with the sticky bit nobody can replace what is
+/// root's. What an access control list permits to write shows as the group's right.
+fn check_that_it_is_roots(at: &Path, metadata: &Metadata) -> Result<(), StartFailure> {
     let mode = Mode::from_raw_mode(metadata.mode());
-    let is_sticky_directory = metadata.is_dir() && mode.contains(Mode::SVTX);
-    if metadata.uid() != 0 {
-        return Some("it does not belong to root");
-    }
-    if is_sticky_directory {
-        return None;
-    }
-    if mode.contains(Mode::WOTH) {
-        return Some("everybody can write it");
-    }
-    (mode.contains(Mode::WGRP) && metadata.gid() != 0).then_some("its group can write it")
+    let is_link_or_sticky = metadata.is_symlink() || metadata.is_dir() && mode.contains(Mode::SVTX);
+    let what = if metadata.uid() != 0 {
+        "it does not belong to root"
+    } else if is_link_or_sticky {
+        return Ok(());
+    } else if mode.contains(Mode::WOTH) {
+        "everybody can write it"
+    } else if mode.contains(Mode::WGRP) {
+        "its group, or somebody in its access control list, can write it"
+    } else {
+        return Ok(());
+    };
+    let text = format!(
+        "{}: {what}, so that it does not decide what is started with the rights of another user; \
+         chown it to root and chmod it go-w",
+        ShownPath(at)
+    );
+    Err(StartFailure::new(error::SPAWN_PERMISSIONS_INVALID, text))
 }
 
 #[cfg(test)]
@@ -238,9 +280,7 @@ mod tests {
             mode(place, right | 0o002);
             check_refused(&path, denied, "everybody can write it");
             mode(place, right | 0o020);
-            read(&path).unwrap();
-            chown(place, None, Some(65534)).unwrap();
-            check_refused(&path, denied, "its group can write it");
+            check_refused(&path, denied, "its group, or somebody in its access control list");
             mode(place, right);
             read(&path).unwrap();
             chown(place, Some(65534), Some(0)).unwrap();
@@ -256,6 +296,19 @@ mod tests {
         check_refused(&link, denied, "everybody can write it");
         mode(&inner, 0o1777);
         read(&link).unwrap();
+        // Whoever can place a link decides where it leads.
+        let theirs = directory.path().join("theirs");
+        fs::create_dir(&theirs).unwrap();
+        symlink(&path, theirs.join("a.b.service")).unwrap();
+        symlink("services", directory.path().join("relative")).unwrap();
+        read(&theirs.join("a.b.service")).unwrap();
+        read(&directory.path().join("relative/../relative/a.b.service")).unwrap();
+        std::os::unix::fs::lchown(theirs.join("a.b.service"), Some(65534), None).unwrap();
+        check_refused(&theirs.join("a.b.service"), denied, "it does not belong to root");
+        chown(&theirs, Some(65534), None).unwrap();
+        check_refused(&theirs.join("a.b.service"), denied, "theirs: it does not belong to root");
+        symlink("loop.service", directory.path().join("loop.service")).unwrap();
+        check_refused(&directory.path().join("loop.service"), denied, "symbolic links");
         check_refused(&inner, "Spawn.FileInvalid", "not a regular file");
         check_refused(&inner.join("a.c.service"), "Spawn.ServiceNotFound", "No such file");
         check_refused(&path.join("below"), denied, "Not a directory");

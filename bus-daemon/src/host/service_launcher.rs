@@ -4,9 +4,11 @@
 //! descriptors but the three standard ones, of which what it writes is read and logged; and the
 //! signals and limits that the bus itself was started with.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -19,7 +21,7 @@ use super::accounts::Membership;
 use super::phrase;
 use super::privileged_launcher::{PrivilegedLauncher, RemoteService};
 use super::resource_limits::FdLimit;
-use super::system_call::{ChildSetup, prepare_child};
+use super::system_call::{ChildSetup, Program, prepare_child};
 use crate::bus::activation::ServiceEnd;
 use crate::bus::driver::error_reply::StartFailure;
 use crate::bus::services::Service;
@@ -81,47 +83,57 @@ impl Launcher {
         let name = service.file.name.clone();
         // (config.md B080) the package of the reference, whose helper it is, may be gone.
         let helper = helper.filter(|helper| self.privileged.is_none() || helper.exists());
-        let mut command = match (helper, &self.privileged) {
-            (Some(helper), _) => {
-                let mut command = Command::new(helper);
-                command.arg(&name);
-                command
-            }
+        let arguments = match (helper, &self.privileged) {
+            (Some(helper), _) => vec![helper.to_string_lossy().into_owned(), name.clone()],
             (None, Some(privileged)) => {
                 let (service, output) = privileged.start(&name)?;
                 let process = Process::Remote(service);
                 return Ok(RunningService { name, process, output: Some(output) });
             }
-            (None, None) => {
-                let exec = service.file.exec.as_deref().unwrap_or_default();
-                command(&split(exec)?)
-            }
+            (None, None) => split(service.file.exec.as_deref().unwrap_or_default())?,
         };
-        // What the service manager said to the bus alone.
-        for variable in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
-            command.env_remove(variable);
-        }
-        command.envs(environment).envs(self.parameters.variables());
-        let Spawned { child, exit, output } = spawn(&mut command, &name, &self.parameters, None)?;
+        let environment = self.parameters.environment(environment);
+        let program =
+            program(&arguments, environment).map_err(|error| cannot_spawn(&name, &error))?;
+        let Spawned { child, exit, output } = spawn(program, &name, &self.parameters, None)?;
         let process = Process::Child { child, exit, is_helper: helper.is_some() };
         Ok(RunningService { name, process, output: Some(output) })
     }
 }
 
 impl StartParameters {
-    /// protocol.md A218
-    fn variables(&self) -> Vec<(&'static str, &str)> {
-        let mut variables = vec![("DBUS_STARTER_ADDRESS", self.address.as_str())];
+    /// All that a service gets: these variables, those of the bus that are no UTF-8 and that nobody can
+    /// speak of on the bus therefore, and where that is (protocol.md A218).
+    fn environment(&self, variables: Vec<(String, String)>) -> BTreeMap<OsString, OsString> {
+        let unspeakable = |(name, value): &(OsString, OsString)| {
+            name.to_str().is_none() || value.to_str().is_none()
+        };
+        let mut all: BTreeMap<OsString, OsString> =
+            std::env::vars_os().filter(unspeakable).collect();
+        all.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
+        let mut add = |name: &str, value: &str| drop(all.insert(name.into(), value.into()));
+        add("DBUS_STARTER_ADDRESS", &self.address);
         if let Some(bus_type) = &self.bus_type {
-            variables.push(("DBUS_STARTER_BUS_TYPE", bus_type));
+            add("DBUS_STARTER_BUS_TYPE", bus_type);
             match bus_type.as_str() {
-                "session" => variables.push(("DBUS_SESSION_BUS_ADDRESS", &self.address)),
-                "system" => variables.push(("DBUS_SYSTEM_BUS_ADDRESS", &self.address)),
+                "session" => add("DBUS_SESSION_BUS_ADDRESS", &self.address),
+                "system" => add("DBUS_SYSTEM_BUS_ADDRESS", &self.address),
                 _ => {}
             }
         }
-        variables
+        all
     }
+}
+
+/// What services inherit of the environment of the bus and can be told of: not what the service manager said
+/// to the bus alone.
+#[must_use]
+pub fn inherited_variables() -> Vec<(String, String)> {
+    const OF_THE_BUS: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
+    let variables = std::env::vars_os();
+    let texts = variables
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    texts.filter(|(name, _)| !OF_THE_BUS.contains(&name.as_str())).collect()
 }
 
 /// A process that was started.
@@ -135,7 +147,7 @@ pub(super) struct Spawned {
 
 /// Starts the program of a service, of which what it writes can be read.
 pub(super) fn spawn(
-    command: &mut Command,
+    program: Program,
     name: &str,
     parameters: &StartParameters,
     user: Option<Membership>,
@@ -146,18 +158,23 @@ pub(super) fn spawn(
     let (output, write_end) =
         pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("create a pipe", error.into()))?;
     let second = write_end.try_clone().map_err(|error| failed("share a pipe", error))?;
+    // What it names is not what is executed.
+    let mut command = Command::new(name);
     command.stdin(Stdio::null()).stdout(write_end).stderr(second);
+    if user.is_some() {
+        // Where the bus was started is nothing to somebody else.
+        command.current_dir("/");
+    }
     let setup = ChildSetup {
         blocked_signals: parameters.blocked_signals,
         fd_limit: parameters.fd_limit,
         is_spared: is_spared_by_oom(),
         user,
     };
-    prepare_child(command, setup);
-    let child = command.spawn().map_err(|error| cannot_spawn(name, &error));
-    // So that what is left of the command does not keep the pipe open.
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = child?;
+    prepare_child(&mut command, setup, program);
+    let mut child = command.spawn().map_err(|error| cannot_spawn(name, &error))?;
+    // It has the other ends of the pipe.
+    drop(command);
     let exit = Pid::from_raw(child.id().cast_signed())
         .ok_or(rustix::io::Errno::SRCH)
         .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
@@ -224,14 +241,19 @@ pub(super) fn split(line: &str) -> Result<Vec<String>, StartFailure> {
     Ok(words)
 }
 
-/// There is no search in PATH: a word without a slash is a file here.
-pub(super) fn command(arguments: &[String]) -> Command {
-    let (program, rest) =
-        arguments.split_first().map_or(("", &[][..]), |(first, rest)| (first, rest));
-    let path = if program.contains('/') { program.to_owned() } else { format!("./{program}") };
-    let mut command = Command::new(path);
-    command.arg0(program).args(rest);
-    command
+/// There is no search in PATH: a word without a slash is a file here (config.md B096).
+pub(super) fn program(
+    arguments: &[String],
+    environment: BTreeMap<OsString, OsString>,
+) -> io::Result<Program> {
+    let first = arguments.first().map_or("", String::as_str);
+    let path = if first.contains('/') { first.to_owned() } else { format!("./{first}") };
+    let environment = environment.into_iter().map(|(mut variable, value)| {
+        variable.push("=");
+        variable.push(value);
+        variable.into_encoded_bytes()
+    });
+    Program::new(path.into(), arguments.iter().map(|text| text.clone().into()), environment)
 }
 
 /// protocol.md A238

@@ -3,7 +3,7 @@
 //! of its documented promise.
 #![allow(unsafe_code)] // the reason for this module
 
-use std::ffi::c_int;
+use std::ffi::{CString, c_char, c_int};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
@@ -56,6 +56,60 @@ pub(super) fn clear_socket_option(socket: BorrowedFd<'_>, option: c_int) -> io::
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// What a child executes: a file, its arguments from the first one on, which is what the program is called,
+/// and its environment, `NAME=value` each.
+pub(super) struct Program {
+    path: CString,
+    arguments: Texts,
+    environment: Texts,
+}
+
+impl Program {
+    /// # Errors
+    /// One of the texts has a NUL.
+    pub(super) fn new<T: Into<Vec<u8>>>(
+        path: T,
+        arguments: impl IntoIterator<Item = T>,
+        environment: impl IntoIterator<Item = T>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            path: CString::new(path)?,
+            arguments: Texts::new(arguments)?,
+            environment: Texts::new(environment)?,
+        })
+    }
+}
+
+impl Program {
+    /// Becomes the program. What comes back is why not. Allocates nothing.
+    fn execute(&self) -> io::Error {
+        let (arguments, environment) = (&self.arguments.pointers, &self.environment.pointers);
+        // SAFETY: the path ends with NUL, and both arrays with null; all live as long as `self`.
+        unsafe { libc::execve(self.path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+        io::Error::last_os_error()
+    }
+}
+
+/// Texts as execve wants them.
+struct Texts {
+    /// What `pointers` point into, but for the last, which is null.
+    _texts: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+// SAFETY: the pointers are to heap memory that the value itself owns and nobody changes.
+unsafe impl Send for Texts {}
+// SAFETY: as above.
+unsafe impl Sync for Texts {}
+
+impl Texts {
+    fn new<T: Into<Vec<u8>>>(texts: impl IntoIterator<Item = T>) -> io::Result<Self> {
+        let texts = texts.into_iter().map(CString::new).collect::<Result<Vec<_>, _>>()?;
+        let pointers = texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect();
+        Ok(Self { _texts: texts, pointers })
+    }
+}
+
 /// What a child begins with.
 pub(super) struct ChildSetup {
     /// The signals that are blocked, and no others.
@@ -68,8 +122,10 @@ pub(super) struct ChildSetup {
     pub(super) user: Option<Membership>,
 }
 
-/// Has a child begin so, or not at all if the signals or the user cannot be set.
-pub(super) fn prepare_child(command: &mut Command, setup: ChildSetup) {
+/// Has a child begin so, or not at all if the signals or the user cannot be set, and execute `program`
+/// instead of what `command` names. Unlike the standard library's way a file that is no program is not
+/// taken for a script of the shell's (config.md B096).
+pub(super) fn prepare_child(command: &mut Command, setup: ChildSetup, program: Program) {
     let ChildSetup { blocked_signals, fd_limit, is_spared, user } = setup;
     let prepare = move || {
         blocked_signals.thread_set_mask()?;
@@ -82,10 +138,13 @@ pub(super) fn prepare_child(command: &mut Command, setup: ChildSetup) {
                 let _ = write(file, b"0");
             }
         }
-        user.as_ref().map_or(Ok(()), |user| Ok(user.take_on()?))
+        if let Some(user) = &user {
+            user.take_on()?;
+        }
+        Err(program.execute())
     };
     // SAFETY: the closure runs between fork and exec. It calls pthread_sigmask, setrlimit, open, write,
-    // close, setgroups, setgid and setuid alone, which are safe there, and allocates nothing.
+    // close, setgroups, setgid, setuid and execve alone, which are safe there, and allocates nothing.
     unsafe {
         command.pre_exec(prepare);
     }

@@ -142,7 +142,6 @@ mod tests {
         for number in 2..6 {
             assert!(worker.start(move || number));
         }
-        let mut results = Vec::new();
         let mut take = |count: usize| {
             let mut results = Vec::new();
             while results.len() < count {
@@ -153,8 +152,7 @@ mod tests {
             }
             results
         };
-        results.extend(take(4));
-        assert_eq!(results, [2, 3, 4, 5]);
+        assert_eq!(take(4), [2, 3, 4, 5]);
         go_on.send(()).unwrap();
         assert_eq!(take(1), [1]);
     }

@@ -52,6 +52,7 @@ impl CoreBus {
             hash_seed: 7,
             mediation: Rc::new(NoMediation),
             files_changed: Rc::new(|| false),
+            environment: Vec::new(),
             process_name: |_| None,
             systemd_activation: false,
         };

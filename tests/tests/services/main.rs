@@ -214,6 +214,14 @@ fn variables() {
         let error = client.ask(&call(name, 1)).error_name();
         assert_eq!(error, "org.freedesktop.DBus.Error.Spawn.ChildExited");
     };
+    // Also what the bus was started with can be unset.
+    let shown = activation("List");
+    let path = |client: &mut Client| client.ask(&shown).body[0].lookup("PATH").is_some();
+    assert!(path(&mut client));
+    let names = Value::Array("s".to_owned(), vec!["PATH".into()]);
+    assert_eq!(client.ask(&activation("Unset").arg(names)).error_name(), "");
+    assert_eq!(client.next().member(), "PropertiesChanged");
+    assert!(!path(&mut client));
     for (change, now, said) in
         [(set, &["VARIABLE_OF_TEST=one=1"][..], "it is <one=1>"), (unset, &[], "it is <>")]
     {
@@ -221,7 +229,10 @@ fn variables() {
         let signal = client.next();
         assert_eq!(signal.member(), "PropertiesChanged", "{}", signal.describe());
         assert_eq!(signal.body[2].texts(), ["Environment"]);
-        assert_eq!(client.ask(&environment).body[0].texts(), now);
+        let environment = client.ask(&environment).body;
+        let variable: Vec<&str> = environment[0].texts();
+        let own = |text: &&str| text.starts_with("VARIABLE_OF_TEST=");
+        assert_eq!(variable.into_iter().filter(own).collect::<Vec<_>>(), now);
         started(&mut client);
         bus.wait_for_log(&format!("'{name}': {said}"), 1);
     }

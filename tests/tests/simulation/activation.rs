@@ -468,6 +468,27 @@ fn only_systemd_may_say_that_a_start_failed() {
     assert_eq!(error_of(&desk.read(caller.id), 11), Some(unit_error));
 }
 
+/// What is unset while systemd is not there, it is told when it comes (protocol.md A222).
+#[test]
+fn systemd_hears_later_what_was_unset() {
+    let mut desk = Desk::around(bus_with_systemd(with_services(Limits::default())));
+    let owner = desk.guest();
+    let systemd = desk.guest_with(OWN_UID, true);
+    let serial = desk.next_serial();
+    let mut unset = Mail::call(serial, "org.freedesktop.DBus", "org.libbus.Activation1", "Unset");
+    unset.path = Some("/org/freedesktop/DBus".to_owned());
+    let names = ["INHERITED", "UNHEARD_OF"].map(str::to_owned).to_vec();
+    desk.send(owner.id, &unset.with(Value::Texts(names)));
+    assert_eq!(error_of(&desk.read(owner.id), serial), None);
+    for expected in [1, 0] {
+        let got = take(&mut desk, &systemd, SYSTEMD);
+        let is_told = |got: &&Got| got.member.as_deref() == Some("UnsetEnvironment");
+        assert_eq!(got.iter().filter(is_told).count(), expected, "told once: {got:?}");
+        let body = vec![Value::Text(SYSTEMD.to_owned())];
+        desk.call_bus(systemd.id, "ReleaseName", body);
+    }
+}
+
 /// Variables can be taken away again, and systemd hears of it; whoever watches learns of the change, and
 /// who may know them can read them.
 #[test]

@@ -106,6 +106,7 @@ fn identity(mediation: Rc<dyn Mediation>) -> Identity {
         hash_seed: 1,
         mediation,
         files_changed: Rc::new(|| false),
+        environment: vec![("INHERITED".to_owned(), "yes".to_owned())],
         process_name: |pid| Some(format!("pro\"cess\n{pid}")),
         systemd_activation: false,
     }

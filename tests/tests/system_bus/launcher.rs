@@ -118,8 +118,13 @@ fn refused() {
     write_service("org.example.Nobody", "User=no-such-user\nExec=/bin/true\n");
     write_service("org.example.Missing", "User=nobody\nExec=/no/such/program\n");
     write_service("org.example.Userless", "Exec=/bin/true\n");
+    // It is no program, and no shell is asked about it.
+    fs::write("/run/script", "touch /run/ran\n").unwrap();
+    fs::set_permissions("/run/script", fs::Permissions::from_mode(0o755)).unwrap();
+    write_service("org.example.Script", "User=nobody\nExec=/run/script\n");
     let bus = SystemBus::start();
     for (name, error, part) in [
+        ("Script", "Spawn.ExecFailed", "Exec format error"),
         ("Others", permissions, "does not belong to root"),
         ("Writable", permissions, "everybody can write it"),
         ("Linked", permissions, "/run/theirs: it does not belong to root"),

@@ -1,7 +1,7 @@
 //! The methods and signals about starting services (protocol.md A176, A177, A180, A220–A222); the
 //! starts themselves are in `bus/activation.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use libbus::names::{BusName, InterfaceName, MemberName, ObjectPath, WellKnownName};
@@ -28,17 +28,27 @@ const SUCCESS: u32 = 1;
 /// StartServiceByName's answer for a name that has an owner already.
 const ALREADY_RUNNING: u32 = 2;
 
-/// The variables that started services get, beside those of the bus itself.
+/// The variables that started services get: those that the bus was started with and nobody has unset, and
+/// those that somebody has set.
 ///
-/// Bounded by [`ACTIVATION_VARIABLE_COUNT_MAX`] and [`ACTIVATION_ENVIRONMENT_SIZE_MAX`].
+/// Bounded, beyond the first, by [`ACTIVATION_VARIABLE_COUNT_MAX`] and
+/// [`ACTIVATION_ENVIRONMENT_SIZE_MAX`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ActivationEnvironment {
+    inherited: BTreeMap<String, String>,
     variables: BTreeMap<String, String>,
     /// Whether systemd was not there when somebody last set some, perhaps none.
     is_untold: bool,
+    /// What was unset while systemd was not there; none of them is set.
+    untold_removals: BTreeSet<String>,
 }
 
 impl ActivationEnvironment {
+    /// What the bus was started with.
+    pub(in crate::bus) fn new(inherited: Vec<(String, String)>) -> Self {
+        Self { inherited: inherited.into_iter().collect(), ..Self::default() }
+    }
+
     /// Sets variables, all of them or none.
     fn update(&mut self, variables: Vec<(String, String)>) -> Result<(), Refusal> {
         let mut updated = self.variables.clone();
@@ -48,23 +58,40 @@ impl ActivationEnvironment {
             return Err(Refusal::ActivationEnvironmentFull);
         }
         self.variables = updated;
+        self.untold_removals.retain(|name| !self.variables.contains_key(name));
         Ok(())
     }
 
     /// Removes variables, and answers which of these there were.
     fn remove(&mut self, names: &[&str]) -> Vec<String> {
-        let known = names.iter().filter(|name| self.variables.remove(**name).is_some());
+        let known = names.iter().filter(|name| {
+            let inherited = self.inherited.remove(**name);
+            self.variables.remove(**name).or(inherited).is_some()
+        });
         known.map(|name| (*name).to_owned()).collect()
+    }
+
+    /// Notes what systemd is to be told when it comes, as far as there is room.
+    fn note_untold(&mut self, removed: &[&str]) {
+        let room = ACTIVATION_VARIABLE_COUNT_MAX.saturating_sub(self.untold_removals.len());
+        self.untold_removals.extend(removed.iter().take(room).map(|name| (*name).to_owned()));
+    }
+
+    /// Those that somebody has set, sorted.
+    fn set_variables(&self) -> Vec<(String, String)> {
+        self.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// All of them, sorted.
     pub(in crate::bus) fn to_variables(&self) -> Vec<(String, String)> {
-        self.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+        let mut all = self.inherited.clone();
+        all.extend(self.set_variables());
+        all.into_iter().collect()
     }
 
     /// All of them, sorted, as `NAME=value`.
     pub(super) fn to_entries(&self) -> Vec<String> {
-        self.variables.iter().map(|(name, value)| format!("{name}={value}")).collect()
+        self.to_variables().into_iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 }
 
@@ -106,8 +133,7 @@ impl Bus {
         Ok(())
     }
 
-    /// Started services get these variables no longer, unless the bus itself has them; the same for
-    /// systemd's.
+    /// Started services get these variables no longer; the same for systemd's.
     pub(super) fn unset_variables(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         if self.settings.starter.changes_user() {
             return Err(Refusal::ActivationEnvironmentFixed);
@@ -115,8 +141,8 @@ impl Bus {
         let names = call.arguments().strings()?.collect::<Result<Vec<&str>, _>>()?;
         let removed = self.activation_environment.remove(&names);
         let removed: Vec<&str> = removed.iter().map(String::as_str).collect();
-        if !removed.is_empty() {
-            self.call_systemd("UnsetEnvironment", &removed, false);
+        if !removed.is_empty() && !self.call_systemd("UnsetEnvironment", &removed, false) {
+            self.activation_environment.note_untold(&removed);
         }
         self.reply_empty(&call.reply_to);
         if !removed.is_empty() {
@@ -125,7 +151,7 @@ impl Bus {
         Ok(())
     }
 
-    /// The variables that started services get beside those of the bus itself.
+    /// The variables that started services get.
     pub(super) fn list_variables(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         let variables = self.activation_environment.to_variables();
         self.reply(&call.reply_to, VARIABLES, |body| {
@@ -189,7 +215,12 @@ impl Bus {
         if name != SYSTEMD_NAME || !self.identity.systemd_activation {
             return;
         }
-        let variables = self.activation_environment.to_variables();
+        let removals = std::mem::take(&mut self.activation_environment.untold_removals);
+        if !removals.is_empty() {
+            let removals: Vec<&str> = removals.iter().map(String::as_str).collect();
+            self.call_systemd("UnsetEnvironment", &removals, true);
+        }
+        let variables = self.activation_environment.set_variables();
         if !variables.is_empty() || self.activation_environment.is_untold {
             self.tell_systemd(&variables, true);
             self.activation_environment.is_untold = false;

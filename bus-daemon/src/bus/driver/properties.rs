@@ -33,7 +33,7 @@ pub(super) static PROPERTIES_OF_BUS: &[Property] = &[
     },
 ];
 
-/// The variables that started services get beside those of the bus itself, as `NAME=value`.
+/// The variables that started services get, as `NAME=value`.
 pub(super) const ENVIRONMENT: &str = "Environment";
 
 const fn constant(name: &'static str, values: fn(&Bus) -> Vec<String>) -> Property {
