@@ -103,6 +103,7 @@ install: check-places
 	$(call put,644,man/bus-daemon-launch-helper.1,$(MANDIR)/man1/bus-daemon-launch-helper.1)
 	$(call put-unless-taken,$(DATA)/session.conf,$(CONFIGDIR)/session.conf)
 	$(call put-unless-taken,$(DATA)/system.conf,$(CONFIGDIR)/system.conf)
+	$(call put,644,$(DATA)/system.d/org.libbus.conf,$(CONFIGDIR)/system.d/org.libbus.conf)
 	@if $(CONFIGURATION_IS_OURS); then $(INSTALL) -d $(addprefix '$(D)',$(DIRECTORIES)); fi
 	$(call put-unless-taken,$(DATA)/systemd/system/dbus.socket,$(UNITDIR)/dbus.socket)
 	ln -sf ../dbus.socket '$(D)$(UNITDIR)/sockets.target.wants/dbus.socket'
@@ -124,6 +125,7 @@ uninstall:
 	rm -f '$(D)$(BINDIR)/bus-daemon' '$(D)$(HELPER)' '$(D)$(MANDIR)/man1/bus-daemon.1' '$(D)$(MANDIR)/man1/bus-daemon-launch-helper.1'
 	rm -f '$(D)$(UNITDIR)/bus-daemon.service' '$(D)$(UNITDIR)/$(LOGIND)' $(addprefix '$(D)$(USERUNITDIR)'/bus-daemon.,service socket)
 	rm -f '$(D)$(SYSUSERSDIR)/bus-daemon.conf' '$(D)$(TMPFILESDIR)/bus-daemon.conf'
+	rm -f '$(D)$(CONFIGDIR)/system.d/org.libbus.conf'
 	rm -rf '$(D)$(DOCDIR)'
 	$(call take-back,$(UNITDIR)/dbus.socket)
 	@if [ ! -e '$(D)$(UNITDIR)/dbus.socket' ]; then rm -f '$(D)$(UNITDIR)/sockets.target.wants/dbus.socket'; fi

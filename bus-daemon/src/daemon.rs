@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use bus_policy::config::{BusConfig, Location, Severity as ProblemSeverity};
+use bus_policy::config::{BusConfig, Severity as ProblemSeverity};
 use libbus::guid::Guid;
 use libbus::standard_error;
 
@@ -33,7 +33,7 @@ use crate::host::service_launcher::{Launcher, StartParameters, inherited_variabl
 use crate::host::service_manager::{self, State};
 use crate::host::signals::{Signals, blocked_signals};
 use crate::host::{config_files, credentials, phrase, random_bytes};
-use crate::offline::{self, Report, UNUSABLE_EXIT_CODE};
+use crate::offline::{self, Report, UNUSABLE_EXIT_CODE, located};
 
 /// What the daemon exits with when it cannot start.
 const FAILURE: u8 = 1;
@@ -102,7 +102,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     }
     let pid_file =
         config.pidfile.as_ref().filter(|_| arguments.pid_file == PidFileUse::AsConfigured);
-    let pid_file_error = |error| located(&config.places.pidfile, &error);
+    let pid_file_error = |error| located(config.places.pidfile.as_ref(), &error);
     pid_file.map(|path| PidFile::check_absent(path)).transpose().map_err(pid_file_error)?;
     let fd_limit = raise_fd_limit();
     let listeners = open_listeners(arguments, &config, &mut context)?;
@@ -134,7 +134,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         },
     )?;
     if let Some(user) = &config.user {
-        drop_privileges(user).map_err(|error| located(&config.places.user, &error))?;
+        drop_privileges(user).map_err(|error| located(config.places.user.as_ref(), &error))?;
     }
     let signals = Signals::install()
         .map_err(|error| format!("Failed to prepare for signals: {}", phrase(&error)))?;
@@ -266,11 +266,6 @@ fn open_listeners(
         })
     };
     addresses.iter().enumerate().map(open).collect()
-}
-
-/// A complaint about an element's value, with the place of the element.
-fn located(place: &Option<Location>, error: &dyn std::fmt::Display) -> String {
-    place.as_ref().map_or_else(|| error.to_string(), |place| format!("{place}: {error}"))
 }
 
 /// Where the address and the pid are printed to (config.md B122).

@@ -87,6 +87,8 @@ enum Event {
     ServiceWrote {
         number: u32,
     },
+    /// The process that starts services as other users has ended.
+    LauncherEnded,
     /// A directory with configuration files changed.
     ConfigChanged,
     /// The security module's policy or mode changed.
@@ -175,6 +177,11 @@ impl EventLoop {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let (worker, services) = (Worker::new(1)?, Services::new(launcher)?);
         epoll::add(&epoll, &services.worker, token(Event::Launched), epoll::EventFlags::IN)?;
+        if let Some(privileged) = services.privileged_launcher() {
+            // The end is told without being asked for.
+            let event = token(Event::LauncherEnded);
+            epoll::add(&epoll, privileged, event, epoll::EventFlags::empty())?;
+        }
         epoll::add(&epoll, &signals, token(Event::Signal), epoll::EventFlags::IN)?;
         epoll::add(&epoll, &worker, token(Event::WorkDone), epoll::EventFlags::IN)?;
         if let Some(watch) = &config_watch {
@@ -299,6 +306,7 @@ impl EventLoop {
             Event::Signal => {}
             Event::ConfigChanged => self.handle_config_change(now),
             Event::SecurityChanged => self.handle_security_change(now),
+            Event::LauncherEnded => self.handle_launcher_end(),
         }
         self.carry_out(now);
     }
@@ -455,6 +463,7 @@ const SECURITY_TOKEN: u32 = u32::MAX - 3;
 const LAUNCH_TOKEN: u32 = u32::MAX - 4;
 const SERVICE_END_TOKEN: u32 = u32::MAX - 5;
 const SERVICE_OUTPUT_TOKEN: u32 = u32::MAX - 6;
+const LAUNCHER_END_TOKEN: u32 = u32::MAX - 7;
 
 /// The 64 bits that the kernel hands back with an event.
 fn token(event: Event) -> epoll::EventData {
@@ -468,6 +477,7 @@ fn token(event: Event) -> epoll::EventData {
         Event::ServiceWrote { number } => (number, SERVICE_OUTPUT_TOKEN),
         Event::ConfigChanged => (0, CONFIG_TOKEN),
         Event::SecurityChanged => (0, SECURITY_TOKEN),
+        Event::LauncherEnded => (0, LAUNCHER_END_TOKEN),
     };
     epoll::EventData::new_u64(u64::from(high) << 32 | u64::from(low))
 }
@@ -484,6 +494,7 @@ fn event_of(event: epoll::Event) -> Event {
         SERVICE_OUTPUT_TOKEN => Event::ServiceWrote { number: high },
         CONFIG_TOKEN => Event::ConfigChanged,
         SECURITY_TOKEN => Event::SecurityChanged,
+        LAUNCHER_END_TOKEN => Event::LauncherEnded,
         OWN_TOKENS.. => Event::Listener {
             number: (low - OWN_TOKENS) as usize,
             failed: flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP),

@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
-use bus_policy::config::{Problem, Severity};
+use bus_policy::config::{Location, Problem, Severity};
 use bus_policy::{Anonymous, BusConfig, Door, Inquiry, PolicySet, lint};
 use libbus::auth::Mechanism;
 
 use crate::configuration::{ConfigSource, mechanisms_of};
-use crate::host::accounts::SystemAccounts;
+use crate::host::accounts::{AccountError, SystemAccounts, find_user};
+use crate::host::listener::check_addresses;
+use crate::host::resource_limits::DropPrivilegesError;
 
 /// The exit code of a configuration that cannot be used, or not all of it, and of a question that
 /// makes no sense.
@@ -31,28 +33,53 @@ pub struct Report {
 pub fn check_config(source: &ConfigSource) -> Report {
     let loaded = source.load();
     let mut problems = loaded.problems;
-    let mut warnings = Vec::new();
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     if let Some(config) = &loaded.config {
         let (set, unknown) = PolicySet::new(config, &SystemAccounts);
         problems.extend(unknown);
-        problems.extend(source.load_limit_overrides().1);
+        errors.extend(reasons_not_to_start(config));
         warnings.extend(source.find_services(config).problems);
         warnings.extend(lint(&Arc::new(set)).iter().map(ToString::to_string));
     }
+    problems.extend(source.load_limit_overrides().1);
     let (unusable, harmless): (Vec<Problem>, Vec<Problem>) =
         problems.into_iter().partition(|problem| problem.severity != Severity::Warning);
+    errors.splice(0..0, unusable.iter().map(ToString::to_string));
     warnings.splice(0..0, harmless.iter().map(ToString::to_string));
     let mut text = String::new();
     let mut line = |kind: &str, what: &str| text += &format!("{kind}: {what}\n");
-    unusable.iter().for_each(|problem| line("error", &problem.to_string()));
+    errors.iter().for_each(|error| line("error", error));
     warnings.iter().for_each(|warning| line("warning", warning));
-    text += &format!("{} errors, {} warnings\n", unusable.len(), warnings.len());
-    let code = match (unusable.is_empty(), warnings.is_empty()) {
+    text += &format!("{} errors, {} warnings\n", errors.len(), warnings.len());
+    let code = match (errors.is_empty(), warnings.is_empty()) {
         (false, _) => UNUSABLE_EXIT_CODE,
         (true, false) => SUSPICIOUS_EXIT_CODE,
         (true, true) => 0,
     };
     Report { text, code }
+}
+
+/// Why a bus would not start with a configuration that is well written.
+fn reasons_not_to_start(config: &BusConfig) -> Vec<String> {
+    let mut reasons: Vec<String> = mechanisms_of(config).err().into_iter().collect();
+    if let Some(user) = &config.user
+        && find_user(user) == Err(AccountError::Unknown)
+    {
+        let error = DropPrivilegesError::UnknownUser(user.clone());
+        reasons.push(located(config.places.user.as_ref(), &error));
+    }
+    for (number, addresses) in config.listen.iter().enumerate() {
+        if let Err(error) = check_addresses(addresses) {
+            reasons.push(located(config.places.listen.get(number), &error));
+        }
+    }
+    reasons
+}
+
+/// A complaint about an element's value, with the place of the element.
+#[must_use]
+pub fn located(place: Option<&Location>, error: &dyn std::fmt::Display) -> String {
+    place.map_or_else(|| error.to_string(), |place| format!("{place}: {error}"))
 }
 
 /// What the policies of a configuration answer to a question, with all rules considered.

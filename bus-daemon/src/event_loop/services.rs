@@ -20,6 +20,7 @@ use crate::bus::driver::error_reply::StartFailure;
 use crate::bus::id::Timestamp;
 use crate::bus::log::Severity;
 use crate::bus::services::Service;
+use crate::host::privileged_launcher::PrivilegedLauncher;
 use crate::host::service_launcher::{Launcher, RunningService};
 use crate::host::worker::Worker;
 
@@ -68,6 +69,10 @@ impl Services {
             launching: BTreeSet::new(),
             unwanted: BTreeSet::new(),
         })
+    }
+
+    pub(super) fn privileged_launcher(&self) -> Option<&PrivilegedLauncher> {
+        self.launcher.privileged.as_ref()
     }
 }
 
@@ -149,6 +154,17 @@ impl EventLoop {
             self.journal.log(Severity::Error, format!("Cannot watch a service: {error}"));
             self.handle_service_end(number, now);
         }
+    }
+
+    /// Nobody can start another one: the rights for that are gone.
+    pub(super) fn handle_launcher_end(&mut self) {
+        let Some(privileged) = self.services.privileged_launcher() else { return };
+        // It would be told for ever.
+        let _ = epoll::delete(&self.epoll, privileged);
+        privileged.bury();
+        let text = "The process that starts services as other users has ended: no service can be \
+                    started as its user until the message bus is restarted";
+        self.journal.log(Severity::Error, text.to_owned());
     }
 
     /// A process has ended.

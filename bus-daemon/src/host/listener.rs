@@ -78,6 +78,17 @@ pub fn listen(addresses: &str, context: &mut ListenContext) -> Result<Vec<Listen
     Err(ListenError::Failed(failures))
 }
 
+/// Whether sockets could be opened for such a list of addresses at all, without opening any.
+///
+/// # Errors
+/// It is no list of addresses, or none that one can listen on.
+pub fn check_addresses(addresses: &str) -> Result<(), ListenError> {
+    for address in Address::parse_list(addresses)? {
+        address.listen()?;
+    }
+    Ok(())
+}
+
 /// The addresses clients can connect to, as the bus prints and exports them: separated by `;`, those
 /// of the last `<listen>` first (config.md B017).
 #[must_use]

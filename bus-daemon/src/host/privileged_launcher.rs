@@ -26,7 +26,8 @@ use std::thread;
 use libbus::names::{ErrorName, WellKnownName};
 use libbus::standard_error as error;
 use nix::sys::signal::{SigSet, Signal};
-use nix::unistd::ForkResult;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::{ForkResult, Pid};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
@@ -67,6 +68,7 @@ const PROCESS_NAME: &std::ffi::CStr = c"bus-launcher";
 #[derive(Debug)]
 pub struct PrivilegedLauncher {
     socket: OwnedFd,
+    process: Pid,
 }
 
 /// How the bus hears of a service that the launcher has started.
@@ -84,11 +86,11 @@ impl PrivilegedLauncher {
     pub fn fork(parameters: &StartParameters, find: impl Find) -> io::Result<Self> {
         let (ours, theirs) = pair()?;
         match fork_single_threaded()? {
-            ForkResult::Parent { .. } => {
+            ForkResult::Parent { child } => {
                 drop(theirs);
                 // From then on no signal that is meant for the bus ends it.
                 match receive(&ours, &mut [0; 8])? {
-                    (1, _) => Ok(Self { socket: ours }),
+                    (1, _) => Ok(Self { socket: ours, process: child }),
                     _ => Err(io::Error::other("it ended at once")),
                 }
             }
@@ -108,6 +110,12 @@ impl PrivilegedLauncher {
                 std::process::exit(i32::from(result.is_err()))
             }
         }
+    }
+
+    /// Has the system forget a launcher that has ended.
+    pub fn bury(&self) {
+        // It has not ended yet, or nobody waits for it.
+        let _ = waitpid(self.process, Some(WaitPidFlag::WNOHANG));
     }
 
     /// Has a service started: what it writes, and where to hear of its end.
@@ -360,7 +368,11 @@ mod tests {
                 };
                 serve(theirs, &parameters, move |name| Ok(path.join(format!("{name}.service"))))
             });
-            Self { bus: PrivilegedLauncher { socket: ours }, thread, directory }
+            Self {
+                bus: PrivilegedLauncher { socket: ours, process: Pid::this() },
+                thread,
+                directory,
+            }
         }
 
         fn start(&self, exec: &str) -> (RemoteService, fs::File) {
@@ -466,7 +478,7 @@ mod tests {
     fn a_launcher_that_is_gone_is_told_of() {
         let (ours, theirs) = pair().unwrap();
         drop(theirs);
-        let bus = PrivilegedLauncher { socket: ours };
+        let bus = PrivilegedLauncher { socket: ours, process: Pid::this() };
         let failure = bus.start("a.b").unwrap_err();
         assert_eq!(failure.error_name(), error::SPAWN_FAILED);
         assert!(failure.to_string().contains("restart the message bus"), "{failure}");

@@ -212,10 +212,10 @@ impl LimitOverrides {
         largest
     }
 
-    /// Whether something of it stands in this file.
+    /// Whether something of it stands in this file, or in one of this directory.
     #[must_use]
     pub fn has_file(&self, path: &Path) -> bool {
-        self.0.iter().any(|one| *one.location.file == *path)
+        self.0.iter().any(|one| one.location.file.starts_with(path))
     }
 
     /// Whether nothing is said about anybody.

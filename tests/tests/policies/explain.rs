@@ -133,6 +133,17 @@ fn check_config_tells_sound_from_suspicious_from_unusable() {
         &["bus.conf:4:1: own=", "bus.conf:5:1: send_path=", "0 errors, 2 warnings"],
     );
     check("<policy context='default'><allow/></policy>", 1, &["error: ", "1 errors, 0 warnings"]);
+    // Well written, and no bus would start with it.
+    for (element, text) in [
+        ("<user>no-such-user</user>", "does not exist"),
+        ("<listen>nonsense</listen>", "the address has no ':'"),
+        ("<listen>carrier-pigeon:path=/x</listen>", "nobody knows the transport"),
+    ] {
+        let output = run(element, &["--check-config"]);
+        let found = text_of(&output);
+        assert_eq!(output.status.code(), Some(1), "{element}: {found}");
+        assert!(found.contains("bus.conf:3:1: ") && found.contains(text), "{found}");
+    }
 }
 
 #[test]

@@ -57,6 +57,22 @@ fn a_user_goes_before_its_groups_and_the_later_entry_counts() {
     assert_eq!(largest.match_rules_per_connection_max, 512, "none is lowered");
 }
 
+/// So that a reload that cannot read a file, or all of its directory, keeps what was said there.
+#[test]
+fn what_stands_where_is_known() {
+    let text =
+        "<buslimits><limit name='max_names_per_connection' user='alice'>8</limit></buslimits>";
+    let (overrides, _) = load(&[("10.conf", text)]);
+    for (path, expected) in [
+        ("/etc/a-limits.d/10.conf", true),
+        ("/etc/a-limits.d", true),
+        ("/etc/a-limits.d/20.conf", false),
+        ("/etc/a-limits", false),
+    ] {
+        assert_eq!(overrides.has_file(Path::new(path)), expected, "{path}");
+    }
+}
+
 #[test]
 fn each_overridable_limit_can_be_raised() {
     for name in OVERRIDABLE {
