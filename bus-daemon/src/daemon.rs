@@ -232,7 +232,7 @@ fn watch(directories: &[PathBuf], journal: &Journal) -> Option<Arc<ConfigWatch>>
         journal.log(Severity::Warning, text);
     });
     let watch = watch.ok()?;
-    for complaint in watch.replace(directories) {
+    for complaint in watch.replace(directories).complaints {
         journal.log(Severity::Warning, complaint);
     }
     Some(Arc::new(watch))

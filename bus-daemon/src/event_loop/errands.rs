@@ -15,6 +15,10 @@ use crate::host::keyring::{keyring_directory, server_challenge};
 use crate::host::selinux::notices::Notice;
 use crate::host::service_manager::{self, State};
 
+/// How often a configuration is read for one reload: directories that appear one below the other are each
+/// found when the one above it is watched.
+const READ_COUNT_MAX: usize = 16;
+
 /// What the worker's thread brings back.
 pub(super) enum WorkResult {
     Cookie { client: ClientId, cookie: Result<CookieChallenge, String> },
@@ -42,9 +46,16 @@ impl EventLoop {
         let started = self.worker.start(move || {
             service_manager::tell(State::Reloading);
             let mut result = source.reload(&running, &limits).map(Box::new);
-            // Without a configuration not all directories are known: the watches stay.
-            if let (Ok(reloaded), Some(watch)) = (&mut result, watch) {
-                reloaded.notes.extend(watch.replace(&reloaded.watched_directories));
+            for _ in 0..READ_COUNT_MAX {
+                // Without a configuration not all directories are known: the watches stay.
+                let (Ok(reloaded), Some(watch)) = (&mut result, &watch) else { break };
+                let replaced = watch.replace(&reloaded.watched_directories);
+                reloaded.notes.extend(replaced.complaints);
+                if !replaced.has_more {
+                    break;
+                }
+                // They may have changed before they were watched.
+                result = source.reload(&running, &limits).map(Box::new);
             }
             service_manager::tell(State::Ready);
             WorkResult::Reloaded(result)

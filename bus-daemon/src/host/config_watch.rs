@@ -6,14 +6,18 @@
 //! reload: a directory that was removed and made again is another one to the kernel, though its
 //! path is the same. It may wait for a slow file system, so a worker's thread calls it.
 //!
-//! A directory that does not exist is not watched; that it appeared is noticed by the next reload.
-//! So is a file that changes between the reading of its directory and the first watch of it.
+//! For a directory that does not exist the nearest one above it is watched, until the next part of the
+//! way appears. What changes between the reading of a directory and the first watch of it is not noticed:
+//! [`Replaced::has_more`] says that it is to be read again.
 //!
 //! Bounds: [`DIRECTORY_COUNT_MAX`] watches, `READ_COUNT_MAX` reads at once.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -37,8 +41,28 @@ const SUFFIXES: [&[u8]; 2] = [b".conf", b".service"];
 #[derive(Debug)]
 pub struct ConfigWatch {
     inotify: OwnedFd,
-    /// The kernel's numbers of the watches in force.
-    watches: Mutex<Vec<i32>>,
+    /// By the kernel's number of the watch.
+    watched: Mutex<BTreeMap<i32, Watched>>,
+}
+
+/// A directory that is watched.
+#[derive(Debug, Default)]
+struct Watched {
+    path: PathBuf,
+    /// Whether files are read from it.
+    has_files: bool,
+    /// What leads from here to directories that do not exist yet.
+    awaited: BTreeSet<OsString>,
+}
+
+/// What [`ConfigWatch::replace`] did.
+#[derive(Debug, Default)]
+pub struct Replaced {
+    /// What the administrator should know, one sentence each.
+    pub complaints: Vec<String>,
+    /// Whether directories are watched now that were not before, and may have changed since they were
+    /// read.
+    pub has_more: bool,
 }
 
 impl ConfigWatch {
@@ -48,41 +72,71 @@ impl ConfigWatch {
     /// When the system or the user has no descriptor or inotify instance left.
     pub fn new() -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        Ok(Self { inotify, watches: Mutex::new(Vec::new()) })
+        Ok(Self { inotify, watched: Mutex::default() })
     }
 
-    /// Watches these directories and no others. The answer is what the administrator should know,
-    /// one sentence each.
-    pub fn replace(&self, directories: &[PathBuf]) -> Vec<String> {
-        let mut complaints = Vec::new();
+    /// Watches these directories and no others.
+    pub fn replace(&self, directories: &[PathBuf]) -> Replaced {
+        let mut replaced = Replaced::default();
         if directories.len() > DIRECTORY_COUNT_MAX {
-            complaints.push(format!(
+            replaced.complaints.push(format!(
                 "Too many directories to watch them all: only the first {DIRECTORY_COUNT_MAX} of \
                  {}; send SIGHUP after a change in one of the others",
                 directories.len()
             ));
         }
-        let mut fresh = Vec::new();
+        let mut fresh: BTreeMap<i32, Watched> = BTreeMap::new();
         for directory in directories.iter().take(DIRECTORY_COUNT_MAX) {
-            match inotify::add_watch(&self.inotify, directory, watched_changes()) {
-                Ok(watch) => fresh.push(watch),
-                Err(Errno::NOENT | Errno::NOTDIR) => {}
-                Err(error) => complaints.push(complaint(directory, error)),
+            if let Err(error) = self.watch(directory, &mut fresh) {
+                replaced.complaints.push(complaint(directory, error));
             }
         }
-        let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
-        for watch in watches.iter().filter(|watch| !fresh.contains(watch)) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        replaced.has_more = fresh.iter().any(|(watch, one)| {
+            let before = watched.get(watch);
+            let had_files = before.is_some_and(|before| before.has_files);
+            let awaits = |name| before.is_some_and(|before| before.awaited.contains(name));
+            one.has_files && !had_files || !one.awaited.iter().all(awaits)
+        });
+        for watch in watched.keys().filter(|watch| !fresh.contains_key(watch)) {
             // Fails if the directory is gone, and its watch with it.
             let _ = inotify::remove_watch(&self.inotify, *watch);
         }
-        *watches = fresh;
-        complaints
+        *watched = fresh;
+        replaced
+    }
+
+    /// Watches a directory, or the nearest one above it.
+    fn watch(&self, directory: &Path, fresh: &mut BTreeMap<i32, Watched>) -> Result<(), Errno> {
+        let mut awaited: Option<OsString> = None;
+        for at in directory.ancestors() {
+            // A directory may be on the way to others, too.
+            let flags = match &awaited {
+                None => changes_of_files() | WatchFlags::MASK_ADD,
+                Some(_) => changes_on_the_way() | WatchFlags::MASK_ADD,
+            };
+            match inotify::add_watch(&self.inotify, at, flags) {
+                Ok(watch) => {
+                    let one = fresh.entry(watch).or_default();
+                    one.path = at.to_owned();
+                    one.has_files |= awaited.is_none();
+                    one.awaited.extend(awaited);
+                    return Ok(());
+                }
+                Err(Errno::NOENT) => awaited = at.file_name().map(ToOwned::to_owned),
+                // It is no directory, and nothing can come below it.
+                Err(Errno::NOTDIR) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Whether anything changed since the last call.
     pub fn take_changes(&self) -> bool {
         let mut buffer = [MaybeUninit::uninit(); BUFFER_SIZE];
         let mut reader = Reader::new(&self.inotify, &mut buffer);
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = false;
         let mut read_count = 0;
         loop {
@@ -93,7 +147,7 @@ impl ConfigWatch {
                 return changed;
             }
             match reader.next() {
-                Ok(event) => changed |= matters(&event),
+                Ok(event) => changed |= matters(&event, watched.get(&event.wd())),
                 Err(_) => return changed,
             }
         }
@@ -106,9 +160,10 @@ impl AsFd for ConfigWatch {
     }
 }
 
-/// A file that is being written is not read before its writer has closed it.
-fn watched_changes() -> WatchFlags {
-    WatchFlags::CLOSE_WRITE
+/// A file that is being written is not read before its writer has closed it; a link is there at once.
+fn changes_of_files() -> WatchFlags {
+    WatchFlags::CREATE
+        | WatchFlags::CLOSE_WRITE
         | WatchFlags::DELETE
         | WatchFlags::MOVED_TO
         | WatchFlags::MOVED_FROM
@@ -117,17 +172,30 @@ fn watched_changes() -> WatchFlags {
         | WatchFlags::ONLYDIR
 }
 
+fn changes_on_the_way() -> WatchFlags {
+    WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR
+}
+
 /// Whether to reload for this. A change without a name is one of the directory itself, or says that
 /// the kernel lost some.
-fn matters(event: &inotify::Event<'_>) -> bool {
+fn matters(event: &inotify::Event<'_>, watched: Option<&Watched>) -> bool {
+    let what = event.events();
     // That a watch ended: [`ConfigWatch::replace`] ended it, or another change says why.
-    if event.events().contains(inotify::ReadFlags::IGNORED) {
+    if what.contains(inotify::ReadFlags::IGNORED) {
         return false;
     }
-    event.file_name().is_none_or(|name| {
-        let name = name.to_bytes();
-        SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
-    })
+    let Some(name) = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes())) else {
+        return true;
+    };
+    let is_awaited = watched.is_none_or(|watched| watched.awaited.contains(name));
+    let is_file = watched.is_some_and(|watched| {
+        let is_new = what.contains(inotify::ReadFlags::CREATE);
+        watched.has_files
+            && SUFFIXES.iter().any(|suffix| name.as_bytes().ends_with(suffix))
+            && (!is_new || watched.path.join(name).is_symlink())
+    });
+    let has_appeared = what.intersects(inotify::ReadFlags::CREATE | inotify::ReadFlags::MOVED_TO);
+    is_file || is_awaited && has_appeared
 }
 
 fn complaint(directory: &Path, error: Errno) -> String {
@@ -161,7 +229,7 @@ mod tests {
     fn watching(directories: &[&Path]) -> ConfigWatch {
         let watch = ConfigWatch::new().unwrap();
         let directories: Vec<PathBuf> = directories.iter().map(|path| path.into()).collect();
-        assert_eq!(watch.replace(&directories), [""; 0]);
+        assert_eq!(watch.replace(&directories).complaints, [""; 0]);
         watch
     }
 
@@ -226,19 +294,46 @@ mod tests {
             assert_eq!(watch.take_changes(), expected, "{case}");
         };
         check("first", &old, true);
-        assert_eq!(watch.replace(&[kept.clone(), later.clone()]), [""; 0]);
+        let replaced = watch.replace(&[kept.clone(), later.clone()]);
+        assert!(replaced.complaints.is_empty() && !replaced.has_more, "{replaced:?}");
         check("no longer", &old, false);
         check("kept", &kept, true);
         fs::create_dir(&later).unwrap();
-        check("appeared", &later, false);
-        assert_eq!(watch.replace(&[kept.clone(), later.clone()]), [""; 0]);
+        check("appeared", &later, true);
+        let replaced = watch.replace(&[kept.clone(), later.clone()]);
+        assert!(replaced.complaints.is_empty() && replaced.has_more, "{replaced:?}");
         check("appeared, after a reload", &later, true);
         // Another directory at the same path.
         fs::remove_dir_all(&kept).unwrap();
         assert!(watch.take_changes());
         fs::create_dir(&kept).unwrap();
-        assert_eq!(watch.replace(&[kept.clone(), later.clone()]), [""; 0]);
+        assert!(watch.replace(&[kept.clone(), later.clone()]).has_more);
         check("made again", &kept, true);
+    }
+
+    // config.md B086, B097
+    #[test]
+    fn a_way_that_appears_is_followed() {
+        let directory = TemporaryDirectory::new();
+        let all = [directory.path().join("a/b/services"), directory.path().join("a/conf.d")];
+        let watch = ConfigWatch::new().unwrap();
+        let replace = || watch.replace(&all);
+        assert!(replace().has_more);
+        fs::create_dir(directory.path().join("other")).unwrap();
+        assert!(!watch.take_changes(), "not on the way");
+        for part in ["a", "a/b", "a/b/services"] {
+            fs::create_dir(directory.path().join(part)).unwrap();
+            assert!(watch.take_changes(), "{part}");
+            assert!(replace().has_more && !replace().has_more, "{part}");
+        }
+        fs::write(directory.path().join("a/x.service"), "").unwrap();
+        assert!(!watch.take_changes(), "no files are read from there");
+        fs::write(all[0].join("x.service"), "").unwrap();
+        assert!(watch.take_changes());
+        std::os::unix::fs::symlink("x.service", all[0].join("y.service")).unwrap();
+        assert!(watch.take_changes(), "a link is there at once");
+        fs::create_dir(&all[1]).unwrap();
+        assert!(watch.take_changes(), "the other way goes on");
     }
 
     #[test]
@@ -249,8 +344,8 @@ mod tests {
             .collect();
         paths.iter().for_each(|path| fs::create_dir(path).unwrap());
         let watch = ConfigWatch::new().unwrap();
-        assert_eq!(watch.replace(&paths[1..]), [""; 0], "at the bound");
-        let complaints = watch.replace(&paths);
+        assert_eq!(watch.replace(&paths[1..]).complaints, [""; 0], "at the bound");
+        let complaints = watch.replace(&paths).complaints;
         assert!(complaints[0].contains("only the first 128 of 129;"), "{complaints:?}");
         assert_eq!(complaints.len(), 1);
         fs::write(paths[DIRECTORY_COUNT_MAX].join("a.conf"), "").unwrap();
