@@ -122,6 +122,8 @@ pub enum ArgumentsError {
         /// The option and what its value is.
         option: &'static str,
     },
+    /// `--json` without what it is about.
+    JsonOfNothing,
     /// A value for an option that takes none.
     UnexpectedValue {
         /// The option.
@@ -270,6 +272,9 @@ impl Options {
         if let Some(question) = self.question {
             return Ok(Invocation::ExplainPolicy { config_file, question, json: self.json });
         }
+        if self.json {
+            return Err(ArgumentsError::JsonOfNothing);
+        }
         if self.check_config {
             return Ok(Invocation::CheckConfig(config_file));
         }
@@ -353,6 +358,9 @@ impl fmt::Display for ArgumentsError {
                 f,
                 "Invalid file descriptor: \"{value}\"; give the number of an open descriptor"
             ),
+            Self::JsonOfNothing => {
+                f.write_str("--json is how --explain-policy answers; give a question, too")
+            }
             Self::MissingValue { option } => write!(f, "{option} needs a value; see --help"),
             Self::Unknown { argument } => {
                 write!(f, "Unknown option \"{argument}\"; see --help for those there are")
@@ -419,6 +427,7 @@ mod tests {
             explain("own=a.b,uid=1", false)
         );
         assert_eq!(parsed("--system --json --explain-policy connect"), explain("connect", true));
+        refused("--system --json", &ArgumentsError::JsonOfNothing, "give a question");
     }
 
     // config.md B120
