@@ -80,6 +80,9 @@ impl fmt::Display for Disconnection {
                  others waited",
                 LET_THROUGH_MS / 1000
             ),
+            Self::Malformed(MessageError::MessageTooLong) => {
+                f.write_str("it began a message larger than max_message_size")
+            }
             Self::Malformed(error) => write!(f, "it sent a malformed message: {error}"),
             Self::Handshake(error) => write!(f, "its handshake failed: {error}"),
             Self::UserRefused(_) => f.write_str(
