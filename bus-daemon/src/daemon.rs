@@ -69,6 +69,9 @@ fn print(text: &str) -> ExitCode {
 }
 
 fn report(report: &Report) -> ExitCode {
+    for note in &report.notes {
+        let _ = writeln!(io::stderr(), "{}: {note}", program_name());
+    }
     match io::stdout().write_all(report.text.as_bytes()) {
         Ok(()) => ExitCode::from(report.code),
         Err(_) => ExitCode::from(FAILURE),

@@ -23,6 +23,8 @@ pub const SUSPICIOUS_EXIT_CODE: u8 = 2;
 pub struct Report {
     /// Whole lines.
     pub text: String,
+    /// What else the administrator should know, for standard error.
+    pub notes: Vec<String>,
     /// The exit code.
     pub code: u8,
 }
@@ -56,7 +58,7 @@ pub fn check_config(source: &ConfigSource) -> Report {
         (true, false) => SUSPICIOUS_EXIT_CODE,
         (true, true) => 0,
     };
-    Report { text, code }
+    Report { text, notes: Vec::new(), code }
 }
 
 /// Why a bus would not start with a configuration that is well written.
@@ -97,7 +99,10 @@ pub fn explain_policy(source: &ConfigSource, question: &str, json: bool) -> Resu
     let (set, _) = PolicySet::new(config, &SystemAccounts);
     let answer = inquiry.answer(&Arc::new(set), door_of(config));
     let text = if json { format!("{}\n", answer.to_json()) } else { answer.to_string() };
-    Ok(Report { text, code: 0 })
+    // The answer is about what is left.
+    let left_out = loaded.problems.iter().filter(|problem| problem.severity == Severity::Ignored);
+    let notes = left_out.map(ToString::to_string).collect();
+    Ok(Report { text, notes, code: 0 })
 }
 
 /// Who may connect to a bus with this configuration, besides what its rules say.

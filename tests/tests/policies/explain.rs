@@ -177,3 +177,18 @@ fn explain_policy_answers_in_words_and_json() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("who? Add user=NAME"));
 }
+
+/// An answer is about the files that are left, and says which are not.
+#[test]
+fn an_answer_says_which_files_are_left_out() {
+    let dir = std::env::temp_dir().join(format!("policies-left-out-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("bad.conf"), "<busconfig><policy context='x'/></busconfig>").unwrap();
+    let elements = format!("<includedir>{}</includedir>", dir.display());
+    let output = run(&elements, &["--explain-policy=uid=1 own=a.b", "--json"]);
+    fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text_of(&output).starts_with('{'), "the answer stays what programs read");
+    let notes = String::from_utf8(output.stderr).unwrap();
+    assert!(notes.contains("bad.conf:1:12: ") && notes.contains("left out"), "{notes}");
+}
