@@ -6,12 +6,12 @@
 //! of the bus gets no further than starting what the administrator has installed anyway.
 //!
 //! Bus and launcher have a pair of sockets. A request is one datagram: the name, with a socket for this
-//! service alone. There the launcher answers, in one datagram: [`STARTED`] with the descriptor of what the
-//! service writes, or [`FAILED`], an error name, NUL and a text; then it says how the service ended, and
+//! service alone. There the launcher answers, in one datagram: `STARTED` with the descriptor of what the
+//! service writes, or `FAILED`, an error name, NUL and a text; then it says how the service ended, and
 //! the bus may say that it is to end. When the bus is gone, so is the launcher; services stay.
 //!
 //! Each service has a thread of the launcher, so that one whose file system hangs keeps none of the others.
-//! Bound: [`SERVICES_MAX`] of them.
+//! Bound: `SERVICES_MAX` of them.
 
 use std::io;
 use std::mem;
