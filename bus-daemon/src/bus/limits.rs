@@ -40,10 +40,11 @@ pub fn message_unix_fds_max(limits: &Limits) -> u64 {
 const SLOW_RECEIVER_SIZE_MAX: u64 = 1 << 20;
 /// How long a sender is paused at most, once in each episode of congestion.
 pub const SENDER_PAUSE_MS: u64 = 500;
-/// How long after a pause on account of a reply a sender is not paused for another one: a service has
-/// to answer, and a client that asks much and reads little stalls it for no more than a twentieth of
-/// the time.
-pub const REPLY_PAUSE_GAP_MS: u64 = 20 * SENDER_PAUSE_MS;
+/// How long after the begin of a pause a sender is not paused again, on whose account ever: it may have to
+/// serve others, and is stalled for no more than a twentieth of the time.
+pub const SENDER_PAUSE_GAP_MS: u64 = 20 * SENDER_PAUSE_MS;
+/// How long after a line about a pause the log is not told of others.
+pub const PAUSE_LOG_GAP_MS: u64 = 1000;
 
 /// Bytes for one client alone beyond which its senders are paused; they go on below half of that.
 #[must_use]

@@ -69,10 +69,10 @@ impl Bus {
         &self.settings.limit_overrides
     }
 
-    /// Gives every client its own limits, and makes the pools as large as the largest limit needs.
+    /// Gives every client its own limits. The pools stay those of the bus's limits: what one user may do
+    /// takes nothing from what is left for the others.
     pub(super) fn refresh_limits(&mut self) {
-        let largest = self.settings.limit_overrides.largest(&self.settings.limits);
-        self.pools = Pools::new(&largest, self.identity.fds_max);
+        self.pools = Pools::new(&self.settings.limits, self.identity.fds_max);
         self.begin_handshakes();
         if self.settings.limit_overrides.is_empty() && self.own_limits.is_empty() {
             return;

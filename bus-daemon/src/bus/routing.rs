@@ -213,7 +213,7 @@ impl Bus {
             urgency: Urgency::Urgent,
         };
         if self.clients.push_unicast(recipient, &outgoing, &self.settings.limits) {
-            self.slow_down(message.sender, recipient, is_reply(message.header));
+            self.slow_down(message.sender, recipient);
         }
         self.eavesdrop(message, Some(recipient));
         Ok(())
@@ -229,7 +229,14 @@ impl Bus {
         // protocol.md A145, config.md B063
         let is_expected =
             asked.is_some_and(|serial| self.replies.is_expected(recipient, message.sender, serial));
-        self.may_pass(message, Some(recipient), is_expected)?;
+        if let Err(refusal) = self.may_pass(message, Some(recipient), is_expected) {
+            if let Some(serial) = asked.filter(|_| is_expected) {
+                // (ref) it was the answer all the same: another one was not asked for.
+                self.replies.take(recipient, message.sender, serial);
+                self.charge_replies(recipient);
+            }
+            return Err(refusal);
+        }
         let Some(client) = self.clients.get(recipient) else { return Ok(()) };
         if message.fds.is_some() && !client.unix_fds {
             return Err(Refusal::FdsNotSupported);

@@ -8,9 +8,12 @@
 //! runs on until the limit, where calls get LimitsExceeded. Nobody is disconnected for being slow.
 //!
 //! Nobody is paused on account of broadcasts, of messages of the bus, of a single message, however
-//! long, or of what it sends to itself. A service has to answer, and is paused for replies only once
-//! in [`REPLY_PAUSE_GAP_MS`]: who asks much and reads little must not stall it. Since a pause ends by
-//! time, two clients that flood each other wait for each other no longer than that.
+//! long, or of what it sends to itself. Who serves others must not be stalled by those who ask much and
+//! read little: a sender is paused once in [`SENDER_PAUSE_GAP_MS`], on whose account ever, and one that
+//! owns a well-known name never on account of another user. Since a pause ends by time, two clients that
+//! flood each other wait for each other no longer than that.
+//!
+//! The log names who is paused, and for whom, at most once in [`PAUSE_LOG_GAP_MS`].
 //!
 //! Who is left out of broadcasts because of its limit is named in the log twice: when that begins,
 //! and when less than half of the limit waits or the client goes, with how many it missed.
@@ -25,7 +28,9 @@ use smallvec::SmallVec;
 
 use super::client::{Client, ClientTable, Outgoing};
 use super::id::{ClientId, Timestamp};
-use super::limits::{REPLY_PAUSE_GAP_MS, SENDER_PAUSE_MS, slow_receiver_size_max};
+use super::limits::{
+    PAUSE_LOG_GAP_MS, SENDER_PAUSE_GAP_MS, SENDER_PAUSE_MS, slow_receiver_size_max,
+};
 use super::log::{LogRecord, Severity};
 use super::policing::{Gate, Watch};
 use super::{Bus, Effect};
@@ -37,6 +42,8 @@ pub(super) struct SlowReceivers {
     pauses: VecDeque<Pause>,
     /// How many episodes there were: the number of the last one.
     episodes: u64,
+    /// From when on a pause is told to the log.
+    log_from: Timestamp,
     /// Nobody is paused any more, since the bus is about to end.
     is_off: bool,
 }
@@ -64,8 +71,8 @@ pub(super) struct Flow {
     paused_for: Option<ClientId>,
     /// Episodes in which it was paused, and of whom; perhaps some that have ended.
     waited_for: SmallVec<[(ClientId, u64); 1]>,
-    /// From when on it may be paused on account of a reply.
-    reply_pause_from: Timestamp,
+    /// From when on it may be paused again.
+    pause_from: Timestamp,
     /// Broadcasts that left it out and that the log does not know of yet.
     left_out: u64,
 }
@@ -220,7 +227,7 @@ impl Bus {
 
     /// Pauses a sender that added to too much, unless it has waited for that already.
     #[cold]
-    pub(super) fn slow_down(&mut self, sender: ClientId, recipient: ClientId, is_reply: bool) {
+    pub(super) fn slow_down(&mut self, sender: ClientId, recipient: ClientId) {
         if sender == recipient || self.slow_receivers.is_off {
             return;
         }
@@ -228,12 +235,32 @@ impl Bus {
         let until = self.now.plus_ms(SENDER_PAUSE_MS);
         let flow = self.clients.get(sender).and_then(|client| client.flow.as_deref());
         let has_waited = flow.is_some_and(|flow| {
-            let is_too_soon = is_reply && self.now < flow.reply_pause_from;
-            is_too_soon || flow.waited_for.contains(&(recipient, episode))
+            self.now < flow.pause_from || flow.waited_for.contains(&(recipient, episode))
         });
-        if !has_waited {
-            self.pause(Pause { until, sender, recipient }, episode, is_reply);
+        if !has_waited && !self.serves_others(sender, recipient) {
+            self.pause(Pause { until, sender, recipient }, episode);
+            self.log_pause(sender, recipient);
         }
+    }
+
+    /// Whether the sender is a service, and the recipient belongs to somebody else.
+    fn serves_others(&self, sender: ClientId, recipient: ClientId) -> bool {
+        let user_of = |id: ClientId| self.clients.get(id).map(|client| client.user);
+        user_of(sender) != user_of(recipient) && self.names.owned_count(sender) > 1
+    }
+
+    fn log_pause(&mut self, sender: ClientId, recipient: ClientId) {
+        if self.now < self.slow_receivers.log_from {
+            return;
+        }
+        self.slow_receivers.log_from = self.now.plus_ms(PAUSE_LOG_GAP_MS);
+        let waiting = self.clients.get(recipient).map_or(0, |client| client.outbox.unicast_bytes());
+        let (sender, recipient) = (self.describe(sender), self.describe(recipient));
+        let text = format_args!(
+            "{sender} is not read from for up to {SENDER_PAUSE_MS} ms: {waiting} bytes of messages \
+             for {recipient} alone wait, which reads too slowly"
+        );
+        self.log(LogRecord::new(Severity::Info, &text));
     }
 
     /// The number of the recipient's episode, which begins now unless it has.
@@ -247,7 +274,7 @@ impl Bus {
         flow.episode
     }
 
-    fn pause(&mut self, pause: Pause, episode: u64, is_reply: bool) {
+    fn pause(&mut self, pause: Pause, episode: u64) {
         let Some(client) = self.clients.get_mut(pause.sender) else { return };
         let mut flow = client.flow.take().unwrap_or_default();
         flow.waited_for.retain(|(recipient, number)| {
@@ -255,9 +282,7 @@ impl Bus {
         });
         flow.waited_for.push((pause.recipient, episode));
         flow.paused_for = Some(pause.recipient);
-        if is_reply {
-            flow.reply_pause_from = self.now.plus_ms(REPLY_PAUSE_GAP_MS);
-        }
+        flow.pause_from = self.now.plus_ms(SENDER_PAUSE_GAP_MS);
         if let Some(client) = self.clients.get_mut(pause.sender) {
             client.flow = Some(flow);
         }

@@ -200,18 +200,6 @@ impl LimitOverrides {
         Some(limits)
     }
 
-    /// The largest limit of each kind that anybody has.
-    #[must_use]
-    pub fn largest(&self, base: &Limits) -> Limits {
-        let mut largest = base.clone();
-        for one in &self.0 {
-            let mut raised = largest.clone();
-            one.apply(&mut raised);
-            largest.raise_to(&raised);
-        }
-        largest
-    }
-
     /// Whether something of it stands in this file, or in one of this directory.
     #[must_use]
     pub fn has_file(&self, path: &Path) -> bool {

@@ -147,24 +147,6 @@ impl Limits {
         Ok((!rest.trim().is_empty()).then(trailing))
     }
 
-    /// Raises each limit that a user may have of its own to that of `other`.
-    pub(super) fn raise_to(&mut self, other: &Self) {
-        self.incoming_bytes_max = self.incoming_bytes_max.max(other.incoming_bytes_max);
-        self.incoming_unix_fds_max = self.incoming_unix_fds_max.max(other.incoming_unix_fds_max);
-        self.outgoing_bytes_max = self.outgoing_bytes_max.max(other.outgoing_bytes_max);
-        self.outgoing_unix_fds_max = self.outgoing_unix_fds_max.max(other.outgoing_unix_fds_max);
-        self.message_size_max = self.message_size_max.max(other.message_size_max);
-        self.message_unix_fds_max = self.message_unix_fds_max.max(other.message_unix_fds_max);
-        self.connections_per_user_max =
-            self.connections_per_user_max.max(other.connections_per_user_max);
-        self.names_per_connection_max =
-            self.names_per_connection_max.max(other.names_per_connection_max);
-        self.match_rules_per_connection_max =
-            self.match_rules_per_connection_max.max(other.match_rules_per_connection_max);
-        self.replies_per_connection_max =
-            self.replies_per_connection_max.max(other.replies_per_connection_max);
-    }
-
     // One row a limit: a flat table.
     fn set_value(&mut self, name: &str, value: i64) -> Result<(), LimitError> {
         match name {

@@ -14,6 +14,7 @@ mod last_words;
 mod limits;
 mod listeners;
 mod reload;
+mod replies;
 mod services;
 mod slow_receivers;
 mod starting;

@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 
 use bus_daemon::bus::Event;
-use bus_daemon::bus::limits::{REPLY_PAUSE_GAP_MS, SENDER_PAUSE_MS, slow_receiver_size_max};
+use bus_daemon::bus::limits::{SENDER_PAUSE_GAP_MS, SENDER_PAUSE_MS, slow_receiver_size_max};
 use bus_policy::config::Limits;
 use libbus::standard_error as error;
 
@@ -124,8 +124,9 @@ fn a_pause_ends_by_time_and_comes_once_in_an_episode() {
     desk.send(sender.id, &large(serial + 1, &slow));
     let got = desk.read(sender.id);
     assert!(got.len() == 1 && got[0].is_error(serial + 1, error::LIMITS_EXCEEDED), "{got:?}");
-    // The episode is over when it has been read, and another may begin.
+    // The episode is over when it has been read, and another may begin, in a while.
     desk.read(slow.id);
+    desk.pass_time(SENDER_PAUSE_GAP_MS);
     flood(&mut desk, &sender, &slow);
     // Others have their own pause.
     desk.send(other.id, &large(1, &slow));
@@ -234,11 +235,46 @@ fn a_service_is_paused_for_its_replies_now_and_then() {
     desk.read(greedy.id);
     assert!(answer_much(&mut desk), "not for the next episode");
     desk.read(greedy.id);
-    desk.pass_time(REPLY_PAUSE_GAP_MS - 1);
+    desk.pass_time(SENDER_PAUSE_GAP_MS - 1);
     assert!(answer_much(&mut desk));
     desk.read(greedy.id);
     desk.pass_time(1);
     assert!(!answer_much(&mut desk));
+}
+
+/// Who has many connections and reads none of them stalls no sender for longer than who has one.
+#[test]
+fn many_slow_receivers_cost_a_sender_one_pause() {
+    let (mut desk, [sender]) = desk();
+    let mut paused = 0;
+    for number in 0..20 {
+        let slow = desk.guest();
+        for serial in 0..40 {
+            if desk.bus.may_read(sender.id) {
+                desk.send(sender.id, &large(1 + number * 40 + serial, &slow));
+            }
+        }
+        if !desk.bus.may_read(sender.id) {
+            paused += 1;
+            desk.pass_time(SENDER_PAUSE_MS);
+        }
+    }
+    assert_eq!(paused, 1);
+}
+
+#[test]
+fn a_service_waits_for_no_other_user() {
+    let (mut desk, [service]) = desk();
+    desk.call_bus(
+        service.id,
+        "RequestName",
+        vec![Value::Text("org.example.Service".to_owned()), Value::Number(0)],
+    );
+    let greedy = desk.guest_with(1001, true);
+    for serial in 1..30 {
+        desk.send(service.id, &large(serial, &greedy));
+        assert!(desk.bus.may_read(service.id), "it serves others");
+    }
 }
 
 #[test]
