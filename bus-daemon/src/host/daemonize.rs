@@ -88,12 +88,18 @@ impl Background {
     /// # Errors
     /// When `/dev/null` can not be opened.
     pub fn report_ready(self) -> io::Result<()> {
-        let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-        dup2_stdin(&null)?;
-        dup2_stdout(&null)?;
-        dup2_stderr(&null)?;
+        leave_terminal()?;
         File::from(self.ready).write_all(b"\n")
     }
+}
+
+/// Makes `/dev/null` of standard input, output and error, so that nobody waits for their end.
+pub(super) fn leave_terminal() -> io::Result<()> {
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    dup2_stderr(&null)?;
+    Ok(())
 }
 
 /// Waits until the child wrote its byte, or ended without.

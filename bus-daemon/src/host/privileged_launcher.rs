@@ -37,6 +37,7 @@ use rustix::net::{
 };
 use rustix::thread::set_name;
 
+use super::daemonize::leave_terminal;
 use super::phrase;
 use super::privileged_service::PrivilegedService;
 use super::service_launcher::{Spawned, StartParameters, cannot_spawn, spawn};
@@ -99,6 +100,8 @@ impl PrivilegedLauncher {
                 let result = close_all_but(theirs).and_then(|socket| {
                     // It works without, under the bus's name.
                     let _ = set_name(PROCESS_NAME);
+                    // Whoever started the bus in the background waits for the end of its output.
+                    leave_terminal()?;
                     // SIGHUP is for the bus. What is started does not inherit that it waits.
                     let mut hang_up = SigSet::empty();
                     hang_up.add(Signal::SIGHUP);

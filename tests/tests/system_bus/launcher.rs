@@ -151,6 +151,10 @@ fn alone() {
         fds.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     fds.sort();
     assert_eq!(fds, ["0", "1", "2", "3"], "nothing of the bus is open there");
+    for fd in 0..3 {
+        let leads_to = fs::read_link(format!("/proc/{launcher}/fd/{fd}")).unwrap();
+        assert_eq!(leads_to, Path::new("/dev/null"), "who started the bus waits for its end");
+    }
     signal(launcher, Signal::HUP);
     let exited = "org.freedesktop.DBus.Error.Spawn.ChildExited";
     assert_eq!(start(NAME).0, exited, "a hangup is the bus's business");
