@@ -135,6 +135,6 @@ uninstall:
 	fi
 	$(call take-back,$(CONFIGDIR)/session.conf)
 	$(call take-back,$(CONFIGDIR)/system.conf)
-	@$(call remove-empty,$(LIBEXECDIR) $(CONFIGDIR) $(SYSCONFDIR)/dbus-1 $(UNITDIR)/sockets.target.wants \
+	@$(call remove-empty,$(CONFIGDIR) $(SYSCONFDIR)/dbus-1 $(UNITDIR)/sockets.target.wants \
 		$(UNITDIR)/$(dir $(LOGIND)) $(UNITDIR) \
 		$(USERUNITDIR) $(PREFIX)/lib/systemd $(SYSUSERSDIR) $(TMPFILESDIR) $(MANDIR)/man1 $(PREFIX)/share/doc)
