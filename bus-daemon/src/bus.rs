@@ -89,6 +89,7 @@ use pending_reply::PendingReplies;
 use policing::Policies;
 use quota::Pools;
 use refusal_log::LoggedUsers;
+use reloading::Reload;
 use services::{Service, Services, Starter};
 use slow_receivers::SlowReceivers;
 
@@ -346,21 +347,6 @@ pub struct Bus {
     scratch: Scratch,
 }
 
-/// Reading the configuration again. One reading serves all who asked before it began; who asks
-/// while it runs may have changed a file that was read already, and waits for another one.
-#[derive(Default)]
-struct Reload {
-    is_running: bool,
-    is_due_again: bool,
-    /// Whether files have changed that are not read yet: services may be in them that nobody knows.
-    is_search: bool,
-    /// Who is answered when the running one is done.
-    callers: Vec<driver::ReplyTo>,
-    /// Who is answered when the next one is. Both together are at most
-    /// [`limits::RELOAD_CALLER_COUNT_MAX`] for each user.
-    next_callers: Vec<driver::ReplyTo>,
-}
-
 #[derive(Default)]
 struct Scratch {
     /// The header of the message in hand as recipients get it.
@@ -539,7 +525,7 @@ impl Bus {
             limits.reply_timeout_ms.and_then(|timeout| self.replies.next_deadline(timeout.into()));
         let spares = self.spares_watched.map(|(due, _)| due);
         let (waiting, start) = (self.next_retry(), self.activation.next_deadline());
-        [auth, fds, reply, spares, waiting, start].into_iter().flatten().min()
+        [auth, fds, reply, spares, waiting, start, self.next_reload()].into_iter().flatten().min()
     }
 
     /// Whether another connection may be accepted (config.md B037): not while so many broadcasts wait

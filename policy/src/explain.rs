@@ -111,59 +111,6 @@ impl UserPolicy {
         })
     }
 
-    /// How many send rules match: [`Explanation::match_count`] without the explanation, for refusals,
-    /// of which there may be many.
-    #[must_use]
-    pub fn count_send(
-        &self,
-        message: &Message<'_>,
-        circumstances: Circumstances,
-        destination: &MatchedPatterns,
-    ) -> usize {
-        self.count(destination, |placed| match &placed.rule.action {
-            Action::Send(send) => {
-                Some(message.mismatch_of_send(placed.rule.effect, send, circumstances).is_none())
-            }
-            _ => None,
-        })
-    }
-
-    /// The same for receive rules.
-    #[must_use]
-    pub fn count_receive(
-        &self,
-        message: &Message<'_>,
-        circumstances: Circumstances,
-        sender: &MatchedPatterns,
-    ) -> usize {
-        self.count(sender, |placed| match &placed.rule.action {
-            Action::Receive(receive) => {
-                let effect = placed.rule.effect;
-                Some(message.mismatch_of_receive(effect, receive, circumstances).is_none())
-            }
-            _ => None,
-        })
-    }
-
-    /// `ask` says whether a rule matches, whatever name it is about, or that it is of another kind.
-    fn count(&self, names: &MatchedPatterns, ask: impl Fn(&PlacedRule) -> Option<bool>) -> usize {
-        let mut count = 0;
-        for id in self.rules().iter().rev() {
-            let Some(placed) = self.set().rule(*id) else { continue };
-            // Most rules are about other names.
-            if placed.pattern.is_some_and(|pattern| !names.contains(pattern)) {
-                continue;
-            }
-            let Some(is_match) = ask(placed) else { continue };
-            count += usize::from(is_match);
-            // It removes all before it (config.md B054).
-            if is_wildcard(&placed.rule.action) {
-                break;
-            }
-        }
-        count
-    }
-
     /// [`may_own`](Self::may_own), explained.
     #[must_use]
     pub fn explain_own(&self, name: &str) -> Explanation<'_> {

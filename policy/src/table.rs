@@ -233,6 +233,22 @@ impl RuleTable {
         best = self.any.find(&question, best);
         verdict_of(best)
     }
+
+    /// How many rules match: those about one of these names or about any are tried, all of them.
+    pub(crate) fn count(
+        &self,
+        set: &PolicySet,
+        question: &Question<'_>,
+        circumstances: Circumstances,
+        names: &MatchedPatterns,
+    ) -> usize {
+        let message = question.message();
+        let reply_kind = ReplyKind::of(message.is_reply, circumstances);
+        let asked = Asked { set, question, message, circumstances, reply_kind };
+        let named = names.iter().filter_map(|id| self.named.get(id));
+        let candidates = named.chain([&self.any]).flat_map(|bucket| &bucket.candidates);
+        candidates.filter(|candidate| asked.matches(candidate)).count()
+    }
 }
 
 fn verdict_of(found: Found<'_>) -> Verdict {

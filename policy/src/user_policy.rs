@@ -78,6 +78,29 @@ impl UserPolicy {
         self.receive.decide(&self.set, question, circumstances, sender)
     }
 
+    /// How many rules match, as [`Explanation::match_count`](crate::explain::Explanation::match_count)
+    /// says, without the explanation: for refusals, of which there may be many.
+    #[must_use]
+    pub fn count_send(
+        &self,
+        question: &Question<'_>,
+        circumstances: Circumstances,
+        destination: &MatchedPatterns,
+    ) -> usize {
+        self.send.count(&self.set, question, circumstances, destination)
+    }
+
+    /// The same for receive rules.
+    #[must_use]
+    pub fn count_receive(
+        &self,
+        question: &Question<'_>,
+        circumstances: Circumstances,
+        sender: &MatchedPatterns,
+    ) -> usize {
+        self.receive.count(&self.set, question, circumstances, sender)
+    }
+
     /// What [`may_send`](Self::may_send) says of every message of this type, where it is the same
     /// for all of them.
     #[must_use]

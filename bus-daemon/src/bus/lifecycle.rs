@@ -180,6 +180,7 @@ impl Bus {
         self.expire_pauses();
         self.retry_stalled();
         self.expire_spare_buffers();
+        self.begin_reload();
     }
 
     /// Forgets a client: gives up its names, ends its calls in both directions, drops its rules and

@@ -66,6 +66,8 @@ pub const COUNT_POOL_MIN: u64 = 16_384;
 /// As many of each are in the pool for each connection that may be there: a bus of many clients has
 /// as much for each as a bus of few.
 pub const COUNT_POOL_PER_CONNECTION: u64 = 16;
+/// Connections that are kept for root and the bus's own user, at most.
+pub const KEPT_CONNECTION_COUNT_MAX: u32 = 32;
 /// How often it is looked whether a client whose half message is beyond its share has room.
 pub const SHARE_RETRY_MS: u64 = 100;
 /// How long a client may take to send the rest of a message that is beyond its share, while others of
@@ -119,6 +121,8 @@ pub const RECEIVE_GROWTH_FACTOR: usize = 4;
 pub const GIVEN_BACK_COUNT_MIN: usize = 64;
 /// Calls of ReloadConfig by one user that may wait for their answer.
 pub const RELOAD_CALLER_COUNT_MAX: usize = 128;
+/// How long after a reading of the configuration the next one begins that ordinary users ask for.
+pub const RELOAD_GAP_MS: u64 = 1_000;
 /// How long after a service's process has ended well another one, that it left behind, may take the
 /// name.
 pub const EXITED_WELL_TIME_MS: u64 = 5_000;

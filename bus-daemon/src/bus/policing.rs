@@ -218,18 +218,19 @@ impl Passage<'_> {
     }
 
     /// How many rules matched, which the reference says in a refusal (protocol.md A241). It takes
-    /// time with every rule that applies.
+    /// time with every rule about the other side's names or any.
     fn match_count(&self, policies: &Policies, denial: Denial) -> usize {
-        let Self { header, circumstances, sender, recipient } = *self;
-        let facts = &facts(header);
+        let Self { circumstances, sender, recipient, .. } = *self;
         let (standing, names) = match denial {
             Denial::Send(_) => (sender.standing(), recipient.names(policies)),
             Denial::Receive(_) => (recipient.standing(), sender.names(policies)),
         };
-        standing.map_or(0, |Standing { policy, .. }| match denial {
-            Denial::Send(_) => policy.count_send(facts, circumstances, names),
-            Denial::Receive(_) => policy.count_receive(facts, circumstances, names),
-        })
+        let Some(standing) = standing else { return 0 };
+        let (policy, question) = (&standing.policy, &self.question(standing));
+        match denial {
+            Denial::Send(_) => policy.count_send(question, circumstances, names),
+            Denial::Receive(_) => policy.count_receive(question, circumstances, names),
+        }
     }
 
     /// The beginning of a refusal as the reference writes it, and the rule that decided.

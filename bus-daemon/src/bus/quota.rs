@@ -5,7 +5,8 @@
 //! comes still finds something, however much the others took, and a client that is alone may hold a
 //! quarter of the pool, which is never less than its own limit ([`Pools`]). Users who own the
 //! machine or the bus (root, and the bus's own user) have a whole pool each: of them only single
-//! clients are limited, and what they hold takes nothing from the others.
+//! clients are limited, and what they hold takes nothing from the others. Of the connections that the
+//! bus may have in all, a few are kept for them ([`kept_connections`]).
 //!
 //! The limits per connection (config.md B027–B042) are asked first and are as they are.
 //!
@@ -26,7 +27,7 @@ use slab::Slab;
 
 use super::limits::{
     BYTES_POOL_MIN, COUNT_POOL_MIN, COUNT_POOL_PER_CONNECTION, FDS_POOL_MIN,
-    UNCOUNTED_REPLY_COUNT_MAX, UNCOUNTED_SIZE_MAX,
+    KEPT_CONNECTION_COUNT_MAX, UNCOUNTED_REPLY_COUNT_MAX, UNCOUNTED_SIZE_MAX,
 };
 
 /// What is shared.
@@ -267,6 +268,22 @@ impl UserTable {
         Share { resource, pool, others, of_user, user_max, client_max }
     }
 
+    /// Held by all users together who are not privileged.
+    #[must_use]
+    pub const fn ordinary(&self, resource: Resource) -> u64 {
+        self.ordinary.of(resource)
+    }
+
+    /// Who holds most, and how much, the greatest first; at most `count` of them.
+    #[must_use]
+    pub fn largest(&self, resource: Resource, count: usize) -> Vec<(Option<u32>, u64)> {
+        let held = self.users.iter().map(|(_, user)| (user.uid, user.held.of(resource)));
+        let mut all: Vec<_> = held.filter(|(_, held)| *held > 0).collect();
+        all.sort_unstable_by_key(|(uid, held)| (std::cmp::Reverse(*held), *uid));
+        all.truncate(count);
+        all
+    }
+
     /// Held by all users, privileged or not.
     #[must_use]
     pub fn total(&self, resource: Resource) -> u64 {
@@ -297,6 +314,13 @@ impl UserTable {
         }
         assert_eq!(ordinary, self.ordinary, "what ordinary users hold together");
     }
+}
+
+/// How many of so many connections only root and the bus's own user may have: whatever the others do
+/// and their limits are, an administrator gets in. None of few, where each counts.
+#[must_use]
+pub fn kept_connections(completed_connections_max: u32) -> u32 {
+    (completed_connections_max / 16).min(KEPT_CONNECTION_COUNT_MAX)
 }
 
 /// How many of a client's bytes count.

@@ -1,31 +1,73 @@
 //! Reading the configuration again (config.md B105–B108).
+//!
+//! One reading serves all who asked before it began; who asks while it runs may have changed a file
+//! that was read already, and waits for another one. Users who own neither the machine nor the bus
+//! could make it read without end: what they ask for begins some time after the last reading.
 
 use super::driver::ReplyTo;
 use super::driver::error_reply::Refusal;
-use super::id::ClientId;
-use super::limits::RELOAD_CALLER_COUNT_MAX;
+use super::id::{ClientId, Timestamp};
+use super::limits::{RELOAD_CALLER_COUNT_MAX, RELOAD_GAP_MS};
 use super::log::{LogRecord, Severity};
-use super::{Bus, Effect, Reload, Settings};
+use super::{Bus, Effect, Settings};
+
+/// Who waits for the configuration to be read again.
+#[derive(Default)]
+pub(super) struct Reload {
+    is_running: bool,
+    /// When the next reading begins, if the one that may be running is done then.
+    due: Option<Timestamp>,
+    /// Until then, no reading begins that only ordinary users asked for.
+    rests_until: Timestamp,
+    /// Whether files have changed that are not read yet: services may be in them that nobody knows.
+    pub(super) is_search: bool,
+    /// Who is answered when the running one is done.
+    callers: Vec<ReplyTo>,
+    /// Who is answered when the next one is. Both together are at most [`RELOAD_CALLER_COUNT_MAX`] for
+    /// each user.
+    next_callers: Vec<ReplyTo>,
+}
+
+impl Reload {
+    /// When a reading is to begin that waits for nothing but time.
+    pub(super) fn next_deadline(&self) -> Option<Timestamp> {
+        self.due.filter(|_| !self.is_running)
+    }
+}
 
 impl Bus {
-    /// Begins to read the configuration again, or notes that it must be read once more when that is
-    /// done (config.md B105).
+    /// Begins to read the configuration again, or notes that it must be read once more
+    /// (config.md B105).
     pub(super) fn request_reload(&mut self, caller: Option<ReplyTo>) -> Result<(), Refusal> {
         if let Some(caller) = &caller
             && self.reloads_of_user(caller.client()) >= RELOAD_CALLER_COUNT_MAX
         {
             return Err(Refusal::TooManyReloads { max: RELOAD_CALLER_COUNT_MAX });
         }
+        let client = caller.as_ref().and_then(|caller| self.clients.get(caller.client()));
+        let is_patient = client.is_some_and(|client| !self.is_privileged_user(client.uid));
         let reload = &mut self.reload;
-        if reload.is_running {
-            reload.is_due_again = true;
-            reload.next_callers.extend(caller);
-        } else {
+        let due = if is_patient { reload.rests_until.max(self.now) } else { self.now };
+        reload.due = Some(reload.due.map_or(due, |other| other.min(due)));
+        reload.next_callers.extend(caller);
+        self.begin_reload();
+        Ok(())
+    }
+
+    /// Begins the next reading if it is due.
+    pub(super) fn begin_reload(&mut self) {
+        let reload = &mut self.reload;
+        if reload.next_deadline().is_some_and(|due| due <= self.now) {
+            reload.due = None;
             reload.is_running = true;
-            reload.callers.extend(caller);
+            reload.callers = std::mem::take(&mut reload.next_callers);
             self.effects.push_back(Effect::Reload);
         }
-        Ok(())
+    }
+
+    /// When [`begin_reload`](Self::begin_reload) has something to do.
+    pub(super) fn next_reload(&self) -> Option<Timestamp> {
+        self.reload.next_deadline()
     }
 
     /// Until the files have been read, whoever asks for a service that no file promised before waits.
@@ -57,13 +99,16 @@ impl Bus {
             }
             Err(text) => Some(text),
         };
+        let who = self.describe_reload_callers();
         if let Some(text) = &refusal {
             self.log(LogRecord::new(
                 Severity::Error,
-                &format_args!("Unable to reload configuration: {text}; the old one stays in force"),
+                &format_args!(
+                    "Unable to reload configuration{who}: {text}; the old one stays in force"
+                ),
             ));
         } else {
-            self.log(LogRecord::new(Severity::Info, &format_args!("Reloaded configuration")));
+            self.log(LogRecord::new(Severity::Info, &format_args!("Reloaded configuration{who}")));
         }
         for caller in std::mem::take(&mut self.reload.callers) {
             // Who has gone or become a monitor in the meantime takes part no longer.
@@ -76,12 +121,24 @@ impl Bus {
                 Some(text) => self.reply_error(&caller, &Refusal::ReloadFailed(text.clone())),
             }
         }
-        self.reload.is_running = std::mem::take(&mut self.reload.is_due_again);
-        if self.reload.is_running {
-            self.reload.callers = std::mem::take(&mut self.reload.next_callers);
-            self.effects.push_back(Effect::Reload);
-        } else if std::mem::take(&mut self.reload.is_search) {
+        self.reload.is_running = false;
+        self.reload.rests_until = self.now.plus_ms(RELOAD_GAP_MS);
+        self.begin_reload();
+        if !self.reload.is_running && std::mem::take(&mut self.reload.is_search) {
             self.end_search();
+        }
+    }
+
+    /// Who asked for the reading that is done, for the log.
+    fn describe_reload_callers(&self) -> String {
+        match self.reload.callers.as_slice() {
+            [] => String::new(),
+            [one] => format!(", which {} asked for", self.describe(one.client())),
+            [one, others @ ..] => format!(
+                ", which {} and {} other calls asked for",
+                self.describe(one.client()),
+                others.len()
+            ),
         }
     }
 }

@@ -11,8 +11,11 @@ use super::client::Client;
 use super::driver::error_reply::Refusal;
 use super::id::ClientId;
 use super::limits::UNCOUNTED_REPLY_COUNT_MAX;
-use super::quota::{Resource, Share, counted_replies};
+use super::quota::{Resource, Share, UserId, counted_replies, kept_connections};
 use super::routing::Message;
+
+/// How many of those who hold most are named in a refusal.
+const NAMED_HOLDER_COUNT: usize = 3;
 
 impl Bus {
     /// Whether this user owns the machine or the bus.
@@ -34,6 +37,21 @@ impl Bus {
             return Ok(());
         }
         Err(Refusal::ShareExceeded { text: self.explain_share(client, &share) })
+    }
+
+    /// Whether the bus may have another client that said Hello (config.md B036); of its last places
+    /// only those are given away that are not kept.
+    pub(super) fn check_place(&self, user: UserId) -> Result<(), Refusal> {
+        let max = self.settings.limits.completed_connections_max;
+        let (users, resource) = (self.clients.users(), Resource::Connections);
+        let kept = if users.is_privileged(user) { 0 } else { kept_connections(max) };
+        let is_full = self.completed_count >= max
+            || (kept > 0 && users.ordinary(resource) >= u64::from(max - kept));
+        if !is_full {
+            return Ok(());
+        }
+        let holders = users.largest(resource, NAMED_HOLDER_COUNT);
+        Err(Refusal::TooManyConnections { max, kept, holders })
     }
 
     /// Whether a user may have another client that said Hello: for this, only users have shares.

@@ -9,7 +9,7 @@ use bus_daemon::bus::Event;
 use bus_daemon::bus::credentials::PeerCredentials;
 use bus_daemon::bus::limits::{
     BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, LOGGED_REFUSALS_GAP_MS, LOGGED_REFUSALS_MAX,
-    RELOAD_CALLER_COUNT_MAX, WORK_PER_TURN_MAX,
+    RELOAD_CALLER_COUNT_MAX, RELOAD_GAP_MS, WORK_PER_TURN_MAX,
 };
 use bus_policy::config::Limits;
 use libbus::limits::MATCH_RULE_SIZE_MAX;
@@ -310,6 +310,31 @@ fn max_completed_connections_may_say_hello() {
     assert_eq!(desk.hello(late).unwrap().name, ":1.2", "a refused Hello takes no name");
 }
 
+/// Users whose own limits are as high as the bus's cannot keep an administrator out.
+#[test]
+fn the_last_connections_are_kept_for_root_and_the_bus() {
+    let limits =
+        Limits { completed_connections_max: 64, connections_per_user_max: 64, ..Limits::default() };
+    let mut desk = Desk::new(limits);
+    let let_in = |desk: &mut Desk, uid: u32| {
+        let mut enter = || {
+            let id = desk.authenticated(uid, false);
+            let is_in = desk.hello(id).is_ok();
+            if !is_in {
+                desk.event(Event::Closed { client: id });
+            }
+            is_in
+        };
+        (0..64).filter(|_| enter()).count()
+    };
+    assert_eq!([1001, 1002].map(|uid| let_in(&mut desk, uid)), [60, 0], "4 of 64 are kept");
+    let late = desk.authenticated(1002, false);
+    let refusal = desk.call_bus(late, "Hello", vec![]);
+    let text = refusal.text.unwrap();
+    assert!(text.contains("4 of them kept") && text.contains("user 1001 has 60."), "{text}");
+    assert_eq!([0, OWN_UID].map(|uid| let_in(&mut desk, uid)), [4, 0]);
+}
+
 // config.md B038
 #[test]
 fn max_connections_per_user_of_one_user_may_say_hello() {
@@ -440,6 +465,44 @@ fn a_bounded_number_of_calls_may_wait_for_a_reload() {
     let serial = desk.next_serial();
     desk.send(other.id, &Mail::call_bus(serial, "ReloadConfig", vec![]));
     assert_eq!(desk.read(other.id).last().map(|got| got.answered), None);
+}
+
+/// Ordinary users cannot make the bus read its configuration all the time; whoever owns the bus need
+/// not wait, and takes those along who do.
+#[test]
+fn ordinary_users_wait_a_while_between_reloads() {
+    let mut desk = Desk::new(Limits::default());
+    let (owner, user) = (desk.guest(), desk.guest_with(1001, true));
+    let ask = |desk: &mut Desk, client: &Guest| {
+        let serial = desk.next_serial();
+        desk.send(client.id, &Mail::call_bus(serial, "ReloadConfig", vec![]));
+        serial
+    };
+    let read = |desk: &mut Desk| {
+        desk.event(Event::Reloaded { result: Ok(settings(Limits::default())) });
+    };
+    let answered = |desk: &mut Desk, client: &Guest| {
+        desk.read(client.id).iter().filter_map(|got| got.answered).collect::<Vec<_>>()
+    };
+    desk.read(user.id);
+    desk.read(owner.id);
+    let first = ask(&mut desk, &user);
+    assert_eq!(desk.errands, 1, "nobody asked before");
+    read(&mut desk);
+    assert!(desk.log.last().unwrap().contains(&user.name), "{:?}", desk.log);
+    let second = ask(&mut desk, &user);
+    desk.pass_time(RELOAD_GAP_MS / 2);
+    assert_eq!((desk.errands, answered(&mut desk, &user)), (1, vec![first]));
+    let of_owner = ask(&mut desk, &owner);
+    assert_eq!(desk.errands, 2);
+    read(&mut desk);
+    assert_eq!(answered(&mut desk, &user), [second]);
+    assert_eq!(answered(&mut desk, &owner), [of_owner]);
+    let third = ask(&mut desk, &user);
+    desk.pass_time(RELOAD_GAP_MS);
+    assert_eq!(desk.errands, 3);
+    read(&mut desk);
+    assert_eq!(answered(&mut desk, &user), [third]);
 }
 
 /// Who is refused all the time is told each time; the log is told a bounded number of times.

@@ -110,7 +110,8 @@ pub(crate) struct Model {
     reload_callers: Vec<ReplyTo>,
     next_reload_callers: Vec<ReplyTo>,
     reload_runs: bool,
-    reload_is_due: bool,
+    reload_is_due: Option<u64>,
+    reload_rests_until: u64,
     /// Whose queue was full before the event in hand.
     full: BTreeSet<Who>,
     /// The same for what the bus itself has to say to a client, which may go beyond the limit.
@@ -141,7 +142,8 @@ impl Model {
             reload_callers: Vec::new(),
             next_reload_callers: Vec::new(),
             reload_runs: false,
-            reload_is_due: false,
+            reload_is_due: None,
+            reload_rests_until: 0,
             full: BTreeSet::new(),
             full_for_bus: BTreeSet::new(),
             touched: BTreeSet::new(),

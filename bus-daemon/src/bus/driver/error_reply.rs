@@ -25,6 +25,10 @@ pub enum Refusal {
     TooManyConnections {
         /// The limit in force.
         max: u32,
+        /// How many of them only root and the bus's own user may have, if the client is another's.
+        kept: u32,
+        /// Who has most of them, and how many.
+        holders: Vec<(Option<u32>, u64)>,
     },
     /// config.md B038
     TooManyConnectionsOfUser {
@@ -446,11 +450,25 @@ impl fmt::Display for Refusal {
             Self::NotRegistered => f.write_str(
                 "Client tried to send a message other than Hello without being registered",
             ),
-            Self::TooManyConnections { max } => write!(
-                f,
-                "The maximum number of active connections has been reached \
-                 (max_completed_connections={max})"
-            ),
+            Self::TooManyConnections { max, kept, holders } => {
+                write!(
+                    f,
+                    "The maximum number of active connections has been reached \
+                     (max_completed_connections={max}"
+                )?;
+                if *kept > 0 {
+                    write!(f, ", {kept} of them kept for root and the bus's own user")?;
+                }
+                f.write_str("); those who have most:")?;
+                for (index, (uid, count)) in holders.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { "," };
+                    match uid {
+                        Some(uid) => write!(f, "{separator} user {uid} has {count}")?,
+                        None => write!(f, "{separator} unknown users have {count}")?,
+                    }
+                }
+                f.write_str(". Close some of them, or raise max_completed_connections")
+            }
             Self::TooManyConnectionsOfUser { uid: Some(uid), max } => write!(
                 f,
                 "The maximum number of active connections for UID {uid} has been reached \

@@ -29,10 +29,7 @@ impl Bus {
             return Err(Refusal::AlreadyRegistered);
         }
         let uid = client.uid;
-        let max = limits.completed_connections_max;
-        if self.completed_count >= max {
-            return Err(Refusal::TooManyConnections { max });
-        }
+        self.check_place(client.user)?;
         let max = client.limits(limits).connections_per_user_max;
         if self.clients.users().held(client.user, Resource::Connections) >= max.into() {
             return Err(Refusal::TooManyConnectionsOfUser { uid, max });

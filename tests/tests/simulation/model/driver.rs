@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bus_daemon::bus::limits::RELOAD_CALLER_COUNT_MAX;
+use bus_daemon::bus::quota::kept_connections;
 use libbus::match_rule::{MatchRule, MatchRuleError};
 use libbus::names::{BusName, ErrorName};
 use libbus::standard_error as error;
@@ -63,8 +64,13 @@ impl Model {
         }
     }
 
-    fn is_privileged(&self, who: Who) -> bool {
-        self.peers[&who].uid.is_some_and(|uid| uid == 0 || uid == self.own_uid)
+    pub(super) fn is_privileged(&self, who: Who) -> bool {
+        self.owns_something(self.peers[&who].uid)
+    }
+
+    /// Whether a user owns the machine or the bus.
+    fn owns_something(&self, uid: Option<u32>) -> bool {
+        uid.is_some_and(|uid| uid == 0 || uid == self.own_uid)
     }
 
     fn call_without_arguments(&mut self, to: ReplyTo, member: &str) -> Outcome {
@@ -99,7 +105,11 @@ impl Model {
         let complete = || self.peers.values().filter(|peer| !peer.is_incomplete());
         let limits = &self.settings.limits;
         let of_user = complete().filter(|other| other.uid == peer.uid).count();
-        if complete().count() >= limits.completed_connections_max as usize
+        let max = limits.completed_connections_max;
+        let ordinary = complete().filter(|other| !self.owns_something(other.uid)).count();
+        let is_full_for_others = ordinary >= (max - kept_connections(max)) as usize;
+        if complete().count() >= max as usize
+            || (is_full_for_others && !self.owns_something(peer.uid))
             || of_user >= limits.connections_per_user_max as usize
             || self.exceeds_share(
                 peer.uid,

@@ -1,9 +1,11 @@
 //! What happens to clients: they come, are read from, wait, and go.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::os::fd::RawFd;
 
 use bus_daemon::bus::Settings;
+use bus_daemon::bus::limits::RELOAD_GAP_MS;
 use libbus::standard_error as error;
 
 use super::{Model, Peer, Phase, ReplyTo, Who};
@@ -166,16 +168,29 @@ impl Model {
         self.ask_reload(None);
     }
 
-    /// Who asks while the configuration is read waits for the next reading.
+    /// Who asks while the configuration is read waits for the next reading, and ordinary users wait
+    /// a while after one.
     pub(super) fn ask_reload(&mut self, to: Option<ReplyTo>) {
-        if self.reload_runs {
-            self.reload_is_due = true;
-            self.next_reload_callers.extend(to);
-        } else {
+        let is_patient = to.is_some_and(|to| !self.is_privileged(to.who));
+        let at = if is_patient { self.reload_rests_until.max(self.now) } else { self.now };
+        self.reload_is_due = Some(self.reload_is_due.map_or(at, |due| due.min(at)));
+        self.next_reload_callers.extend(to);
+        self.begin_reload();
+    }
+
+    fn begin_reload(&mut self) {
+        if !self.reload_runs && self.reload_is_due.is_some_and(|due| due <= self.now) {
+            self.reload_is_due = None;
             self.reload_runs = true;
-            self.reload_callers.extend(to);
+            self.reload_callers = std::mem::take(&mut self.next_reload_callers);
             self.reloads_wanted += 1;
         }
+    }
+
+    /// Calls of ReloadConfig that are not answered yet.
+    pub(crate) fn who_waits_for_reload(&self) -> impl Iterator<Item = (Who, NonZeroU32)> + '_ {
+        let callers = self.reload_callers.iter().chain(&self.next_reload_callers);
+        callers.filter(|to| to.is_expected).map(|to| (to.who, to.serial))
     }
 
     pub(crate) fn reload(&mut self, result: Result<Settings, String>) {
@@ -193,10 +208,8 @@ impl Model {
             }
         }
         self.reload_runs = false;
-        if std::mem::take(&mut self.reload_is_due) {
-            self.ask_reload(None);
-            self.reload_callers = std::mem::take(&mut self.next_reload_callers);
-        }
+        self.reload_rests_until = self.now + RELOAD_GAP_MS;
+        self.begin_reload();
     }
 
     pub(crate) fn pass_time(&mut self) {
@@ -215,6 +228,7 @@ impl Model {
         late.retain(|(at, _)| at + u64::from(limits.pending_fd_timeout_ms) <= self.now);
         late.sort_unstable();
         late.into_iter().for_each(|(_, who)| self.close(who));
+        self.begin_reload();
         let Some(timeout) = limits.reply_timeout_ms else { return };
         while let Some(call) = self.calls.first().copied()
             && call.at + u64::from(timeout) <= self.now
@@ -234,7 +248,8 @@ impl Model {
         let fds = waiting.map(|at| at + u64::from(limits.pending_fd_timeout_ms));
         let call = self.calls.first().map(|call| call.at);
         let reply = limits.reply_timeout_ms.and_then(|ms| Some(call? + u64::from(ms)));
-        [auth, fds, reply].into_iter().flatten().min()
+        let reload = self.reload_is_due.filter(|_| !self.reload_runs);
+        [auth, fds, reply, reload].into_iter().flatten().min()
     }
 
     /// Clients that have sent descriptors and owe the rest of their message.

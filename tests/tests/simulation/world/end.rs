@@ -29,13 +29,16 @@ impl World {
         }
     }
 
-    /// Each call got one reply or error, unless it still waits for its callee; nothing else was
+    /// Each call got one reply or error, unless it still waits for its callee or a reload; nothing else was
     /// answered, unless it was refused.
     pub(super) fn check_every_call_is_answered(&self) {
         let mut waiting: HashMap<(Who, NonZeroU32), usize> = HashMap::new();
         for call in &self.model.calls {
             assert!(self.actors.contains_key(&call.callee), "{call:?} waits for nobody");
             *waiting.entry((call.caller, call.serial)).or_default() += 1;
+        }
+        for (who, serial) in self.model.who_waits_for_reload() {
+            *waiting.entry((who, serial)).or_default() += 1;
         }
         let registered = |who| self.model.peers[who].phase == Phase::Registered;
         for (who, actor) in self.actors.iter().filter(|(who, _)| registered(who)) {
