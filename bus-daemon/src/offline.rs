@@ -1,6 +1,7 @@
 //! What the daemon says about a configuration without running a bus: `--check-config` and
 //! `--explain-policy`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bus_policy::config::{Location, Problem, Severity};
@@ -10,6 +11,7 @@ use libbus::auth::Mechanism;
 use crate::configuration::{ConfigSource, mechanisms_of};
 use crate::host::accounts::{AccountError, SystemAccounts, find_user};
 use crate::host::listener::check_addresses;
+use crate::host::mediation::SecurityModule;
 use crate::host::resource_limits::DropPrivilegesError;
 
 /// The exit code of a configuration that cannot be used, or not all of it, and of a question that
@@ -36,12 +38,12 @@ pub fn check_config(source: &ConfigSource) -> Report {
     let loaded = source.load();
     let mut problems = loaded.problems;
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
-    if let Some(config) = &loaded.config {
+    if let Some(config) = &loaded.config.or(loaded.remains) {
         let (set, unknown) = PolicySet::new(config, &SystemAccounts);
         problems.extend(unknown);
         errors.extend(reasons_not_to_start(config));
         warnings.extend(source.find_services(config).problems);
-        warnings.extend(lint(&Arc::new(set)).iter().map(ToString::to_string));
+        warnings.extend(lint(&Arc::new(set), &config.limits).iter().map(ToString::to_string));
     }
     problems.extend(source.load_limit_overrides().1);
     let (unusable, harmless): (Vec<Problem>, Vec<Problem>) =
@@ -70,6 +72,7 @@ fn reasons_not_to_start(config: &BusConfig) -> Vec<String> {
         let error = DropPrivilegesError::UnknownUser(user.clone());
         reasons.push(located(config.places.user.as_ref(), &error));
     }
+    reasons.extend(SecurityModule::find(Path::new("/"), config).err());
     for (number, addresses) in config.listen.iter().enumerate() {
         if let Err(error) = check_addresses(addresses) {
             reasons.push(located(config.places.listen.get(number), &error));

@@ -93,6 +93,9 @@ pub enum FileError {
 pub struct Loaded {
     /// The configuration; `None` if one of the problems is [`Severity::Fatal`].
     pub config: Option<BusConfig>,
+    /// What is left of a configuration that cannot be used, to look for what else is wrong with it:
+    /// without the elements that are wrong, and without the files that they include.
+    pub remains: Option<BusConfig>,
     /// Everything that is wrong, in the order in which it was found.
     pub problems: Vec<Problem>,
     /// The `<includedir>` and `<servicedir>` directories, whose changes call for a reload
@@ -422,6 +425,8 @@ pub enum Fault {
     UnknownMechanism(String),
     /// Warning: `<associate own="*">` has no effect (B025).
     AssociateAny,
+    /// Warning: likewise, with what no client can ever own.
+    AssociateNoName(String),
     /// Warning: a `<policy>`, a connect rule or a limit for a user that does not exist (B048, B071).
     UnknownUser(String),
     /// Warning: likewise for a group (B048, B071).
@@ -523,11 +528,15 @@ impl fmt::Display for Fault {
                 ShownPath(path)
             ),
             Self::Unreadable { path, reason } => {
-                write!(f, "{} cannot be read: {reason}; check its permissions", ShownPath(path))
+                write!(
+                    f,
+                    "{} cannot be read: {reason}; check what it is and its permissions",
+                    ShownPath(path)
+                )
             }
             Self::CircularInclude(path) => write!(
                 f,
-                "{} includes itself, directly or through others; remove this <include>",
+                "{} includes itself, directly or through others; remove this element",
                 ShownPath(path)
             ),
             Self::IncludedTooDeeply => write!(
@@ -559,6 +568,11 @@ impl fmt::Display for Fault {
             Self::AssociateAny => {
                 f.write_str("own=\"*\" stands for no name here; write an <associate> for each name")
             }
+            Self::AssociateNoName(name) => write!(
+                f,
+                "own={name:?} is no well-known bus name, so that this has no effect; write one such \
+                 as \"org.example.A\""
+            ),
             Self::UnknownUser(name) => write!(
                 f,
                 "there is no user {name:?}, so that this has no effect; correct the name or remove it"

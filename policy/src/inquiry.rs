@@ -168,6 +168,10 @@ impl Inquiry {
         }
         let mut draft = Draft::default();
         for word in words {
+            if word == "groups=" {
+                draft.take_no_group();
+                continue;
+            }
             let (key, value) = word.split_once('=').unwrap_or((word, ""));
             draft.take(key, value, accounts)?;
         }

@@ -1,17 +1,21 @@
 //! Rules that are valid and yet hardly meant so (`bus-daemon --check-config`).
 
+mod overruled;
 mod values;
 
 use std::fmt;
 use std::sync::Arc;
 
-use libbus::names::BusName;
+use libbus::names::{BusName, Namespace};
 
-use crate::config::Location;
+use crate::config::{Limits, Location};
 use crate::policy_set::{Audience, PlacedRule, PolicyContext, PolicySet};
-use crate::rule::{Action, Effect, MessagePattern, MessageType, NamePattern, SendRule};
+use crate::rule::{
+    Action, Effect, MessagePattern, MessageType, NamePattern, ReceiveRule, SendRule,
+};
 use crate::subject::Subject;
 use crate::user_policy::UserPolicy;
+use overruled::overruled_by;
 pub use values::InvalidValue;
 use values::lint_values;
 
@@ -55,8 +59,26 @@ pub enum Suspicion {
         /// Where that one stands.
         by: Location,
     },
-    /// Messages to a name that nobody may own.
+    /// A later rule of the same block is about all that the rule is about, and says the opposite.
+    Overruled {
+        /// Where that one stands.
+        by: Location,
+    },
+    /// Messages to or from a name that nobody may own.
     NobodyMayOwn(Box<str>),
+    /// Messages to names that begin so, none of which anybody may own.
+    NobodyMayOwnAny(Box<str>),
+    /// More file descriptors than a message may have.
+    TooManyFds {
+        /// `min_fds`
+        min: u32,
+        /// The limit in force.
+        max: u64,
+    },
+    /// `min_fds` is greater than `max_fds`.
+    NoFdCount,
+    /// The block is for users at the console, where nobody is.
+    NobodyAtConsole,
 }
 
 impl fmt::Display for Suspicion {
@@ -99,10 +121,33 @@ impl fmt::Display for Suspicion {
             Self::NeverOwnable { name, by } => {
                 write!(f, "nobody whom this is for may own {name:?}: the rule at {by} denies it")
             }
+            Self::Overruled { by } => write!(
+                f,
+                "the rule at {by}, later in this block, is about all that this one is about and says \
+                 the opposite; remove one of them, or put the more special one last"
+            ),
             Self::NobodyMayOwn(name) => write!(
                 f,
-                "no rule lets anybody own {name:?}, so that there is nobody to send to; add \
+                "no rule lets anybody own {name:?}, so that there is nobody at the other end; add \
                  <allow own=…/> or remove this"
+            ),
+            Self::NobodyMayOwnAny(prefix) => write!(
+                f,
+                "no rule lets anybody own a name that is or begins with {prefix:?}, so that there is \
+                 nobody at the other end; add <allow own_prefix=…/> or remove this"
+            ),
+            Self::TooManyFds { min, max } => write!(
+                f,
+                "min_fds=\"{min}\": a message may have {max} file descriptors at most \
+                 (max_message_unix_fds), so that this never matches; write no more than that"
+            ),
+            Self::NoFdCount => f.write_str(
+                "min_fds is greater than max_fds, so that this never matches; swap their values",
+            ),
+            Self::NobodyAtConsole => f.write_str(
+                "at_console=\"true\": nobody counts as being at the console, so that the rules of \
+                 this block have no effect; write <policy group=\"…\">, or leave it to the service \
+                 to ask polkit",
             ),
         }
     }
@@ -117,7 +162,7 @@ impl fmt::Display for Finding {
 
 /// Every suspicious rule, in the order of the files.
 #[must_use]
-pub fn lint(set: &Arc<PolicySet>) -> Vec<Finding> {
+pub fn lint(set: &Arc<PolicySet>, limits: &Limits) -> Vec<Finding> {
     let policies: Vec<(Audience, UserPolicy)> = set
         .audiences()
         .map(|audience| {
@@ -130,9 +175,10 @@ pub fn lint(set: &Arc<PolicySet>) -> Vec<Finding> {
         let mut note = |suspicion| {
             findings.push(Finding { location: placed.rule.location.clone(), suspicion });
         };
-        match &placed.rule.action {
+        let action = &placed.rule.action;
+        match action {
             Action::Send(send) => lint_send(placed, send, &policies, &mut note),
-            Action::Receive(receive) => lint_message(&receive.message, &mut note),
+            Action::Receive(receive) => lint_receive(placed, receive, &policies, &mut note),
             Action::Own(NamePattern::Exactly(name))
                 if placed.rule.effect == Effect::Allow && is_ownable(name) =>
             {
@@ -140,9 +186,18 @@ pub fn lint(set: &Arc<PolicySet>) -> Vec<Finding> {
             }
             _ => {}
         }
-        lint_values(&placed.rule.action, &mut note);
-        if let Some(by) = removed_by(set, index) {
+        if let Some(pattern) = action.message_pattern() {
+            lint_message(pattern, limits, &mut note);
+        }
+        lint_values(action, &mut note);
+        let rest = rest_of_block(set, index);
+        if let Some(by) = removed_by(placed, rest) {
             note(Suspicion::Removed { by });
+        } else if let Some(by) = overruled_by(placed, rest) {
+            note(Suspicion::Overruled { by });
+        }
+        if *placed.context == PolicyContext::AtConsole(true) && is_first_of_block(set, index) {
+            note(Suspicion::NobodyAtConsole);
         }
     }
     findings
@@ -170,11 +225,41 @@ fn lint_send(
     {
         note(Suspicion::NeverBroadcast);
     }
-    lint_message(&send.message, note);
-    let NamePattern::Exactly(name) = &send.destination else { return };
+    match &send.destination {
+        NamePattern::Exactly(name) if effect == Effect::Allow => {
+            lint_other_side(name, policies, note);
+        }
+        NamePattern::Prefix(prefix)
+            if effect == Effect::Allow
+                && Namespace::parse(prefix).is_ok()
+                && !policies.iter().any(|(_, policy)| policy.may_own_some(prefix)) =>
+        {
+            note(Suspicion::NobodyMayOwnAny(prefix.clone()));
+        }
+        _ => {}
+    }
+}
+
+fn lint_receive(
+    placed: &PlacedRule,
+    receive: &ReceiveRule,
+    policies: &[(Audience, UserPolicy)],
+    note: &mut impl FnMut(Suspicion),
+) {
+    if let (Effect::Allow, Some(name)) = (placed.rule.effect, &receive.sender) {
+        lint_other_side(name, policies, note);
+    }
+}
+
+/// Whether anybody can have the name that messages go to or come from.
+fn lint_other_side(
+    name: &str,
+    policies: &[(Audience, UserPolicy)],
+    note: &mut impl FnMut(Suspicion),
+) {
     let is_owned = || policies.iter().any(|(_, policy)| policy.may_own(name).is_allowed());
-    if effect == Effect::Allow && is_ownable(name) && !is_owned() {
-        note(Suspicion::NobodyMayOwn(name.clone()));
+    if is_ownable(name) && !is_owned() {
+        note(Suspicion::NobodyMayOwn(name.into()));
     }
 }
 
@@ -185,13 +270,19 @@ fn is_for_one_user(placed: &PlacedRule) -> bool {
 /// The bus itself owns it.
 const BUS_NAME: &str = "org.freedesktop.DBus";
 
-fn lint_message(message: &MessagePattern, note: &mut impl FnMut(Suspicion)) {
+fn lint_message(message: &MessagePattern, limits: &Limits, note: &mut impl FnMut(Suspicion)) {
     if message.member.is_some() && message.interface.is_none() {
         note(Suspicion::MemberOfAnyInterface);
     }
     let other_type = message.message_type.is_some_and(|one| one != MessageType::Error);
     if message.error.is_some() && other_type {
         note(Suspicion::ErrorNameOfOtherType);
+    }
+    let (min, max) = (message.fds_min, limits.message_unix_fds_max);
+    if min > message.fds_max {
+        note(Suspicion::NoFdCount);
+    } else if u64::from(min) > max {
+        note(Suspicion::TooManyFds { min, max });
     }
 }
 
@@ -220,19 +311,36 @@ fn lint_own(
     }
 }
 
-/// A later rule of the same kind and block that removes rule number `index` (config.md B054).
-fn removed_by(set: &PolicySet, index: usize) -> Option<Location> {
-    let (before, after) = set.rules().split_at_checked(index + 1)?;
-    let rule = before.last()?;
-    let same_block = after.iter().take_while(|later| Arc::ptr_eq(&later.context, &rule.context));
-    let mut removing = same_block.filter(|later| {
-        let kinds = [&rule.rule.action, &later.rule.action];
-        let same_kind = matches!(kinds, [Action::Send(_), Action::Send(_)])
-            || matches!(kinds, [Action::Receive(_), Action::Receive(_)])
-            || matches!(kinds, [Action::Own(_), Action::Own(_)]);
-        same_kind && crate::table::is_wildcard(&later.rule.action)
+/// The rules behind rule number `index` in its block.
+fn rest_of_block(set: &PolicySet, index: usize) -> &[PlacedRule] {
+    let Some((before, after)) = set.rules().split_at_checked(index + 1) else { return &[] };
+    let Some(rule) = before.last() else { return &[] };
+    let in_block = |later: &&PlacedRule| Arc::ptr_eq(&later.context, &rule.context);
+    let count = after.iter().take_while(in_block).count();
+    after.get(..count).unwrap_or_default()
+}
+
+fn is_first_of_block(set: &PolicySet, index: usize) -> bool {
+    let context = |index: usize| set.rules().get(index).map(|placed| Arc::as_ptr(&placed.context));
+    index.checked_sub(1).is_none_or(|before| context(before) != context(index))
+}
+
+/// The rule of `rest` that removes this one (config.md B054).
+fn removed_by(placed: &PlacedRule, rest: &[PlacedRule]) -> Option<Location> {
+    let mut removing = rest.iter().filter(|later| {
+        is_same_kind(placed, later) && crate::table::is_wildcard(&later.rule.action)
     });
     removing.next().map(|later| later.rule.location.clone())
+}
+
+/// Whether both are about sending, receiving or owning.
+const fn is_same_kind(one: &PlacedRule, other: &PlacedRule) -> bool {
+    matches!(
+        (&one.rule.action, &other.rule.action),
+        (Action::Send(_), Action::Send(_))
+            | (Action::Receive(_), Action::Receive(_))
+            | (Action::Own(_), Action::Own(_))
+    )
 }
 
 impl PolicySet {

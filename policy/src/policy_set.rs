@@ -241,6 +241,9 @@ impl PolicySet {
 
     /// Whether `subject` may connect (config.md B071): by default only `own_uid`, the user that the
     /// bus runs as.
+    ///
+    /// deviation: groups are those of the client's process, as for all other rules; the reference asks
+    /// the group database here, which may have changed since.
     #[must_use]
     pub fn may_connect(&self, subject: Subject<'_>, own_uid: u32) -> Verdict {
         self.connect.decide(subject).unwrap_or(Verdict {

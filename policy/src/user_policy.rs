@@ -8,10 +8,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
+use libbus::names::WellKnownName;
 
 use crate::policy_set::{MatchedPatterns, NamePatternId, PlacedRule, PolicySet, RuleId};
 use crate::question::Circumstances;
-use crate::rule::{Action, Effect, MessageType};
+use crate::rule::{Action, Effect, MessageType, NamePattern};
 use crate::symbols::Question;
 use crate::table::RuleTable;
 use crate::verdict::Verdict;
@@ -138,6 +139,26 @@ impl UserPolicy {
             rule: Some(id),
             log: false,
         })
+    }
+}
+
+impl UserPolicy {
+    /// Whether some name may be owned that is `prefix` or below it.
+    pub(crate) fn may_own_some(&self, prefix: &str) -> bool {
+        let below = |name: &str| {
+            let rest = name.strip_prefix(prefix);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        // Above it, rules about prefixes count and those about any name.
+        let above = [prefix.to_owned(), format!("{prefix}.A"), format!("{prefix}.A.A")];
+        let placed = self.rules.iter().filter_map(|id| self.set.rule(*id));
+        let named = placed.filter_map(|placed| match &placed.rule.action {
+            Action::Own(NamePattern::Exactly(name)) if below(name) => Some(name.to_string()),
+            Action::Own(NamePattern::Prefix(name)) if below(name) => Some(format!("{name}.A")),
+            _ => None,
+        });
+        let mut names = above.into_iter().chain(named);
+        names.any(|name| WellKnownName::parse(&name).is_ok() && self.may_own(&name).is_allowed())
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Loader<'a, F> {
     files: &'a F,
     problems: Vec<Problem>,
     watched_directories: Vec<PathBuf>,
+    /// What the top-level file says, if it is wrong.
+    remains: Option<BusConfig>,
     /// What else is wrong in files that are wrong, behind the first thing.
     further: Vec<Problem>,
     /// The canonical paths of the files being read, each included by the one before.
@@ -73,6 +75,7 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
             problems: Vec::new(),
             further: Vec::new(),
             watched_directories: Vec::new(),
+            remains: None,
             open_files: Vec::new(),
             file_count: 0,
             size: 0,
@@ -82,16 +85,16 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
     /// Ends with the top-level file: it must listen somewhere, whoever included says where
     /// (config.md B004).
     fn finish(mut self, top_level: Result<BusConfig, Problem>) -> Loaded {
-        let config = top_level.and_then(|config| match config.listen.is_empty() {
-            true => Err(Problem::fatal(&config.origin, Fault::NoListen)),
-            false => Ok(config),
-        });
         let mut fatal = std::mem::take(&mut self.further);
-        let config = config.map_err(|problem| fatal.push(problem)).ok();
+        let mut config = top_level.map_err(|problem| fatal.push(problem)).ok();
+        if let Some(silent) = config.take_if(|config| config.listen.is_empty()) {
+            fatal.push(Problem::fatal(&silent.origin, Fault::NoListen));
+            self.remains = Some(silent);
+        }
         sort_by_place(&mut fatal);
         self.problems.extend(fatal);
-        let Self { problems, watched_directories, .. } = self;
-        Loaded { config, problems, watched_directories }
+        let Self { problems, remains, watched_directories, .. } = self;
+        Loaded { config, remains, problems, watched_directories }
     }
 
     /// Reads the file `path`, which `included_at` names. `None` if there is no such file.
@@ -148,8 +151,16 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
         let config = BusConfig { origin, limits, files, ..BusConfig::default() };
         let directory = path.parent().unwrap_or(Path::new("")).to_owned();
         let mut file = OpenFile { directory, config };
-        self.read_root(&mut file, &root)?;
-        Ok(file.config)
+        match self.read_root(&mut file, &root) {
+            Ok(()) => Ok(file.config),
+            Err(problem) => {
+                let is_top_level = self.open_files.len() == 1;
+                if is_top_level {
+                    self.remains = Some(file.config);
+                }
+                Err(problem)
+            }
+        }
     }
 
     /// Charges one more file of `size` bytes against the bounds.
@@ -220,6 +231,11 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
         };
         self.watch(directory);
         for path in paths {
+            // config.md B009: it is in force once, and so nothing of it would be lost by a reload.
+            if self.open_files.contains(&self.files.canonical(&path)) {
+                self.warn(&element.location, Fault::CircularInclude(path));
+                continue;
+            }
             let (place, size, further) = (Location::whole(&path), self.size, self.further.len());
             let text = self.files.read_listed(&path, CONFIG_SIZE_MAX);
             match self.read_content(&path, text, &place, &file.config.limits) {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use libbus::names::WellKnownName;
+
 use super::document::Element;
 use super::include::{Loader, OpenFile};
 use super::{AppArmorMode, ConfigFiles, Fault, Problem, ServiceDirectory};
@@ -98,8 +100,7 @@ impl<F: ConfigFiles> Loader<'_, F> {
             }
             "limit" => self.read_limit(file, element)?,
             "policy" => {
-                let policy = self.read_policy(element)?;
-                file.config.policies.push(policy);
+                self.read_policy(file, element)?;
             }
             "selinux" => self.read_selinux(file, element)?,
             "apparmor" => {
@@ -135,7 +136,7 @@ impl<F: ConfigFiles> Loader<'_, F> {
     }
 
     /// `<policy>` (config.md B024, B047).
-    fn read_policy(&mut self, element: &Element) -> Result<PolicyBlock, Problem> {
+    fn read_policy(&mut self, file: &mut OpenFile, element: &Element) -> Result<(), Problem> {
         element.takes_attributes(&["context", "user", "group", "at_console"])?;
         element.takes_no_text()?;
         let context = policy_context(element)?;
@@ -144,7 +145,9 @@ impl<F: ConfigFiles> Loader<'_, F> {
             let read = self.read_rule(&context, child).map(|rule| rules.push(rule));
             first = self.note_further(first, read);
         }
-        first.map(|()| PolicyBlock { location: element.location.clone(), context, rules })
+        let location = element.location.clone();
+        file.config.policies.push(PolicyBlock { location, context, rules });
+        first
     }
 
     /// `<allow>` and `<deny>` (config.md B.5).
@@ -191,6 +194,8 @@ impl<F: ConfigFiles> Loader<'_, F> {
             let context = child.required_attribute("associate", "context")?;
             if own == "*" {
                 self.warn(&child.location, Fault::AssociateAny);
+            } else if WellKnownName::parse(own).is_err() {
+                self.warn(&child.location, Fault::AssociateNoName(own.to_owned()));
             }
             file.config.selinux_contexts.insert(own.to_owned(), context.to_owned());
         }

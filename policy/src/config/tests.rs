@@ -389,7 +389,8 @@ fn refuses_a_file_that_is_not_there() {
     let missing = "there is no file /etc/bus.conf; create it, or correct its name";
     check("missing", &files, missing);
     files.files.insert("/etc/bus.conf".into(), None);
-    let unreadable = "/etc/bus.conf cannot be read: Permission denied; check its permissions";
+    let unreadable =
+        "/etc/bus.conf cannot be read: Permission denied; check what it is and its permissions";
     check("unreadable", &files, unreadable);
 }
 
@@ -509,6 +510,38 @@ fn finds_cycles_and_not_repetitions() {
     let text = b"<busconfig><include>bus.conf</include></busconfig>";
     let loaded = load_text(Path::new("/etc/bus.conf"), text, &MemoryFiles::new(&[]));
     assert_eq!(loaded.problems[0].fault, Fault::MissingInclude("/etc/bus.conf".into()));
+}
+
+/// A file that its own directory is included by is in force once, and nothing is lost.
+#[test]
+fn a_file_may_include_the_directory_that_it_is_in() {
+    let loaded = load_files(&[
+        ("/etc/bus.conf", &format!("<busconfig>{LISTEN}<includedir>d</includedir></busconfig>")),
+        ("/etc/d/a.conf", "<busconfig><user>a</user>\n<includedir>/etc/d</includedir></busconfig>"),
+        ("/etc/d/b.conf", "<busconfig><user>b</user></busconfig>"),
+    ]);
+    let [problem] = problems(&loaded).try_into().unwrap();
+    assert!(
+        problem.starts_with("Warning /etc/d/a.conf:2:1: /etc/d/a.conf includes itself"),
+        "{problem}"
+    );
+    let config = loaded.config.clone().unwrap();
+    assert_eq!(config.user.as_deref(), Some("b"));
+    assert!(loaded.lost_files(&config).is_empty());
+}
+
+// config.md B005
+#[test]
+fn what_is_sound_in_a_wrong_file_can_still_be_looked_at() {
+    let loaded = load_elements(
+        "<user>a</user><colour/><policy user='b'><allow own='a.b'/><allow/></policy>",
+    );
+    assert_eq!((loaded.config, loaded.problems.len()), (None, 2));
+    let remains = loaded.remains.unwrap();
+    assert_eq!((remains.user.as_deref(), remains.policies[0].rules.len()), (Some("a"), 1));
+    let silent = load_files(&[("/etc/bus.conf", "<busconfig><user>a</user></busconfig>")]);
+    assert_eq!(silent.remains.unwrap().user.as_deref(), Some("a"));
+    assert_eq!(load_files(&[("/etc/bus.conf", "<busconfig>")]).remains, None, "not even XML");
 }
 
 // config.md B005, B010, B105

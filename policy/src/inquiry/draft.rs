@@ -98,6 +98,11 @@ impl Draft {
         Ok(())
     }
 
+    /// `groups=`: the user is in none.
+    pub(super) fn take_no_group(&mut self) {
+        self.gids.get_or_insert_default();
+    }
+
     /// Or the last one would count, and the answer be one to half of the question.
     fn check_once(&mut self, key: &str) -> Result<(), InquiryError> {
         let topic = match key {
@@ -189,7 +194,7 @@ impl Draft {
 const USAGE: &str = "ask \"user=NAME own=NAME\", \"user=NAME connect\", or \"user=NAME send \
                      destination=NAME interface=… member=… path=… type=… error=… fds=… \
                      broadcast requested_reply\", or the same with receive and sender=NAME; \
-                     groups=A+B in place of the user's own";
+                     groups=A+B in place of the user's own, groups= for none";
 
 /// A name that a client can ask for (protocol.md A126).
 fn ownable(name: &str) -> Result<String, InquiryError> {

@@ -1,6 +1,7 @@
 //! What administrators ask: suspicious rules, and questions in words.
 
 use super::{Accounts, set};
+use crate::config::Limits;
 use crate::inquiry::{Anonymous, Door, Inquiry};
 use crate::lint::lint;
 
@@ -8,7 +9,10 @@ use crate::lint::lint;
 const DOOR: Door = Door { own_uid: 7, anonymous: Anonymous::Denied };
 
 fn findings(policies: &str) -> Vec<String> {
-    lint(&set(policies)).into_iter().map(|finding| finding.to_string()).collect()
+    lint(&set(policies), &Limits::default())
+        .into_iter()
+        .map(|finding| finding.to_string())
+        .collect()
 }
 
 #[test]
@@ -34,6 +38,59 @@ fn suspicious_rules_are_named_with_their_place() {
     check("<allow own='a.b'/><deny own_prefix='a'/>", &["nobody whom this is for may own"]);
     check("<allow send_destination='a.b'/>", &["no rule lets anybody own"]);
     check("<allow send_destination='org.freedesktop.DBus'/><allow send_destination=':1.5'/>", &[]);
+    check("<allow receive_sender='a.b'/>", &["nobody at the other end"]);
+    check("<allow send_destination_prefix='a.b'/>", &["begins with \"a.b\""]);
+    for own in ["own='a.b'", "own='a.b.c'", "own_prefix='a'", "own_prefix='a.b.c'", "own='*'"] {
+        check(&format!("<allow {own}/><allow send_destination_prefix='a.b'/>"), &[]);
+    }
+    let denied = "<allow own='a.b.c'/><deny own_prefix='a.b'/>";
+    let found = [&["nobody whom this is for may own"][..], &["begins with \"a.b\""]].concat();
+    check(&format!("{denied}<allow send_destination_prefix='a.b'/>"), &found);
+    check("<deny send_type='signal' min_fds='17'/>", &["may have 16 file descriptors at most"]);
+    check("<deny send_type='signal' min_fds='3' max_fds='2'/>", &["swap their values"]);
+}
+
+#[test]
+fn rules_that_a_later_one_takes_back_are_suspicious() {
+    let check = |rules: &str, is_found: bool| {
+        let found = findings(&format!("<policy context='default'>{rules}</policy>"));
+        let expected = usize::from(is_found);
+        assert_eq!(found.len(), expected, "{rules}: {found:?}");
+        assert!(found.iter().all(|found| found.contains("later in this block, is about all")));
+    };
+    let own = "<allow own='a.b'/>";
+    check("<deny own='a.b'/><allow own='a.b'/>", true);
+    check("<deny own='a.b'/><allow own_prefix='a'/>", true);
+    check("<deny own_prefix='a.b'/><allow own='a.b'/>", false);
+    check("<allow own='a.b'/><allow own_prefix='a'/>", false);
+    let to = |effect: &str, rest: &str| format!("<{effect} send_destination='a.b' {rest}/>");
+    let interface = "send_interface='i.A'";
+    check(&[own, &to("deny", interface), &to("allow", "")].concat(), true);
+    check(&[own, &to("allow", interface), &to("deny", "")].concat(), true);
+    check(&[own, &to("deny", ""), &to("allow", interface)].concat(), false);
+    check(&[own, &to("deny", interface), &to("allow", "send_path='/a'")].concat(), false);
+    check(
+        &[own, &to("deny", "send_type='signal'"), &to("allow", "send_type='error'")].concat(),
+        false,
+    );
+    check(&[own, &to("deny", "min_fds='1'"), &to("allow", "")].concat(), true);
+    check(&[own, &to("deny", ""), &to("allow", "max_fds='0'")].concat(), false);
+    check("<allow receive_sender=':1.1' receive_path='/a'/><deny receive_sender=':1.1'/>", true);
+    let blocks = "<policy context='default'><deny own='a.b'/></policy>\
+                  <policy user='root'><allow own='a.b'/></policy>";
+    assert_eq!(findings(blocks), [""; 0], "another block is for others");
+}
+
+// config.md B052
+#[test]
+fn nobody_is_at_the_console() {
+    let found = findings(
+        "<policy at_console='true'><deny own='a.b'/><deny own='a.c'/></policy>\
+         <policy at_console='false'><deny own='a.d'/></policy>\
+         <policy at_console='true'><deny own='a.e'/></policy>",
+    );
+    assert_eq!(found.len(), 2, "once for each block: {found:?}");
+    assert!(found.iter().all(|found| found.contains("nobody counts as being at the console")));
 }
 
 /// What is said about one rule of a block for everybody.
@@ -162,6 +219,8 @@ fn questions_in_words_are_answered_with_all_rules() {
     check("user=bob send destination=a.b member=M", false, None);
     check("user=alice send destination=a.b interface=i.A", false, None);
     check("anonymous receive sender=a.b type=signal", false, None);
+    check("user=bob groups= own=a.b", false, Some("<deny own=\"*\"/>"));
+    assert!(ask("user=bob groups own=a.b").unwrap_err().contains("\"groups\" means nothing here"));
     // What may be repeated counts as often as it is there.
     check("user=bob groups=29 groups=wheel own=a.b", true, Some("<allow own=\"a.b\"/>"));
     let rule = "<allow send_destination=\"a.b\" send_interface=\"i.A\"/>";
@@ -249,7 +308,10 @@ fn an_answer_has_a_line_for_each_rule() {
     let answer = Inquiry::parse("uid=1000 own=a.b", &Accounts).unwrap().answer(&set, DOOR);
     let expected = "  bus.conf:1:50: <deny own=\"a&#xa;b&quot;\"/> in <policy user=\"1000\">";
     assert_eq!(answer.to_string().lines().nth(3), Some(expected));
-    let found = lint(&set).into_iter().map(|finding| finding.to_string()).collect::<String>();
+    let found = lint(&set, &Limits::default())
+        .into_iter()
+        .map(|finding| finding.to_string())
+        .collect::<String>();
     assert!(found.contains("own=\"a\\nb\\\"\" is no bus name"), "{found}");
 }
 

@@ -133,10 +133,28 @@ fn check_config_tells_sound_from_suspicious_from_unusable() {
         &["bus.conf:4:1: own=", "bus.conf:5:1: send_path=", "0 errors, 2 warnings"],
     );
     check("<policy context='default'><allow/></policy>", 1, &["error: ", "1 errors, 0 warnings"]);
+    check(
+        "<colour/>\n<policy user='no-such-user'/>\n<policy context='default'>\
+         <deny send_interface='i.I'/></policy><listen>nonsense</listen>",
+        1,
+        &[
+            "bus.conf:3:1: there is no element",
+            "the address has no ':'",
+            "bus.conf:4:1: there is no user",
+            "bus.conf:5:27: this denies",
+            "2 errors, 2 warnings",
+        ],
+    );
+    check(
+        "<selinux><associate own='a' context='c'/></selinux>",
+        2,
+        &["bus.conf:3:10: own=\"a\" is no well-known bus name", "0 errors, 1 warnings"],
+    );
     // Well written, and no bus would start with it.
     for (element, text) in [
         ("<user>no-such-user</user>", "does not exist"),
         ("<listen>nonsense</listen>", "the address has no ':'"),
+        ("<apparmor mode='required'/>", "AppArmor mediation required but not present"),
         ("<listen>carrier-pigeon:path=/x</listen>", "nobody knows the transport"),
     ] {
         let output = run(element, &["--check-config"]);
