@@ -137,11 +137,14 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         },
     )?;
     if let Some(user) = &config.user {
-        drop_privileges(user).map_err(|error| located(config.places.user.as_ref(), &error))?;
+        let keeps_audit = security.mediation.is_active();
+        drop_privileges(user, keeps_audit)
+            .map_err(|error| located(config.places.user.as_ref(), &error))?;
     }
     let signals = Signals::install()
         .map_err(|error| format!("Failed to prepare for signals: {}", phrase(&error)))?;
-    let journal = start_journal(arguments, &config, fork)?;
+    let audit = security.mediation.is_active();
+    let journal = start_journal(arguments, &config, fork, audit)?;
     match fd_limit {
         Ok(raised) => {
             if let Some(error) = raised.failure {
@@ -325,7 +328,12 @@ fn cannot_print(fd: RawFd, error: &io::Error) -> String {
     )
 }
 
-fn start_journal(arguments: &Arguments, config: &BusConfig, fork: bool) -> Result<Journal, String> {
+fn start_journal(
+    arguments: &Arguments,
+    config: &BusConfig,
+    fork: bool,
+    audit: bool,
+) -> Result<Journal, String> {
     let (standard_error, syslog) = match arguments.log_targets {
         LogTargets::AsConfigured => (true, config.syslog),
         LogTargets::Both => (true, true),
@@ -342,6 +350,7 @@ fn start_journal(arguments: &Arguments, config: &BusConfig, fork: bool) -> Resul
         // In the background nobody reads it.
         standard_error: standard_error && !fork,
         syslog,
+        audit,
     })
     .map_err(|error| format!("Failed to start the log's thread: {}", phrase(&error)))
 }

@@ -16,6 +16,7 @@
 
 pub mod accounts;
 pub mod apparmor;
+mod audit;
 pub mod client_socket;
 pub mod config_files;
 pub mod config_watch;

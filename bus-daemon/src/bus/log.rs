@@ -25,6 +25,19 @@ pub struct LogRecord {
     pub text: String,
     /// Parts of the sentence by name, for a log that keeps them apart.
     pub fields: Vec<(LogField, String)>,
+    /// What it is for the kernel's audit, if that is to know of it.
+    pub audit: Option<AuditType>,
+}
+
+/// What a security module says that the kernel's audit is told, too (config.md B113, B118).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditType {
+    /// A verdict on a name or a message.
+    Verdict,
+    /// Another policy was loaded.
+    PolicyLoad,
+    /// The module enforces its policy from now on, or does no longer.
+    ModeChange,
 }
 
 /// What parts of a sentence are called where a log keeps them apart: `DBUS_` and this in capitals.
@@ -87,6 +100,13 @@ impl LogRecord {
     /// A record of a finished sentence.
     #[must_use]
     pub const fn of(severity: Severity, text: String) -> Self {
-        Self { severity, text, fields: Vec::new() }
+        Self { severity, text, fields: Vec::new(), audit: None }
+    }
+
+    /// The same, for the kernel's audit too.
+    #[must_use]
+    pub const fn audited(mut self, audit: AuditType) -> Self {
+        self.audit = Some(audit);
+        self
     }
 }

@@ -8,7 +8,7 @@ use libbus::auth::CookieChallenge;
 use super::EventLoop;
 use crate::bus;
 use crate::bus::id::{ClientId, Timestamp};
-use crate::bus::log::Severity;
+use crate::bus::log::{AuditType, LogRecord, Severity};
 use crate::configuration::Reloaded;
 use crate::host;
 use crate::host::keyring::{keyring_directory, server_challenge};
@@ -80,6 +80,9 @@ impl EventLoop {
             self.refresh_security();
         }
         if notice == Notice::PolicyLoaded {
+            let text = "avc:  received policyload notice".to_owned();
+            let record = LogRecord::of(Severity::Info, text);
+            self.journal.log_record(record.audited(AuditType::PolicyLoad));
             self.bus.handle_event(bus::Event::ReloadRequested, now);
         }
     }

@@ -30,7 +30,7 @@ use bus_policy::config::AppArmorMode;
 use super::config_files::read_at_most;
 use super::kernel_query::{KernelQuery, QueryFile};
 use super::phrase;
-use crate::bus::log::{LogRecord, Severity};
+use crate::bus::log::{AuditType, LogRecord, Severity};
 use crate::bus::mediation::{
     Answer, Denial, EavesdropQuestion, Mediation, MessageQuestion, OwnQuestion, Party, Recipient,
 };
@@ -447,7 +447,8 @@ impl Verdict {
         let severity = if denied { Severity::Security } else { Severity::Info };
         let is_logged = self.is_audited || self.failure.is_some();
         let line = if is_logged { line() } else { None };
-        let log = line.map(|line| LogRecord::of(severity, line.finish()));
+        let log =
+            line.map(|line| LogRecord::of(severity, line.finish()).audited(AuditType::Verdict));
         match (denied, log) {
             (true, log) => Answer::Denied(Denial { text: self.denial_text(text), log }),
             (false, Some(record)) => Answer::AllowedAndLogged(record),

@@ -3,6 +3,8 @@
 //! Where systemd's journal listens, what is meant for syslog goes to it by its own protocol, with
 //! the parts of a refusal as fields of their own (systemd.journal-fields(7)).
 //!
+//! What a security module says goes to the kernel's audit as well (`audit.rs`).
+//!
 //! The caller never waits. A record goes into a bounded queue; one thread writes. When the queue is
 //! full the record is dropped and counted, and the next record that fits is preceded by a line with
 //! the count. A record is one line: control characters in it are escaped, so that nothing a client
@@ -18,6 +20,7 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use super::audit::Audit;
 use crate::bus::log::{LogRecord, Severity};
 
 /// Records that may wait to be written.
@@ -40,6 +43,9 @@ pub struct JournalConfig {
     pub standard_error: bool,
     /// Whether records go to syslog.
     pub syslog: bool,
+    /// Whether what a security module says also goes to the kernel's audit, if this process may write
+    /// there.
+    pub audit: bool,
 }
 
 /// The start of each line that says which bus speaks (config.md B008): `[system] `,
@@ -137,13 +143,15 @@ struct Output {
     syslog: Syslog,
     /// Systemd's journal, asked before syslog.
     native: Syslog,
+    audit: Option<Audit>,
 }
 
 impl Output {
     fn new(config: JournalConfig) -> Self {
         let syslog = Syslog::at("/dev/log");
         let native = Syslog::at("/run/systemd/journal/socket");
-        Self { config, standard_error: Box::new(io::stderr()), syslog, native }
+        let audit = if config.audit { Audit::open() } else { None };
+        Self { config, standard_error: Box::new(io::stderr()), syslog, native, audit }
     }
 
     fn write_dropped(&mut self, count: u64) {
@@ -156,6 +164,9 @@ impl Output {
     /// A target that fails loses the record: there is nobody left to tell.
     fn write(&mut self, record: &LogRecord) {
         let config = &self.config;
+        if let (Some(audit), Some(audit_type)) = (&self.audit, record.audit) {
+            audit.write(audit_type, &one_line(&record.text));
+        }
         let mut line = format_line(&config.program, &config.prefix, &record.text);
         if config.syslog && !self.native.send(native_datagram(config, record).as_bytes()) {
             self.syslog.send(format!("<{}>{line}", priority(record.severity)).as_bytes());
@@ -285,6 +296,7 @@ mod tests {
             prefix: "[system] ".to_owned(),
             standard_error: true,
             syslog: syslog.is_some(),
+            audit: false,
         };
         let mut output = Output::new(config);
         output.standard_error = Box::new(standard_error);
@@ -408,7 +420,8 @@ mod tests {
         let (journal, daemon) =
             (UnixDatagram::bind(&native).unwrap(), UnixDatagram::bind(&syslog).unwrap());
         let fields = vec![(LogField::Sender, ":1.5".into()), (LogField::Member, "A\nB=C".into())];
-        output.write(&LogRecord { severity: Severity::Security, text: "no".into(), fields });
+        let record = LogRecord::of(Severity::Security, "no".into());
+        output.write(&LogRecord { fields, ..record });
         let mut buffer = [0; 512];
         let size = journal.recv(&mut buffer).unwrap();
         assert_eq!(

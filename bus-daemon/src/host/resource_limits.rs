@@ -7,6 +7,9 @@ use std::io;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::unistd::{getegid, geteuid, initgroups, setgid, setuid};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
+};
 
 use super::accounts::{AccountError, find_user};
 
@@ -115,13 +118,15 @@ impl fmt::Display for DropPrivilegesError {
 
 impl std::error::Error for DropPrivilegesError {}
 
-/// Becomes `user`, a login name or a user id: supplementary groups, group, user, for good.
+/// Becomes `user`, a login name or a user id: supplementary groups, group, user, for good. Of the rights
+/// of root only that of writing to the kernel's audit stays, if `keeps_audit` and it was there: for
+/// this thread and those that it starts, not for programs (config.md B113).
 ///
 /// A process that is that user and group already is left as it is.
 ///
 /// # Errors
 /// See [`DropPrivilegesError`]; some of the three changes may have been made.
-pub fn drop_privileges(user: &str) -> Result<(), DropPrivilegesError> {
+pub fn drop_privileges(user: &str, keeps_audit: bool) -> Result<(), DropPrivilegesError> {
     let account = find_user(user).map_err(|error| match error {
         AccountError::Unknown => DropPrivilegesError::UnknownUser(user.to_owned()),
         AccountError::Database(errno) => DropPrivilegesError::UserDatabase(errno),
@@ -135,7 +140,38 @@ pub fn drop_privileges(user: &str) -> Result<(), DropPrivilegesError> {
         .map_err(|_| DropPrivilegesError::UnknownUser(user.to_owned()))?;
     initgroups(&name, account.gid).map_err(refused("supplementary groups"))?;
     setgid(account.gid).map_err(refused("group"))?;
-    setuid(account.uid).map_err(refused("user id"))
+    let keeps_audit = keeps_audit && may_audit();
+    if keeps_audit {
+        set_keep_capabilities(true).map_err(refused_by_rustix("capabilities", user))?;
+    }
+    setuid(account.uid).map_err(refused("user id"))?;
+    if keeps_audit {
+        let kept = CapabilitySet::AUDIT_WRITE;
+        let sets = CapabilitySets {
+            effective: kept,
+            permitted: kept,
+            inheritable: CapabilitySet::empty(),
+        };
+        set_capabilities(None, sets).map_err(refused_by_rustix("capabilities", user))?;
+    }
+    Ok(())
+}
+
+/// Whether this thread may write to the kernel's audit.
+#[must_use]
+pub fn may_audit() -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::AUDIT_WRITE))
+}
+
+fn refused_by_rustix(
+    step: &'static str,
+    user: &str,
+) -> impl FnOnce(rustix::io::Errno) -> DropPrivilegesError {
+    move |errno| DropPrivilegesError::Refused {
+        step,
+        user: user.to_owned(),
+        errno: Errno::from_raw(errno.raw_os_error()),
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +197,7 @@ mod tests {
     #[test]
     fn an_unknown_user_is_refused_before_anything_changes() {
         for user in ["no-such-user-here", "4294967294", ""] {
-            let error = drop_privileges(user).unwrap_err();
+            let error = drop_privileges(user, true).unwrap_err();
             assert!(matches!(&error, DropPrivilegesError::UnknownUser(name) if name == user));
             assert!(error.to_string().contains("<user>"));
         }
@@ -171,14 +207,22 @@ mod tests {
     #[ignore = "run by the test below in a process of its own"]
     fn as_nobody() {
         let Some(user) = std::env::var_os("TEST_USER") else { return };
-        drop_privileges(user.to_str().unwrap()).unwrap();
+        let keeps_audit = std::env::var_os("TEST_AUDIT").is_some();
+        let could_audit = may_audit();
+        drop_privileges(user.to_str().unwrap(), keeps_audit).unwrap();
+        let kept = match keeps_audit && could_audit {
+            true => CapabilitySet::AUDIT_WRITE,
+            false => CapabilitySet::empty(),
+        };
+        let CapabilitySets { effective, permitted, inheritable } = capabilities(None).unwrap();
+        assert_eq!((effective, permitted, inheritable), (kept, kept, CapabilitySet::empty()));
         let account = find_user("nobody").unwrap();
         assert_eq!((geteuid(), getegid()), (account.uid, account.gid));
         let groups = nix::unistd::getgroups().unwrap();
         assert!(!groups.contains(&nix::unistd::Gid::from_raw(0)), "{groups:?}");
-        let error = drop_privileges("root").unwrap_err();
+        let error = drop_privileges("root", false).unwrap_err();
         assert!(matches!(error, DropPrivilegesError::Refused { .. }), "{error}");
-        drop_privileges("nobody").unwrap();
+        drop_privileges("nobody", false).unwrap();
     }
 
     // config.md B011
@@ -188,12 +232,14 @@ mod tests {
             return;
         }
         let uid = find_user("nobody").unwrap().uid;
-        for user in ["nobody", &uid.to_string()] {
-            let output = std::process::Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "host::resource_limits::tests::as_nobody", "--ignored"])
-                .env("TEST_USER", user)
-                .output()
-                .unwrap();
+        for (user, keeps_audit) in [("nobody", false), (&*uid.to_string(), true)] {
+            let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+            command.args(["--exact", "host::resource_limits::tests::as_nobody", "--ignored"]);
+            command.env("TEST_USER", user);
+            if keeps_audit {
+                command.env("TEST_AUDIT", "1");
+            }
+            let output = command.output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         }
     }
@@ -204,7 +250,7 @@ mod tests {
             && !geteuid().is_root()
             && account.gid == getegid()
         {
-            drop_privileges(&account.name).unwrap();
+            drop_privileges(&account.name, false).unwrap();
         }
     }
 }

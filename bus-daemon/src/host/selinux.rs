@@ -31,7 +31,7 @@ use std::path::{Path, PathBuf};
 use super::config_files::read_at_most;
 use super::kernel_query::{KernelQuery, QueryFile};
 use super::phrase;
-use crate::bus::log::{LogRecord, Severity};
+use crate::bus::log::{AuditType, LogRecord, Severity};
 use crate::bus::mediation::{
     Answer, Denial, EavesdropQuestion, Mediation, MessageQuestion, OwnQuestion, Recipient,
 };
@@ -292,7 +292,8 @@ impl Mediation for Selinux {
         let old = self.policy.replace(fresh);
         let mut records = Vec::new();
         let mut say = |text: String| {
-            records.push(LogRecord::of(Severity::Info, text));
+            let record = LogRecord::of(Severity::Info, text);
+            records.push(record.audited(AuditType::ModeChange));
         };
         if old.enforcing != fresh.enforcing {
             let enforcing = u8::from(fresh.enforcing);
@@ -322,7 +323,8 @@ struct Verdict {
 impl Verdict {
     fn answer(self, text: impl FnOnce() -> String) -> Answer {
         let severity = if self.is_denied { Severity::Security } else { Severity::Info };
-        let log = self.line.map(|text| LogRecord::of(severity, text));
+        let record = |text| LogRecord::of(severity, text).audited(AuditType::Verdict);
+        let log = self.line.map(record);
         match (self.is_denied, log) {
             (true, log) => Answer::Denied(Denial { text: text(), log }),
             (false, Some(record)) => Answer::AllowedAndLogged(record),
