@@ -227,7 +227,7 @@ pub enum Event<'a> {
         /// Why.
         failure: StartFailure,
     },
-    /// A process that was started ended.
+    /// A process that was started ended badly, or well, and nothing is left of it.
     ServiceEnded {
         /// For which start.
         start: StartId,
@@ -282,6 +282,12 @@ pub enum Effect {
     },
     /// End what was started for this, if it still runs: it took too long.
     StopService {
+        /// Which start.
+        start: StartId,
+    },
+    /// The name of a service that was started has an owner: how its process ends does not matter any
+    /// more.
+    ReleaseService {
         /// Which start.
         start: StartId,
     },

@@ -341,6 +341,7 @@ impl EventLoop {
                     self.start_service(start, service, environment, now);
                 }
                 Effect::StopService { start } => self.stop_service(start),
+                Effect::ReleaseService { start } => self.release_service(start),
                 Effect::ReadAgain { client } => self.listen_again(client, now),
                 Effect::GiveBackMemory => self.memory_is_free = true,
             }

@@ -35,6 +35,7 @@ pub mod service_directories;
 pub mod service_launcher;
 pub mod service_manager;
 pub mod signals;
+mod supervisor;
 mod system_call;
 #[cfg(test)]
 mod tests_support;

@@ -73,7 +73,7 @@ struct Start {
     way: Way,
     /// When it fails.
     due: Timestamp,
-    /// Whether its process ended well, and what it started may still take the name.
+    /// Whether its process ended well, and what it had started by others may still take the name.
     exited_well: bool,
     /// With the user of each.
     waiters: Vec<(Option<u32>, Waiter)>,
@@ -306,6 +306,9 @@ impl Bus {
     /// A name has an owner that had none: what waited for that is over.
     pub(super) fn finish_start(&mut self, name: &str, owner: ClientId) {
         let Some(start) = self.activation.take(name) else { return };
+        if start.way == Way::Host {
+            self.effects.push_back(Effect::ReleaseService { start: start.id });
+        }
         if start.way != Way::Search {
             let text = format_args!("Successfully activated service '{name}'");
             self.log(LogRecord::new(Severity::Info, &text));
@@ -332,8 +335,8 @@ impl Bus {
         }
     }
 
-    /// A process ended that the host started. Whoever leaves another process behind to take the name
-    /// has a while for that.
+    /// A process ended that the host started, and all that it left behind. If it ended well it may have
+    /// had another manager start the service, which has a while for that.
     pub(super) fn handle_service_ended(&mut self, id: StartId, end: ServiceEnd) {
         let Some(name) = self.activation.name_of(id) else { return };
         let (error, text) = match end {

@@ -123,9 +123,9 @@ pub const GIVEN_BACK_COUNT_MIN: usize = 64;
 pub const RELOAD_CALLER_COUNT_MAX: usize = 128;
 /// How long after a reading of the configuration the next one begins that ordinary users ask for.
 pub const RELOAD_GAP_MS: u64 = 1_000;
-/// How long after a service's process has ended well another one, that it left behind, may take the
-/// name.
-pub const EXITED_WELL_TIME_MS: u64 = 5_000;
+/// How long after a service's process has ended well, and all that it left behind, somebody else may take
+/// the name whom it had started by another manager.
+pub const EXITED_WELL_TIME_MS: u64 = 1_000;
 /// Variables that UpdateActivationEnvironment may set in all.
 pub const ACTIVATION_VARIABLE_COUNT_MAX: usize = 4096;
 /// Bytes of all activation variables, names and values.

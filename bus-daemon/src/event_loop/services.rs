@@ -4,7 +4,7 @@
 //! A service that writes much does not fill the log, nor wait: of its lines at most
 //! [`LOGGED_LINES_MAX`] within [`LOGGED_LINES_GAP_MS`] are logged, and the rest is read all the same.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::bus::id::Timestamp;
 use crate::bus::log::Severity;
 use crate::bus::services::Service;
 use crate::host::privileged_launcher::PrivilegedLauncher;
-use crate::host::service_launcher::{Launcher, RunningService};
+use crate::host::service_launcher::{Fate, Launcher, RunningService};
 use crate::host::worker::Worker;
 
 /// Services that are launched at the same time. One whose file system hangs keeps none of the others.
@@ -46,9 +46,18 @@ pub(super) struct Services {
     pub(super) worker: Worker<Launched>,
     running: Slab<Entry>,
     /// Starts that are being launched.
-    launching: BTreeSet<StartId>,
-    /// Those of them that took too long.
-    unwanted: BTreeSet<StartId>,
+    launching: BTreeMap<StartId, Wish>,
+}
+
+/// What is to become of a service that is being launched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    /// Its end is to be told.
+    Watch,
+    /// It took too long.
+    Stop,
+    /// Its name has an owner already.
+    Release,
 }
 
 struct Entry {
@@ -66,9 +75,13 @@ impl Services {
             launcher: Arc::new(launcher),
             worker: Worker::new(LAUNCH_COUNT_MAX)?,
             running: Slab::new(),
-            launching: BTreeSet::new(),
-            unwanted: BTreeSet::new(),
+            launching: BTreeMap::new(),
         })
+    }
+
+    fn find(&mut self, start: StartId) -> Option<(u32, &mut Entry)> {
+        let (number, entry) = self.running.iter_mut().find(|(_, entry)| entry.start == start)?;
+        Some((u32::try_from(number).unwrap_or(u32::MAX), entry))
     }
 
     pub(super) fn privileged_launcher(&self) -> Option<&PrivilegedLauncher> {
@@ -91,7 +104,7 @@ impl EventLoop {
             Launched { start, result }
         });
         if started {
-            self.services.launching.insert(start);
+            self.services.launching.insert(start, Wish::Watch);
         } else {
             let text = "too many other services are being started".to_owned();
             let failure = StartFailure::new(libbus::standard_error::LIMITS_EXCEEDED, text);
@@ -100,26 +113,37 @@ impl EventLoop {
     }
 
     pub(super) fn stop_service(&mut self, start: StartId) {
-        let mut running = self.services.running.iter_mut().map(|(_, entry)| entry);
-        match running.find(|entry| entry.start == start) {
-            Some(entry) => entry.service.iter_mut().for_each(RunningService::kill),
-            None if self.services.launching.contains(&start) => {
-                self.services.unwanted.insert(start);
-            }
-            None => {}
+        if let Some(wish) = self.services.launching.get_mut(&start) {
+            *wish = Wish::Stop;
+        } else if let Some((_, entry)) = self.services.find(start) {
+            entry.service.iter_mut().for_each(RunningService::kill);
+        }
+    }
+
+    /// The name of a service that was started has an owner.
+    pub(super) fn release_service(&mut self, start: StartId) {
+        if let Some(wish) = self.services.launching.get_mut(&start) {
+            *wish = Wish::Release;
+        } else if let Some((number, entry)) = self.services.find(start)
+            && entry.service.as_mut().is_some_and(RunningService::release)
+        {
+            entry.service = None;
+            self.forget_service_without_use(number);
         }
     }
 
     pub(super) fn handle_launches(&mut self, now: Timestamp) {
         while let Some(Launched { start, result }) = self.services.worker.next_result() {
-            self.services.launching.remove(&start);
-            let is_unwanted = self.services.unwanted.remove(&start);
+            let wish = self.services.launching.remove(&start);
             match result {
                 Ok(mut service) => {
-                    if is_unwanted {
+                    if wish == Some(Wish::Stop) {
                         service.kill();
                     }
                     self.watch_service(start, service, now);
+                    if wish == Some(Wish::Release) {
+                        self.release_service(start);
+                    }
                 }
                 Err(failure) => {
                     self.bus.handle_event(bus::Event::StartFailed { start, failure }, now);
@@ -134,7 +158,9 @@ impl EventLoop {
         let entry = self.services.running.vacant_entry();
         let number = u32::try_from(entry.key()).unwrap_or(u32::MAX);
         let flags = epoll::EventFlags::IN;
-        let exit = epoll::add(&self.epoll, &service, token(Event::ServiceEnded { number }), flags);
+        let event = token(Event::ServiceEnded { number });
+        let exit = service.exit().map(|exit| epoll::add(&self.epoll, exit, event, flags));
+        let exit = exit.unwrap_or(Err(Errno::BADF));
         let output = output.filter(|output| {
             let event = token(Event::ServiceWrote { number });
             ioctl_fionbio(output, true).is_ok()
@@ -172,15 +198,18 @@ impl EventLoop {
         // What it wrote last comes before what is said about its end.
         self.handle_service_output(number, now);
         let Some(entry) = self.services.running.get_mut(number as usize) else { return };
-        let Some(end) = entry.service.as_mut().and_then(RunningService::end) else { return };
-        entry.service = None;
         let start = entry.start;
-        self.forget_service_without_use(number);
-        let event = match end {
-            Ok(end) => bus::Event::ServiceEnded { start, end },
-            Err(failure) => bus::Event::StartFailed { start, failure },
+        let event = match entry.service.as_mut().map(RunningService::fate) {
+            None | Some(Fate::Open) => return,
+            Some(Fate::Released) => None,
+            Some(Fate::Ended(Ok(end))) => Some(bus::Event::ServiceEnded { start, end }),
+            Some(Fate::Ended(Err(failure))) => Some(bus::Event::StartFailed { start, failure }),
         };
-        self.bus.handle_event(event, now);
+        entry.service = None;
+        self.forget_service_without_use(number);
+        if let Some(event) = event {
+            self.bus.handle_event(event, now);
+        }
     }
 
     /// A service, or what it left behind, has written something.

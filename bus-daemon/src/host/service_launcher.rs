@@ -8,20 +8,21 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use libbus::standard_error as error;
 use nix::sys::signal::SigSet;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::accounts::Membership;
 use super::phrase;
-use super::privileged_launcher::{PrivilegedLauncher, RemoteService};
+use super::privileged_launcher::PrivilegedLauncher;
 use super::resource_limits::FdLimit;
-use super::system_call::{ChildSetup, Program, prepare_child};
+use super::supervisor::Supervisor;
+use super::system_call::{ChildSetup, Program, prepare_supervised_child};
 use crate::bus::activation::ServiceEnd;
 use crate::bus::driver::error_reply::StartFailure;
 use crate::bus::services::Service;
@@ -53,20 +54,21 @@ pub struct Launcher {
 pub struct RunningService {
     /// Its name.
     pub name: String,
-    process: Process,
     /// What it writes.
     pub output: Option<OwnedFd>,
+    /// Who says how it ended, while that matters.
+    supervisor: Option<Supervisor>,
+    /// That process, if it is a child of this one.
+    child: Option<SupervisorChild>,
+    /// Whether it is the helper.
+    is_helper: bool,
 }
 
 #[derive(Debug)]
-enum Process {
-    Child {
-        child: Child,
-        exit: OwnedFd,
-        /// Whether it is the helper.
-        is_helper: bool,
-    },
-    Remote(RemoteService),
+pub(super) struct SupervisorChild {
+    child: Child,
+    /// Readable when it has ended.
+    exit: OwnedFd,
 }
 
 impl Launcher {
@@ -86,18 +88,28 @@ impl Launcher {
         let arguments = match (helper, &self.privileged) {
             (Some(helper), _) => vec![helper.to_string_lossy().into_owned(), name.clone()],
             (None, Some(privileged)) => {
-                let (service, output) = privileged.start(&name)?;
-                let process = Process::Remote(service);
-                return Ok(RunningService { name, process, output: Some(output) });
+                let Started { supervisor, output } = privileged.start(&name)?;
+                return Ok(RunningService {
+                    name,
+                    output: Some(output),
+                    supervisor: Some(supervisor),
+                    child: None,
+                    is_helper: false,
+                });
             }
             (None, None) => split(service.file.exec.as_deref().unwrap_or_default())?,
         };
         let environment = self.parameters.environment(environment);
         let program =
             program(&arguments, environment).map_err(|error| cannot_spawn(&name, &error))?;
-        let Spawned { child, exit, output } = spawn(program, &name, &self.parameters, None)?;
-        let process = Process::Child { child, exit, is_helper: helper.is_some() };
-        Ok(RunningService { name, process, output: Some(output) })
+        let Spawned { child, started } = spawn(program, &name, &self.parameters, None)?;
+        Ok(RunningService {
+            name,
+            output: Some(started.output),
+            supervisor: Some(started.supervisor),
+            child: Some(child),
+            is_helper: helper.is_some(),
+        })
     }
 }
 
@@ -136,13 +148,29 @@ pub fn inherited_variables() -> Vec<(String, String)> {
     texts.filter(|(name, _)| !OF_THE_BUS.contains(&name.as_str())).collect()
 }
 
-/// A process that was started.
-pub(super) struct Spawned {
-    pub(super) child: Child,
-    /// Readable when it has ended.
-    pub(super) exit: OwnedFd,
+/// What has become of a service.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It runs, or what it left behind may still take its name.
+    Open,
+    /// It ended without.
+    Ended(Result<ServiceEnd, StartFailure>),
+    /// Nobody watches it any more.
+    Released,
+}
+
+/// A service that was started.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) supervisor: Supervisor,
     /// What it writes.
     pub(super) output: OwnedFd,
+}
+
+/// A service that was started by this process.
+pub(super) struct Spawned {
+    pub(super) child: SupervisorChild,
+    pub(super) started: Started,
 }
 
 /// Starts the program of a service, of which what it writes can be read.
@@ -171,62 +199,84 @@ pub(super) fn spawn(
         is_spared: is_spared_by_oom(),
         user,
     };
-    prepare_child(&mut command, setup, program);
+    let (ours, theirs) = pair().map_err(|error| failed("create a pair of sockets", error))?;
+    prepare_supervised_child(&mut command, setup, program, theirs);
     let mut child = command.spawn().map_err(|error| cannot_spawn(name, &error))?;
-    // It has the other ends of the pipe.
+    // It has the other ends of pipe and pair.
     drop(command);
+    let supervisor = Supervisor::new(ours);
     let exit = Pid::from_raw(child.id().cast_signed())
         .ok_or(rustix::io::Errno::SRCH)
         .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
     match exit {
-        Ok(exit) => Ok(Spawned { child, exit, output }),
+        Ok(exit) => Ok(Spawned {
+            child: SupervisorChild { child, exit },
+            started: Started { supervisor, output },
+        }),
         Err(error) => {
             // Nobody would ever hear of its end.
-            let _ = child.kill();
+            supervisor.kill();
             let _ = child.wait();
             Err(failed("watch a process", error.into()))
         }
     }
 }
 
+impl SupervisorChild {
+    /// Waits for its end.
+    pub(super) fn wait(mut self) {
+        // It cannot fail: nobody else waits for it.
+        let _ = self.child.wait();
+    }
+}
+
 impl RunningService {
-    /// How it ended, if it has.
-    pub fn end(&mut self) -> Option<Result<ServiceEnd, StartFailure>> {
-        let (child, is_helper) = match &mut self.process {
-            Process::Child { child, is_helper, .. } => (child, *is_helper),
-            Process::Remote(service) => return service.end(),
-        };
-        let status = child.try_wait().ok().flatten()?;
-        let end = match (status.code(), status.signal()) {
-            (Some(code), _) => ServiceEnd::Exited(code),
-            (None, signal) => ServiceEnd::Signalled(signal.unwrap_or_default()),
-        };
-        Some(match end {
-            ServiceEnd::Exited(code) if is_helper && code != 0 => {
-                Err(helper_failure(&self.name, code))
+    /// What has become of it.
+    pub fn fate(&mut self) -> Fate {
+        if let Some(SupervisorChild { child, .. }) = &mut self.child {
+            // The end of the supervisor comes after what it says.
+            if !matches!(child.try_wait(), Ok(Some(_))) {
+                return Fate::Open;
             }
-            end => Ok(end),
+        }
+        let Some(supervisor) = &self.supervisor else { return Fate::Released };
+        let Some(end) = supervisor.end() else { return Fate::Open };
+        let name = &self.name;
+        Fate::Ended(match end {
+            Some(ServiceEnd::Exited(code)) if self.is_helper && code != 0 => {
+                Err(helper_failure(name, code))
+            }
+            Some(end) => Ok(end),
+            None => Err(StartFailure::new(
+                error::SPAWN_FAILED,
+                format!("The process that watched how {name} starts was ended by somebody else"),
+            )),
         })
+    }
+
+    /// Its name has an owner: how it ends does not matter any more. Answers whether there is nothing left
+    /// to wait for.
+    pub fn release(&mut self) -> bool {
+        self.supervisor = None;
+        self.child.is_none()
     }
 
     /// Ends it: it took too long.
     pub fn kill(&mut self) {
-        match &mut self.process {
-            // It may have ended by itself.
-            Process::Child { child, .. } => drop(child.kill()),
-            Process::Remote(service) => service.kill(),
-        }
+        self.supervisor.iter().for_each(Supervisor::kill);
+    }
+
+    /// What is readable when it has ended.
+    pub fn exit(&self) -> Option<BorrowedFd<'_>> {
+        let child = self.child.as_ref().map(|child| child.exit.as_fd());
+        child.or(self.supervisor.as_ref().map(Supervisor::as_fd))
     }
 }
 
-/// Readable when the process has ended.
-impl AsFd for RunningService {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.process {
-            Process::Child { exit, .. } => exit.as_fd(),
-            Process::Remote(service) => service.as_fd(),
-        }
-    }
+/// A pair of connected sockets that keep datagrams apart.
+pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC;
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
 }
 
 /// The words of a command line (config.md B096).

@@ -5,18 +5,20 @@
 
 use std::ffi::{CString, c_char, c_int};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::unistd::ForkResult;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::write;
+use rustix::process::{Pid, getpid, set_child_subreaper};
 
 use super::accounts::Membership;
 use super::resource_limits::FdLimit;
+use super::supervisor::supervise;
 
 /// Reads a `SOL_SOCKET` option into `value`; returns the option's size, which is larger than
 /// `value` when the error is `ERANGE` and the value did not fit.
@@ -126,28 +128,116 @@ pub(super) struct ChildSetup {
 /// instead of what `command` names. Unlike the standard library's way a file that is no program is not
 /// taken for a script of the shell's (config.md B096).
 pub(super) fn prepare_child(command: &mut Command, setup: ChildSetup, program: Program) {
-    let ChildSetup { blocked_signals, fd_limit, is_spared, user } = setup;
-    let prepare = move || {
-        blocked_signals.thread_set_mask()?;
-        if let Some(FdLimit { soft, hard }) = fd_limit {
-            let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
-        }
-        if is_spared {
-            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-            if let Ok(file) = open(c"/proc/self/oom_score_adj", flags, Mode::empty()) {
-                let _ = write(file, b"0");
-            }
-        }
-        if let Some(user) = &user {
-            user.take_on()?;
-        }
-        Err(program.execute())
-    };
-    // SAFETY: the closure runs between fork and exec. It calls pthread_sigmask, setrlimit, open, write,
-    // close, setgroups, setgid, setuid and execve alone, which are safe there, and allocates nothing.
+    let prepare = move || Err(begin(&setup, &program));
+    // SAFETY: the closure runs between fork and exec, and `begin` may.
     unsafe {
         command.pre_exec(prepare);
     }
+}
+
+/// The same with a supervisor in between, which is the child of this process and gets `socket`.
+pub(super) fn prepare_supervised_child(
+    command: &mut Command,
+    setup: ChildSetup,
+    program: Program,
+    socket: OwnedFd,
+) {
+    let prepare = move || {
+        let notices = ChildNotices::open()?;
+        // SAFETY: this process has one thread and was forked, so that the C library's locks are free;
+        // both go on with system calls alone.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => Err(begin(&setup, &program)),
+            number => {
+                let Some(service) = Pid::from_raw(number) else { end_at_once() };
+                close_all_but_these([notices.0.as_raw_fd(), socket.as_raw_fd()]);
+                supervise(service, &notices, socket.as_fd())
+            }
+        }
+    };
+    // SAFETY: the closure runs between fork and exec. Besides what `begin` does it calls prctl,
+    // sigaction, pthread_sigmask, signalfd, fork, close_range, poll, read, recv, send, waitpid, kill
+    // and _exit alone, which are safe there, and allocates nothing.
+    unsafe {
+        command.pre_exec(prepare);
+    }
+}
+
+/// Becomes the program. What comes back is why not. Between fork and exec: it calls pthread_sigmask,
+/// setrlimit, open, write, close, setgroups, setgid, setuid and execve alone, which are safe there, and
+/// allocates nothing.
+fn begin(setup: &ChildSetup, program: &Program) -> io::Error {
+    let ChildSetup { blocked_signals, fd_limit, is_spared, user } = setup;
+    if let Err(errno) = blocked_signals.thread_set_mask() {
+        return errno.into();
+    }
+    if let Some(FdLimit { soft, hard }) = fd_limit {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, *soft, *hard);
+    }
+    if *is_spared {
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        if let Ok(file) = open(c"/proc/self/oom_score_adj", flags, Mode::empty()) {
+            let _ = write(file, b"0");
+        }
+    }
+    if let Some(user) = user
+        && let Err(errno) = user.take_on()
+    {
+        return errno.into();
+    }
+    program.execute()
+}
+
+/// Tells a process of the ends of its children, those that their parents left behind included.
+pub(super) struct ChildNotices(OwnedFd);
+
+impl ChildNotices {
+    /// Bytes of one notice.
+    pub(super) const SIZE: usize = size_of::<libc::signalfd_siginfo>();
+
+    /// Whatever the process had to do with its children before.
+    fn open() -> io::Result<Self> {
+        set_child_subreaper(Some(getpid()))?;
+        // SAFETY: this sets no handler, and the former action is not asked for.
+        unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
+        let mut signals = SigSet::empty();
+        signals.add(Signal::SIGCHLD);
+        signals.thread_block()?;
+        // SAFETY: the mask lives through the call; the descriptor that comes back is nobody else's.
+        unsafe {
+            let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+            match libc::signalfd(-1, signals.as_ref(), flags) {
+                -1 => Err(io::Error::last_os_error()),
+                number => Ok(Self(OwnedFd::from_raw_fd(number))),
+            }
+        }
+    }
+}
+
+impl AsFd for ChildNotices {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Closes all other descriptors of a process that has just been forked and never returns to what owns them.
+fn close_all_but_these(mut kept: [RawFd; 2]) {
+    kept.sort_unstable();
+    let [first, second] = kept.map(i32::cast_unsigned);
+    for (from, to) in [(0, first), (first + 1, second), (second + 1, u32::MAX)] {
+        if from < to {
+            // SAFETY: the call takes numbers only; what it closes is not used again, as promised. On
+            // kernels without it, what waits for the descriptors' end waits for this process's.
+            unsafe { libc::syscall(libc::SYS_close_range, from, to - 1, 0) };
+        }
+    }
+}
+
+/// Ends this process without any of what it would do at its end.
+pub(super) fn end_at_once() -> ! {
+    // SAFETY: the call takes a number only.
+    unsafe { libc::_exit(0) }
 }
 
 /// A new descriptor for the process that connected the peer of `socket` (Linux 6.5).

@@ -30,7 +30,8 @@ const FAILURES: &[(&str, &str)] = &[
     ("/bin/sh -c 'exit", "InvalidArgs"),
     ("/bin/sh -c 'yes | head -c 3000000; exit 1'", "Spawn.ChildExited"),
     ("/bin/sh -c 'exec <&- >&- 2>&-; exit 4'", "Spawn.ChildExited"),
-    ("/bin/sh -c '(exec sleep 5 >/dev/null 2>&1)& exit 0'", "Spawn.ChildExited"),
+    ("/bin/sh -c '(exec sleep 1 >/dev/null 2>&1)& exit 0'", "Spawn.ChildExited"),
+    ("/bin/sh -c '(exec sleep 10 >/dev/null 2>&1)& exit 0'", "TimedOut"),
     ("/bin/sleep 60", "TimedOut"),
 ];
 
@@ -53,6 +54,10 @@ fn main() -> ExitCode {
         }),
         Trial::test("services_get_variables_until_they_are_unset", || {
             variables();
+            Ok(())
+        }),
+        Trial::test("services_may_go_to_the_background", || {
+            background();
             Ok(())
         }),
         Trial::test("new_files_are_found", || {
@@ -235,6 +240,35 @@ fn variables() {
         assert_eq!(variable.into_iter().filter(own).collect::<Vec<_>>(), now);
         started(&mut client);
         bus.wait_for_log(&format!("'{name}': {said}"), 1);
+    }
+}
+
+/// What a service leaves behind takes the name, as daemons do; so may what another manager starts for
+/// it. Then the process that watched them is gone.
+fn background() {
+    let bus = start();
+    let mut client = bus.connect();
+    let pipe = bus.dir.join("pipe");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let name = "org.example.Daemon";
+    let daemon = format!("read line < {}; exec {} --serve {name}", pipe.display(), own_program());
+    write_service(&bus, name, &format!("/bin/sh -c '(setsid sh -c \"{daemon}\")& exit 0'"));
+    client.call("ReloadConfig", &[]);
+    let serial = client.send(&call(name, 7));
+    // It opens when the daemon reads.
+    fs::write(&pipe, "go\n").unwrap();
+    assert_eq!(client.reply_to(serial).body, [7.into()]);
+    let parent = |pid: u32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("PPid:\t")).unwrap();
+        line.parse::<u32>().unwrap()
+    };
+    let daemon = client.call("GetConnectionUnixProcessID", &[name.into()]).body[0].number();
+    // The kernel hands it over when the supervisor ends.
+    let comm = |pid: u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    while comm(parent(daemon)) == "bus-starter\n" {
+        client.call("GetId", &[]);
     }
 }
 

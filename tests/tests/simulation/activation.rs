@@ -172,9 +172,9 @@ fn a_start_that_fails_is_told_to_all_who_wait() {
     }
 }
 
-/// Who leaves another process behind has a while; the name counts, whoever takes it.
+/// Who has another manager start the service has a while; the name counts, whoever takes it.
 #[test]
-fn a_service_may_go_to_the_background() {
+fn a_service_may_be_started_by_another_manager() {
     let mut desk = desk();
     let [caller, service] = [(), ()].map(|()| desk.guest());
     send(&mut desk, &caller, 11, NAME);
@@ -182,7 +182,9 @@ fn a_service_may_go_to_the_background() {
     desk.event(Event::ServiceEnded { start, end: ServiceEnd::Exited(0) });
     desk.pass_time(EXITED_WELL_TIME_MS - 1);
     assert_eq!(desk.read(caller.id), []);
+    assert_eq!(desk.releases, []);
     take(&mut desk, &service, NAME);
+    assert_eq!(desk.releases, [start]);
     desk.pass_time(10 * EXITED_WELL_TIME_MS);
     assert_eq!(desk.read(caller.id), []);
     desk.send(service.id, &Mail::reply(5, &caller.name, 11.try_into().unwrap()));

@@ -34,9 +34,10 @@ pub(crate) struct Desk {
     pub(crate) log: Vec<String>,
     /// Cookies and configurations that the bus asked for.
     pub(crate) errands: usize,
-    /// Services that it had started, and that it had ended again.
+    /// Services that it had started, that it had ended again, and of which it need not hear any more.
     pub(crate) starts: Vec<StartId>,
     pub(crate) stops: Vec<StartId>,
+    pub(crate) releases: Vec<StartId>,
     /// Whether invariants are checked after each event.
     pub(crate) is_checked: bool,
     /// Somebody else may be counting descriptors.
@@ -80,6 +81,7 @@ impl Desk {
             errands: 0,
             starts: Vec::new(),
             stops: Vec::new(),
+            releases: Vec::new(),
             is_checked: true,
             _descriptors: DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner),
         }
@@ -170,6 +172,7 @@ impl Desk {
                 Effect::GiveBackMemory => {}
                 Effect::StartService { start, .. } => self.starts.push(start),
                 Effect::StopService { start } => self.stops.push(start),
+                Effect::ReleaseService { start } => self.releases.push(start),
             }
         }
         if self.is_checked {

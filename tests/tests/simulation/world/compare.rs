@@ -62,7 +62,9 @@ impl World {
                 }
                 Effect::Log(record) => assert!(!record.text.is_empty()),
                 Effect::GiveBackMemory | Effect::ReadAgain { .. } => {}
-                Effect::StartService { .. } | Effect::StopService { .. } => {
+                Effect::StartService { .. }
+                | Effect::StopService { .. }
+                | Effect::ReleaseService { .. } => {
                     panic!("there are no services")
                 }
             }
