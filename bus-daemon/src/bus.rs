@@ -77,6 +77,7 @@ use credentials::PeerCredentials;
 use driver::activation::ActivationEnvironment;
 use driver::error_reply::StartFailure;
 use half_messages::HalfMessages;
+use held_messages::Given;
 use id::{ClientId, Timestamp};
 use lifecycle::Disconnection;
 use log::LogRecord;
@@ -319,6 +320,8 @@ pub struct Bus {
     own_limits: Vec<Rc<Limits>>,
     slow_receivers: SlowReceivers,
     activation: Activation,
+    /// Who has been given messages that no other service must miss.
+    given: HashMap<ClientId, Given, FixedState>,
     activation_environment: ActivationEnvironment,
     next_unique: u64,
     serial: u32,
@@ -388,6 +391,7 @@ impl Bus {
             own_limits: Vec::new(),
             slow_receivers: SlowReceivers::default(),
             activation: Activation::default(),
+            given: HashMap::default(),
             activation_environment: ActivationEnvironment::new(identity.environment.clone()),
             next_unique: 0,
             serial: 0,
@@ -427,8 +431,12 @@ impl Bus {
                 if self.clients.handle_written(client, size) {
                     self.handle_drained(client);
                 }
+                if !self.given.is_empty() {
+                    self.forget_given(client);
+                }
             }
             Event::WriteClosed { client } => {
+                self.note_unread(client);
                 self.clients.close_writing(client);
                 self.handle_drained(client);
             }

@@ -322,7 +322,7 @@ impl Bus {
                 }
                 Waiter::Message(held) => {
                     self.let_go(&held);
-                    self.deliver(&held, Some(owner));
+                    self.give(held, owner);
                 }
             }
         }

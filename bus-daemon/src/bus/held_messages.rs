@@ -8,14 +8,13 @@ use std::num::NonZeroU32;
 use std::rc::Rc;
 
 use bus_policy::question::Circumstances;
-use libbus::names::BusName;
 use libbus::wire::{self, ParsedHeader, check_body};
 
 use super::Bus;
 use super::client::{Outgoing, Urgency};
 use super::driver::error_reply::Refusal;
 use super::id::ClientId;
-use super::limits::UNCOUNTED_SIZE_MAX;
+use super::limits::{UNCOUNTED_SIZE_MAX, VAIN_STARTS_MAX};
 use super::log::{LogRecord, Severity};
 use super::outbox::{MessageFds, OutgoingBody};
 use super::policing::{Party, Passage, Standing};
@@ -39,6 +38,18 @@ pub(super) struct HeldMessage {
     standing: Option<Standing>,
     bytes: Rc<Vec<u8>>,
     fds: Option<MessageFds>,
+    expects_reply: bool,
+    vain_starts: u8,
+}
+
+/// What the owner of a name has been given that was started for it, until it is written: signals and calls
+/// of which nobody would hear that they are lost.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    /// Each with where it ends in all that was queued for the owner.
+    messages: Vec<(u64, HeldMessage)>,
+    /// How much of that was written, if the owner reads no more.
+    written: Option<u64>,
 }
 
 impl HeldMessage {
@@ -85,6 +96,8 @@ impl Bus {
             standing: client.standing.clone(),
             bytes: message.to_bytes(),
             fds: message.fds.clone(),
+            expects_reply: message.expects_reply(),
+            vain_starts: message.vain_starts,
         };
         let sum = client.held.get_or_insert_default();
         sum.bytes += held.size();
@@ -102,6 +115,57 @@ impl Bus {
             }
             client.held.take_if(|sum| **sum == Held::default());
             self.clients.charge_queues(held.sender);
+        }
+    }
+
+    /// Gives what was held to the one who has taken the name, and remembers what must not get lost if that
+    /// goes before reading it.
+    pub(super) fn give(&mut self, held: HeldMessage, owner: ClientId) {
+        let queued = |bus: &Self| bus.clients.get(owner).map(|client| client.outbox.queued());
+        let before = queued(self);
+        self.deliver(&held, Some(owner));
+        let after = queued(self);
+        if let Some(end) = after.filter(|_| after > before && !held.expects_reply) {
+            self.given.entry(owner).or_default().messages.push((end, held));
+        }
+    }
+
+    /// Something was written to a client.
+    #[cold]
+    pub(super) fn forget_given(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get(id) else { return };
+        let written = client.outbox.written();
+        if let Some(given) = self.given.get_mut(&id) {
+            given.messages.retain(|(end, _)| *end > written);
+            if given.messages.is_empty() {
+                self.given.remove(&id);
+            }
+        }
+    }
+
+    /// A client reads no more: what was not written to it, it has not read.
+    pub(super) fn note_unread(&mut self, id: ClientId) {
+        let Some(given) = self.given.get_mut(&id) else { return };
+        let written = self.clients.get(id).map(|client| client.outbox.written());
+        given.written = given.written.or(written);
+    }
+
+    /// A client goes: what it was given and has not read.
+    pub(super) fn take_unread(&mut self, id: ClientId) -> Vec<HeldMessage> {
+        if self.given.is_empty() {
+            return Vec::new();
+        }
+        self.note_unread(id);
+        let Some(Given { messages, written }) = self.given.remove(&id) else { return Vec::new() };
+        let is_unread = |end: u64| written.is_none_or(|written| end > written);
+        messages.into_iter().filter(|(end, _)| is_unread(*end)).map(|(_, held)| held).collect()
+    }
+
+    /// They go to the next start.
+    pub(super) fn give_again(&mut self, unread: Vec<HeldMessage>) {
+        for mut held in unread {
+            held.vain_starts += 1;
+            self.deliver(&held, None);
         }
     }
 
@@ -128,27 +192,34 @@ impl Bus {
             bytes,
             held: Some(&held.bytes),
             fds,
+            vain_starts: held.vain_starts,
         };
+        let Some(name) = header.destination else { return };
         let sender = self.clients.get(held.sender);
-        if sender.is_some_and(|sender| sender.is_registered()) {
-            let Some(name) = header.destination else { return };
-            if let Err(refusal) = self.unicast(&message, name) {
-                self.refuse(&message, &refusal);
+        let lost = match (sender.is_some_and(|sender| sender.is_registered()), owner) {
+            _ if held.vain_starts > VAIN_STARTS_MAX => {
+                Some("each service that took the name went before it had read it")
             }
-        } else {
-            let name = header.destination.map(BusName::as_str).unwrap_or_default();
-            let why = match owner {
-                Some(owner) => self.deliver_from_gone(held, &message, owner),
-                None => Some("no service had been found for it before"),
-            };
-            if let Some(why) = why {
-                let sender = held.sender_name.as_str();
-                let text = format_args!(
-                    "A message of {sender}, which is gone, to '{name}', which was to be started for \
-                     it, is lost: {why}"
-                );
-                self.log(LogRecord::new(Severity::Warning, &text));
+            (true, _) => {
+                if let Err(refusal) = self.unicast(&message, name) {
+                    self.refuse(&message, &refusal);
+                }
+                None
             }
+            (false, Some(owner)) => self.deliver_from_gone(held, &message, owner),
+            (false, None) if held.vain_starts > 0 => Some(
+                "its sender is gone, and the service that took the name went before it had read it",
+            ),
+            (false, None) => {
+                Some("its sender is gone, and no service had been found for it before")
+            }
+        };
+        if let Some(why) = lost {
+            let sender = held.sender_name.as_str();
+            let text = format_args!(
+                "A message of {sender} to '{name}', which was to be started for it, is lost: {why}"
+            );
+            self.log(LogRecord::new(Severity::Warning, &text));
         }
     }
 
@@ -171,15 +242,15 @@ impl Bus {
         let passes = passage.check(&self.policies);
         let recipient = self.clients.get(owner)?;
         if passes.is_err() {
-            Some("the policy denies it")
+            Some("its sender is gone, and the policy denies it")
         } else if self.identity.mediation.is_active() {
-            Some("no security module can be asked about a sender that is gone")
+            Some("its sender is gone, and no security module can be asked about that")
         } else if message.fds.is_some() && !recipient.unix_fds {
-            Some("it has descriptors, which the service does not take")
+            Some("its sender is gone, and the service takes no descriptors")
         } else if recipient.is_full(&self.settings.limits)
             || !recipient.has_room(users, pools, message.fds.is_some())
         {
-            Some("its queue is full")
+            Some("its sender is gone, and the queue of the service is full")
         } else {
             let mut head = std::mem::take(&mut self.scratch.stamped);
             head.clear();

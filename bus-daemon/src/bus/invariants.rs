@@ -28,6 +28,8 @@ impl Bus {
         self.check_half_messages();
         self.check_newcomers();
         self.check_activation();
+        let is_there = |id: &super::ClientId| self.clients.get(*id).is_some();
+        assert!(self.given.keys().all(is_there), "who was given something is there");
         let registered: Vec<_> = self.clients.iter().filter(|c| c.is_registered()).collect();
         assert_eq!(registered.len(), self.unique_names.len(), "one unique name each");
         for client in registered {
@@ -78,5 +80,6 @@ impl Bus {
         assert!(self.monitors.is_empty(), "no rule of a monitor");
         assert!(self.replies.is_empty(), "no call in flight");
         assert!(self.unique_names.is_empty(), "no unique name");
+        assert!(self.given.is_empty(), "nobody who was given something");
     }
 }

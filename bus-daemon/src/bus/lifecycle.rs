@@ -213,10 +213,12 @@ impl Bus {
         self.forget_slow_receiver(id);
         self.forget_half_message(id);
         self.monitors.remove_client(id);
+        let unread = self.take_unread(id);
         if is_registered {
             self.leave(id);
         }
         self.clients.remove(id);
+        self.give_again(unread);
         self.trim_queues();
         self.effects.push_back(Effect::Close { client: id, last_words });
         self.begin_handshakes();

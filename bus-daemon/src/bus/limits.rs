@@ -126,6 +126,8 @@ pub const RELOAD_GAP_MS: u64 = 1_000;
 /// How long after a service's process has ended well, and all that it left behind, somebody else may take
 /// the name whom it had started by another manager.
 pub const EXITED_WELL_TIME_MS: u64 = 1_000;
+/// How many services are started for one message that go before they have read it; then it is lost.
+pub const VAIN_STARTS_MAX: u8 = 3;
 /// Variables that UpdateActivationEnvironment may set in all.
 pub const ACTIVATION_VARIABLE_COUNT_MAX: usize = 4096;
 /// Bytes of all activation variables, names and values.

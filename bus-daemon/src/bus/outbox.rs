@@ -157,6 +157,8 @@ pub struct Outbox {
     fds: usize,
     bytes_peak: usize,
     fds_peak: usize,
+    /// Bytes queued so far.
+    queued: u64,
 }
 
 impl Outbox {
@@ -182,7 +184,9 @@ impl Outbox {
                 last.body = Some(SharedBody { bytes: Rc::clone(bytes), range: range.clone() });
             }
         }
-        self.bytes += head.len() + body.bytes().len();
+        let size = head.len() + body.bytes().len();
+        self.bytes += size;
+        self.queued += size as u64;
         self.bytes_peak = self.bytes_peak.max(self.bytes);
     }
 
@@ -266,6 +270,18 @@ impl Outbox {
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes queued so far: where what was queued last ends.
+    #[must_use]
+    pub const fn queued(&self) -> u64 {
+        self.queued
+    }
+
+    /// Of the bytes queued so far those that have left.
+    #[must_use]
+    pub const fn written(&self) -> u64 {
+        self.queued.saturating_sub(self.bytes as u64)
     }
 
     /// Counts the message pushed last, of `size` bytes, as meant for this client alone.

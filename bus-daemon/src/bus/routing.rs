@@ -48,6 +48,8 @@ pub(super) struct Message<'a> {
     /// The whole message, where it lies in a buffer of its own.
     pub(super) held: Option<&'a Rc<Vec<u8>>>,
     pub(super) fds: Option<MessageFds>,
+    /// How many services were started for it and went before they read it.
+    pub(super) vain_starts: u8,
 }
 
 impl Message<'_> {
@@ -65,7 +67,7 @@ impl Message<'_> {
         self.held.map_or_else(|| Rc::new(self.bytes.to_vec()), Rc::clone)
     }
 
-    fn expects_reply(&self) -> bool {
+    pub(super) fn expects_reply(&self) -> bool {
         self.header.message_type == MessageType::MethodCall
             && !self.header.flags.contains(Flags::NO_REPLY_EXPECTED)
     }
@@ -134,7 +136,8 @@ impl Bus {
         let body = bytes.get(frame.header_size..).unwrap_or_default();
         check_body(header.signature, body, header.endian, &mut self.scratch.spans)
             .map_err(Disconnection::Malformed)?;
-        let message = Message { sender, header, body, parsed: &parsed, bytes, held, fds };
+        let message =
+            Message { sender, header, body, parsed: &parsed, bytes, held, fds, vain_starts: 0 };
         match self.clients.get(sender).map(|client| &client.phase) {
             Some(Phase::Registered) => {}
             Some(Phase::Monitor) => return Err(Disconnection::MonitorSent),

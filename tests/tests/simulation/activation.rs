@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bus_daemon::bus::activation::{ServiceEnd, StartId};
 use bus_daemon::bus::driver::error_reply::StartFailure;
-use bus_daemon::bus::limits::EXITED_WELL_TIME_MS;
+use bus_daemon::bus::limits::{EXITED_WELL_TIME_MS, VAIN_STARTS_MAX};
 use bus_daemon::bus::services::{Service, Services};
 use bus_daemon::bus::{Event, Settings};
 use bus_daemon::service_file::ServiceFile;
@@ -189,6 +189,70 @@ fn a_service_may_be_started_by_another_manager() {
     assert_eq!(desk.read(caller.id), []);
     desk.send(service.id, &Mail::reply(5, &caller.name, 11.try_into().unwrap()));
     assert_eq!(error_of(&desk.read(caller.id), 11), None);
+}
+
+/// A service that goes before it has read what was held for it: calls are answered, and what nobody
+/// would hear of goes to the next start, a few times.
+#[test]
+fn what_a_service_has_not_read_goes_to_the_next_start() {
+    let mut desk = desk();
+    let caller = desk.guest();
+    send(&mut desk, &caller, 11, NAME);
+    let mut silent = Mail::call(12, NAME, "org.example.A", "Do");
+    silent.flags = Flags::NO_REPLY_EXPECTED;
+    desk.send(caller.id, &silent);
+    let mut signal = Mail::signal(13, "/a", "org.example.A", "Changed");
+    signal.destination = Some(NAME.to_owned());
+    desk.send(caller.id, &signal);
+    let request = |serial| {
+        let body = vec![Value::Text(NAME.to_owned()), Value::Number(0)];
+        Mail::call_bus(serial, "RequestName", body)
+    };
+    for vain in 1..=VAIN_STARTS_MAX {
+        started(&mut desk);
+        let service = desk.guest();
+        desk.read(service.id);
+        desk.send(service.id, &request(5));
+        if vain % 2 == 0 {
+            desk.event(Event::WriteClosed { client: service.id });
+        }
+        desk.event(Event::Closed { client: service.id });
+        let answered: Vec<_> = desk.read(caller.id).iter().filter_map(|got| got.answered).collect();
+        assert_eq!(answered, if vain == 1 { &[11][..] } else { &[] }, "start {vain}");
+    }
+    started(&mut desk);
+    let service = desk.guest();
+    let got = take(&mut desk, &service, NAME);
+    let serials: Vec<_> = got.iter().filter(|got| got.sender == caller.name).collect();
+    assert_eq!(serials.iter().map(|got| got.serial).collect::<Vec<_>>(), [12, 13], "in order");
+    // What it has read is its own.
+    desk.event(Event::Closed { client: service.id });
+    assert_eq!(desk.starts, []);
+    desk.event(Event::Closed { client: caller.id });
+    desk.bus.check_empty();
+}
+
+#[test]
+fn what_no_service_reads_is_lost_with_a_line_in_the_log() {
+    let mut desk = desk();
+    let caller = desk.guest();
+    let mut silent = Mail::call(12, NAME, "org.example.A", "Do");
+    silent.flags = Flags::NO_REPLY_EXPECTED;
+    desk.send(caller.id, &silent);
+    for _ in 0..=VAIN_STARTS_MAX {
+        started(&mut desk);
+        let service = desk.guest();
+        let body = vec![Value::Text(NAME.to_owned()), Value::Number(0)];
+        desk.read(service.id);
+        desk.send(service.id, &Mail::call_bus(5, "RequestName", body));
+        desk.event(Event::Closed { client: service.id });
+    }
+    assert_eq!(desk.starts, []);
+    let line = desk.log.last().unwrap();
+    assert!(
+        line.contains(&caller.name) && line.contains(NAME) && line.contains("is lost"),
+        "{line}"
+    );
 }
 
 // protocol.md A226, A227
