@@ -181,7 +181,6 @@ impl ConfigSource {
         settings.services = Arc::new(found.services);
         let problems = loaded.problems.iter().chain(&unknown).chain(&wrong);
         let mut notes: Vec<String> = problems.map(ToString::to_string).collect();
-        notes.extend(found.problems);
         if !reload.postponed.is_empty() {
             notes.push(format!(
                 "{} of the configuration changed and will count from the next start of the bus on",
@@ -191,7 +190,8 @@ impl ConfigSource {
         let mut watched_directories = loaded.watched_directories;
         watched_directories.extend(self.limit_directories());
         watched_directories.extend(found.directories);
-        Ok(Reloaded { config: reload.config, settings, notes, watched_directories })
+        let (config, service_notes) = (reload.config, found.problems);
+        Ok(Reloaded { config, settings, notes, service_notes, watched_directories })
     }
 }
 
@@ -204,6 +204,8 @@ pub struct Reloaded {
     pub settings: Settings,
     /// What the administrator should know.
     pub notes: Vec<String>,
+    /// The same about services, of which any may have changed.
+    pub service_notes: Vec<String>,
     /// The directories whose changes call for another reload (config.md B105).
     pub watched_directories: Vec<PathBuf>,
 }

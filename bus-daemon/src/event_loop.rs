@@ -126,6 +126,8 @@ pub struct EventLoop {
     journal: Journal,
     source: ConfigSource,
     config: BusConfig,
+    /// What was said last about service files, which is not said again when another one changes.
+    service_notes: Vec<String>,
     started: Instant,
     /// Clients whose socket is to be tried again soon, since the kernel was out of memory.
     starved: Vec<ClientId>,
@@ -213,6 +215,7 @@ impl EventLoop {
             journal,
             source,
             config,
+            service_notes: Vec::new(),
             started: Instant::now(),
             starved: Vec::new(),
             buffer: vec![0; READ_BUFFER_SIZE].into_boxed_slice(),
@@ -315,7 +318,11 @@ impl EventLoop {
         while let Ok(Some(signal)) = self.signals.next_signal() {
             match signal {
                 Signal::Terminate => return Next::Stop,
-                Signal::Reload => self.bus.handle_event(bus::Event::ReloadRequested, now),
+                Signal::Reload => {
+                    // Whoever asks is told everything.
+                    self.service_notes.clear();
+                    self.bus.handle_event(bus::Event::ReloadRequested, now);
+                }
             }
         }
         self.carry_out(now);

@@ -116,6 +116,12 @@ impl EventLoop {
         for note in reloaded.notes {
             self.journal.log(Severity::Warning, note);
         }
+        for note in &reloaded.service_notes {
+            if !self.service_notes.contains(note) {
+                self.journal.log(Severity::Warning, note.clone());
+            }
+        }
+        self.service_notes = reloaded.service_notes;
         self.config = reloaded.config;
         host::unmap_unused_code();
         self.security.mediation.set_associations(&self.config.selinux_contexts);
