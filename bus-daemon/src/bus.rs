@@ -77,7 +77,7 @@ use credentials::PeerCredentials;
 use driver::activation::ActivationEnvironment;
 use driver::error_reply::StartFailure;
 use half_messages::HalfMessages;
-use held_messages::Given;
+use held_messages::{Given, Orphans};
 use id::{ClientId, Timestamp};
 use lifecycle::Disconnection;
 use log::LogRecord;
@@ -93,6 +93,10 @@ use refusal_log::LoggedUsers;
 use reloading::Reload;
 use services::{Service, Services, Starter};
 use slow_receivers::SlowReceivers;
+
+/// Whether the file of this service has changed since it was read, or any, if none promises the name that
+/// is wanted: then they are read again first (config.md B097).
+pub type FilesChanged = Rc<dyn Fn(Option<&Service>) -> bool>;
 
 /// What the bus is told once, at its start.
 pub struct Identity {
@@ -122,9 +126,8 @@ pub struct Identity {
     pub mediation: Rc<dyn Mediation>,
     /// The name of a process, for log lines and refusals (protocol.md A241).
     pub process_name: fn(pid: i32) -> Option<String>,
-    /// Whether files have changed since the last [`Event::FilesChanged`] or question: then they are read
-    /// again before a name counts as one that no service takes (config.md B097).
-    pub files_changed: Rc<dyn Fn() -> bool>,
+    /// See [`FilesChanged`].
+    pub files_changed: FilesChanged,
     /// Whether systemd starts the services that name a unit (config.md B098).
     pub systemd_activation: bool,
     /// The variables that the bus was started with and services inherit.
@@ -216,6 +219,11 @@ pub enum Event<'a> {
     ReloadRequested,
     /// A file has changed in a directory of the configuration (config.md B097, B105).
     FilesChanged,
+    /// Service files were read again although the configuration could not be.
+    ServicesFound {
+        /// What was found.
+        services: Arc<Services>,
+    },
     /// The configuration was read again (config.md B106, B108).
     Reloaded {
         /// The new settings, or what was wrong.
@@ -322,6 +330,7 @@ pub struct Bus {
     activation: Activation,
     /// Who has been given messages that no other service must miss.
     given: HashMap<ClientId, Given, FixedState>,
+    orphans: Orphans,
     activation_environment: ActivationEnvironment,
     next_unique: u64,
     serial: u32,
@@ -392,6 +401,7 @@ impl Bus {
             slow_receivers: SlowReceivers::default(),
             activation: Activation::default(),
             given: HashMap::default(),
+            orphans: Orphans::default(),
             activation_environment: ActivationEnvironment::new(identity.environment.clone()),
             next_unique: 0,
             serial: 0,
@@ -447,6 +457,7 @@ impl Bus {
             // Whoever sent the signal is not told: the log is.
             Event::ReloadRequested => drop(self.request_reload(None)),
             Event::FilesChanged => self.handle_files_changed(),
+            Event::ServicesFound { services } => self.take_over_services(services),
             Event::Reloaded { result } => self.handle_reloaded(result),
             Event::StartFailed { start, failure } => self.handle_start_failed(start, failure),
             Event::ServiceEnded { start, end } => self.handle_service_ended(start, end),

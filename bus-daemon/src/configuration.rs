@@ -150,10 +150,15 @@ impl ConfigSource {
 
     /// Reads again, as a reload does: the settings a running bus can take over, or everything that
     /// is wrong in one line.
-    ///
-    /// # Errors
-    /// The problems, separated by `; `.
-    pub fn reload(
+    pub fn reload(&self, running: &BusConfig, running_limits: &LimitOverrides) -> Reading {
+        let result = self.read_again(running, running_limits);
+        // Which services there are does not depend on what is wrong elsewhere.
+        let config = result.as_ref().map_or(running, |reloaded| &reloaded.config);
+        let found = self.find_services(config);
+        Reading { result, found }
+    }
+
+    fn read_again(
         &self,
         running: &BusConfig,
         running_limits: &LimitOverrides,
@@ -177,8 +182,6 @@ impl ConfigSource {
         let (mut settings, unknown) = settings_of(&reload.config);
         settings.starter = self.starter(&reload.config);
         settings.limit_overrides = limit_overrides;
-        let found = self.find_services(&reload.config);
-        settings.services = Arc::new(found.services);
         let problems = loaded.problems.iter().chain(&unknown).chain(&wrong);
         let mut notes: Vec<String> = problems.map(ToString::to_string).collect();
         if !reload.postponed.is_empty() {
@@ -189,10 +192,17 @@ impl ConfigSource {
         }
         let mut watched_directories = loaded.watched_directories;
         watched_directories.extend(self.limit_directories());
-        watched_directories.extend(found.directories);
-        let (config, service_notes) = (reload.config, found.problems);
-        Ok(Reloaded { config, settings, notes, service_notes, watched_directories })
+        Ok(Reloaded { config: reload.config, settings, notes, watched_directories })
     }
+}
+
+/// What came of reading all files again.
+#[derive(Debug)]
+pub struct Reading {
+    /// The configuration, or everything that is wrong with it in one line.
+    pub result: Result<Reloaded, String>,
+    /// The services, whether or not the configuration is sound.
+    pub found: FoundServices,
 }
 
 /// What a reload brought.
@@ -200,13 +210,11 @@ impl ConfigSource {
 pub struct Reloaded {
     /// The configuration now in force.
     pub config: BusConfig,
-    /// What the bus takes over.
+    /// What the bus takes over, but the services.
     pub settings: Settings,
     /// What the administrator should know.
     pub notes: Vec<String>,
-    /// The same about services, of which any may have changed.
-    pub service_notes: Vec<String>,
-    /// The directories whose changes call for another reload (config.md B105).
+    /// The directories whose changes call for another reload (config.md B105), but those of services.
     pub watched_directories: Vec<PathBuf>,
 }
 

@@ -1,6 +1,7 @@
 //! Starting and ending the daemon: arguments, configuration, sockets, in the order that
 //! [`crate::host`] asks for; then the event loop, whose result becomes the exit code.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::fd::{AsRawFd as _, RawFd};
@@ -17,6 +18,7 @@ use crate::arguments::{
     self, Arguments, Fork, Invocation, LogTargets, PidFileUse, USAGE_EXIT_CODE,
 };
 use crate::bus::log::Severity;
+use crate::bus::services::Service;
 use crate::bus::{Bus, Identity, MachineIdError, driver};
 use crate::configuration::{ConfigSource, mechanisms_of, settings_of};
 use crate::event_loop::{EventLoop, Parts};
@@ -24,6 +26,7 @@ use crate::host::config_watch::ConfigWatch;
 use crate::host::daemonize::{
     PidFile, PrintFd, Umask, close_on_exec_beyond_stdio, fork_to_background,
 };
+use crate::host::file_stamps::FileStamps;
 use crate::host::journal::{Journal, JournalConfig, bus_prefix, program_name};
 use crate::host::listener::{ListenContext, Listener, connectable_addresses, listen};
 use crate::host::mediation::SecurityModule;
@@ -100,7 +103,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     settings.services = Arc::new(found.services);
     settings.starter = source.starter(&config);
     watched_directories.extend(found.directories);
-    for problem in found.problems {
+    for problem in &found.problems {
         let _ = writeln!(io::stderr(), "{}: {problem}", program_name());
     }
     let pid_file =
@@ -165,7 +168,9 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     }
     let listeners: Vec<Listener> = listeners.into_iter().flatten().collect();
     let config_watch = watch(&watched_directories, &journal);
-    let identity = identity(arguments, &config, &listeners, &security, config_watch.clone())?;
+    let service_stamps = Rc::new(RefCell::new(found.stamps));
+    let (watch, stamps) = (config_watch.clone(), Rc::clone(&service_stamps));
+    let identity = identity(arguments, &config, &listeners, &security, watch, stamps)?;
     let bus = Bus::new(identity, settings);
     for note in &security.notes {
         journal.log(Severity::Warning, note.clone());
@@ -178,6 +183,8 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         source,
         config,
         config_watch,
+        service_stamps,
+        service_notes: found.problems,
         security,
         launcher,
     };
@@ -361,6 +368,7 @@ fn identity(
     listeners: &[Listener],
     security: &SecurityModule,
     watch: Option<Arc<ConfigWatch>>,
+    stamps: Rc<RefCell<FileStamps>>,
 ) -> Result<Identity, String> {
     let random = |error: io::Error| format!("Failed to read random bytes: {}", phrase(&error));
     let mechanisms = mechanisms_of(config)?;
@@ -380,7 +388,16 @@ fn identity(
         hash_seed: u64::from_ne_bytes(random_bytes().map_err(random)?),
         mediation: Rc::clone(&security.mediation),
         process_name: credentials::process_name,
-        files_changed: Rc::new(move || watch.as_ref().is_some_and(|watch| watch.take_changes())),
+        files_changed: Rc::new(move |service: Option<&Service>| {
+            let stamps = stamps.borrow();
+            match service {
+                Some(service) => stamps.has_service_changed(&service.path),
+                None => {
+                    watch.as_ref().is_some_and(|watch| watch.take_changes())
+                        || stamps.may_promise_more()
+                }
+            }
+        }),
         systemd_activation: arguments.systemd_activation,
         environment: inherited_variables(),
     })

@@ -25,6 +25,7 @@ mod interest;
 mod services;
 mod writing;
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -46,6 +47,7 @@ use crate::configuration::ConfigSource;
 use crate::host;
 use crate::host::client_socket::{self, Errno};
 use crate::host::config_watch::ConfigWatch;
+use crate::host::file_stamps::FileStamps;
 use crate::host::journal::Journal;
 use crate::host::listener::{Listener, NONCE_SIZE};
 use crate::host::mediation::SecurityModule;
@@ -122,6 +124,8 @@ pub struct EventLoop {
     services: Services,
     /// Shared with the worker's thread, which sets the watches.
     config_watch: Option<Arc<ConfigWatch>>,
+    /// How service files were when they were read; the bus asks whether they have changed.
+    service_stamps: Rc<RefCell<FileStamps>>,
     security: SecurityModule,
     journal: Journal,
     source: ConfigSource,
@@ -153,6 +157,10 @@ pub struct Parts {
     pub config: BusConfig,
     /// What tells that its directories changed, unless the system cannot.
     pub config_watch: Option<Arc<ConfigWatch>>,
+    /// How service files were when they were read.
+    pub service_stamps: Rc<RefCell<FileStamps>>,
+    /// What was said about them.
+    pub service_notes: Vec<String>,
     /// The security module that the bus asks.
     pub security: SecurityModule,
     /// What starts services.
@@ -173,6 +181,8 @@ impl EventLoop {
             source,
             config,
             config_watch,
+            service_stamps,
+            service_notes,
             security,
             launcher,
         } = parts;
@@ -211,11 +221,12 @@ impl EventLoop {
             worker,
             services,
             config_watch,
+            service_stamps,
             security,
             journal,
             source,
             config,
-            service_notes: Vec::new(),
+            service_notes,
             started: Instant::now(),
             starved: Vec::new(),
             buffer: vec![0; READ_BUFFER_SIZE].into_boxed_slice(),

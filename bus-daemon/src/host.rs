@@ -22,6 +22,7 @@ pub mod config_files;
 pub mod config_watch;
 pub mod credentials;
 pub mod daemonize;
+pub mod file_stamps;
 pub mod journal;
 pub mod kernel_query;
 pub mod keyring;

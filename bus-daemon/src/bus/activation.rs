@@ -65,6 +65,7 @@ pub(super) struct Activation {
     of_users: HashMap<Option<u32>, usize, FixedState>,
     /// The earliest deadline of all starts.
     due: Option<Timestamp>,
+    asks_again: AsksAgain,
 }
 
 #[derive(Debug)]
@@ -85,13 +86,28 @@ enum Way {
     Host,
     /// systemd starts this unit.
     Systemd(String),
-    /// It is not known yet: files are being read again because some have changed (config.md B097).
-    Search,
+    /// It is not known yet: files are being read again because some have changed (config.md B097). How
+    /// many readings must be done.
+    Search {
+        round: u64,
+        /// Whether what is known then decides, however much changes in the meantime.
+        is_last: bool,
+    },
+}
+
+/// Whether somebody who has waited for files to be read asks once more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum AsksAgain {
+    #[default]
+    No,
+    /// Files have changed while they were read: it may wait for one more reading.
+    Once,
+    Finally,
 }
 
 /// Who waits for a start.
 #[derive(Debug)]
-enum Waiter {
+pub(super) enum Waiter {
     /// A call of StartServiceByName.
     Caller(ReplyTo),
     /// A message for the service.
@@ -162,16 +178,19 @@ impl Bus {
         if message.header.flags.contains(Flags::NO_AUTO_START) {
             return Err(Refusal::DestinationHasNoOwner { name: text });
         }
-        if is_startable(message, name) && self.must_search(&text) {
+        if is_startable(message, name)
+            && let Some(round) = self.must_search(&text)
+        {
             let held = self.hold(message)?;
-            return self.wait_for(&text, None, message.sender, Waiter::Message(held));
+            return self.wait_for_search(&text, round, message.sender, Waiter::Message(held));
         }
         let Some(service) = self.service_for(message, name).cloned() else {
             return Err(Refusal::NotActivatable { name: text });
         };
         self.may_activate(message, &service)?;
         let held = self.hold(message)?;
-        self.wait_for(&text, Some(service), message.sender, Waiter::Message(held))
+        let who = self.describe_requester(message.sender);
+        self.wait_for(&service, held.uid(), &who, Waiter::Message(held))
     }
 
     /// config.md B058, protocol.md A223: the sender's rules alone, by the name that the service will
@@ -193,41 +212,69 @@ impl Bus {
     /// StartServiceByName for a name that nobody owns (protocol.md A176, A216).
     pub(super) fn start_for(&mut self, name: &str, reply_to: ReplyTo) -> Result<(), Refusal> {
         let sender = reply_to.client();
-        if WellKnownName::parse(name).is_ok() && self.must_search(name) {
-            return self.wait_for(name, None, sender, Waiter::Caller(reply_to));
+        if WellKnownName::parse(name).is_ok()
+            && let Some(round) = self.must_search(name)
+        {
+            return self.wait_for_search(name, round, sender, Waiter::Caller(reply_to));
         }
-        let service = self.settings.services.get(name).cloned();
-        if service.is_none() {
+        let Some(service) = self.settings.services.get(name).cloned() else {
             return Err(Refusal::NotActivatable { name: name.to_owned() });
-        }
-        self.wait_for(name, service, sender, Waiter::Caller(reply_to))
+        };
+        let uid = self.clients.get(sender).and_then(|client| client.uid);
+        let who = self.describe_requester(sender);
+        self.wait_for(&service, uid, &who, Waiter::Caller(reply_to))
     }
 
-    /// Whether files that have changed must be read before it is known what starts this name. Where a
-    /// start is under way, it is.
-    fn must_search(&mut self, name: &str) -> bool {
-        if self.activation.starts.get(name).is_some_and(|start| start.way != Way::Search) {
-            return false;
+    /// How many readings of files must be done before it is known what starts this name, if they have
+    /// changed. Where a start is under way, it is; and what other services' files say does not matter.
+    fn must_search(&mut self, name: &str) -> Option<u64> {
+        if self.activation.asks_again == AsksAgain::Finally {
+            return None;
         }
-        if (self.identity.files_changed)() {
+        if let Some(start) = self.activation.starts.get(name) {
+            return match start.way {
+                Way::Search { round, .. } => Some(round),
+                Way::Host | Way::Systemd(_) => None,
+            };
+        }
+        let known = self.settings.services.get(name);
+        let has_changed = (self.identity.files_changed)(known.map(|service| &**service));
+        if known.is_some() && !has_changed {
+            return None;
+        }
+        if has_changed && self.reload.awaited().is_none_or(|needed| needed <= self.reload.begun()) {
             self.handle_files_changed();
         }
-        self.reload.is_search
+        self.reload.awaited()
     }
 
-    /// Waits for a service to be started, or found.
-    fn wait_for(
+    fn wait_for_search(
         &mut self,
         name: &str,
-        service: Option<Arc<Service>>,
+        round: u64,
         sender: ClientId,
         waiter: Waiter,
     ) -> Result<(), Refusal> {
-        let max = self.settings.limits.pending_service_starts_max;
         let uid = self.clients.get(sender).and_then(|client| client.uid);
+        let is_last = self.activation.asks_again != AsksAgain::No;
+        if self.add_waiter(name, uid, Way::Search { round, is_last }, waiter)?.is_some() {
+            self.activation.note_due();
+        }
+        Ok(())
+    }
+
+    /// Adds one who waits for a name: the start, if this is a new one.
+    fn add_waiter(
+        &mut self,
+        name: &str,
+        uid: Option<u32>,
+        way: Way,
+        waiter: Waiter,
+    ) -> Result<Option<StartId>, Refusal> {
+        let max = self.settings.limits.pending_service_starts_max;
         if !self.activation.has_place(uid, self.is_privileged_user(uid), max as usize) {
-            if let Waiter::Message(held) = waiter {
-                self.let_go(&held);
+            if let Waiter::Message(mut held) = waiter {
+                self.let_go(&mut held);
             }
             return Err(Refusal::TooManyStarts { name: name.to_owned(), max });
         }
@@ -235,23 +282,32 @@ impl Bus {
         *self.activation.of_users.entry(uid).or_default() += 1;
         if let Some(start) = self.activation.starts.get_mut(name) {
             start.waiters.push((uid, waiter));
-            return Ok(());
+            return Ok(None);
         }
         let id = StartId(self.activation.next_id);
         self.activation.next_id += 1;
-        let by_systemd = self.identity.systemd_activation;
-        let way = service.as_ref().map_or(Way::Search, |service| {
-            let unit = service.file.systemd_service.as_ref().filter(|_| by_systemd);
-            unit.map_or(Way::Host, |unit| Way::Systemd(unit.clone()))
-        });
         let due = self.now.plus_ms(self.settings.limits.service_start_timeout_ms.into());
-        let start =
-            Start { id, way: way.clone(), due, exited_well: false, waiters: vec![(uid, waiter)] };
+        let start = Start { id, way, due, exited_well: false, waiters: vec![(uid, waiter)] };
         self.activation.starts.insert(name.to_owned(), start);
+        Ok(Some(id))
+    }
+
+    /// Waits for a service, and has it started if nobody did yet. `who` asks, in words.
+    pub(super) fn wait_for(
+        &mut self,
+        service: &Arc<Service>,
+        uid: Option<u32>,
+        who: &str,
+        waiter: Waiter,
+    ) -> Result<(), Refusal> {
+        let name = service.file.name.as_str();
+        let by_systemd = self.identity.systemd_activation;
+        let unit = service.file.systemd_service.as_ref().filter(|_| by_systemd);
+        let way = unit.map_or(Way::Host, |unit| Way::Systemd(unit.clone()));
+        let Some(id) = self.add_waiter(name, uid, way, waiter)? else { return Ok(()) };
         self.activation.note_due();
-        let who = self.describe_requester(sender);
-        match (way, service) {
-            (Way::Host, Some(service)) => {
+        match unit {
+            None => {
                 let how = match self.settings.starter {
                     Starter::Bus => "",
                     Starter::Helper => " (using servicehelper)",
@@ -260,26 +316,32 @@ impl Bus {
                 let text = format_args!("Activating service name='{name}' requested by {who}{how}");
                 self.log(LogRecord::new(Severity::Info, &text));
                 let environment = self.activation_environment.to_variables();
+                let service = Arc::clone(service);
                 self.effects.push_back(Effect::StartService { start: id, service, environment });
             }
-            (Way::Systemd(unit), _) => {
+            Some(unit) => {
                 let text = format_args!(
                     "Activating via systemd: service name='{name}' unit='{unit}' requested by {who}"
                 );
                 self.log(LogRecord::new(Severity::Info, &text));
-                self.ask_systemd(&unit, true);
+                self.ask_systemd(unit, true);
             }
-            (Way::Host | Way::Search, _) => {}
         }
         Ok(())
     }
 
-    /// Files have been read again: who waited for a service to be found asks once more.
-    pub(super) fn end_search(&mut self) {
-        let starts = self.activation.starts.iter().filter(|(_, start)| start.way == Way::Search);
+    /// So many readings of files are done: who waited for one of them asks once more.
+    pub(super) fn end_search(&mut self, done: u64) {
+        let is_over =
+            |start: &Start| matches!(start.way, Way::Search { round, .. } if round <= done);
+        let starts = self.activation.starts.iter().filter(|(_, start)| is_over(start));
         let names: Vec<String> = starts.map(|(name, _)| name.clone()).collect();
         for name in names {
             let Some(start) = self.activation.take(&name) else { continue };
+            self.activation.asks_again = match start.way {
+                Way::Search { is_last: true, .. } => AsksAgain::Finally,
+                _ => AsksAgain::Once,
+            };
             for (_, waiter) in start.waiters {
                 match waiter {
                     Waiter::Caller(reply_to) if self.takes_part(reply_to.client()) => {
@@ -288,13 +350,11 @@ impl Bus {
                         }
                     }
                     Waiter::Caller(_) => {}
-                    Waiter::Message(held) => {
-                        self.let_go(&held);
-                        self.deliver(&held, None);
-                    }
+                    Waiter::Message(held) => self.pass_on(held),
                 }
             }
         }
+        self.activation.asks_again = AsksAgain::No;
     }
 
     /// As the reference writes it (protocol.md A241).
@@ -309,7 +369,7 @@ impl Bus {
         if start.way == Way::Host {
             self.effects.push_back(Effect::ReleaseService { start: start.id });
         }
-        if start.way != Way::Search {
+        if !matches!(start.way, Way::Search { .. }) {
             let text = format_args!("Successfully activated service '{name}'");
             self.log(LogRecord::new(Severity::Info, &text));
         }
@@ -320,8 +380,8 @@ impl Bus {
                         self.reply_started(&reply_to);
                     }
                 }
-                Waiter::Message(held) => {
-                    self.let_go(&held);
+                Waiter::Message(mut held) => {
+                    self.let_go(&mut held);
                     self.give(held, owner);
                 }
             }
@@ -372,7 +432,7 @@ impl Bus {
     pub(super) fn units_wanted(&self) -> Vec<String> {
         let units = self.activation.starts.values().filter_map(|start| match &start.way {
             Way::Systemd(unit) => Some(unit.clone()),
-            Way::Host | Way::Search => None,
+            Way::Host | Way::Search { .. } => None,
         });
         let mut units: Vec<String> = units.collect();
         units.sort();
@@ -424,8 +484,8 @@ impl Bus {
                         self.reply_error(&reply_to, &refusal);
                     }
                 }
-                Waiter::Message(held) => {
-                    self.let_go(&held);
+                Waiter::Message(mut held) => {
+                    self.let_go(&mut held);
                     if self.takes_part(held.sender) {
                         self.send_error_from_driver(held.sender, Some(held.serial), &refusal);
                     }
@@ -435,23 +495,25 @@ impl Bus {
     }
 
     /// Whether a client is still there, and no monitor: nobody else is answered.
-    fn takes_part(&self, id: ClientId) -> bool {
+    pub(super) fn takes_part(&self, id: ClientId) -> bool {
         self.clients.get(id).is_some_and(|client| client.is_registered())
     }
 
-    /// A client goes. Of what it had held only small messages without descriptors go on: its user is
-    /// charged for them no longer.
+    /// A client goes, and is charged no longer for what it had held. Of large messages and those with
+    /// descriptors only so many go on as there is room for.
     pub(super) fn drop_held_of(&mut self, id: ClientId) {
         if self.clients.get(id).is_none_or(|client| client.held.is_none()) {
             return;
         }
-        let is_lost = |(_, waiter): &mut (Option<u32>, Waiter)| match waiter {
-            Waiter::Message(held) => held.sender == id && !held.outlives_its_sender(),
+        let Self { activation, orphans, .. } = self;
+        let mut is_lost = |(_, waiter): &mut (Option<u32>, Waiter)| match waiter {
+            Waiter::Message(held) => held.sender == id && !held.become_orphan(orphans),
             Waiter::Caller(_) => false,
         };
         let (mut lost, mut uids) = (Vec::new(), Vec::new());
-        for (name, start) in &mut self.activation.starts {
-            let gone: Vec<_> = start.waiters.extract_if(.., is_lost).map(|(uid, _)| uid).collect();
+        for (name, start) in &mut activation.starts {
+            let gone: Vec<_> =
+                start.waiters.extract_if(.., &mut is_lost).map(|(uid, _)| uid).collect();
             if !gone.is_empty() {
                 lost.push(format!("{} to '{name}'", gone.len()));
                 uids.extend(gone);
@@ -462,7 +524,7 @@ impl Bus {
             let (who, lost) = (self.describe(id), lost.join(", "));
             let text = format_args!(
                 "{who} went before its messages could be given to services that are being started; \
-                 those that were large or had descriptors are lost: {lost}"
+                 of those that were large or had descriptors too many are held: {lost} are lost"
             );
             self.log(LogRecord::new(Severity::Warning, &text));
         }
@@ -478,6 +540,11 @@ impl Bus {
         for name in starts.keys() {
             assert!(self.resolve_text(name).is_none(), "{name} has no owner yet");
         }
+        let waiters = || starts.values().flat_map(|start| &start.waiters);
+        self.orphans.check(waiters().filter_map(|(_, waiter)| match waiter {
+            Waiter::Message(held) => Some(held),
+            Waiter::Caller(_) => None,
+        }));
         for client in self.clients.iter() {
             let messages = starts.values().flat_map(|start| &start.waiters);
             let held = messages.filter_map(|(_, waiter)| match waiter {

@@ -22,6 +22,8 @@ pub const UNWRITTEN_BROADCASTS_SIZE_MAX: usize = 1 << 20;
 pub const HELD_BROADCASTS_TURN_COUNT_MAX: u64 = 16;
 /// Compiled policies that are kept although no client is subject to them at the moment.
 pub const KEPT_POLICY_COUNT_MAX: usize = 64;
+/// Names of a client that are remembered with each of its messages that waits for a start.
+pub const REMEMBERED_NAME_COUNT_MAX: usize = 16;
 /// Longest message of the bus itself, in bytes: what is in it is one array, which may be no longer
 /// (protocol.md A020).
 pub const BUS_MESSAGE_SIZE_MAX: usize = libbus::limits::ARRAY_SIZE_MAX as usize;
@@ -128,6 +130,11 @@ pub const RELOAD_GAP_MS: u64 = 1_000;
 pub const EXITED_WELL_TIME_MS: u64 = 1_000;
 /// How many services are started for one message that go before they have read it; then it is lost.
 pub const VAIN_STARTS_MAX: u8 = 3;
+/// Bytes of messages above [`UNCOUNTED_SIZE_MAX`] that are held for starts although their senders are gone,
+/// and descriptors of such.
+pub const ORPHANS_SIZE_MAX: usize = 8 << 20;
+/// See [`ORPHANS_SIZE_MAX`].
+pub const ORPHAN_FDS_MAX: usize = 64;
 /// Variables that UpdateActivationEnvironment may set in all.
 pub const ACTIVATION_VARIABLE_COUNT_MAX: usize = 4096;
 /// Bytes of all activation variables, names and values.

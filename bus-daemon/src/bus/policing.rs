@@ -27,7 +27,7 @@ use super::client::Client;
 use super::credentials::PeerCredentials;
 use super::driver::BUS_NAME;
 use super::id::ClientId;
-use super::limits::KEPT_POLICY_COUNT_MAX;
+use super::limits::{KEPT_POLICY_COUNT_MAX, REMEMBERED_NAME_COUNT_MAX};
 use super::log::{LogField, LogRecord, Severity};
 
 /// What the policy says about one client.
@@ -44,6 +44,11 @@ impl Standing {
         self.policy.may_own(name)
     }
 
+    /// Whether it is of the policy that is in force.
+    fn is_of(&self, set: &Arc<PolicySet>) -> bool {
+        Arc::ptr_eq(self.policy.set(), set)
+    }
+
     fn names(&self) -> &MatchedPatterns {
         self.names.as_deref().unwrap_or(MatchedPatterns::NONE)
     }
@@ -57,6 +62,24 @@ impl Standing {
             _ => false,
         };
         Rc::ptr_eq(&self.policy, &other.policy) && same_names
+    }
+}
+
+/// Who a client was that has said something which waits for its recipient.
+#[derive(Clone, Debug)]
+pub(super) struct FormerClient {
+    /// Under the policy of that time.
+    standing: Option<Standing>,
+    uid: Option<u32>,
+    gids: Box<[u32]>,
+    /// Its names at that time; `None`: they were too many.
+    names: Option<Vec<Box<str>>>,
+}
+
+impl FormerClient {
+    /// Its user.
+    pub(super) const fn uid(&self) -> Option<u32> {
+        self.uid
     }
 }
 
@@ -357,6 +380,34 @@ impl Bus {
             client.passed = None;
         }
         self.note_names(id);
+    }
+
+    /// Who a client is, to judge what it said when it is gone.
+    pub(super) fn remember(&self, client: &Client) -> FormerClient {
+        let mut names: Vec<Box<str>> = Vec::new();
+        names.extend(client.unique.as_ref().map(|unique| unique.as_str().into()));
+        self.names.names_of(client.id).for_each(|held| names.push(held.name.into()));
+        FormerClient {
+            standing: client.standing.clone(),
+            uid: client.uid,
+            gids: gids_of(client, &self.identity.own_credentials).into(),
+            names: (names.len() <= REMEMBERED_NAME_COUNT_MAX).then_some(names),
+        }
+    }
+
+    /// What the policy in force says about a client that is gone; nothing if it had too many names to be
+    /// remembered and another policy was in force.
+    pub(super) fn standing_of_former(&mut self, former: &FormerClient) -> Option<Standing> {
+        let Self { settings, policies, .. } = self;
+        let set = &settings.policy;
+        if let Some(standing) = former.standing.as_ref().filter(|standing| standing.is_of(set)) {
+            return Some(standing.clone());
+        }
+        let mut patterns = MatchedPatterns::default();
+        former.names.as_ref()?.iter().for_each(|name| patterns.add(set, name));
+        let policy = policies.of(set, Subject { uid: former.uid, gids: &former.gids });
+        let names = (!patterns.is_empty()).then(|| Rc::new(patterns));
+        Some(Standing { policy, names })
     }
 
     /// A name of a client came or went.

@@ -4,23 +4,28 @@
 //! that was read already, and waits for another one. Users who own neither the machine nor the bus
 //! could make it read without end: what they ask for begins some time after the last reading.
 
+use std::sync::Arc;
+
 use super::driver::ReplyTo;
 use super::driver::error_reply::Refusal;
 use super::id::{ClientId, Timestamp};
 use super::limits::{RELOAD_CALLER_COUNT_MAX, RELOAD_GAP_MS};
 use super::log::{LogRecord, Severity};
+use super::services::Services;
 use super::{Bus, Effect, Settings};
 
 /// Who waits for the configuration to be read again.
 #[derive(Default)]
 pub(super) struct Reload {
-    is_running: bool,
+    /// How many readings have begun, and how many of them are done.
+    begun: u64,
+    done: u64,
+    /// How many must be done until all files have been read as they are now.
+    needed: u64,
     /// When the next reading begins, if the one that may be running is done then.
     due: Option<Timestamp>,
     /// Until then, no reading begins that only ordinary users asked for.
     rests_until: Timestamp,
-    /// Whether files have changed that are not read yet: services may be in them that nobody knows.
-    pub(super) is_search: bool,
     /// Who is answered when the running one is done.
     callers: Vec<ReplyTo>,
     /// Who is answered when the next one is. Both together are at most [`RELOAD_CALLER_COUNT_MAX`] for
@@ -31,7 +36,22 @@ pub(super) struct Reload {
 impl Reload {
     /// When a reading is to begin that waits for nothing but time.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
-        self.due.filter(|_| !self.is_running)
+        self.due.filter(|_| !self.is_running())
+    }
+
+    const fn is_running(&self) -> bool {
+        self.begun > self.done
+    }
+
+    /// How many readings have begun.
+    pub(super) const fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// How many readings must be done until all files have been read as they are now: services may be in
+    /// them that nobody knows. Nothing if they have been.
+    pub(super) fn awaited(&self) -> Option<u64> {
+        Some(self.needed).filter(|needed| *needed > self.done)
     }
 }
 
@@ -59,7 +79,7 @@ impl Bus {
         let reload = &mut self.reload;
         if reload.next_deadline().is_some_and(|due| due <= self.now) {
             reload.due = None;
-            reload.is_running = true;
+            reload.begun += 1;
             reload.callers = std::mem::take(&mut reload.next_callers);
             self.effects.push_back(Effect::Reload);
         }
@@ -72,7 +92,7 @@ impl Bus {
 
     /// Until the files have been read, whoever asks for a service that no file promised before waits.
     pub(super) fn handle_files_changed(&mut self) {
-        self.reload.is_search = true;
+        self.reload.needed = self.reload.begun + 1;
         // Whoever changed them is not told: the log is.
         drop(self.request_reload(None));
     }
@@ -88,11 +108,8 @@ impl Bus {
     pub(super) fn handle_reloaded(&mut self, result: Result<Settings, String>) {
         let refusal = match result {
             Ok(settings) => {
-                let has_others = settings.services != self.settings.services;
+                self.take_over_services(Arc::clone(&settings.services));
                 self.settings = settings;
-                if has_others {
-                    self.announce_services();
-                }
                 self.reapply_policy();
                 self.refresh_limits();
                 None
@@ -121,11 +138,17 @@ impl Bus {
                 Some(text) => self.reply_error(&caller, &Refusal::ReloadFailed(text.clone())),
             }
         }
-        self.reload.is_running = false;
+        self.reload.done = self.reload.begun;
         self.reload.rests_until = self.now.plus_ms(RELOAD_GAP_MS);
         self.begin_reload();
-        if !self.reload.is_running && std::mem::take(&mut self.reload.is_search) {
-            self.end_search();
+        // However much has changed since: who waited for this one need not wait for the next.
+        self.end_search(self.reload.done);
+    }
+
+    pub(super) fn take_over_services(&mut self, services: Arc<Services>) {
+        if services != self.settings.services {
+            self.settings.services = services;
+            self.announce_services();
         }
     }
 

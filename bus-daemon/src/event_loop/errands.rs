@@ -1,6 +1,7 @@
 //! What a worker's thread does while the bus goes on: reading the configuration again, finding
 //! cookies in a keyring.
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use libbus::auth::CookieChallenge;
@@ -9,10 +10,12 @@ use super::EventLoop;
 use crate::bus;
 use crate::bus::id::{ClientId, Timestamp};
 use crate::bus::log::{AuditType, LogRecord, Severity};
-use crate::configuration::Reloaded;
+use crate::bus::services::Services;
+use crate::configuration::{Reading, Reloaded};
 use crate::host;
 use crate::host::keyring::{keyring_directory, server_challenge};
 use crate::host::selinux::notices::Notice;
+use crate::host::service_directories::FoundServices;
 use crate::host::service_manager::{self, State};
 
 /// How often a configuration is read for one reload: directories that appear one below the other are each
@@ -22,7 +25,7 @@ const READ_COUNT_MAX: usize = 16;
 /// What the worker's thread brings back.
 pub(super) enum WorkResult {
     Cookie { client: ClientId, cookie: Result<CookieChallenge, String> },
-    Reloaded(Result<Box<Reloaded>, String>),
+    Reloaded(Box<Reading>),
 }
 
 impl EventLoop {
@@ -45,20 +48,22 @@ impl EventLoop {
         let limits = self.bus.limit_overrides().clone();
         let started = self.worker.start(move || {
             service_manager::tell(State::Reloading);
-            let mut result = source.reload(&running, &limits).map(Box::new);
+            let mut reading = source.reload(&running, &limits);
             for _ in 0..READ_COUNT_MAX {
+                let Reading { result, found } = &mut reading;
                 // Without a configuration not all directories are known: the watches stay.
-                let (Ok(reloaded), Some(watch)) = (&mut result, &watch) else { break };
+                let (Ok(reloaded), Some(watch)) = (result, &watch) else { break };
+                reloaded.watched_directories.extend_from_slice(&found.directories);
                 let replaced = watch.replace(&reloaded.watched_directories);
                 reloaded.notes.extend(replaced.complaints);
                 if !replaced.has_more {
                     break;
                 }
                 // They may have changed before they were watched.
-                result = source.reload(&running, &limits).map(Box::new);
+                reading = source.reload(&running, &limits);
             }
             service_manager::tell(State::Ready);
-            WorkResult::Reloaded(result)
+            WorkResult::Reloaded(Box::new(reading))
         });
         if !started {
             let result = Err("too much other work waits".to_owned());
@@ -103,8 +108,15 @@ impl EventLoop {
                     let cookie = cookie.ok();
                     self.bus.handle_event(bus::Event::CookieFound { client, cookie }, now);
                 }
-                WorkResult::Reloaded(result) => {
-                    let result = result.map(|reloaded| self.take_over(*reloaded));
+                WorkResult::Reloaded(reading) => {
+                    let Reading { result, found } = *reading;
+                    let services = self.take_over_services(found);
+                    if result.is_err() {
+                        let services = Arc::clone(&services);
+                        self.bus.handle_event(bus::Event::ServicesFound { services }, now);
+                    }
+                    let result = result
+                        .map(|reloaded| bus::Settings { services, ..self.take_over(reloaded) });
                     self.bus.handle_event(bus::Event::Reloaded { result }, now);
                 }
             }
@@ -112,16 +124,21 @@ impl EventLoop {
         }
     }
 
+    fn take_over_services(&mut self, found: FoundServices) -> Arc<Services> {
+        for problem in &found.problems {
+            if !self.service_notes.contains(problem) {
+                self.journal.log(Severity::Warning, problem.clone());
+            }
+        }
+        self.service_notes = found.problems;
+        self.service_stamps.replace(found.stamps);
+        Arc::new(found.services)
+    }
+
     fn take_over(&mut self, reloaded: Reloaded) -> bus::Settings {
         for note in reloaded.notes {
             self.journal.log(Severity::Warning, note);
         }
-        for note in &reloaded.service_notes {
-            if !self.service_notes.contains(note) {
-                self.journal.log(Severity::Warning, note.clone());
-            }
-        }
-        self.service_notes = reloaded.service_notes;
         self.config = reloaded.config;
         host::unmap_unused_code();
         self.security.mediation.set_associations(&self.config.selinux_contexts);

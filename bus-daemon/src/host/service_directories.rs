@@ -10,6 +10,7 @@ use bus_policy::ShownPath;
 use bus_policy::config::{ConfigFiles, FileError, ServiceDirectory};
 
 use super::config_files::DiskFiles;
+use super::file_stamps::FileStamps;
 use crate::bus::services::{Service, Services};
 use crate::service_file::{SERVICE_FILE_SIZE_MAX, ServiceFile};
 
@@ -25,6 +26,8 @@ pub struct FoundServices {
     pub problems: Vec<String>,
     /// The directories, whose changes call for another look.
     pub directories: Vec<PathBuf>,
+    /// How all of it was.
+    pub stamps: FileStamps,
 }
 
 /// One directory of the search path.
@@ -119,6 +122,7 @@ fn system_directories() -> Vec<Directory> {
 
 impl FoundServices {
     fn read(&mut self, directory: &Directory, needed: Needed) {
+        self.stamps.note_directory(&directory.path);
         let mut paths = match DiskFiles.list(&directory.path) {
             Ok(paths) => paths,
             Err(FileError::NotFound) => return,
@@ -133,11 +137,14 @@ impl FoundServices {
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "service"));
         paths.sort();
         for path in paths {
+            self.stamps.note_file(&path);
             match read_file(&path, directory, needed) {
                 Ok(file) => self.services.add(Service { file, path: Arc::from(path) }),
-                Err(Some(text)) => self.problems.push(text),
-                // It was removed since the directory was read.
-                Err(None) => {}
+                Err(problem) => {
+                    self.stamps.leave_out(&path);
+                    // None if it was removed since the directory was read.
+                    self.problems.extend(problem);
+                }
             }
         }
     }

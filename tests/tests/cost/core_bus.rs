@@ -51,7 +51,7 @@ impl CoreBus {
             machine_id: Ok(GUID),
             hash_seed: 7,
             mediation: Rc::new(NoMediation),
-            files_changed: Rc::new(|| false),
+            files_changed: Rc::new(|_| false),
             environment: Vec::new(),
             process_name: |_| None,
             systemd_activation: false,

@@ -105,7 +105,7 @@ fn identity(mediation: Rc<dyn Mediation>) -> Identity {
         machine_id: Ok(guid),
         hash_seed: 1,
         mediation,
-        files_changed: Rc::new(|| false),
+        files_changed: Rc::new(|_| false),
         environment: vec![("INHERITED".to_owned(), "yes".to_owned())],
         process_name: |pid| Some(format!("pro\"cess\n{pid}")),
         systemd_activation: false,

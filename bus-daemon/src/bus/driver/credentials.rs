@@ -59,12 +59,19 @@ impl Bus {
         }
     }
 
-    /// protocol.md A192: what is not known is left out.
+    /// protocol.md A192: what is not known is left out, and so is a descriptor for whom too many wait
+    /// already.
     pub(super) fn get_connection_credentials(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         let name = call.name_argument()?;
         let credentials = self.credentials_of(name, "credentials")?.into_owned();
-        let fds_negotiated = self.clients.get(call.client()).is_some_and(|client| client.unix_fds);
-        let process_fd = credentials.process_fd.as_ref().filter(|_| fds_negotiated);
+        // One that does not read what it asks for would take them from everybody.
+        let (users, pools, limits) = (self.clients.users(), &self.pools, &self.settings.limits);
+        let takes_fd = self.clients.get(call.client()).is_some_and(|client| {
+            client.unix_fds
+                && (client.outbox.fds() as u64) < client.limits(limits).outgoing_unix_fds_max
+                && client.has_room(users, pools, true)
+        });
+        let process_fd = credentials.process_fd.as_ref().filter(|_| takes_fd);
         let fds = process_fd.and_then(ProcessFdSource::open);
         self.reply_with_fds(&call.reply_to, DICTIONARY, fds.as_ref(), |body| {
             body.dict(|entries| {
