@@ -34,7 +34,7 @@ use crate::host::privileged_launcher::PrivilegedLauncher;
 use crate::host::resource_limits::{self, drop_privileges, is_privileged, raise_fd_limit};
 use crate::host::service_launcher::{Launcher, StartParameters, inherited_variables};
 use crate::host::service_manager::{self, State};
-use crate::host::signals::{Signals, blocked_signals};
+use crate::host::signals::{Signals, blocked_signals, heed_children};
 use crate::host::{config_files, credentials, phrase, random_bytes};
 use crate::offline::{self, Report, UNUSABLE_EXIT_CODE, located};
 
@@ -89,6 +89,7 @@ fn fail(text: &str, code: u8) -> ExitCode {
 /// Serves until SIGTERM. An error is why the daemon could not start, in one line.
 fn serve(arguments: &Arguments) -> Result<(), String> {
     let mut context = ListenContext::from_process();
+    heed_children();
     let lines = PrintedLines::take(arguments, &context)?;
     // Works without on kernels that cannot; then services that are started inherit more.
     let _ = close_on_exec_beyond_stdio();

@@ -21,6 +21,7 @@ use crate::host::daemonize::close_on_exec_beyond_stdio;
 use crate::host::privileged_service::PrivilegedService;
 use crate::host::resource_limits::is_privileged;
 use crate::host::service_directories::find_by_file_name;
+use crate::host::signals::heed_children;
 
 const NAME: &str = "bus-daemon-launch-helper";
 /// Where services find the system bus, whoever asks (config.md B101).
@@ -42,6 +43,7 @@ fn start(mut arguments: impl Iterator<Item = OsString>) -> Result<Infallible, St
         let text = format!("{} is no well-known bus name", name.display());
         return refused(error::SPAWN_SERVICE_NOT_VALID, text);
     };
+    heed_children();
     // Works without on kernels that cannot; then the service inherits more of the bus.
     let _ = close_on_exec_beyond_stdio();
     let loaded = ConfigSource::new(&ConfigFile::System, false).load();

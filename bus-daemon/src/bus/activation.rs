@@ -86,6 +86,8 @@ enum Way {
     Host,
     /// systemd starts this unit.
     Systemd(String),
+    /// It is systemd, which comes by itself.
+    Itself,
     /// It is not known yet: files are being read again because some have changed (config.md B097). How
     /// many readings must be done.
     Search {
@@ -158,7 +160,13 @@ impl Bus {
     /// Whether a message goes to a name that nobody owns and that a service would take.
     pub(super) fn may_start_a_service(&self, message: &Message<'_>) -> bool {
         let Some(name) = message.header.destination else { return false };
-        self.service_for(message, name).is_some() && self.resolve(name).is_none()
+        let is_awaited = self.awaits_systemd(name.as_str()) && is_startable(message, name);
+        (is_awaited || self.service_for(message, name).is_some()) && self.resolve(name).is_none()
+    }
+
+    /// Whether this is the name of systemd, which starts services and comes by itself (protocol.md A221).
+    fn awaits_systemd(&self, name: &str) -> bool {
+        self.identity.systemd_activation && name == SYSTEMD_NAME
     }
 
     /// The service that a message may start.
@@ -178,6 +186,11 @@ impl Bus {
         if message.header.flags.contains(Flags::NO_AUTO_START) {
             return Err(Refusal::DestinationHasNoOwner { name: text });
         }
+        if is_startable(message, name) && self.awaits_systemd(&text) {
+            self.may_activate(message, &text, None)?;
+            let held = self.hold(message)?;
+            return self.wait_for_systemd(message.sender, Waiter::Message(held));
+        }
         if is_startable(message, name)
             && let Some(round) = self.must_search(&text)
         {
@@ -187,7 +200,8 @@ impl Bus {
         let Some(service) = self.service_for(message, name).cloned() else {
             return Err(Refusal::NotActivatable { name: text });
         };
-        self.may_activate(message, &service)?;
+        let label = service.file.assumed_apparmor_label.as_deref();
+        self.may_activate(message, &service.file.name, label)?;
         let held = self.hold(message)?;
         let who = self.describe_requester(message.sender);
         self.wait_for(&service, held.uid(), &who, Waiter::Message(held))
@@ -195,8 +209,13 @@ impl Bus {
 
     /// config.md B058, protocol.md A223: the sender's rules alone, by the name that the service will
     /// have.
-    fn may_activate(&mut self, message: &Message<'_>, service: &Service) -> Result<(), Refusal> {
-        let names = MatchedPatterns::of_name(&self.settings.policy, &service.file.name);
+    fn may_activate(
+        &mut self,
+        message: &Message<'_>,
+        name: &str,
+        assumed_label: Option<&str>,
+    ) -> Result<(), Refusal> {
+        let names = MatchedPatterns::of_name(&self.settings.policy, name);
         let passage = Passage {
             header: message.header,
             circumstances: Circumstances::default(),
@@ -206,12 +225,15 @@ impl Bus {
         if let Err(denial) = passage.check(&self.policies) {
             return Err(self.denied(message, None, &passage, denial));
         }
-        self.mediate_activation(message.header, message.sender, service)
+        self.mediate_activation(message.header, message.sender, assumed_label)
     }
 
     /// StartServiceByName for a name that nobody owns (protocol.md A176, A216).
     pub(super) fn start_for(&mut self, name: &str, reply_to: ReplyTo) -> Result<(), Refusal> {
         let sender = reply_to.client();
+        if self.awaits_systemd(name) {
+            return self.wait_for_systemd(sender, Waiter::Caller(reply_to));
+        }
         if WellKnownName::parse(name).is_ok()
             && let Some(round) = self.must_search(name)
         {
@@ -234,7 +256,7 @@ impl Bus {
         if let Some(start) = self.activation.starts.get(name) {
             return match start.way {
                 Way::Search { round, .. } => Some(round),
-                Way::Host | Way::Systemd(_) => None,
+                Way::Host | Way::Systemd(_) | Way::Itself => None,
             };
         }
         let known = self.settings.services.get(name);
@@ -246,6 +268,15 @@ impl Bus {
             self.handle_files_changed();
         }
         self.reload.awaited()
+    }
+
+    /// Nobody starts it: it is awaited.
+    fn wait_for_systemd(&mut self, sender: ClientId, waiter: Waiter) -> Result<(), Refusal> {
+        let uid = self.clients.get(sender).and_then(|client| client.uid);
+        if self.add_waiter(SYSTEMD_NAME, uid, Way::Itself, waiter)?.is_some() {
+            self.activation.note_due();
+        }
+        Ok(())
     }
 
     fn wait_for_search(
@@ -369,7 +400,7 @@ impl Bus {
         if start.way == Way::Host {
             self.effects.push_back(Effect::ReleaseService { start: start.id });
         }
-        if !matches!(start.way, Way::Search { .. }) {
+        if matches!(start.way, Way::Host | Way::Systemd(_)) {
             let text = format_args!("Successfully activated service '{name}'");
             self.log(LogRecord::new(Severity::Info, &text));
         }
@@ -432,7 +463,7 @@ impl Bus {
     pub(super) fn units_wanted(&self) -> Vec<String> {
         let units = self.activation.starts.values().filter_map(|start| match &start.way {
             Way::Systemd(unit) => Some(unit.clone()),
-            Way::Host | Way::Search { .. } => None,
+            Way::Host | Way::Itself | Way::Search { .. } => None,
         });
         let mut units: Vec<String> = units.collect();
         units.sort();

@@ -12,7 +12,6 @@ use super::client::Client;
 use super::driver::error_reply::Refusal;
 use super::id::ClientId;
 use super::mediation::{Answer, EavesdropQuestion, MessageQuestion, OwnQuestion, Party, Recipient};
-use super::services::Service;
 
 /// A client's process in words, put together when somebody wants to read it.
 struct Process<'a> {
@@ -98,12 +97,11 @@ impl Bus {
         &mut self,
         header: &Header<'_>,
         sender: ClientId,
-        service: &Service,
+        assumed_label: Option<&str>,
     ) -> Result<(), Refusal> {
         if !self.identity.mediation.is_active() {
             return Ok(());
         }
-        let assumed_label = service.file.assumed_apparmor_label.as_deref();
         let Some(from) = Process::of(self, sender) else { return Ok(()) };
         let recipient = Recipient::Activatable { assumed_label };
         let answer = self.identity.mediation.may_send(&question(header, &from, recipient, false));

@@ -29,6 +29,9 @@ const LAUNCH_COUNT_MAX: usize = 32;
 /// Lines of one service that are logged within [`LOGGED_LINES_GAP_MS`].
 const LOGGED_LINES_MAX: u32 = 200;
 const LOGGED_LINES_GAP_MS: u64 = 10_000;
+/// How many processes of one service are listened to that its former starts left behind: each takes a
+/// descriptor.
+const FORMER_OUTPUT_COUNT_MAX: usize = 8;
 /// Longest part of a line that is logged as one, in bytes.
 const LINE_SIZE_MAX: usize = 2048;
 /// Bytes read from one service in one round.
@@ -176,9 +179,35 @@ impl EventLoop {
             output,
             lines: Lines::default(),
         });
+        self.limit_outputs(number);
         if let Err(error) = exit {
             self.journal.log(Severity::Error, format!("Cannot watch a service: {error}"));
             self.handle_service_end(number, now);
+        }
+    }
+
+    /// What earlier starts of the same service left behind is listened to up to a bound.
+    fn limit_outputs(&mut self, number: u32) {
+        let running = &mut self.services.running;
+        let Some(name) = running.get(number as usize).map(|entry| entry.name.clone()) else {
+            return;
+        };
+        let is_former =
+            |entry: &Entry| entry.name == name && entry.service.is_none() && entry.output.is_some();
+        let former: Vec<(StartId, usize)> = running
+            .iter()
+            .filter(|(_, entry)| is_former(entry))
+            .map(|(key, entry)| (entry.start, key))
+            .collect();
+        if former.len() > FORMER_OUTPUT_COUNT_MAX
+            && let Some((_, key)) = former.into_iter().min()
+        {
+            running.remove(key);
+            let text = format!(
+                "'{name}': {FORMER_OUTPUT_COUNT_MAX} processes that it left behind may still write \
+                 something; the first one is not listened to any more"
+            );
+            self.journal.log(Severity::Warning, text);
         }
     }
 

@@ -234,8 +234,9 @@ impl RunningService {
     /// What has become of it.
     pub fn fate(&mut self) -> Fate {
         if let Some(SupervisorChild { child, .. }) = &mut self.child {
-            // The end of the supervisor comes after what it says.
-            if !matches!(child.try_wait(), Ok(Some(_))) {
+            // The end of the supervisor comes after what it says; an error is that somebody else has
+            // waited for it.
+            if matches!(child.try_wait(), Ok(None)) {
                 return Fate::Open;
             }
         }

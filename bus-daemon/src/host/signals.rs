@@ -9,6 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::sys::signal::{SigSet, Signal as UnixSignal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use super::system_call;
+
 /// What a signal asks of the daemon (config.md B124).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -25,6 +27,12 @@ pub enum Signal {
 pub fn blocked_signals() -> SigSet {
     // INVARIANT: asking does not fail.
     SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty())
+}
+
+/// Has this process, and those it starts, hear of the end of its children, whatever it was started with.
+/// Call before there are any.
+pub fn heed_children() {
+    system_call::heed_children();
 }
 
 /// The signals of this process as a non-blocking descriptor that is readable while one is pending.

@@ -189,6 +189,14 @@ fn begin(setup: &ChildSetup, program: &Program) -> io::Error {
     program.execute()
 }
 
+/// Whoever started this process may have had it ignore the end of its children, which would then be gone
+/// before anybody has waited for them.
+pub(super) fn heed_children() {
+    // SAFETY: this sets no handler, and the former action is not asked for. It fails for signals that
+    // do not exist.
+    let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+}
+
 /// Tells a process of the ends of its children, those that their parents left behind included.
 pub(super) struct ChildNotices(OwnedFd);
 
@@ -199,8 +207,7 @@ impl ChildNotices {
     /// Whatever the process had to do with its children before.
     fn open() -> io::Result<Self> {
         set_child_subreaper(Some(getpid()))?;
-        // SAFETY: this sets no handler, and the former action is not asked for.
-        unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
+        heed_children();
         let mut signals = SigSet::empty();
         signals.add(Signal::SIGCHLD);
         signals.thread_block()?;

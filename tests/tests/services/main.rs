@@ -11,6 +11,7 @@
 )]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
@@ -58,6 +59,10 @@ fn main() -> ExitCode {
         }),
         Trial::test("services_may_go_to_the_background", || {
             background();
+            Ok(())
+        }),
+        Trial::test("the_end_of_services_is_heard_of_whoever_started_the_bus", || {
+            ignored_children();
             Ok(())
         }),
         Trial::test("new_files_are_found", || {
@@ -270,6 +275,28 @@ fn background() {
     while comm(parent(daemon)) == "bus-starter\n" {
         client.call("GetId", &[]);
     }
+}
+
+/// Whoever starts the bus may ignore the end of its children, which is inherited: then the bus ended at the
+/// first program that was missing.
+fn ignored_children() {
+    let ours = Daemon::ours();
+    let directory = std::env::temp_dir().join(format!("ignoring-children-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    let program = directory.join("bus-daemon");
+    let script = format!("#!/bin/sh\ntrap '' CHLD\nexec {} \"$@\"\n", ours.program.display());
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let config = Config { elements: "<servicedir>services</servicedir>", ..Config::SESSION };
+    let bus = Bus::start(&Daemon { label: ours.label, program }, &config);
+    let mut client = bus.connect();
+    for (number, (exec, error)) in (0..).zip(FAILURES.iter().take(4)) {
+        let name = format!("org.example.Failing{number}");
+        write_service(&bus, &name, exec);
+        let expected = format!("org.freedesktop.DBus.Error.{error}");
+        assert_eq!(client.ask(&call(&name, 1)).error_name(), expected, "{exec}");
+    }
+    fs::remove_dir_all(&directory).unwrap();
 }
 
 // config.md B097

@@ -633,6 +633,23 @@ fn only_systemd_may_say_that_a_start_failed() {
     assert_eq!(error_of(&desk.read(caller.id), 11), Some(unit_error));
 }
 
+// protocol.md A221
+#[test]
+fn what_is_for_systemd_itself_waits_for_it() {
+    let mut desk = Desk::around(bus_with_systemd(with_services(Limits::default())));
+    let [caller, systemd] = [(), ()].map(|()| desk.guest_with(OWN_UID, true));
+    send(&mut desk, &caller, 11, SYSTEMD);
+    start(&mut desk, &caller, 12, SYSTEMD);
+    assert_eq!((desk.read(caller.id), desk.starts.len()), (vec![], 0), "nobody starts it");
+    let got = take(&mut desk, &systemd, SYSTEMD);
+    assert!(got.iter().any(|got| got.serial == 11 && got.sender == caller.name), "{got:?}");
+    assert_eq!(error_of(&desk.read(caller.id), 12), None);
+    desk.event(Event::Closed { client: systemd.id });
+    send(&mut desk, &caller, 13, SYSTEMD);
+    desk.pass_time(u64::from(Limits::default().service_start_timeout_ms));
+    assert_eq!(error_of(&desk.read(caller.id), 13), Some(error::TIMED_OUT.as_str()));
+}
+
 /// What is unset while systemd is not there, it is told when it comes (protocol.md A222).
 #[test]
 fn systemd_hears_later_what_was_unset() {
@@ -676,7 +693,8 @@ fn variables_are_set_listed_and_unset() {
         error_of(&desk.read(guest.id), serial).map(str::to_owned)
     };
     assert_eq!(call(&mut desk, &owner, "Unset", Some(&["A", "B"])), None, "there are none");
-    assert_eq!((desk.read(watcher.id), desk.read(systemd.id)), (vec![], vec![]));
+    let told: Vec<_> = desk.read(systemd.id).into_iter().filter_map(|got| got.member).collect();
+    assert_eq!((desk.read(watcher.id), told), (vec![], vec!["UnsetEnvironment".to_owned()]));
     let denied = Some(error::ACCESS_DENIED.as_str().to_owned());
     for (member, names) in [("Unset", Some(&["A"][..])), ("List", None)] {
         assert_eq!(call(&mut desk, &stranger, member, names), denied, "{member}");

@@ -37,8 +37,9 @@ const ALREADY_RUNNING: u32 = 2;
 pub struct ActivationEnvironment {
     inherited: BTreeMap<String, String>,
     variables: BTreeMap<String, String>,
-    /// Whether systemd was not there when somebody last set some, perhaps none.
-    is_untold: bool,
+    /// What was set, perhaps nothing, while systemd was not there. What it was told once it knows, and
+    /// its user may have changed there.
+    untold: Option<BTreeSet<String>>,
     /// What was unset while systemd was not there; none of them is set.
     untold_removals: BTreeSet<String>,
 }
@@ -62,13 +63,21 @@ impl ActivationEnvironment {
         Ok(())
     }
 
-    /// Removes variables, and answers which of these there were.
-    fn remove(&mut self, names: &[&str]) -> Vec<String> {
+    /// Removes variables, and answers whether there were any.
+    fn remove(&mut self, names: &[&str]) -> bool {
         let known = names.iter().filter(|name| {
             let inherited = self.inherited.remove(**name);
             self.variables.remove(**name).or(inherited).is_some()
         });
-        known.map(|name| (*name).to_owned()).collect()
+        known.count() > 0
+    }
+
+    /// Notes what systemd is to be told when it comes; what it has been told is set.
+    fn note_set(&mut self, variables: &[(String, String)], is_told: bool) {
+        if !is_told {
+            let untold = self.untold.get_or_insert_default();
+            untold.extend(variables.iter().map(|(name, _)| name.clone()));
+        }
     }
 
     /// Notes what systemd is to be told when it comes, as far as there is room.
@@ -77,21 +86,19 @@ impl ActivationEnvironment {
         self.untold_removals.extend(removed.iter().take(room).map(|name| (*name).to_owned()));
     }
 
-    /// Those that somebody has set, sorted.
-    fn set_variables(&self) -> Vec<(String, String)> {
-        self.variables.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    /// What was set while systemd was not there, sorted, if anything was.
+    fn take_untold(&mut self) -> Option<Vec<(String, String)>> {
+        let untold = self.untold.take()?;
+        let is_untold = |(name, _): &(&String, &String)| untold.contains(*name);
+        let variables = self.variables.iter().filter(is_untold);
+        Some(variables.map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
     /// All of them, sorted.
     pub(in crate::bus) fn to_variables(&self) -> Vec<(String, String)> {
         let mut all = self.inherited.clone();
-        all.extend(self.set_variables());
+        all.extend(self.variables.clone());
         all.into_iter().collect()
-    }
-
-    /// All of them, sorted, as `NAME=value`.
-    pub(super) fn to_entries(&self) -> Vec<String> {
-        self.to_variables().into_iter().map(|(name, value)| format!("{name}={value}")).collect()
     }
 }
 
@@ -125,7 +132,8 @@ impl Bus {
             variables.push((name.to_owned(), value.to_owned()));
         }
         self.activation_environment.update(variables.clone())?;
-        self.activation_environment.is_untold = !self.tell_systemd(&variables, false);
+        let is_told = self.tell_systemd(&variables, false);
+        self.activation_environment.note_set(&variables, is_told);
         self.reply_empty(&call.reply_to);
         if !variables.is_empty() {
             self.announce_property(ACTIVATION, ENVIRONMENT);
@@ -133,19 +141,19 @@ impl Bus {
         Ok(())
     }
 
-    /// Started services get these variables no longer; the same for systemd's.
+    /// Started services get these variables no longer; the same for systemd's, who may have them although
+    /// the bus does not.
     pub(super) fn unset_variables(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         if self.settings.starter.changes_user() {
             return Err(Refusal::ActivationEnvironmentFixed);
         }
         let names = call.arguments().strings()?.collect::<Result<Vec<&str>, _>>()?;
-        let removed = self.activation_environment.remove(&names);
-        let removed: Vec<&str> = removed.iter().map(String::as_str).collect();
-        if !removed.is_empty() && !self.call_systemd("UnsetEnvironment", &removed, false) {
-            self.activation_environment.note_untold(&removed);
+        let has_changed = self.activation_environment.remove(&names);
+        if !names.is_empty() && !self.call_systemd("UnsetEnvironment", &names, false) {
+            self.activation_environment.note_untold(&names);
         }
         self.reply_empty(&call.reply_to);
-        if !removed.is_empty() {
+        if has_changed {
             self.announce_property(ACTIVATION, ENVIRONMENT);
         }
         Ok(())
@@ -153,7 +161,7 @@ impl Bus {
 
     /// The variables that started services get.
     pub(super) fn list_variables(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
-        let variables = self.activation_environment.to_variables();
+        let variables = self.variables_of_services();
         self.reply(&call.reply_to, VARIABLES, |body| {
             body.dict(|entries| {
                 for (name, value) in &variables {
@@ -165,6 +173,15 @@ impl Bus {
             });
         });
         Ok(())
+    }
+
+    /// What services get that are started now: nothing where they run as users of their own
+    /// (config.md B101).
+    pub(super) fn variables_of_services(&self) -> Vec<(String, String)> {
+        match self.settings.starter.changes_user() {
+            true => Vec::new(),
+            false => self.activation_environment.to_variables(),
+        }
     }
 
     /// protocol.md A180: the bus itself is listed too.
@@ -220,10 +237,8 @@ impl Bus {
             let removals: Vec<&str> = removals.iter().map(String::as_str).collect();
             self.call_systemd("UnsetEnvironment", &removals, true);
         }
-        let variables = self.activation_environment.set_variables();
-        if !variables.is_empty() || self.activation_environment.is_untold {
+        if let Some(variables) = self.activation_environment.take_untold() {
             self.tell_systemd(&variables, true);
-            self.activation_environment.is_untold = false;
         }
         for unit in self.units_wanted() {
             self.ask_systemd(&unit, false);

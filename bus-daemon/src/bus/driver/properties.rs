@@ -29,7 +29,10 @@ pub(super) static PROPERTIES_OF_BUS: &[Property] = &[
         name: ENVIRONMENT,
         access: Access::Privileged,
         may_change: true,
-        values: |bus| bus.activation_environment.to_entries(),
+        values: |bus| {
+            let variables = bus.variables_of_services().into_iter();
+            variables.map(|(name, value)| format!("{name}={value}")).collect()
+        },
     },
 ];
 
