@@ -512,6 +512,12 @@ impl Bus {
         self.clients.get(client)?.outbox.batch(slices)
     }
 
+    /// How many descriptors go with what is written to a client next.
+    #[must_use]
+    pub fn next_fd_count(&self, client: ClientId) -> usize {
+        self.clients.get(client).map_or(0, |client| client.outbox.next_fd_count())
+    }
+
     /// Where to read into instead of the shared buffer, if a large message is on its way.
     pub fn receive_space(&mut self, client: ClientId) -> Option<&mut [u8]> {
         self.clients.receive_space(client)

@@ -16,10 +16,11 @@
 //!
 //! `Event` is closed: whatever can wake the daemon is a variant of it.
 //!
-//! Its parts: `accepting` lets clients in, `interest` says what epoll watches, `writing` gives them what they are owed, `errands` is what
+//! Its parts: `accepting` lets clients in, `delays` has them wait that must be written to later, `interest` says what epoll watches, `writing` gives them what they are owed, `errands` is what
 //! a worker's thread does meanwhile, and `services` are the processes that the bus starts.
 
 mod accepting;
+mod delays;
 mod errands;
 mod interest;
 mod services;
@@ -37,6 +38,7 @@ use rustix::event::{Timespec, epoll};
 use smallvec::SmallVec;
 
 use accepting::WatchedListener;
+use delays::{Delay, Delays, Unread};
 use errands::WorkResult;
 use interest::Hearing;
 use services::Services;
@@ -61,8 +63,6 @@ const READ_BUFFER_SIZE: usize = 256 * 1024;
 const READY_COUNT_MAX: usize = 512;
 /// Reads from one client in one round.
 const READ_COUNT_MAX: usize = 16;
-/// How long a write waits that the kernel had no memory for.
-const STARVED_PAUSE_MS: u64 = 50;
 
 /// Whatever can wake the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +109,10 @@ struct ClientSocket {
     /// Whether the kernel may be asked to hold more for it, the first time that it is full. Then
     /// what is written is much, and half as many waits for room come of it.
     may_grow: bool,
+    /// Until when it is not written to.
+    delay: Option<Delay>,
+    /// Descriptors that it was sent and may not have read.
+    unread: Option<Unread>,
     /// What a `nonce-tcp:` client still has to send before its first byte counts.
     nonce: Option<SmallVec<[u8; NONCE_SIZE]>>,
 }
@@ -133,8 +137,7 @@ pub struct EventLoop {
     /// What was said last about service files, which is not said again when another one changes.
     service_notes: Vec<String>,
     started: Instant,
-    /// Clients whose socket is to be tried again soon, since the kernel was out of memory.
-    starved: Vec<ClientId>,
+    delays: Delays,
     buffer: Box<[u8]>,
     fds: Vec<OwnedFd>,
     /// Whether the bus let go of much memory in this round.
@@ -228,7 +231,7 @@ impl EventLoop {
             config,
             service_notes,
             started: Instant::now(),
-            starved: Vec::new(),
+            delays: Delays::new(),
             buffer: vec![0; READ_BUFFER_SIZE].into_boxed_slice(),
             fds: Vec::new(),
             memory_is_free: false,
@@ -254,7 +257,7 @@ impl EventLoop {
                 Err(error) => return Err(error.into()),
             }
             now = self.now();
-            self.write_to_starved(now);
+            self.write_delayed(now);
             // Signals come last: what clients said before they were sent may be behind them.
             let mut signalled = false;
             for event in ready.drain(..) {
@@ -293,8 +296,8 @@ impl EventLoop {
             return Some(Timespec { tv_sec: 0, tv_nsec: 0 });
         }
         let listeners = self.listeners.iter().filter_map(|listener| listener.again_at);
-        let starved = (!self.starved.is_empty()).then(|| now.plus_ms(STARVED_PAUSE_MS));
-        let next = self.bus.next_deadline().into_iter().chain(listeners).chain(starved).min()?;
+        let delayed = self.next_delayed_write();
+        let next = self.bus.next_deadline().into_iter().chain(listeners).chain(delayed).min()?;
         let wait = Duration::from_millis(next.0.saturating_sub(now.0).saturating_add(1));
         Timespec::try_from(wait).ok()
     }
@@ -351,7 +354,7 @@ impl EventLoop {
     fn carry_out(&mut self, now: Timestamp) {
         while let Some(effect) = self.bus.poll_effect() {
             match effect {
-                Effect::Close { client, last_words } => self.close(client, &last_words),
+                Effect::Close { client, last_words } => self.close(client, &last_words, now),
                 Effect::Log(record) => self.journal.log_record(record),
                 Effect::FindCookie { client, context } => self.find_cookie(client, context, now),
                 Effect::Reload => self.start_reload(now),
@@ -373,7 +376,7 @@ impl EventLoop {
         }
     }
 
-    fn close(&mut self, id: ClientId, last_words: &[u8]) {
+    fn close(&mut self, id: ClientId, last_words: &[u8], now: Timestamp) {
         let Some(slot) = self.sockets.get_mut(id.index as usize) else { return };
         // Dropping the descriptor takes it out of the epoll.
         let Some(socket) = slot.take_if(|socket| socket.generation == id.generation) else {
@@ -383,6 +386,7 @@ impl EventLoop {
             // Whether the client reads them is its own affair.
             let _ = client_socket::send(&socket.fd, &[IoSlice::new(last_words)], &[]);
         }
+        self.forget_unread(&socket, now);
         for listener in &mut self.listeners {
             listener.again_at = None;
         }

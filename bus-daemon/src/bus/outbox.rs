@@ -258,6 +258,16 @@ impl Outbox {
         fds
     }
 
+    /// How many descriptors go with the next write.
+    #[must_use]
+    pub fn next_fd_count(&self) -> usize {
+        if self.fds == 0 {
+            return 0;
+        }
+        let first = self.segments.front().and_then(|segment| segment.fds.as_ref());
+        first.map_or(0, |fds| fds.len())
+    }
+
     /// What is still to be written, in one piece.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {

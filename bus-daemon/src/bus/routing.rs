@@ -495,13 +495,13 @@ impl Bus {
     pub(super) fn handle_fds_refused(&mut self, recipient: ClientId) {
         let Some(bytes) = self.clients.drop_next_message(recipient) else { return };
         let name = self.name_of(recipient);
-        self.log(LogRecord::new(
-            Severity::Warning,
-            &format_args!(
-                "Dropped a message with file descriptors to {name}: too many descriptors of this \
+        if self.may_log_refusal(recipient) {
+            let text = format_args!(
+                "Dropped a message with file descriptors to {name}: too many descriptors of the bus's \
                  user are in flight (ETOOMANYREFS)"
-            ),
-        ));
+            );
+            self.log(LogRecord::new(Severity::Warning, &text));
+        }
         let size_max = libbus::limits::MESSAGE_SIZE_MAX;
         let Ok(Some(frame)) = wire::frame(&bytes, size_max) else { return };
         let Ok(ParsedHeader { header, .. }) = ParsedHeader::parse(&bytes, &frame) else { return };

@@ -106,6 +106,8 @@ impl EventLoop {
                 wants_write: false,
                 hearing: Hearing::Attentive,
                 may_grow,
+                delay: None,
+                unread: None,
                 nonce,
             });
         }

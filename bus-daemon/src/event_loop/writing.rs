@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use smallvec::SmallVec;
 
-use super::{EventLoop, socket_mut};
+use super::delays::Why;
+use super::{ClientSocket, EventLoop, socket_mut};
 use crate::bus;
 use crate::bus::id::{ClientId, Timestamp};
 use crate::bus::outbox::WriteSlices;
@@ -29,20 +30,14 @@ enum Wrote {
     Batch,
     /// The socket is full.
     Part,
-    /// The kernel had no memory for it, which says nothing about the client.
-    Starved,
+    /// It must wait: the kernel had no memory for it, which says nothing about the client, or the client
+    /// has not read the descriptors that it was sent before.
+    Delayed(Why),
     /// The client is gone.
     Failed,
 }
 
 impl EventLoop {
-    /// Writes to those for whom the kernel had no memory in the last round.
-    pub(super) fn write_to_starved(&mut self, now: Timestamp) {
-        for id in std::mem::take(&mut self.starved) {
-            self.write_to(id, now);
-        }
-    }
-
     /// Handles what was put off and writes everything, as far as sockets have room.
     pub(super) fn finish(&mut self, now: Timestamp) {
         self.bus.handle_event(bus::Event::Stopping, now);
@@ -81,9 +76,10 @@ impl EventLoop {
         self.bus.client(id).map_or(0, |client| client.outbox.bytes())
     }
 
-    /// A full socket is written to when it has room again.
+    /// A full socket is written to when it has room again, and one that must wait after that.
     fn write_if_free(&mut self, id: ClientId, now: Timestamp) {
-        if socket_mut(&mut self.sockets, id).is_some_and(|socket| !socket.wants_write) {
+        let is_free = |socket: &mut ClientSocket| !socket.wants_write && socket.delay.is_none();
+        if socket_mut(&mut self.sockets, id).is_some_and(is_free) {
             self.write_to(id, now);
         }
     }
@@ -95,19 +91,27 @@ impl EventLoop {
 
     fn write_batches(&mut self, id: ClientId, now: Timestamp) {
         let mut count = 1;
+        let mut why = None;
         let full = loop {
             match self.write_once(id, now) {
                 Wrote::Everything => break false,
                 Wrote::Batch if count < WRITE_COUNT_MAX => count += 1,
                 Wrote::Part if self.grow_send_buffer(id) => {}
                 Wrote::Batch | Wrote::Part => break true,
-                Wrote::Starved => return self.starved.push(id),
+                Wrote::Delayed(reason) => {
+                    why = Some(reason);
+                    break false;
+                }
                 Wrote::Failed => return,
             }
         };
         let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
-        if socket.wants_write != full {
-            socket.wants_write = full;
+        let has_changed = std::mem::replace(&mut socket.wants_write, full) != full;
+        match why {
+            Some(why) => self.write_later(id, why, now),
+            None => socket.delay = None,
+        }
+        if has_changed {
             self.update_interest(id, now);
         }
     }
@@ -122,6 +126,10 @@ impl EventLoop {
     }
 
     fn write_once(&mut self, id: ClientId, now: Timestamp) -> Wrote {
+        let fd_count = self.bus.next_fd_count(id);
+        if fd_count > 0 && !self.may_send_fds(id, fd_count) {
+            return Wrote::Delayed(Why::Unread);
+        }
         let Some(socket) = socket_mut(&mut self.sockets, id) else { return Wrote::Failed };
         let mut slices = WriteSlices::new();
         let fds = self.bus.write_batch(id, &mut slices);
@@ -134,7 +142,7 @@ impl EventLoop {
         let written = match client_socket::send(&socket.fd, &slices, &fds) {
             Ok(written) => written,
             Err(Errno::AGAIN) => return Wrote::Part,
-            Err(Errno::NOBUFS | Errno::NOMEM) => return Wrote::Starved,
+            Err(Errno::NOBUFS | Errno::NOMEM) => return Wrote::Delayed(Why::Starved),
             Err(Errno::TOOMANYREFS) => {
                 drop((slices, fds));
                 self.bus.handle_event(bus::Event::FdsRefused { client: id }, now);
@@ -155,6 +163,9 @@ impl EventLoop {
             }
         };
         drop((slices, fds));
+        if fd_count > 0 {
+            self.note_sent_fds(id, fd_count);
+        }
         self.bus.handle_event(bus::Event::Written { client: id, size: written }, now);
         let done = self.bus.client(id).is_none_or(|client| client.outbox.is_empty());
         match (done, written == size) {

@@ -12,8 +12,10 @@ use rustix::io::retry_on_intr;
 use rustix::net::sockopt::{set_socket_send_buffer_size, socket_send_buffer_size};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    SendAncillaryMessage, SendFlags, Shutdown, recvmsg, sendmsg, shutdown,
 };
+
+use super::system_call::unread_size;
 
 /// The most descriptors the kernel lets travel with one `sendmsg`.
 pub const FDS_PER_SEND_MAX: usize = 253;
@@ -84,6 +86,18 @@ pub fn send(
     retry_on_intr(|| sendmsg(socket.as_fd(), parts, &mut control, flags))
 }
 
+/// Whether the peer of a Unix socket has not read all that it was sent (unix(7), `SIOCOUTQ`).
+#[must_use]
+pub fn has_unread(socket: impl AsFd) -> bool {
+    unread_size(socket.as_fd()).is_ok_and(|size| size > 0)
+}
+
+/// Nothing more goes through a socket.
+pub fn stop(socket: impl AsFd) {
+    // It may be disconnected already.
+    let _ = shutdown(socket, Shutdown::Both);
+}
+
 /// What a Unix socket is asked to hold unread, in bytes: the kernel's usual value for a new one. It
 /// takes twice what it is asked for, for what it needs itself, and so holds twice as much as before.
 const SEND_BUFFER_SIZE: usize = 212_992;
@@ -102,7 +116,6 @@ pub fn grow_send_buffer(socket: impl AsFd) -> Result<(), Errno> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Shutdown;
     use std::os::unix::net::UnixStream;
 
     use rustix::io::{FdFlags, fcntl_getfd};
@@ -183,6 +196,26 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_says_whether_all_was_read() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        assert!(!has_unread(&ours));
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert_eq!(sent(&ours, b"abc", &[file.as_fd()]), Ok(3));
+        let mut fds = Vec::new();
+        assert!(has_unread(&ours));
+        receive(&theirs, &mut [0; 2], &mut fds).unwrap();
+        assert!(has_unread(&ours), "one byte is left");
+        receive(&theirs, &mut [0; 2], &mut fds).unwrap();
+        assert!(!has_unread(&ours));
+        assert_eq!(sent(&ours, b"abc", &[file.as_fd()]), Ok(3));
+        stop(&ours);
+        assert!(has_unread(&ours), "the peer may still read it");
+        // Closing is not enough: a program that another test just starts holds a copy.
+        receive(&theirs, &mut [0; 8], &mut fds).unwrap();
+        assert!(!has_unread(&ours));
+    }
+
+    #[test]
     fn nothing_to_read_no_room_to_write_and_nobody_there() {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let mut fds = Vec::new();
@@ -191,10 +224,10 @@ mod tests {
         let full = std::iter::repeat_with(|| sent(&ours, &block, &[])).find(Result::is_err);
         assert_eq!(full, Some(Err(Errno::AGAIN)));
         // Closing is not enough: a program that another test just starts holds a copy.
-        theirs.shutdown(Shutdown::Both).unwrap();
+        theirs.shutdown(std::net::Shutdown::Both).unwrap();
         assert_eq!(sent(&ours, b"x", &[]), Err(Errno::PIPE));
         let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.shutdown(Shutdown::Both).unwrap();
+        ours.shutdown(std::net::Shutdown::Both).unwrap();
         assert_eq!(receive(&theirs, &mut [0; 8], &mut fds).unwrap().bytes, 0);
     }
 }

@@ -58,6 +58,18 @@ pub(super) fn clear_socket_option(socket: BorrowedFd<'_>, option: c_int) -> io::
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Bytes, with what the kernel needs for them, that were written to a socket and not read (`SIOCOUTQ`).
+pub(super) fn unread_size(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut size: c_int = 0;
+    // SAFETY: the request writes one int, to which the pointer is.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut size) };
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(usize::try_from(size).unwrap_or(0))
+    }
+}
+
 /// What a child executes: a file, its arguments from the first one on, which is what the program is called,
 /// and its environment, `NAME=value` each.
 pub(super) struct Program {

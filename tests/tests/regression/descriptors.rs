@@ -3,7 +3,9 @@
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 
-use bus_tests::harness::{Bus, Config, Daemon, Message, borrow_all};
+use bus_tests::harness::{
+    BUS_INTERFACE, BUS_NAME, BUS_PATH, Bus, Config, Daemon, Message, borrow_all, field, kind,
+};
 
 /// The limits of session.conf that concern descriptors.
 const SESSION: Config =
@@ -51,4 +53,45 @@ fn an_unfinished_message_holds_no_more_descriptors_than_a_message_may_have() {
     assert!(sender.raw.send_with_fds(first, &borrow_all(&files)));
     sender.raw.send_with_fds(&rest[..1], &borrow_all(&files[..1]));
     assert_eq!(sender.until_end(), []);
+}
+
+/// What a client has been sent and does not read counts for the kernel, which then refused descriptors
+/// to everybody: so the bus sends only so many, and what is too much for the client's queue is refused.
+#[test]
+fn descriptors_that_nobody_reads_are_bounded() {
+    let bus = Bus::start(&Daemon::ours(), &Config::SESSION);
+    let (mut sender, mut slow) = (bus.connect(), bus.connect());
+    let file = files(1);
+    let mut call = Message::method_call("/a", "org.example.A", "Take").to(&slow.name);
+    call.fields.push((field::UNIX_FDS, 1_u32.into()));
+    // As many as fit into a socket without that.
+    let count = 250;
+    for _ in 0..count {
+        sender.send_with_fds(&call, &borrow_all(&file));
+        sender.call("GetId", &[]);
+    }
+    let refused = sender.drain().iter().filter(|message| message.kind == kind::ERROR).count();
+    let taken = slow.drain().iter().filter(|message| message.member() == "Take").count();
+    assert_eq!(taken + refused, count, "each call is refused or arrives");
+    assert!(taken > 64 && taken < 200, "{taken} of {count}");
+}
+
+/// Who asks who somebody is, and reads no answer, took a process descriptor for each.
+#[test]
+fn answers_that_nobody_reads_hold_few_descriptors() {
+    let bus = Bus::start(&Daemon::ours(), &Config::SESSION);
+    let (mut asker, mut other) = (bus.connect(), bus.connect());
+    let before = fd_count(&bus);
+    let who = Message::method_call(BUS_PATH, BUS_INTERFACE, "GetConnectionCredentials")
+        .to(BUS_NAME)
+        .arg(other.name.as_str());
+    let asked = 2000;
+    let bytes: Vec<u8> =
+        (0..asked).flat_map(|_| who.clone().serial(asker.next_serial()).encode()).collect();
+    asker.raw.send(&bytes);
+    other.call("GetId", &[]);
+    let held = fd_count(&bus) - before;
+    assert!(held < 200, "{held} descriptors for {asked} questions");
+    let answers = (0..asked).filter(|_| asker.next().kind == kind::METHOD_RETURN).count();
+    assert_eq!(answers, asked, "each is answered");
 }

@@ -91,7 +91,9 @@ impl Bus {
             recipient: Party::of(self.clients.get(recipient)),
         };
         let text = self.describe_denial(&passage, denial, None, Some(recipient));
-        self.log(LogRecord::new(Severity::Security, &format_args!("{text}")));
+        if self.may_log_refusal(recipient) {
+            self.log(LogRecord::new(Severity::Security, &format_args!("{text}")));
+        }
         let refusal = Refusal::PolicyDenied { text, rule: denial.rule() };
         self.capture_error(Some(BusName::WellKnown(BUS_NAME)), header.serial, &refusal);
     }

@@ -1,0 +1,188 @@
+//! Who is written to later: clients for whom the kernel had no memory, and those that have not read the
+//! descriptors which they were sent.
+//!
+//! A descriptor that was sent and not read is in nobody's table, and yet it counts for the kernel, which
+//! lets one user's processes have so many of them in flight (`RLIMIT_NOFILE`) and then refuses any more:
+//! to the bus, whoever they are for. So the bus keeps count, as far as it can know: of each client until
+//! the kernel says that all was read (`SIOCOUTQ`). **A client gets more only while few of its own are
+//! unread, and a user holds at most half of what the others leave**; until then the message waits in the
+//! client's queue, which has its own bounds.
+//!
+//! A client may go and keep its end of the socket open, with what is in it. Then the bus keeps its own
+//! until that is read or the other is closed, too.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use foldhash::fast::FixedState;
+use rustix::event::epoll;
+
+use super::{ClientSocket, EventLoop, socket_mut};
+use crate::bus::id::{ClientId, Timestamp};
+use crate::host::client_socket::{has_unread, stop};
+use crate::host::resource_limits::fd_limit;
+
+/// How long a write waits that the kernel had no memory for.
+const STARVED_PAUSE_MS: u64 = 50;
+/// How long one waits at first until a client may have read its descriptors; each time twice as long.
+const UNREAD_PAUSE_MS: u64 = 1;
+const UNREAD_PAUSE_MS_MAX: u64 = 64;
+/// Descriptors that one client may have unread; one message may exceed it.
+const UNREAD_OF_CLIENT_MAX: u64 = 64;
+/// How often it is looked whether those who are gone have read theirs.
+const LINGER_MS: u64 = 1_000;
+
+/// Why a client is written to later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    Starved,
+    Unread,
+}
+
+/// When a client is written to again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Delay {
+    due: Timestamp,
+    pause_ms: u64,
+}
+
+/// Descriptors that one client may not have read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unread {
+    uid: Option<u32>,
+    count: u64,
+}
+
+pub(super) struct Delays {
+    /// Each once.
+    waiting: Vec<ClientId>,
+    /// Sockets of clients that are gone.
+    lingering: Vec<(Rc<OwnedFd>, Unread)>,
+    lingers_until: Timestamp,
+    of_users: HashMap<Option<u32>, u64, FixedState>,
+    sum: u64,
+    /// How many all users together may have unread.
+    max: u64,
+}
+
+impl Delays {
+    pub(super) fn new() -> Self {
+        Self {
+            waiting: Vec::new(),
+            lingering: Vec::new(),
+            lingers_until: Timestamp::default(),
+            of_users: HashMap::default(),
+            sum: 0,
+            max: fd_limit() / 2,
+        }
+    }
+
+    /// Whether a user may have so many more.
+    fn has_room(&self, uid: Option<u32>, count: u64) -> bool {
+        let own = self.of_users.get(&uid).copied().unwrap_or_default();
+        let others = self.sum - own;
+        own + count <= self.max.saturating_sub(others) / 2
+    }
+
+    fn add(&mut self, uid: Option<u32>, count: u64) {
+        self.sum += count;
+        *self.of_users.entry(uid).or_default() += count;
+    }
+
+    fn subtract(&mut self, unread: Unread) {
+        self.sum -= unread.count;
+        if let Some(own) = self.of_users.get_mut(&unread.uid) {
+            *own -= unread.count;
+            if *own == 0 {
+                self.of_users.remove(&unread.uid);
+            }
+        }
+    }
+}
+
+impl EventLoop {
+    /// When somebody is to be written to again.
+    pub(super) fn next_delayed_write(&self) -> Option<Timestamp> {
+        let due = |id: &ClientId| self.sockets.get(id.index as usize)?.as_ref()?.delay;
+        let waiting = self.delays.waiting.iter().filter_map(due).map(|delay| delay.due);
+        let lingering = !self.delays.lingering.is_empty();
+        waiting.chain(lingering.then_some(self.delays.lingers_until)).min()
+    }
+
+    /// Writes to those who have waited long enough.
+    pub(super) fn write_delayed(&mut self, now: Timestamp) {
+        for id in std::mem::take(&mut self.delays.waiting) {
+            let Some(socket) = socket_mut(&mut self.sockets, id) else { continue };
+            match socket.delay {
+                Some(delay) if delay.due > now => self.delays.waiting.push(id),
+                _ => self.write_to(id, now),
+            }
+        }
+        if !self.delays.lingering.is_empty() && self.delays.lingers_until <= now {
+            self.delays.lingers_until = now.plus_ms(LINGER_MS);
+            let read = self.delays.lingering.extract_if(.., |(socket, _)| !has_unread(socket));
+            let read: Vec<Unread> = read.map(|(_, unread)| unread).collect();
+            read.into_iter().for_each(|unread| self.delays.subtract(unread));
+        }
+    }
+
+    pub(super) fn write_later(&mut self, id: ClientId, why: Why, now: Timestamp) {
+        let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
+        let before = socket.delay.map_or(0, |delay| delay.pause_ms);
+        let pause_ms = match why {
+            Why::Starved => STARVED_PAUSE_MS,
+            Why::Unread => (2 * before).clamp(UNREAD_PAUSE_MS, UNREAD_PAUSE_MS_MAX),
+        };
+        socket.delay = Some(Delay { due: now.plus_ms(pause_ms), pause_ms });
+        if !self.delays.waiting.contains(&id) {
+            self.delays.waiting.push(id);
+        }
+    }
+
+    /// Whether a client may be sent so many descriptors now.
+    pub(super) fn may_send_fds(&mut self, id: ClientId, count: usize) -> bool {
+        let uid = self.bus.client(id).and_then(|client| client.uid);
+        let Some(socket) = socket_mut(&mut self.sockets, id) else { return true };
+        let unread = socket.unread.map_or(0, |unread| unread.count);
+        let count = count as u64;
+        if (unread == 0 || unread + count <= UNREAD_OF_CLIENT_MAX)
+            && self.delays.has_room(uid, count)
+        {
+            return true;
+        }
+        if has_unread(&socket.fd) {
+            return false;
+        }
+        if let Some(unread) = socket.unread.take() {
+            self.delays.subtract(unread);
+        }
+        self.delays.has_room(uid, count)
+    }
+
+    /// A client was sent so many.
+    pub(super) fn note_sent_fds(&mut self, id: ClientId, count: usize) {
+        let uid = self.bus.client(id).and_then(|client| client.uid);
+        let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
+        socket.delay = None;
+        // It is the same for as long as the client is there.
+        socket.unread.get_or_insert(Unread { uid, count: 0 }).count += count as u64;
+        self.delays.add(uid, count as u64);
+    }
+
+    /// A client is gone; its descriptors perhaps not.
+    pub(super) fn forget_unread(&mut self, socket: &ClientSocket, now: Timestamp) {
+        let Some(unread) = socket.unread else { return };
+        if has_unread(&socket.fd) {
+            // Nothing is heard of it any more, nor said.
+            let _ = epoll::delete(&self.epoll, &socket.fd);
+            stop(&socket.fd);
+            if self.delays.lingering.is_empty() {
+                self.delays.lingers_until = now.plus_ms(LINGER_MS);
+            }
+            self.delays.lingering.push((Rc::clone(&socket.fd), unread));
+        } else {
+            self.delays.subtract(unread);
+        }
+    }
+}
