@@ -117,11 +117,7 @@ impl StartParameters {
     /// All that a service gets: these variables, those of the bus that are no UTF-8 and that nobody can
     /// speak of on the bus therefore, and where that is (protocol.md A218).
     fn environment(&self, variables: Vec<(String, String)>) -> BTreeMap<OsString, OsString> {
-        let unspeakable = |(name, value): &(OsString, OsString)| {
-            name.to_str().is_none() || value.to_str().is_none()
-        };
-        let mut all: BTreeMap<OsString, OsString> =
-            std::env::vars_os().filter(unspeakable).collect();
+        let mut all = unspeakable(std::env::vars_os());
         all.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
         let mut add = |name: &str, value: &str| drop(all.insert(name.into(), value.into()));
         add("DBUS_STARTER_ADDRESS", &self.address);
@@ -137,15 +133,42 @@ impl StartParameters {
     }
 }
 
-/// What services inherit of the environment of the bus and can be told of: not what the service manager said
-/// to the bus alone.
+/// What services inherit of the environment of the bus and can be told of.
 #[must_use]
 pub fn inherited_variables() -> Vec<(String, String)> {
-    const OF_THE_BUS: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
-    let variables = std::env::vars_os();
-    let texts = variables
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    texts.filter(|(name, _)| !OF_THE_BUS.contains(&name.as_str())).collect()
+    speakable(std::env::vars_os())
+}
+
+fn speakable(all: impl Iterator<Item = Variable>) -> Vec<(String, String)> {
+    let texts = all.filter(is_inherited);
+    texts
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// What they inherit besides.
+fn unspeakable(all: impl Iterator<Item = Variable>) -> BTreeMap<OsString, OsString> {
+    let is_text = |(name, value): &Variable| name.to_str().is_some() && value.to_str().is_some();
+    all.filter(|variable| is_inherited(variable) && !is_text(variable)).collect()
+}
+
+type Variable = (OsString, OsString);
+
+/// Not what the service manager said to the bus alone: whoever believes it writes to the log as the bus,
+/// listens on what are not its sockets, or takes itself for the unit of the bus.
+fn is_inherited((name, _): &Variable) -> bool {
+    const OF_THE_BUS: [&str; 9] = [
+        "INVOCATION_ID",
+        "JOURNAL_STREAM",
+        "LISTEN_FDNAMES",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "LISTEN_PIDFDID",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+    ];
+    !OF_THE_BUS.iter().any(|known| name == known)
 }
 
 /// What has become of a service.
@@ -325,24 +348,33 @@ pub(super) fn cannot_spawn(name: &str, error: &io::Error) -> StartFailure {
     }
 }
 
-/// What the exit codes of a helper mean (config.md B104).
+/// What the exit codes of a helper mean (config.md B104). It becomes the service, whose own status cannot be
+/// told from them.
 fn helper_failure(name: &str, code: i32) -> StartFailure {
-    let (error, what) = match code {
-        2 => (error::SPAWN_NO_MEMORY, "there is no memory left"),
-        3 => (error::SPAWN_CONFIG_INVALID, "its configuration is wrong"),
-        4 => (error::SPAWN_FAILED_TO_SETUP, "it could not set up the process"),
-        5 => (error::SPAWN_SERVICE_NOT_VALID, "the name is not valid"),
-        6 => (error::SPAWN_SERVICE_NOT_FOUND, "it finds no such service"),
+    let (error, meaning) = match code {
+        2 => (error::NO_MEMORY, Some("there is no memory left")),
+        3 => (error::SPAWN_CONFIG_INVALID, Some("its configuration is wrong")),
+        4 => (error::SPAWN_FAILED_TO_SETUP, Some("it could not set up the process")),
+        5 => (error::SPAWN_SERVICE_NOT_VALID, Some("the name is not valid")),
+        6 => (
+            error::SPAWN_SERVICE_NOT_FOUND,
+            Some("it finds no such service, or cannot read its file"),
+        ),
         // (ref) both are told as one.
-        7 | 8 => {
-            (error::SPAWN_PERMISSIONS_INVALID, "its permissions or the service file are wrong")
-        }
-        9 => (error::SPAWN_EXEC_FAILED, "the program could not be executed"),
-        10 => (error::INVALID_ARGS, "it was called in a wrong way"),
-        11 => (error::SPAWN_CHILD_SIGNALED, "the program was ended by a signal"),
-        _ => (error::SPAWN_CHILD_EXITED, "it ended without a reason"),
+        7 | 8 => (
+            error::SPAWN_PERMISSIONS_INVALID,
+            Some("its permissions or the service file are wrong"),
+        ),
+        9 => (error::SPAWN_EXEC_FAILED, Some("the program could not be executed")),
+        10 => (error::INVALID_ARGS, Some("it was called in a wrong way")),
+        11 => (error::SPAWN_CHILD_SIGNALED, Some("the program was ended by a signal")),
+        _ => (error::SPAWN_CHILD_EXITED, None),
     };
-    let text = format!("The helper that starts {name} failed with exit code {code}: {what}");
+    let text = format!("{name}, or the helper that starts it, ended with status {code}");
+    let text = match meaning {
+        Some(meaning) => format!("{text}; of the helper that means: {meaning}"),
+        None => text,
+    };
     StartFailure::new(error, text)
 }
 
@@ -352,4 +384,50 @@ fn is_spared_by_oom() -> bool {
     let path = Path::new("/proc/self/oom_score_adj");
     let text = super::config_files::read_at_most(path, 16).ok().flatten().unwrap_or_default();
     text.first() == Some(&b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    // config.md B099
+    #[test]
+    fn what_the_service_manager_says_to_the_bus_stays_there() {
+        let latin = |text: &str| OsString::from_vec([text.as_bytes(), b"\xe9"].concat());
+        let all = [
+            ("HOME".into(), "/".into()),
+            ("INVOCATION_ID".into(), "1".into()),
+            ("JOURNAL_STREAM".into(), "8:1".into()),
+            ("LISTEN_FDNAMES".into(), latin("a")),
+            ("LISTEN_FDS".into(), "1".into()),
+            ("LISTEN_PID".into(), "1".into()),
+            ("NOTIFY_SOCKET".into(), latin("/run/")),
+            ("WATCHDOG_USEC".into(), "1".into()),
+            ("PWD".into(), latin("/")),
+            (latin("X"), "1".into()),
+        ];
+        let expected = [("HOME".to_owned(), "/".to_owned())];
+        assert_eq!(speakable(all.iter().cloned()), expected);
+        let expected = BTreeMap::from([("PWD".into(), latin("/")), (latin("X"), "1".into())]);
+        assert_eq!(unspeakable(all.into_iter()), expected);
+    }
+
+    // config.md B104
+    #[test]
+    fn a_status_is_the_helpers_or_the_services() {
+        for (code, error, text) in [
+            (1, "Spawn.ChildExited", "a.b, or the helper that starts it, ended with status 1"),
+            (2, "NoMemory", "ended with status 2; of the helper that means: there is no memory"),
+            (6, "Spawn.ServiceNotFound", "ended with status 6; of the helper"),
+            (8, "Spawn.PermissionsInvalid", "ended with status 8; of the helper"),
+            (70, "Spawn.ChildExited", "a.b, or the helper that starts it, ended with status 70"),
+        ] {
+            let failure = helper_failure("a.b", code);
+            let error = format!("org.freedesktop.DBus.Error.{error}");
+            assert_eq!(failure.error_name().as_str(), error);
+            assert!(failure.to_string().contains(text), "{failure}");
+        }
+    }
 }

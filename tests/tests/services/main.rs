@@ -186,7 +186,11 @@ fn helper() {
     let mut client = failing.connect();
     let reply = client.ask(&call("org.example.Named", 1));
     assert_eq!(reply.error_name(), "org.freedesktop.DBus.Error.Spawn.ChildExited");
-    assert!(reply.body[0].text().contains("failed with exit code 1"), "{}", reply.describe());
+    assert!(
+        reply.body[0].text().contains("or the helper that starts it, ended with status 1"),
+        "{}",
+        reply.describe()
+    );
     let error = client.ask(&call("org.example.Nameless", 1)).error_name();
     assert_eq!(error, "org.freedesktop.DBus.Error.ServiceUnknown", "a user is needed");
     // It gets the name of the service, and nobody may choose its environment.

@@ -210,7 +210,7 @@ fn helper() {
     let bus = SystemBus::start();
     let (error, text) = start(NAME);
     assert_eq!(error, "org.freedesktop.DBus.Error.Spawn.ChildExited");
-    assert!(text.contains("helper") && text.contains("exit code 1"), "{text}");
+    assert!(text.contains("helper") && text.contains("ended with status 1"), "{text}");
     drop(bus);
 }
 
