@@ -14,9 +14,10 @@ use crate::arguments::ConfigFile;
 use crate::bus::Settings;
 use crate::bus::driver::error_reply::StartFailure;
 use crate::bus::services::Starter;
-use crate::host::accounts::SystemAccounts;
+use crate::host::accounts::{SystemAccounts, find_user, running_as};
 use crate::host::config_files::DiskFiles;
 use crate::host::resource_limits::is_privileged;
+use crate::host::runtime_directory::{IfMissing, RuntimeDirectories};
 use crate::host::service_directories::{FoundServices, Needed, find_services};
 
 /// Where distributions put the two standard configurations (config.md B083, B120).
@@ -86,12 +87,20 @@ impl ConfigSource {
     /// Which services of a configuration can be started. What is wrong with others, and where they are,
     /// comes along.
     #[must_use]
-    pub fn find_services(&self, config: &BusConfig) -> FoundServices {
+    pub fn find_services(&self, config: &BusConfig, if_missing: IfMissing) -> FoundServices {
         let needed = Needed {
             user: self.starter(config).changes_user() && !self.systemd_activation,
             exec: !self.systemd_activation,
         };
-        find_services(&config.service_dirs, needed)
+        let owner = self.owner(config);
+        find_services(&config.service_dirs, needed, RuntimeDirectories { owner, if_missing })
+    }
+
+    /// The user that the bus runs as (config.md B011).
+    fn owner(&self, config: &BusConfig) -> u32 {
+        let user = config.user.as_ref().filter(|_| self.is_privileged);
+        let found = user.and_then(|user| find_user(user).ok());
+        found.map_or_else(running_as, |found| found.uid).as_raw()
     }
 
     /// Who starts services that systemd does not start.
@@ -128,7 +137,7 @@ impl ConfigSource {
             let text = "the configuration has a <servicehelper>, which starts services".to_owned();
             return Err(StartFailure::new(error::SPAWN_PERMISSIONS_INVALID, text));
         }
-        let found = self.find_services(config);
+        let found = self.find_services(config, IfMissing::Leave);
         let service = found.services.get(name).ok_or_else(|| {
             let text = format!("no service file promises {name}");
             StartFailure::new(error::SPAWN_SERVICE_NOT_FOUND, text)
@@ -154,7 +163,7 @@ impl ConfigSource {
         let result = self.read_again(running, running_limits);
         // Which services there are does not depend on what is wrong elsewhere.
         let config = result.as_ref().map_or(running, |reloaded| &reloaded.config);
-        let found = self.find_services(config);
+        let found = self.find_services(config, IfMissing::Create);
         Reading { result, found }
     }
 

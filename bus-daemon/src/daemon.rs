@@ -32,6 +32,7 @@ use crate::host::listener::{ListenContext, Listener, connectable_addresses, list
 use crate::host::mediation::SecurityModule;
 use crate::host::privileged_launcher::PrivilegedLauncher;
 use crate::host::resource_limits::{self, drop_privileges, is_privileged, raise_fd_limit};
+use crate::host::runtime_directory::IfMissing;
 use crate::host::service_launcher::{Launcher, StartParameters, inherited_variables};
 use crate::host::service_manager::{self, State};
 use crate::host::signals::{Signals, blocked_signals, heed_children};
@@ -100,11 +101,11 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let (limit_overrides, wrong) = source.load_limit_overrides();
     settings.limit_overrides = limit_overrides;
     warn(unknown.iter().chain(&wrong));
-    let found = source.find_services(&config);
+    let found = source.find_services(&config, IfMissing::Create);
     settings.services = Arc::new(found.services);
     settings.starter = source.starter(&config);
     watched_directories.extend(found.directories);
-    for problem in &found.problems {
+    for problem in found.problems.iter().chain(&found.notes) {
         let _ = writeln!(io::stderr(), "{}: {problem}", program_name());
     }
     let pid_file =
@@ -185,7 +186,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         config,
         config_watch,
         service_stamps,
-        service_notes: found.problems,
+        service_notes: found.problems.into_iter().chain(found.notes).collect(),
         security,
         launcher,
     };

@@ -31,6 +31,7 @@ pub mod mediation;
 pub mod privileged_launcher;
 pub mod privileged_service;
 pub mod resource_limits;
+pub mod runtime_directory;
 pub mod selinux;
 pub mod service_directories;
 pub mod service_launcher;

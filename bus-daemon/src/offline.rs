@@ -13,6 +13,7 @@ use crate::host::accounts::{AccountError, SystemAccounts, find_user};
 use crate::host::listener::check_addresses;
 use crate::host::mediation::SecurityModule;
 use crate::host::resource_limits::DropPrivilegesError;
+use crate::host::runtime_directory::IfMissing;
 
 /// The exit code of a configuration that cannot be used, or not all of it, and of a question that
 /// makes no sense.
@@ -37,12 +38,14 @@ pub struct Report {
 pub fn check_config(source: &ConfigSource) -> Report {
     let loaded = source.load();
     let mut problems = loaded.problems;
-    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    let (mut errors, mut warnings, mut notes) = (Vec::new(), Vec::new(), Vec::new());
     if let Some(config) = &loaded.config.or(loaded.remains) {
         let (set, unknown) = PolicySet::new(config, &SystemAccounts);
         problems.extend(unknown);
         errors.extend(reasons_not_to_start(config));
-        warnings.extend(source.find_services(config).problems);
+        let found = source.find_services(config, IfMissing::Leave);
+        warnings.extend(found.problems);
+        notes.extend(found.notes);
         warnings.extend(lint(&Arc::new(set), &config.limits).iter().map(ToString::to_string));
     }
     problems.extend(source.load_limit_overrides().1);
@@ -60,7 +63,7 @@ pub fn check_config(source: &ConfigSource) -> Report {
         (true, false) => SUSPICIOUS_EXIT_CODE,
         (true, true) => 0,
     };
-    Report { text, notes: Vec::new(), code }
+    Report { text, notes, code }
 }
 
 /// Why a bus would not start with a configuration that is well written.

@@ -125,12 +125,11 @@ impl EventLoop {
     }
 
     fn take_over_services(&mut self, found: FoundServices) -> Arc<Services> {
-        for problem in &found.problems {
-            if !self.service_notes.contains(problem) {
-                self.journal.log(Severity::Warning, problem.clone());
-            }
+        let notes: Vec<String> = found.problems.into_iter().chain(found.notes).collect();
+        for note in notes.iter().filter(|note| !self.service_notes.contains(note)) {
+            self.journal.log(Severity::Warning, note.clone());
         }
-        self.service_notes = found.problems;
+        self.service_notes = notes;
         self.service_stamps.replace(found.stamps);
         Arc::new(found.services)
     }

@@ -7,7 +7,9 @@ use std::ffi::CString;
 
 use bus_policy::AccountNames;
 use nix::errno::Errno;
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist, getuid, setgid, setgroups, setuid};
+use nix::unistd::{
+    Gid, Group, Uid, User, geteuid, getgrouplist, getuid, setgid, setgroups, setuid,
+};
 
 /// The accounts of this system.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +52,20 @@ pub fn find_user(user: &str) -> Result<User, AccountError> {
         (by_name, _) => by_name,
     };
     found.ok_or(AccountError::Unknown)
+}
+
+/// The user of this login name. A number is none (config.md B103).
+///
+/// # Errors
+/// See [`AccountError`].
+pub fn find_login(name: &str) -> Result<User, AccountError> {
+    User::from_name(name).map_err(AccountError::Database)?.ok_or(AccountError::Unknown)
+}
+
+/// Whose rights this process has.
+#[must_use]
+pub fn running_as() -> Uid {
+    geteuid()
 }
 
 /// Who runs this process, whatever rights it has besides.
@@ -98,6 +114,8 @@ mod tests {
         assert_eq!(find_user("root").unwrap().uid.as_raw(), 0);
         assert_eq!(find_user("0").unwrap().name, "root");
         assert_eq!(find_user("no-such-user-here"), Err(AccountError::Unknown));
+        assert_eq!(find_login("root").unwrap().uid.as_raw(), 0);
+        assert_eq!(find_login("0"), Err(AccountError::Unknown));
     }
 
     #[test]

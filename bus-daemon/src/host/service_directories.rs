@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use bus_policy::config::{ConfigFiles, FileError, ServiceDirectory};
 
 use super::config_files::DiskFiles;
 use super::file_stamps::FileStamps;
+use super::runtime_directory::{RuntimeDirectories, services_below};
 use crate::bus::services::{Service, Services};
 use crate::service_file::{SERVICE_FILE_SIZE_MAX, ServiceFile};
 
@@ -24,6 +24,9 @@ pub struct FoundServices {
     pub services: Services,
     /// What the administrator should know of files that are left out, one sentence each.
     pub problems: Vec<String>,
+    /// The same of directories that are left out because of this process's environment, which is not that
+    /// of another process with the same configuration.
+    pub notes: Vec<String>,
     /// The directories, whose changes call for another look.
     pub directories: Vec<PathBuf>,
     /// How all of it was.
@@ -36,6 +39,8 @@ struct Directory {
     path: PathBuf,
     /// Whether a file must have the name of its service (config.md B085, B089, B090).
     is_strict: bool,
+    /// The user's runtime directory that it is in (config.md B085).
+    runtime: Option<PathBuf>,
 }
 
 /// What a file must say besides the name (config.md B094).
@@ -49,13 +54,18 @@ pub struct Needed {
 
 /// Reads all service files of a configuration.
 #[must_use]
-pub fn find_services(configured: &[ServiceDirectory], needed: Needed) -> FoundServices {
+pub fn find_services(
+    configured: &[ServiceDirectory],
+    needed: Needed,
+    runtime_directories: RuntimeDirectories,
+) -> FoundServices {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let mut found = FoundServices::default();
     for directory in directories(configured, &variable) {
-        if directory.is_strict && directory.path.ends_with(SESSION) {
-            // So that whoever starts later finds it, and so that it is watched.
-            let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory.path);
+        let prepared = directory.runtime.as_deref().map(|path| runtime_directories.prepare(path));
+        if let Some(Err(note)) = prepared {
+            found.notes.push(note);
+            continue;
         }
         found.read(&directory, needed);
         found.directories.push(directory.path);
@@ -95,14 +105,17 @@ fn directories(
 }
 
 fn lax(path: PathBuf) -> Directory {
-    Directory { path, is_strict: false }
+    Directory { path, is_strict: false, runtime: None }
 }
 
 /// config.md B085–B088
 fn session_directories(variable: &impl Fn(&str) -> Option<OsString>) -> Vec<Directory> {
     let absolute = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let runtime = absolute("XDG_RUNTIME_DIR")
-        .map(|path| Directory { path: path.join(SESSION), is_strict: true });
+    let runtime = absolute("XDG_RUNTIME_DIR").map(|runtime| Directory {
+        path: services_below(&runtime),
+        is_strict: true,
+        runtime: Some(runtime),
+    });
     let home = absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/share")));
     let shared = variable("XDG_DATA_DIRS").unwrap_or_else(|| "/usr/local/share:/usr/share".into());
@@ -114,7 +127,7 @@ fn session_directories(variable: &impl Fn(&str) -> Option<OsString>) -> Vec<Dire
 /// config.md B089–B091, B093
 fn system_directories() -> Vec<Directory> {
     let strict = ["/etc", "/run"]
-        .map(|path| Directory { path: Path::new(path).join(SYSTEM), is_strict: true });
+        .map(|path| Directory { is_strict: true, ..lax(Path::new(path).join(SYSTEM)) });
     let lax =
         ["/usr/local/share", "/usr/share", "/lib"].map(|path| lax(Path::new(path).join(SYSTEM)));
     strict.into_iter().chain(lax).collect()
@@ -158,7 +171,15 @@ fn read_file(
 ) -> Result<ServiceFile, Option<String>> {
     let content = match DiskFiles.read_listed(path, SERVICE_FILE_SIZE_MAX) {
         Ok(content) => content,
-        Err(FileError::NotFound) => return Err(None),
+        Err(FileError::NotFound) => {
+            return Err(fs::read_link(path).ok().map(|target| {
+                format!(
+                    "{}: this service cannot be started: it is a link to {}, which does not exist",
+                    ShownPath(path),
+                    ShownPath(&target)
+                )
+            }));
+        }
         Err(FileError::Other(reason)) => {
             return Err(Some(format!(
                 "{}: this service cannot be started: {reason}",
@@ -183,7 +204,7 @@ fn read_file(
             ShownPath(path)
         )))
     };
-    if needed.user && file.user.is_none() {
+    if needed.user && file.user.as_ref().is_none_or(String::is_empty) {
         return lacks("User=; write as whom it runs");
     }
     if needed.exec && file.exec.is_none() {
@@ -194,8 +215,15 @@ fn read_file(
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+    use crate::host::runtime_directory::IfMissing;
     use crate::host::tests_support::TemporaryDirectory;
+
+    fn looking() -> RuntimeDirectories {
+        RuntimeDirectories { owner: 0, if_missing: IfMissing::Leave }
+    }
 
     fn paths(configured: &[ServiceDirectory], variables: &[(&str, &str)]) -> Vec<String> {
         let variable = |name: &str| {
@@ -249,7 +277,8 @@ mod tests {
         write("a.d.conf", &service("a.d"));
         fs::create_dir(directory.path().join("dir.service")).unwrap();
         let configured = [ServiceDirectory::Path(directory.path().to_owned())];
-        let found = find_services(&configured, Needed::default());
+        let find = |needed| find_services(&configured, needed, looking());
+        let found = find(Needed::default());
         assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.b", "a.c"]);
         assert_eq!(found.services.get("a.b").unwrap().file.user, None, "the first one counts");
         assert_eq!(found.problems.len(), 2, "{:?}", found.problems);
@@ -258,14 +287,34 @@ mod tests {
             found.problems[1].contains("dir.service: ") && found.problems[1].contains("regular")
         );
         assert_eq!(found.directories, [directory.path()]);
-        let found = find_services(&configured, Needed { user: true, exec: true });
+        let found = find(Needed { user: true, exec: true });
         assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.b"]);
         let mut found = FoundServices::default();
         found.read(
-            &Directory { path: directory.path().to_owned(), is_strict: true },
+            &Directory { is_strict: true, ..lax(directory.path().to_owned()) },
             Needed::default(),
         );
         assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.b"]);
         assert!(found.problems.iter().any(|text| text.contains("name it a.c.service")));
+    }
+
+    /// They were passed over without a word: both look like a service to whoever lists the directory.
+    #[test]
+    fn a_link_to_nothing_and_an_empty_user_are_told() {
+        let directory = TemporaryDirectory::new();
+        let path = |name: &str| directory.path().join(name);
+        symlink("gone\n", path("a.b.service")).unwrap();
+        fs::write(path("a.c.service"), "[D-BUS Service]\nName=a.c\nExec=/bin/x\nUser=\n").unwrap();
+        let configured = [ServiceDirectory::Path(directory.path().to_owned())];
+        let found = find_services(&configured, Needed::default(), looking());
+        assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.c"]);
+        let expected =
+            "a.b.service: this service cannot be started: it is a link to gone\\n, which";
+        assert!(found.problems[0].contains(expected), "{:?}", found.problems);
+        // config.md B094: a bus that starts services as their users has to know them.
+        let found = find_services(&configured, Needed { user: true, exec: true }, looking());
+        assert_eq!(found.services.names().count(), 0);
+        let expected = "a.c.service: [D-BUS Service] has no User=";
+        assert!(found.problems[1].contains(expected), "{:?}", found.problems);
     }
 }
