@@ -38,8 +38,23 @@ pub struct ServiceFile {
 pub struct ServiceFileError {
     /// In which line, from 1 on; `None` if it is the file as a whole.
     pub line: Option<usize>,
+    /// Which rule it breaks.
+    pub fault: Fault,
     /// What, and what to do.
     pub text: String,
+}
+
+/// The rules for files, as far as who starts services tells them apart (config.md B104).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is no text of groups, keys and comments.
+    Syntax,
+    /// A key that every service needs is missing, or all of them.
+    MissingKey,
+    /// `Name` is empty or no well-known name.
+    WrongName,
+    /// `Exec` is empty.
+    EmptyExec,
 }
 
 /// Behind a path it is `PATH:LINE: TEXT`.
@@ -54,11 +69,8 @@ impl fmt::Display for ServiceFileError {
 
 impl std::error::Error for ServiceFileError {}
 
-fn wrong<T>(
-    line: impl Into<Option<usize>>,
-    text: impl Into<String>,
-) -> Result<T, ServiceFileError> {
-    Err(ServiceFileError { line: line.into(), text: text.into() })
+fn wrong<T>(line: usize, text: impl Into<String>) -> Result<T, ServiceFileError> {
+    Err(ServiceFileError { line: Some(line), fault: Fault::Syntax, text: text.into() })
 }
 
 impl ServiceFile {
@@ -82,6 +94,7 @@ impl ServiceFile {
         }
         let mut keys = Keys::default();
         let mut group: Option<&str> = None;
+        let (mut has_group, mut similar) = (false, None);
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim_end_matches('\r');
             let content = line.trim_start();
@@ -94,6 +107,10 @@ impl ServiceFile {
                     return wrong(number, "a group is written [Name]; close it with ]");
                 }
                 group = name;
+                has_group |= name == Some(GROUP);
+                if name.is_some_and(|name| name.trim().eq_ignore_ascii_case(GROUP)) {
+                    similar = similar.or(name.map(|name| (number, name)));
+                }
                 continue;
             }
             let Some((key, value)) = content.split_once('=') else {
@@ -113,8 +130,17 @@ impl ServiceFile {
                 keys.take(number, key, value.trim())?;
             }
         }
-        keys.finish()
+        if has_group { keys.finish() } else { Err(no_group(similar)) }
     }
+}
+
+/// Nothing in the file counts; perhaps because of one group that is written in another way.
+fn no_group(similar: Option<(usize, &str)>) -> ServiceFileError {
+    let text = match similar {
+        Some((_, name)) => format!("there is no group [{GROUP}]; write this one so, not [{name}]"),
+        None => format!("there is no group [{GROUP}]; write it above Name= and Exec="),
+    };
+    ServiceFileError { line: similar.map(|(line, _)| line), fault: Fault::MissingKey, text }
 }
 
 /// The keys that count, each with its line; the first one of a name does.
@@ -143,16 +169,19 @@ impl Keys {
     }
 
     fn finish(self) -> Result<ServiceFile, ServiceFileError> {
-        let (line, name) = required(self.name, "Name", "the name that the service takes")?;
+        let meaning = "the name that the service takes";
+        let (line, name) = required(self.name, "Name", meaning, Fault::WrongName)?;
         if WellKnownName::parse(&name).is_err() {
-            return wrong(line, format!("Name={name} is no well-known bus name"));
+            let text = format!("Name={name} is no well-known bus name");
+            return Err(ServiceFileError { line: Some(line), fault: Fault::WrongName, text });
         }
         let is_a_unit = self.systemd_service.as_ref().is_some_and(|(_, unit)| !unit.is_empty());
         // deviation: the reference leaves out what names a unit alone (config.md B094).
         let exec = if self.exec.is_none() && is_a_unit {
             None
         } else {
-            Some(required(self.exec, "Exec", "the command line that starts it")?)
+            let meaning = "the command line that starts it";
+            Some(required(self.exec, "Exec", meaning, Fault::EmptyExec)?)
         };
         let text = |key: Option<(usize, String)>| key.map(|(_, value)| value);
         Ok(ServiceFile {
@@ -169,14 +198,16 @@ fn required(
     key: Option<(usize, String)>,
     name: &str,
     meaning: &str,
+    if_empty: Fault,
 ) -> Result<(usize, String), ServiceFileError> {
-    match key {
+    let (line, fault, what) = match key {
         Some((line, value)) if value.is_empty() => {
-            wrong(line, format!("{name}= is empty; write {meaning}"))
+            (Some(line), if_empty, format!("{name}= is empty"))
         }
-        Some(found) => Ok(found),
-        None => wrong(None, format!("[{GROUP}] has no {name}=; write {meaning}")),
-    }
+        Some(found) => return Ok(found),
+        None => (None, Fault::MissingKey, format!("[{GROUP}] has no {name}=")),
+    };
+    Err(ServiceFileError { line, fault, text: format!("{what}; write {meaning}") })
 }
 
 fn is_group(name: &str) -> bool {
@@ -250,7 +281,14 @@ mod tests {
     fn what_is_wrong_is_told_with_its_line() {
         let group = "[D-BUS Service]\n";
         for (case, text, expected) in [
-            ("nothing", String::new(), ": [D-BUS Service] has no Name="),
+            ("nothing", String::new(), ": there is no group [D-BUS Service]; write it above"),
+            (
+                "another case",
+                "[x]\n[d-bus service]\nName=a.b\n".to_owned(),
+                ":2: there is no group",
+            ),
+            ("spaces", "[ D-BUS Service ]\n".to_owned(), ":1: there is no group"),
+            ("an empty group", group.to_owned(), ": [D-BUS Service] has no Name="),
             ("no Exec", format!("{group}Name=a.b\n"), ": [D-BUS Service] has no Exec="),
             ("no name", format!("{group}Name=\nExec=x\n"), ":2: Name= is empty"),
             ("not a name", format!("{group}Name=ab\nExec=x\n"), ":2: Name=ab is no"),
@@ -261,7 +299,11 @@ mod tests {
             ("not a key", format!("{group}Na me=a.b\n"), ":2: \"Na me\" is no key"),
             ("open group", "[D-BUS Service\n".to_owned(), ":1: a group is written"),
             ("escape", format!("{group}Name=a.b\nExec=\\x\n"), ":3: a \\ stands before"),
-            ("another group", "[Other]\nName=a.b\nExec=x\n".to_owned(), ": [D-BUS Service] has no"),
+            (
+                "another group",
+                "[Other]\nName=a.b\nExec=x\n".to_owned(),
+                ": there is no group [D-BUS",
+            ),
         ] {
             let error = parse(&text).unwrap_err();
             assert!(error.starts_with(expected), "{case}: {error}");

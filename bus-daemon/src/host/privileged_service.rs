@@ -14,17 +14,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use bus_policy::ShownPath;
+use libbus::names::ErrorName;
 use libbus::standard_error as error;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
-use super::accounts::{AccountError, Membership, find_user};
+use super::accounts::{AccountError, Membership, find_login};
 use super::phrase;
 use super::service_launcher::{cannot_spawn, program, split};
 use super::signals::blocked_signals;
 use super::system_call::{ChildSetup, Program, prepare_child};
 use crate::bus::driver::error_reply::StartFailure;
-use crate::service_file::{SERVICE_FILE_SIZE_MAX, ServiceFile};
+use crate::service_file::{Fault, SERVICE_FILE_SIZE_MAX, ServiceFile};
 
 /// A service that may be started, and as whom.
 #[derive(Clone, Debug)]
@@ -42,35 +43,36 @@ impl PrivilegedService {
     /// not say what is started as whom, or there is no such user.
     pub fn read(path: &Path, name: &str) -> Result<Self, StartFailure> {
         let content = read_what_is_roots(path)?;
-        let invalid = |text: String| {
-            StartFailure::new(error::SPAWN_FILE_INVALID, format!("{}{text}", ShownPath(path)))
-        };
-        let file = ServiceFile::parse(&content).map_err(|error| invalid(error.to_string()))?;
+        let failure =
+            |name, text: &str| StartFailure::new(name, format!("{}{text}", ShownPath(path)));
+        let file = ServiceFile::parse(&content)
+            .map_err(|error| failure(error_name(error.fault), &error.to_string()))?;
         if file.name != name {
-            return Err(invalid(format!(": it is the file of {}, not of {name}", file.name)));
+            let text = format!(": it is the file of {}, not of {name}", file.name);
+            return Err(failure(error::SPAWN_FILE_INVALID, &text));
         }
-        let Some(user) = file.user.filter(|user| !user.is_empty()) else {
+        let Some(user) = file.user else {
             let text = ": [D-BUS Service] has no User=; write as whom it runs";
-            return Err(invalid(text.to_owned()));
+            return Err(failure(error_name(Fault::MissingKey), text));
         };
         let Some(exec) = file.exec else {
-            return Err(invalid(
-                ": [D-BUS Service] has no Exec=; only systemd can start it".to_owned(),
-            ));
+            let text = ": [D-BUS Service] has no Exec=; only systemd can start it";
+            return Err(failure(error_name(Fault::MissingKey), text));
         };
         let arguments = split(&exec)?;
         // Where this process happens to be decides nothing.
         if !arguments.first().is_some_and(|program| program.starts_with('/')) {
             let text = ": what runs as another user is named with its whole path; write Exec=/...";
-            return Err(invalid(text.to_owned()));
+            return Err(failure(error::SPAWN_EXEC_FAILED, text));
         }
         let no_user = |text: String| {
-            let text = format!("{}: cannot become \"{user}\": {text}", ShownPath(path));
-            StartFailure::new(error::SPAWN_FAILED_TO_SETUP, text)
+            let text = format!(": cannot become \"{user}\": {text}");
+            failure(error::SPAWN_FAILED_TO_SETUP, &text)
         };
-        let user = find_user(&user).map_err(|error| {
+        // As in the reference a number is no user: one that is free now may be somebody's tomorrow.
+        let user = find_login(&user).map_err(|error| {
             no_user(match error {
-                AccountError::Unknown => "there is no such user; change User=".to_owned(),
+                AccountError::Unknown => "there is no user of this name; change User=".to_owned(),
                 AccountError::Database(errno) => errno.desc().to_owned(),
             })
         })?;
@@ -112,6 +114,17 @@ impl PrivilegedService {
     }
 }
 
+/// The errors by which the reference's helper tells wrong files apart (config.md B104). To the reference one
+/// that it cannot read is not there.
+fn error_name(fault: Fault) -> ErrorName<'static> {
+    match fault {
+        Fault::Syntax => error::SPAWN_SERVICE_NOT_FOUND,
+        Fault::MissingKey => error::FAILED,
+        Fault::WrongName => error::SPAWN_FILE_INVALID,
+        Fault::EmptyExec => error::SPAWN_EXEC_FAILED,
+    }
+}
+
 /// How many links there may be on the way to a file.
 const LINK_COUNT_MAX: usize = 40;
 
@@ -126,7 +139,7 @@ fn read_what_is_roots(path: &Path) -> Result<Vec<u8>, StartFailure> {
     let metadata = file.metadata().map_err(|error| unreadable(&real, error))?;
     if !metadata.is_file() {
         let text = format!("{}: it is not a regular file", ShownPath(&real));
-        return Err(StartFailure::new(error::SPAWN_FILE_INVALID, text));
+        return Err(StartFailure::new(error_name(Fault::Syntax), text));
     }
     check_that_it_is_roots(&real, &metadata)?;
     let mut content = Vec::new();
@@ -134,7 +147,7 @@ fn read_what_is_roots(path: &Path) -> Result<Vec<u8>, StartFailure> {
     file.take(limit).read_to_end(&mut content).map_err(|error| unreadable(&real, error))?;
     if content.len() > SERVICE_FILE_SIZE_MAX {
         let text = format!("{}: larger than {SERVICE_FILE_SIZE_MAX} bytes", ShownPath(&real));
-        return Err(StartFailure::new(error::SPAWN_FILE_INVALID, text));
+        return Err(StartFailure::new(error_name(Fault::Syntax), text));
     }
     Ok(content)
 }
@@ -241,25 +254,25 @@ mod tests {
         assert_eq!(service.arguments, ["/bin/echo", "one word"]);
         for (change, to, error, text) in [
             ("Name=a.b", "Name=a.c", "Spawn.FileInvalid", "the file of a.c, not of a.b"),
-            ("Name=a.b", "Nonsense", "Spawn.FileInvalid", "a.b.service:2: this is no group"),
-            ("User=nobody", "", "Spawn.FileInvalid", "has no User="),
-            ("User=nobody", "User=", "Spawn.FileInvalid", "has no User="),
-            ("User=nobody", "User=no-such-user", "Spawn.FailedToSetup", "no such user"),
-            (
-                "Exec=/bin/echo 'one word'",
-                "SystemdService=x.y",
-                "Spawn.FileInvalid",
-                "has no Exec=",
-            ),
-            ("/bin/echo", "echo", "Spawn.FileInvalid", "with its whole path"),
-            ("/bin/echo", "../echo", "Spawn.FileInvalid", "with its whole path"),
+            ("Name=a.b", "Name=", "Spawn.FileInvalid", "a.b.service:2: Name= is empty"),
+            ("Name=a.b", "", "Failed", "has no Name="),
+            ("D-BUS", "D-Bus", "Failed", "a.b.service:1: there is no group [D-BUS Service]"),
+            ("Name=a.b", "Nonsense", "Spawn.ServiceNotFound", "a.b.service:2: this is no group"),
+            ("User=nobody", "", "Failed", "has no User="),
+            ("User=nobody", "User=", "Spawn.FailedToSetup", "cannot become \"\": there is no user"),
+            ("User=nobody", "User=no-such-user", "Spawn.FailedToSetup", "no user of this name"),
+            ("User=nobody", "User=1", "Spawn.FailedToSetup", "no user of this name"),
+            ("Exec=/bin/echo 'one word'", "SystemdService=x.y", "Failed", "has no Exec="),
+            ("/bin/echo 'one word'", "", "Spawn.ExecFailed", "Exec= is empty"),
+            ("/bin/echo", "echo", "Spawn.ExecFailed", "with its whole path"),
+            ("/bin/echo", "../echo", "Spawn.ExecFailed", "with its whole path"),
             ("word'", "word", "InvalidArgs", "Unclosed quotes"),
         ] {
             fs::write(&path, SOUND.replace(change, to)).unwrap();
             check_refused(&path, error, text);
         }
         fs::write(&path, vec![b'#'; SERVICE_FILE_SIZE_MAX + 1]).unwrap();
-        check_refused(&path, "Spawn.FileInvalid", "larger than");
+        check_refused(&path, "Spawn.ServiceNotFound", "larger than");
     }
 
     #[test]
@@ -309,7 +322,7 @@ mod tests {
         check_refused(&theirs.join("a.b.service"), denied, "theirs: it does not belong to root");
         symlink("loop.service", directory.path().join("loop.service")).unwrap();
         check_refused(&directory.path().join("loop.service"), denied, "symbolic links");
-        check_refused(&inner, "Spawn.FileInvalid", "not a regular file");
+        check_refused(&inner, "Spawn.ServiceNotFound", "not a regular file");
         check_refused(&inner.join("a.c.service"), "Spawn.ServiceNotFound", "No such file");
         check_refused(&path.join("below"), denied, "Not a directory");
     }
