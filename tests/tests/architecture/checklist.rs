@@ -14,8 +14,6 @@ const WITHOUT_TEST: &[(u32, &str)] = &[
     (6, "says what not to do: the shipped DTD is not consulted"),
     (7, "the root element, in every test with a configuration"),
     (46, "about another bus"),
-    (77, "waits for services that are started on demand"),
-    (113, "refusals go to the bus's own log, not to the audit system"),
     (129, "what units say: tests/install/check boots systemd with them"),
     (127, "only for builds of the reference with DBUS_VERBOSE"),
 ];

@@ -104,7 +104,8 @@ impl Session {
     /// The owner of `name`, which the bus itself has started as the service's file says.
     pub(crate) fn started(&self, name: &'static str) -> Service {
         let pid = pid_of(&mut self.connect(), name);
-        assert_eq!(parent_of(pid), self.bus.pid(), "{name} is not the bus's child");
+        let starter = starter_of(pid).unwrap_or_default();
+        assert!(starter.starts_with(&self.address), "{name} was started by {starter:?}");
         assert_eq!(command_line_of(pid), exec_of(name), "{name}");
         Service { name, pid }
     }
@@ -166,6 +167,13 @@ pub(crate) fn command_line_of(pid: u32) -> String {
 pub(crate) fn environment_of(pid: u32) -> Vec<String> {
     let environment = fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
     environment.split_terminator('\0').map(ToOwned::to_owned).collect()
+}
+
+/// The address of the bus that has started the process `pid`.
+pub(crate) fn starter_of(pid: u32) -> Option<String> {
+    let environment = environment_of(pid);
+    let mut starters = environment.iter().filter_map(|v| v.strip_prefix("DBUS_STARTER_ADDRESS="));
+    starters.next().map(str::to_owned)
 }
 
 /// What the file of a service says under `Exec`.

@@ -421,7 +421,7 @@ fn changes_without_end_do_not_keep_services_from_starting() {
     assert_eq!(error_of(&desk.read(caller.id), 12), unknown);
 }
 
-// config.md B058: before the start the sender's rules decide by the name, and again at delivery both
+// config.md B058, B077: before the start the sender's rules decide by the name, and again at delivery both
 // sides'.
 #[test]
 fn the_policy_is_asked_before_the_start_and_at_delivery() {
