@@ -350,7 +350,7 @@ pub struct Bus {
     /// Whether one of `put_off_clients` caused broadcasts that wait to be written.
     broadcasts_continue: bool,
     /// The run of such broadcasts that waits, and since which turn.
-    held_since: (u64, u64),
+    held_since: (u32, u64),
     /// Until when the spare buffers may go unused, and how often they had been used before.
     spares_watched: Option<(Timestamp, u64)>,
     /// Messages handled so far.

@@ -38,7 +38,7 @@ use rustix::event::{Timespec, epoll};
 use smallvec::SmallVec;
 
 use accepting::WatchedListener;
-use delays::{Delay, Delays, Unread};
+use delays::{Delays, Lag};
 use errands::WorkResult;
 use interest::Hearing;
 use services::Services;
@@ -109,10 +109,8 @@ struct ClientSocket {
     /// Whether the kernel may be asked to hold more for it, the first time that it is full. Then
     /// what is written is much, and half as many waits for room come of it.
     may_grow: bool,
-    /// Until when it is not written to.
-    delay: Option<Delay>,
-    /// Descriptors that it was sent and may not have read.
-    unread: Option<Unread>,
+    /// See [`Lag`]; nothing for most clients.
+    lag: Option<Box<Lag>>,
     /// What a `nonce-tcp:` client still has to send before its first byte counts.
     nonce: Option<SmallVec<[u8; NONCE_SIZE]>>,
 }

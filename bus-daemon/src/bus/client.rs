@@ -103,7 +103,7 @@ pub struct Client {
     in_urgent: bool,
     in_bulk: bool,
     /// The last run of the table's `bulk` to which this client's messages added.
-    bulk_run: u64,
+    bulk_run: u32,
 }
 
 impl Client {
@@ -168,7 +168,7 @@ pub struct ClientTable {
     urgent: VecDeque<ClientId>,
     bulk: VecDeque<ClientId>,
     /// How often `bulk` had been empty and got a client.
-    bulk_run: u64,
+    bulk_run: u32,
     /// Bytes that were queued without urgency since then.
     bulk_bytes: usize,
     pushes: u64,
@@ -319,7 +319,7 @@ impl ClientTable {
             Urgency::Urgent => {}
             Urgency::Bulk => {
                 if bulk.is_empty() {
-                    (*bulk_run, *bulk_bytes) = (*bulk_run + 1, 0);
+                    (*bulk_run, *bulk_bytes) = (bulk_run.wrapping_add(1), 0);
                 }
                 *bulk_bytes += message.size();
                 *bulk_pushes += 1;
@@ -389,7 +389,7 @@ impl ClientTable {
 
     /// Which run this is of clients that wait for what is not urgent; a run ends when none waits.
     #[must_use]
-    pub const fn bulk_run(&self) -> u64 {
+    pub const fn bulk_run(&self) -> u32 {
         self.bulk_run
     }
 

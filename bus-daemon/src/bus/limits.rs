@@ -65,6 +65,8 @@ pub const BYTES_POOL_MIN: u64 = 16 << 20;
 pub const FDS_POOL_MIN: u64 = 1024;
 /// Least pool of rules, names and replies, each.
 pub const COUNT_POOL_MIN: u64 = 16_384;
+/// Least pool of match rules that are looked at for messages which they do not match.
+pub const VAGUE_RULES_POOL_MIN: u64 = 2048;
 /// As many of each are in the pool for each connection that may be there: a bus of many clients has
 /// as much for each as a bus of few.
 pub const COUNT_POOL_PER_CONNECTION: u64 = 16;

@@ -40,6 +40,7 @@ use libbus::wire::{Arguments, Header};
 use slab::Slab;
 use smallvec::SmallVec;
 
+pub use self::keys::is_vague;
 use self::keys::{KeyHasher, MessageKeys, Shape, ShapesInUse};
 pub use self::recipients::Recipients;
 use super::id::ClientId;
@@ -136,6 +137,8 @@ struct Subscriptions {
     /// Node, and where in its list the client stands.
     positions: HashMap<u32, u32, FixedState>,
     counter: Counter,
+    /// How many of them are checked for messages that they do not match.
+    vague_count: u32,
 }
 
 impl MatchIndex {
@@ -189,7 +192,7 @@ impl MatchIndex {
         self.counter.subtract(1);
         subscriber.count -= 1;
         if subscriber.count == 0 {
-            subscriptions.positions.remove(&node);
+            subscriptions.forget(node, rule);
             self.unsubscribe(node, position);
         }
         Ok(())
@@ -269,6 +272,13 @@ impl MatchIndex {
         self.clients.get(client).map_or(0, |subscriptions| subscriptions.counter.count)
     }
 
+    /// How many different rules `client` has that are checked for messages which they do not match, since
+    /// no bucket knows all their conditions.
+    #[must_use]
+    pub fn vague_rule_count(&self, client: ClientId) -> u32 {
+        self.clients.get(client).map_or(0, |subscriptions| subscriptions.vague_count)
+    }
+
     /// The most rules that `client` had at once (`PeakMatchRules` of protocol.md A205).
     #[must_use]
     pub fn peak_rule_count(&self, client: ClientId) -> u32 {
@@ -334,6 +344,7 @@ impl MatchIndex {
         let Some(subscriptions) = self.clients.get_or_default(client) else { return };
         let position = *subscriptions.positions.entry(id).or_insert_with(|| {
             node.subscribers.push(Subscriber { client, count: 0 });
+            subscriptions.vague_count += u32::from(is_vague(&node.rule));
             id_of_key(node.subscribers.len() - 1)
         });
         if let Some(subscriber) = node.subscribers.get_mut(position as usize) {
@@ -367,7 +378,7 @@ impl MatchIndex {
         for Subscriber { client, count } in node.subscribers {
             self.counter.subtract(count);
             if let Some(subscriptions) = self.clients.get_mut(client) {
-                subscriptions.positions.remove(&id);
+                subscriptions.forget(id, &node.rule);
                 subscriptions.counter.subtract(count);
             }
         }
@@ -443,6 +454,14 @@ impl MatchIndex {
         shrink_table(&mut self.buckets);
         shrink_table(&mut self.watched_names);
         shrink_slab(&mut self.nodes);
+    }
+}
+
+impl Subscriptions {
+    fn forget(&mut self, node: u32, rule: &MatchRule) {
+        if self.positions.remove(&node).is_some() {
+            self.vague_count -= u32::from(is_vague(rule));
+        }
     }
 }
 

@@ -154,9 +154,9 @@ pub struct Outbox {
     /// Of `bytes`, those of messages that were meant for this client alone. When messages of both kinds
     /// wait, what is written counts as these first: they are rather too few than too many.
     unicast_bytes: usize,
-    fds: usize,
+    fds: u32,
+    fds_peak: u32,
     bytes_peak: usize,
-    fds_peak: usize,
     /// Bytes queued so far.
     queued: u64,
 }
@@ -204,7 +204,7 @@ impl Outbox {
         while rest > 0 {
             let Some(first) = self.segments.front_mut() else { return };
             if let Some(fds) = first.fds.take() {
-                self.fds -= fds.len();
+                self.fds -= count_of(&fds);
                 pool.sent_fds.push(fds);
             }
             let left = first.size() - self.written;
@@ -232,7 +232,7 @@ impl Outbox {
             first.body = None;
         }
         if let Some(fds) = first.fds.take() {
-            self.fds -= fds.len();
+            self.fds -= count_of(&fds);
         }
         if first.size() == 0 {
             self.drop_first_segment(pool);
@@ -308,7 +308,7 @@ impl Outbox {
     /// Descriptors still to be sent.
     #[must_use]
     pub const fn fds(&self) -> usize {
-        self.fds
+        self.fds as usize
     }
 
     /// The most bytes that waited here at once.
@@ -320,7 +320,7 @@ impl Outbox {
     /// The most descriptors that waited here at once.
     #[must_use]
     pub const fn fds_peak(&self) -> usize {
-        self.fds_peak
+        self.fds_peak as usize
     }
 
     /// Whether nothing is owed.
@@ -366,7 +366,7 @@ impl Outbox {
         if self.segments.is_empty() {
             self.segments = pool.take_queue();
         }
-        self.fds += fds.map_or(0, |fds| fds.len());
+        self.fds += fds.map_or(0, count_of);
         self.fds_peak = self.fds_peak.max(self.fds);
         self.segments.push_back(Segment { own: pool.take(), body: None, fds: fds.cloned() });
         self.segments.back_mut()
@@ -387,6 +387,12 @@ fn count_messages(bytes: &[u8], written: usize) -> usize {
         }
     }
     count
+}
+
+/// How many descriptors a message has.
+#[allow(clippy::cast_possible_truncation, reason = "one message has 253 at most")]
+fn count_of(fds: &MessageFds) -> u32 {
+    fds.len() as u32
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use slab::Slab;
 
 use super::limits::{
     BYTES_POOL_MIN, COUNT_POOL_MIN, COUNT_POOL_PER_CONNECTION, FDS_POOL_MIN,
-    KEPT_CONNECTION_COUNT_MAX, UNCOUNTED_REPLY_COUNT_MAX, UNCOUNTED_SIZE_MAX,
+    KEPT_CONNECTION_COUNT_MAX, UNCOUNTED_REPLY_COUNT_MAX, UNCOUNTED_SIZE_MAX, VAGUE_RULES_POOL_MIN,
 };
 
 /// What is shared.
@@ -39,6 +39,9 @@ pub enum Resource {
     Fds,
     /// Match rules, those of monitors too.
     MatchRules,
+    /// Those of them that are looked at for messages which they do not match, since they have conditions
+    /// that no index knows: each makes every message dearer that comes near them.
+    VagueMatchRules,
     /// Names, with the unique one and places in queues.
     Names,
     /// Calls that wait for their reply.
@@ -55,6 +58,7 @@ impl Resource {
         Self::Bytes,
         Self::Fds,
         Self::MatchRules,
+        Self::VagueMatchRules,
         Self::Names,
         Self::Replies,
         Self::Connections,
@@ -68,6 +72,10 @@ impl Resource {
             Self::Bytes => ("bytes of messages", "max_outgoing_bytes"),
             Self::Fds => ("file descriptors in messages", "max_outgoing_unix_fds"),
             Self::MatchRules => ("match rules", "max_match_rules_per_connection"),
+            Self::VagueMatchRules => (
+                "match rules about a destination, a path as argument or an argument but the first",
+                "max_match_rules_per_connection",
+            ),
             Self::Names => ("names", "max_names_per_connection"),
             Self::Replies => ("calls without a reply", "max_replies_per_connection"),
             Self::Connections => ("connections", "max_completed_connections"),
@@ -78,7 +86,7 @@ impl Resource {
     }
 }
 
-const RESOURCE_COUNT: usize = 7;
+const RESOURCE_COUNT: usize = 8;
 
 /// So much of each resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -130,6 +138,8 @@ impl Pools {
         pools.set(Resource::Bytes, queues.saturating_mul(4).max(BYTES_POOL_MIN));
         pools.set(Resource::Fds, fds.saturating_mul(4).max(FDS_POOL_MIN).min(process_fds_max / 2));
         pools.set(Resource::MatchRules, count(limits.match_rules_per_connection_max));
+        let vague = 4 * u64::from(limits.match_rules_per_connection_max);
+        pools.set(Resource::VagueMatchRules, vague.max(VAGUE_RULES_POOL_MIN));
         pools.set(Resource::Names, count(limits.names_per_connection_max));
         pools.set(Resource::Replies, count(limits.replies_per_connection_max));
         let completed = u64::from(limits.completed_connections_max);

@@ -131,10 +131,19 @@ impl Bus {
         Refusal::ShareExceeded { text }
     }
 
+    /// Rules of owners of the machine and the bus do not count.
+    fn vague_rule_count(&self, id: ClientId) -> u32 {
+        let users = self.clients.users();
+        let is_counted = |client: &&Client| !users.is_privileged(client.user);
+        let counted = self.clients.get(id).filter(is_counted);
+        counted.map_or(0, |client| self.matches.vague_rule_count(client.id))
+    }
+
     /// Notes how many rules and names a client has.
     pub(super) fn charge_counts(&mut self, id: ClientId) {
         let rules = self.match_rule_count(id) + self.monitors.rule_count(id);
         self.clients.charge(id, Resource::MatchRules, rules.into());
+        self.clients.charge(id, Resource::VagueMatchRules, self.vague_rule_count(id).into());
         self.clients.charge(id, Resource::Names, self.names.owned_count(id).into());
     }
 
@@ -180,6 +189,7 @@ impl Bus {
             let rules = self.match_rule_count(id) + self.monitors.rule_count(id);
             let held = [
                 (Resource::MatchRules, rules),
+                (Resource::VagueMatchRules, self.vague_rule_count(id)),
                 (Resource::Names, self.names.owned_count(id)),
                 (Resource::Connections, u32::from(!client.is_incomplete())),
                 (Resource::IncompleteConnections, u32::from(client.is_in_handshake())),

@@ -106,8 +106,7 @@ impl EventLoop {
                 wants_write: false,
                 hearing: Hearing::Attentive,
                 may_grow,
-                delay: None,
-                unread: None,
+                lag: None,
                 nonce,
             });
         }

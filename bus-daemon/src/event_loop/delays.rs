@@ -40,16 +40,23 @@ pub(super) enum Why {
     Unread,
 }
 
+/// What is known of a client that had to wait or was sent descriptors.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lag {
+    delay: Option<Delay>,
+    unread: Option<Unread>,
+}
+
 /// When a client is written to again.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Delay {
+struct Delay {
     due: Timestamp,
     pause_ms: u64,
 }
 
 /// Descriptors that one client may not have read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Unread {
+struct Unread {
     uid: Option<u32>,
     count: u64,
 }
@@ -101,10 +108,43 @@ impl Delays {
     }
 }
 
+impl ClientSocket {
+    /// Whether it is not to be written to for a while.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.delay().is_some()
+    }
+
+    fn delay(&self) -> Option<Delay> {
+        self.lag.as_ref().and_then(|lag| lag.delay)
+    }
+
+    fn unread(&self) -> Option<Unread> {
+        self.lag.as_ref().and_then(|lag| lag.unread)
+    }
+
+    /// It may be written to at any time.
+    pub(super) fn end_delay(&mut self) {
+        if let Some(lag) = &mut self.lag {
+            lag.delay = None;
+        }
+        self.forget_lag();
+    }
+
+    fn take_unread(&mut self) -> Option<Unread> {
+        let unread = self.lag.as_mut().and_then(|lag| lag.unread.take());
+        self.forget_lag();
+        unread
+    }
+
+    fn forget_lag(&mut self) {
+        self.lag.take_if(|lag| lag.delay.is_none() && lag.unread.is_none());
+    }
+}
+
 impl EventLoop {
     /// When somebody is to be written to again.
     pub(super) fn next_delayed_write(&self) -> Option<Timestamp> {
-        let due = |id: &ClientId| self.sockets.get(id.index as usize)?.as_ref()?.delay;
+        let due = |id: &ClientId| self.sockets.get(id.index as usize)?.as_ref()?.delay();
         let waiting = self.delays.waiting.iter().filter_map(due).map(|delay| delay.due);
         let lingering = !self.delays.lingering.is_empty();
         waiting.chain(lingering.then_some(self.delays.lingers_until)).min()
@@ -114,7 +154,7 @@ impl EventLoop {
     pub(super) fn write_delayed(&mut self, now: Timestamp) {
         for id in std::mem::take(&mut self.delays.waiting) {
             let Some(socket) = socket_mut(&mut self.sockets, id) else { continue };
-            match socket.delay {
+            match socket.delay() {
                 Some(delay) if delay.due > now => self.delays.waiting.push(id),
                 _ => self.write_to(id, now),
             }
@@ -129,12 +169,13 @@ impl EventLoop {
 
     pub(super) fn write_later(&mut self, id: ClientId, why: Why, now: Timestamp) {
         let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
-        let before = socket.delay.map_or(0, |delay| delay.pause_ms);
+        let before = socket.delay().map_or(0, |delay| delay.pause_ms);
         let pause_ms = match why {
             Why::Starved => STARVED_PAUSE_MS,
             Why::Unread => (2 * before).clamp(UNREAD_PAUSE_MS, UNREAD_PAUSE_MS_MAX),
         };
-        socket.delay = Some(Delay { due: now.plus_ms(pause_ms), pause_ms });
+        let delay = Delay { due: now.plus_ms(pause_ms), pause_ms };
+        socket.lag.get_or_insert_default().delay = Some(delay);
         if !self.delays.waiting.contains(&id) {
             self.delays.waiting.push(id);
         }
@@ -144,7 +185,7 @@ impl EventLoop {
     pub(super) fn may_send_fds(&mut self, id: ClientId, count: usize) -> bool {
         let uid = self.bus.client(id).and_then(|client| client.uid);
         let Some(socket) = socket_mut(&mut self.sockets, id) else { return true };
-        let unread = socket.unread.map_or(0, |unread| unread.count);
+        let unread = socket.unread().map_or(0, |unread| unread.count);
         let count = count as u64;
         if (unread == 0 || unread + count <= UNREAD_OF_CLIENT_MAX)
             && self.delays.has_room(uid, count)
@@ -154,7 +195,7 @@ impl EventLoop {
         if has_unread(&socket.fd) {
             return false;
         }
-        if let Some(unread) = socket.unread.take() {
+        if let Some(unread) = socket.take_unread() {
             self.delays.subtract(unread);
         }
         self.delays.has_room(uid, count)
@@ -164,15 +205,16 @@ impl EventLoop {
     pub(super) fn note_sent_fds(&mut self, id: ClientId, count: usize) {
         let uid = self.bus.client(id).and_then(|client| client.uid);
         let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
-        socket.delay = None;
+        let lag = socket.lag.get_or_insert_default();
+        lag.delay = None;
         // It is the same for as long as the client is there.
-        socket.unread.get_or_insert(Unread { uid, count: 0 }).count += count as u64;
+        lag.unread.get_or_insert(Unread { uid, count: 0 }).count += count as u64;
         self.delays.add(uid, count as u64);
     }
 
     /// A client is gone; its descriptors perhaps not.
     pub(super) fn forget_unread(&mut self, socket: &ClientSocket, now: Timestamp) {
-        let Some(unread) = socket.unread else { return };
+        let Some(unread) = socket.unread() else { return };
         if has_unread(&socket.fd) {
             // Nothing is heard of it any more, nor said.
             let _ = epoll::delete(&self.epoll, &socket.fd);

@@ -78,7 +78,7 @@ impl EventLoop {
 
     /// A full socket is written to when it has room again, and one that must wait after that.
     fn write_if_free(&mut self, id: ClientId, now: Timestamp) {
-        let is_free = |socket: &mut ClientSocket| !socket.wants_write && socket.delay.is_none();
+        let is_free = |socket: &mut ClientSocket| !socket.wants_write && !socket.is_delayed();
         if socket_mut(&mut self.sockets, id).is_some_and(is_free) {
             self.write_to(id, now);
         }
@@ -109,7 +109,7 @@ impl EventLoop {
         let has_changed = std::mem::replace(&mut socket.wants_write, full) != full;
         match why {
             Some(why) => self.write_later(id, why, now),
-            None => socket.delay = None,
+            None => socket.end_delay(),
         }
         if has_changed {
             self.update_interest(id, now);

@@ -84,6 +84,37 @@ fn make_calls(desk: &mut Desk, guest: &Guest) -> usize {
     count
 }
 
+/// Rules that have to be looked at one after the other make every message dearer: of them all users
+/// together have few.
+#[test]
+fn rules_that_no_index_finds_are_shared() {
+    let mut desk = Desk::new(Limits::default());
+    let rule = |n: u32| match n % 3 {
+        0 => format!("arg{}='{n}'", 1 + n % 60),
+        1 => format!("arg0path='/{n}'"),
+        _ => format!("destination=':9.{n}'"),
+    };
+    let add = |desk: &mut Desk, guest: &Guest, count: u32| {
+        let call = |n| Mail::call_bus(n, "AddMatch", vec![Value::Text(rule(n))]);
+        count as usize - refusals(&send_all(desk, guest.id, (1..=count).map(call)))
+    };
+    let clients = [GREEDY, GREEDY, MODEST, 0].map(|uid| desk.guest_with(uid, true));
+    let [first, second, other, root] = &clients;
+    assert_eq!(add(&mut desk, first, 600), 512, "the limit of a connection");
+    assert_eq!(add(&mut desk, second, 600), 256, "half of what the first one left");
+    assert_eq!(add(&mut desk, other, 600), (2048 - 768) / 4);
+    assert_eq!(add(&mut desk, root, 600), 512);
+    let text = desk.log.iter().find(|line| line.contains("a path as argument")).unwrap();
+    assert!(text.contains("user 1001") && text.contains("2048"), "{text}");
+    // Other rules are found by what they ask for.
+    let call = |n: u32| Mail::call_bus(n, "AddMatch", vec![Value::Text(format!("arg0='{n}'"))]);
+    assert_eq!(refusals(&send_all(&mut desk, second.id, (1..=200).map(call))), 0);
+    // Those that are gone do not count.
+    let remove = |n| Mail::call_bus(n, "RemoveMatch", vec![Value::Text(rule(n))]);
+    assert_eq!(refusals(&send_all(&mut desk, second.id, (1..=256).map(remove))), 0);
+    assert_eq!(add(&mut desk, second, 256), (2048 - 320 - 1024) / 4);
+}
+
 #[test]
 fn rules_names_and_replies_are_shared() {
     for (case, take) in [

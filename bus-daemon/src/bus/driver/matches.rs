@@ -6,7 +6,7 @@ use super::Call;
 use super::error_reply::Refusal;
 use crate::bus::Bus;
 use crate::bus::id::ClientId;
-use crate::bus::match_index::MatchIndex;
+use crate::bus::match_index::{MatchIndex, is_vague};
 use crate::bus::quota::Resource;
 
 /// Which of the bus's three indices a rule belongs to.
@@ -35,6 +35,9 @@ impl Bus {
             self.mediate_eavesdropping(id)?;
         }
         self.check_share(id, Resource::MatchRules, 1)?;
+        if is_vague(&rule) {
+            self.check_share(id, Resource::VagueMatchRules, 1)?;
+        }
         self.insert_rule(id, index_of(&rule), rule);
         self.charge_counts(id);
         self.reply_empty(&call.reply_to);

@@ -1,7 +1,9 @@
 //! What must hold after every operation.
 
 use super::keys::ShapesInUse;
-use super::{MatchIndex, Node, RuleSender, id_of_key, watched_destination, watched_sender};
+use super::{
+    MatchIndex, Node, RuleSender, id_of_key, is_vague, watched_destination, watched_sender,
+};
 
 impl MatchIndex {
     /// Checks what the module promises, for tests.
@@ -71,6 +73,8 @@ impl MatchIndex {
             let rules = self.rules_of(client).map(|(_, count)| count);
             assert_eq!(rules.sum::<u32>(), known.counter.count);
             assert!(known.counter.count <= known.counter.peak);
+            let vague = self.rules_of(client).filter(|(rule, _)| is_vague(rule)).count();
+            assert_eq!(vague, known.vague_count as usize);
             assert!(known.counter.peak <= self.peak_count_per_client);
             total += known.counter.count;
             subscriptions += known.positions.len();

@@ -262,6 +262,25 @@ impl Prefixes {
     }
 }
 
+/// Whether a rule has a condition that no bucket knows: then it is checked for messages that it does not
+/// match, one after the other.
+#[must_use]
+pub fn is_vague(rule: &MatchRule) -> bool {
+    let is_deep = |text: &str, separator| text.matches(separator).count() > PREFIX_DEPTH_MAX;
+    let mut has_namespace = false;
+    let mut is_unknown = |(index, argument): &(u8, ArgumentMatch)| match argument {
+        ArgumentMatch::Equal(_) => *index != 0,
+        ArgumentMatch::Path(_) => true,
+        ArgumentMatch::Namespace(text) => {
+            has_namespace = true;
+            is_deep(text, '.')
+        }
+    };
+    rule.destination.is_some()
+        || rule.arguments.iter().any(&mut is_unknown)
+        || matches!(&rule.path, Some(PathMatch::Namespace(path)) if has_namespace || is_deep(path, '/'))
+}
+
 /// Where the first elements of `text` end: `/a/b` has the prefixes `/a` and `/a/b`. No more than
 /// take part in a hash, and none longer than a rule can be.
 fn prefix_ends(text: &[u8], separator: u8) -> impl Iterator<Item = usize> + '_ {
