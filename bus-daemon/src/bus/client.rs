@@ -31,7 +31,7 @@ use super::limits::{
 use super::outbox::{BufferPool, MessageFds, Outbox, OutgoingBody};
 use super::passed::Passed;
 use super::policing::Standing;
-use super::quota::{Amounts, UserId, UserTable};
+use super::quota::{ClientAmounts, UserId, UserTable};
 use super::refusal_log::Refusals;
 use super::slow_receivers::Flow;
 use super::spare_buffers::SpareBuffers;
@@ -89,7 +89,7 @@ pub struct Client {
     /// Limits of its user or groups, where the configuration has some.
     pub(super) own_limits: Option<Rc<Limits>>,
     /// What its user is charged for it.
-    charged: Amounts,
+    charged: ClientAmounts,
     /// What is held of its messages until services have been started.
     pub(super) held: Option<Box<Held>>,
     /// Whether it has to wait for others before it is read from.
@@ -249,7 +249,7 @@ impl ClientTable {
             leaving: false,
             user,
             own_limits: None,
-            charged: Amounts::default(),
+            charged: ClientAmounts::default(),
             held: None,
             hold: Hold::None,
             refusals: None,
@@ -269,7 +269,7 @@ impl ClientTable {
         }
         let mut client = slot.client.take()?;
         client.incoming.end_loan(&mut self.pool.spares);
-        self.users.leave(client.user, &client.charged);
+        self.users.leave(client.user, &client.charged.to_amounts());
         self.pool.close_sent_fds();
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);

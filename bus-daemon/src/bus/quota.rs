@@ -116,6 +116,45 @@ impl Amounts {
     }
 }
 
+/// So much of each resource, of one client: of all but bytes there are fewer than 2^32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientAmounts {
+    bytes: u64,
+    counts: [u32; RESOURCE_COUNT - 1],
+}
+
+impl ClientAmounts {
+    /// How much of one.
+    #[must_use]
+    pub const fn of(&self, resource: Resource) -> u64 {
+        match (resource as usize).checked_sub(1) {
+            None => self.bytes,
+            Some(index) => self.counts[index] as u64,
+        }
+    }
+
+    /// Sets how much of one, and returns how much it was.
+    pub fn set(&mut self, resource: Resource, amount: u64) -> u64 {
+        let before = self.of(resource);
+        match (resource as usize).checked_sub(1).and_then(|index| self.counts.get_mut(index)) {
+            None => self.bytes = amount,
+            // INVARIANT: as said above.
+            Some(count) => *count = u32::try_from(amount).unwrap_or(u32::MAX),
+        }
+        before
+    }
+
+    /// The same for sums.
+    #[must_use]
+    pub fn to_amounts(&self) -> Amounts {
+        let mut amounts = Amounts::default();
+        for resource in Resource::ALL {
+            amounts.set(resource, self.of(resource));
+        }
+        amounts
+    }
+}
+
 /// How much there is of each resource for all users who are not privileged, and as much again for
 /// each who is.
 #[derive(Clone, Copy, Debug, Default)]

@@ -158,7 +158,7 @@ impl ClientTable {
             return;
         }
         let held = std::mem::take(&mut client.charged);
-        users.leave(client.user, &held);
+        users.leave(client.user, &held.to_amounts());
         client.user = users.enter(uid, is_privileged);
         for resource in Resource::ALL {
             client.charge(users, resource, held.of(resource));
