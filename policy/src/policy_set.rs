@@ -8,6 +8,8 @@
 //! Names in rules are numbered too ([`NamePatternId`]): a client keeps the numbers that its own
 //! names match in a [`MatchedPatterns`], so that no decision compares names.
 
+mod connect;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ use crate::subject::{AccountNames, Subject, gid_of, uid_of};
 use crate::symbols::SymbolTable;
 use crate::user_policy::UserPolicy;
 use crate::verdict::Verdict;
+use connect::{ConnectRules, Who};
 
 /// One `<policy>` element.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -369,49 +372,5 @@ impl MatchedPatterns {
 
     pub(crate) fn contains(&self, id: NamePatternId) -> bool {
         self.0.contains(&id)
-    }
-}
-
-/// Whom a connect rule is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Who {
-    AnyUser,
-    AnyGroup,
-    User(u32),
-    Group(u32),
-}
-
-/// The connect rules (config.md B071): the last one that matches wins, those of the mandatory
-/// blocks are after all others.
-#[derive(Clone, Debug, Default)]
-struct ConnectRules {
-    default: Vec<(Who, RuleId, Effect)>,
-    mandatory: Vec<(Who, RuleId, Effect)>,
-    /// The last rule about each, and how far behind it stands.
-    last: HashMap<Who, (usize, RuleId, Effect), FixedState>,
-}
-
-impl ConnectRules {
-    fn add(&mut self, context: &PolicyContext, who: Who, id: RuleId, effect: Effect) {
-        match context {
-            PolicyContext::Default => self.default.push((who, id, effect)),
-            PolicyContext::Mandatory => self.mandatory.push((who, id, effect)),
-            // The reader of the configuration refuses them elsewhere.
-            _ => {}
-        }
-    }
-
-    fn finish(&mut self) {
-        for (order, (who, id, effect)) in self.default.iter().chain(&self.mandatory).enumerate() {
-            self.last.insert(*who, (order, *id, *effect));
-        }
-    }
-
-    fn decide(&self, subject: Subject<'_>) -> Option<Verdict> {
-        let users = [Some(Who::AnyUser), subject.uid.map(Who::User), Some(Who::AnyGroup)];
-        let groups = subject.gids.iter().map(|gid| Who::Group(*gid));
-        let found = users.into_iter().flatten().chain(groups).filter_map(|who| self.last.get(&who));
-        let (_, id, effect) = found.max_by_key(|(order, _, _)| *order)?;
-        Some(Verdict { effect: *effect, rule: Some(*id), log: false })
     }
 }
