@@ -1,6 +1,7 @@
 //! Rules that are valid and yet hardly meant so (`bus-daemon --check-config`).
 
 mod overruled;
+mod removed;
 mod values;
 
 use std::fmt;
@@ -9,13 +10,14 @@ use std::sync::Arc;
 use libbus::names::{BusName, Namespace};
 
 use crate::config::{Limits, Location};
-use crate::policy_set::{Audience, PlacedRule, PolicyContext, PolicySet};
+use crate::policy_set::{Audience, PlacedRule, PolicyContext, PolicySet, RuleId};
 use crate::rule::{
     Action, Effect, MessagePattern, MessageType, NamePattern, ReceiveRule, SendRule,
 };
 use crate::subject::Subject;
 use crate::user_policy::UserPolicy;
 use overruled::overruled_by;
+use removed::Removals;
 pub use values::InvalidValue;
 use values::lint_values;
 
@@ -47,7 +49,7 @@ pub enum Suspicion {
     OwnUnique(String),
     /// Owning the bus's own name.
     OwnOfTheBus,
-    /// A later rule of the same block without any restriction removes it.
+    /// For all to whom its block applies, a later rule without any restriction removes it.
     Removed {
         /// Where that one stands.
         by: Location,
@@ -116,7 +118,9 @@ impl fmt::Display for Suspicion {
             ),
             Self::Removed { by } => write!(
                 f,
-                "this has no effect: the rule without restrictions at {by} removes all before it"
+                "this has no effect: the rule at {by} restricts neither a name nor a type or field of \
+                 the message, and such a rule removes all before it, whatever else it says; restrict \
+                 that one, or remove this"
             ),
             Self::NeverOwnable { name, by } => {
                 write!(f, "nobody whom this is for may own {name:?}: the rule at {by} denies it")
@@ -170,6 +174,7 @@ pub fn lint(set: &Arc<PolicySet>, limits: &Limits) -> Vec<Finding> {
             (audience, policy)
         })
         .collect();
+    let removals = Removals::new(policies.iter().map(|(_, policy)| policy));
     let mut findings = Vec::new();
     for (index, placed) in set.rules().iter().enumerate() {
         let mut note = |suspicion| {
@@ -191,7 +196,7 @@ pub fn lint(set: &Arc<PolicySet>, limits: &Limits) -> Vec<Finding> {
         }
         lint_values(action, &mut note);
         let rest = rest_of_block(set, index);
-        if let Some(by) = removed_by(placed, rest) {
+        if let Some(by) = removals.removed_by(set, RuleId(index as u32)) {
             note(Suspicion::Removed { by });
         } else if let Some(by) = overruled_by(placed, rest) {
             note(Suspicion::Overruled { by });
@@ -323,24 +328,6 @@ fn rest_of_block(set: &PolicySet, index: usize) -> &[PlacedRule] {
 fn is_first_of_block(set: &PolicySet, index: usize) -> bool {
     let context = |index: usize| set.rules().get(index).map(|placed| Arc::as_ptr(&placed.context));
     index.checked_sub(1).is_none_or(|before| context(before) != context(index))
-}
-
-/// The rule of `rest` that removes this one (config.md B054).
-fn removed_by(placed: &PlacedRule, rest: &[PlacedRule]) -> Option<Location> {
-    let mut removing = rest.iter().filter(|later| {
-        is_same_kind(placed, later) && crate::table::is_wildcard(&later.rule.action)
-    });
-    removing.next().map(|later| later.rule.location.clone())
-}
-
-/// Whether both are about sending, receiving or owning.
-const fn is_same_kind(one: &PlacedRule, other: &PlacedRule) -> bool {
-    matches!(
-        (&one.rule.action, &other.rule.action),
-        (Action::Send(_), Action::Send(_))
-            | (Action::Receive(_), Action::Receive(_))
-            | (Action::Own(_), Action::Own(_))
-    )
 }
 
 impl PolicySet {

@@ -81,6 +81,59 @@ fn rules_that_a_later_one_takes_back_are_suspicious() {
     assert_eq!(findings(blocks), [""; 0], "another block is for others");
 }
 
+// config.md B049, B054
+#[test]
+fn rules_that_a_later_block_removes_are_suspicious() {
+    // Blocks stand in a line each.
+    let check = |blocks: &[(&str, &str)], removed: &[(u32, u32)]| {
+        let block = |(context, rules): &(&str, &str)| format!("<policy {context}>{rules}</policy>");
+        let blocks: Vec<String> = blocks.iter().map(block).collect();
+        let found = findings(&blocks.join("\n"));
+        assert_eq!(found.len(), removed.len(), "{blocks:?}: {found:?}");
+        for (found, (line, by)) in found.iter().zip(removed) {
+            assert!(found.starts_with(&format!("bus.conf:{line}:")), "{found}");
+            let by = format!("no effect: the rule at bus.conf:{by}:");
+            assert!(found.contains(&by) && found.contains("removes all before it"), "{found}");
+        }
+    };
+    let (default, mandatory) = ("context='default'", "context='mandatory'");
+    let (root, wheel, alice) = ("user='root'", "group='wheel'", "user='alice'");
+    let (not_at_console, at_console) = ("at_console='false'", "at_console='true'");
+    let (deny, all) = ("<deny send_destination='com.x.Y'/>", "<allow send_destination='*'/>");
+    check(&[(default, deny), (default, all)], &[(1, 2)]);
+    check(&[(root, deny), (mandatory, all)], &[(1, 2)]);
+    check(&[(mandatory, all), (root, deny)], &[(2, 1)]);
+    check(&[(mandatory, deny), (mandatory, all)], &[(1, 2)]);
+    check(&[(root, deny), (not_at_console, all)], &[(1, 2)]);
+    check(&[(wheel, deny), (alice, deny), (mandatory, all)], &[(1, 3), (2, 3)]);
+    check(&[(default, "<deny own='a.b'/>"), (default, "<allow own='*'/>")], &[(1, 2)]);
+    check(
+        &[(root, "<deny receive_type='error'/>"), (mandatory, "<allow eavesdrop='true'/>")],
+        &[(1, 2)],
+    );
+    // Whatever it says beside names, types and fields does not count.
+    for modifier in ["send_broadcast", "send_requested_reply"] {
+        let wildcard = format!("<deny {modifier}='true'/>");
+        check(&[(default, deny), (default, &wildcard)], &[(1, 2)]);
+    }
+    check(
+        &[(default, deny), (root, deny), (default, all), (mandatory, all)],
+        &[(1, 3), (2, 4), (3, 4)],
+    );
+    // For others it is left; and what is for nobody removes nothing.
+    for special in [root, wheel] {
+        check(&[(default, deny), (special, all)], &[]);
+    }
+    let console = format!("<policy {default}>{deny}</policy><policy {at_console}>{all}</policy>");
+    assert_eq!(findings(&console).len(), 1, "{:?}", findings(&console));
+    // Others come first, or are of another kind.
+    check(&[(mandatory, deny), (default, all)], &[]);
+    check(&[(root, all), (wheel, deny)], &[]);
+    check(&[(alice, deny), (root, all)], &[]);
+    check(&[(default, deny), (mandatory, "<allow receive_sender='*'/><allow own='*'/>")], &[]);
+    check(&[(default, deny), (mandatory, "<allow send_type='signal'/>")], &[]);
+}
+
 // config.md B052
 #[test]
 fn nobody_is_at_the_console() {

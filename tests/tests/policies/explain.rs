@@ -132,6 +132,12 @@ fn check_config_tells_sound_from_suspicious_from_unusable() {
         2,
         &["bus.conf:4:1: own=", "bus.conf:5:1: send_path=", "0 errors, 2 warnings"],
     );
+    check(
+        "<policy user='root'><deny send_destination='com.x.Y'/></policy>\n\
+         <policy context='mandatory'><allow send_destination='*'/></policy>",
+        2,
+        &["bus.conf:3:21: this has no effect: the rule at ", "0 errors, 1 warnings"],
+    );
     check("<policy context='default'><allow/></policy>", 1, &["error: ", "1 errors, 0 warnings"]);
     check(
         "<colour/>\n<policy user='no-such-user'/>\n<policy context='default'>\
