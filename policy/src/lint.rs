@@ -61,6 +61,13 @@ pub enum Suspicion {
         /// Where that one stands.
         by: Location,
     },
+    /// The same of a prefix: no name that is it or begins with it.
+    NeverOwnableAny {
+        /// The prefix.
+        prefix: Box<str>,
+        /// Where that one stands.
+        by: Location,
+    },
     /// A later rule of the same block is about all that the rule is about, and says the opposite.
     Overruled {
         /// Where that one stands.
@@ -125,6 +132,11 @@ impl fmt::Display for Suspicion {
             Self::NeverOwnable { name, by } => {
                 write!(f, "nobody whom this is for may own {name:?}: the rule at {by} denies it")
             }
+            Self::NeverOwnableAny { prefix, by } => write!(
+                f,
+                "nobody whom this is for may own a name that is or begins with {prefix:?}: the rule \
+                 at {by} denies it"
+            ),
             Self::Overruled { by } => write!(
                 f,
                 "the rule at {by}, later in this block, is about all that this one is about and says \
@@ -184,23 +196,13 @@ pub fn lint(set: &Arc<PolicySet>, limits: &Limits) -> Vec<Finding> {
         match action {
             Action::Send(send) => lint_send(placed, send, &policies, &mut note),
             Action::Receive(receive) => lint_receive(placed, receive, &policies, &mut note),
-            Action::Own(NamePattern::Exactly(name))
-                if placed.rule.effect == Effect::Allow && is_ownable(name) =>
-            {
-                lint_own(set, placed, name, &policies, &mut note);
-            }
             _ => {}
         }
         if let Some(pattern) = action.message_pattern() {
             lint_message(pattern, limits, &mut note);
         }
         lint_values(action, &mut note);
-        let rest = rest_of_block(set, index);
-        if let Some(by) = removals.removed_by(set, RuleId(index as u32)) {
-            note(Suspicion::Removed { by });
-        } else if let Some(by) = overruled_by(placed, rest) {
-            note(Suspicion::Overruled { by });
-        }
+        note_in_vain(set, index, &policies, &removals, &mut note);
         if *placed.context == PolicyContext::AtConsole(true) && is_first_of_block(set, index) {
             note(Suspicion::NobodyAtConsole);
         }
@@ -296,24 +298,56 @@ fn is_ownable(name: &str) -> bool {
     matches!(BusName::parse(name), Ok(BusName::WellKnown(name)) if name.as_str() != BUS_NAME)
 }
 
-/// Whether those whom an allow rule is for may own its name in the end.
-fn lint_own(
+/// Why a rule has no effect, or not the one that it says: of several reasons the one that says most.
+fn note_in_vain(
     set: &Arc<PolicySet>,
-    placed: &PlacedRule,
-    name: &str,
+    index: usize,
     policies: &[(Audience, UserPolicy)],
+    removals: &Removals,
     note: &mut impl FnMut(Suspicion),
 ) {
-    let for_its_block = policies.iter().filter(|(audience, _)| set.applies(placed, audience));
-    let mut verdicts = for_its_block.map(|(_, policy)| policy.may_own(name));
-    let Some(first) = verdicts.next() else { return };
-    if first.is_allowed() || verdicts.any(|verdict| verdict.is_allowed()) {
-        return;
+    let Some(placed) = set.rules().get(index) else { return };
+    let removed = || removals.removed_by(set, RuleId(index as u32));
+    let overruled = || overruled_by(placed, rest_of_block(set, index));
+    if let Some(suspicion) = never_ownable(set, placed, policies) {
+        note(suspicion);
+    } else if let Some(by) = removed() {
+        note(Suspicion::Removed { by });
+    } else if let Some(by) = overruled() {
+        note(Suspicion::Overruled { by });
     }
-    if let Some(by) = first.rule.and_then(|id| set.rule(id)) {
-        let by = by.rule.location.clone();
-        note(Suspicion::NeverOwnable { name: name.into(), by });
+}
+
+/// Whether those whom an allow rule is for may own none of its names in the end.
+fn never_ownable(
+    set: &PolicySet,
+    placed: &PlacedRule,
+    policies: &[(Audience, UserPolicy)],
+) -> Option<Suspicion> {
+    let Action::Own(pattern) = &placed.rule.action else { return None };
+    // Of the prefix, a name that stands for all that no other rule is about.
+    let (name, is_ownable) = match pattern {
+        NamePattern::Exactly(name) => (name.to_string(), is_ownable(name)),
+        NamePattern::Prefix(prefix) => (format!("{prefix}.A"), Namespace::parse(prefix).is_ok()),
+        NamePattern::Any => return None,
+    };
+    let may_own = |policy: &UserPolicy| match pattern {
+        NamePattern::Prefix(prefix) => policy.may_own_some(prefix),
+        _ => policy.may_own(&name).is_allowed(),
+    };
+    if placed.rule.effect == Effect::Deny || !is_ownable {
+        return None;
     }
+    let mut for_its_block = policies.iter().filter(|(audience, _)| set.applies(placed, audience));
+    let (_, first) = for_its_block.next()?;
+    if may_own(first) || for_its_block.any(|(_, policy)| may_own(policy)) {
+        return None;
+    }
+    let by = set.rule(first.may_own(&name).rule?)?.rule.location.clone();
+    Some(match pattern {
+        NamePattern::Prefix(prefix) => Suspicion::NeverOwnableAny { prefix: prefix.clone(), by },
+        _ => Suspicion::NeverOwnable { name: name.into(), by },
+    })
 }
 
 /// The rules behind rule number `index` in its block.

@@ -3,15 +3,11 @@
 
 use crate::config::Location;
 use crate::policy_set::PlacedRule;
-use crate::rule::{Action, Effect, MessagePattern, NamePattern, SendRule};
+use crate::rule::{Action, MessagePattern, NamePattern, SendRule};
 use crate::symbols::fields_of_rule;
 
 /// The first rule of `rest` that takes back `placed`.
 pub(super) fn overruled_by(placed: &PlacedRule, rest: &[PlacedRule]) -> Option<Location> {
-    // Of a name that is so never ownable, more is said.
-    if matches!((&placed.rule.action, placed.rule.effect), (Action::Own(_), Effect::Allow)) {
-        return None;
-    }
     let mut opposite = rest.iter().filter(|later| later.rule.effect != placed.rule.effect);
     let found = opposite.find(|later| covers(&later.rule.action, &placed.rule.action));
     found.map(|later| later.rule.location.clone())

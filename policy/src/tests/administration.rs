@@ -250,6 +250,39 @@ fn a_name_that_only_some_may_own_is_not_suspicious() {
 }
 
 #[test]
+fn names_that_a_rule_allows_and_nobody_may_own_are_told() {
+    let check = |first: &str, second: &str, expected: &[&str]| {
+        let found = findings(&format!(
+            "<policy context='default'>{first}</policy>\n<policy context='mandatory'>{second}</policy>"
+        ));
+        assert_eq!(found.len(), expected.len(), "{first} {second}: {found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with("bus.conf:1:56: ") && found.contains(expected), "{found}");
+        }
+    };
+    let prefix = "<allow own_prefix='com.x'/>";
+    let never = "nobody whom this is for may own a name that is or begins with \"com.x\": the rule \
+                 at bus.conf:2:29 denies it";
+    check(prefix, "<deny own_prefix='com.x'/>", &[never]);
+    check(prefix, "<deny own_prefix='com'/>", &[never]);
+    // More is said than that it is removed.
+    check(prefix, "<deny own='*'/>", &[never]);
+    check("<allow own='com.x'/>", "<deny own='*'/>", &["may own \"com.x\": the rule at"]);
+    check("<allow own_prefix='com'/>", "<deny own_prefix='com'/>", &["begins with \"com\""]);
+    // Some are left.
+    check(prefix, "<deny own='com.x'/>", &[]);
+    check(prefix, "<deny own_prefix='com.x.Y'/>", &[]);
+    check(prefix, "<deny own_prefix='com.x'/><allow own='com.x.Y'/>", &[]);
+    check(prefix, "<deny own_prefix='com.x'/><allow own_prefix='com.x.Y'/>", &[]);
+    let alice = |rules: &str| format!("{prefix}</policy><policy user='alice'>{rules}");
+    check(&alice("<deny own_prefix='com.x'/>"), "", &[]);
+    // A later rule of the block lets somebody own some, and not because of this one.
+    check("<allow own_prefix='com.x'/><deny own_prefix='com'/>", "", &["begins with"]);
+    let left = "<allow own_prefix='com.x'/><deny own_prefix='com'/><allow own='com.x.Y'/>";
+    check(left, "", &["later in this block, is about all"]);
+}
+
+#[test]
 fn questions_in_words_are_answered_with_all_rules() {
     let set = set("<policy context='default'><allow user='*'/><deny own='*'/></policy>\
          <policy group='wheel'><allow own='a.b'/></policy>\
