@@ -176,10 +176,9 @@ impl fmt::Display for RuleText<'_> {
 }
 
 impl PolicySet {
-    /// Every connect rule in the order in which they apply (config.md B071).
+    /// Every connect rule in the order in which they apply, without those for accounts that do not
+    /// exist (config.md B071).
     pub fn connect_rules(&self) -> impl Iterator<Item = &PlacedRule> {
-        self.rules().iter().filter(|placed| {
-            matches!(placed.rule.action, Action::ConnectUser(_) | Action::ConnectGroup(_))
-        })
+        self.connect_rules_in_order().filter_map(|connect| self.rule(connect.id))
     }
 }

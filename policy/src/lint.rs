@@ -1,5 +1,6 @@
 //! Rules that are valid and yet hardly meant so (`bus-daemon --check-config`).
 
+mod connecting;
 mod overruled;
 mod removed;
 mod values;
@@ -16,6 +17,7 @@ use crate::rule::{
 };
 use crate::subject::Subject;
 use crate::user_policy::UserPolicy;
+use connecting::lint_connecting;
 use overruled::overruled_by;
 use removed::Removals;
 pub use values::InvalidValue;
@@ -68,11 +70,14 @@ pub enum Suspicion {
         /// Where that one stands.
         by: Location,
     },
-    /// A later rule of the same block is about all that the rule is about, and says the opposite.
+    /// A later rule of the same block, or of any if they are about connecting, is about all that the
+    /// rule is about, and says the opposite.
     Overruled {
         /// Where that one stands.
         by: Location,
     },
+    /// It denies connecting to every user, and no later rule allows it to one.
+    NobodyMayConnect,
     /// Messages to or from a name that nobody may own.
     NobodyMayOwn(Box<str>),
     /// Messages to names that begin so, none of which anybody may own.
@@ -139,8 +144,12 @@ impl fmt::Display for Suspicion {
             ),
             Self::Overruled { by } => write!(
                 f,
-                "the rule at {by}, later in this block, is about all that this one is about and says \
-                 the opposite; remove one of them, or put the more special one last"
+                "the rule at {by} comes later, is about all that this one is about and says the \
+                 opposite; remove one of them, or put the more special one last"
+            ),
+            Self::NobodyMayConnect => f.write_str(
+                "nobody may connect: this denies it to every user, and no later rule allows it to \
+                 one; put <allow user=\"…\"/> behind this, or remove it",
             ),
             Self::NobodyMayOwn(name) => write!(
                 f,
@@ -196,7 +205,10 @@ pub fn lint(set: &Arc<PolicySet>, limits: &Limits) -> Vec<Finding> {
         match action {
             Action::Send(send) => lint_send(placed, send, &policies, &mut note),
             Action::Receive(receive) => lint_receive(placed, receive, &policies, &mut note),
-            _ => {}
+            Action::ConnectUser(_) | Action::ConnectGroup(_) => {
+                lint_connecting(set, RuleId(index as u32), &mut note);
+            }
+            Action::Own(_) => {}
         }
         if let Some(pattern) = action.message_pattern() {
             lint_message(pattern, limits, &mut note);

@@ -22,7 +22,8 @@ use crate::subject::{AccountNames, Subject, gid_of, uid_of};
 use crate::symbols::SymbolTable;
 use crate::user_policy::UserPolicy;
 use crate::verdict::Verdict;
-use connect::{ConnectRules, Who};
+use connect::ConnectRules;
+pub(crate) use connect::{ConnectRule, Who};
 
 /// One `<policy>` element.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,7 +203,9 @@ impl PolicySet {
                 _ => continue,
             };
             match (who, unknown) {
-                (Ok(who), _) => self.connect.add(context, who, *id, rule.effect),
+                (Ok(who), _) => {
+                    self.connect.add(context, ConnectRule { who, effect: rule.effect, id: *id });
+                }
                 (Err(()), Some(fault)) => problems.push(Problem::warning(&rule.location, fault)),
                 (Err(()), None) => {}
             }
@@ -288,6 +291,11 @@ impl PolicySet {
         audience: &'a Audience,
     ) -> impl Iterator<Item = &'a PlacedRule> + 'a {
         self.rules_in_order(audience).filter_map(|id| self.rule(id))
+    }
+
+    /// Those about connecting, all blocks together, in the order in which they apply.
+    pub(crate) fn connect_rules_in_order(&self) -> impl Iterator<Item = &ConnectRule> {
+        self.connect.in_order()
     }
 
     /// The header fields that rules name.

@@ -56,7 +56,7 @@ fn rules_that_a_later_one_takes_back_are_suspicious() {
         let found = findings(&format!("<policy context='default'>{rules}</policy>"));
         let expected = usize::from(is_found);
         assert_eq!(found.len(), expected, "{rules}: {found:?}");
-        assert!(found.iter().all(|found| found.contains("later in this block, is about all")));
+        assert!(found.iter().all(|found| found.contains("comes later, is about all")));
     };
     let own = "<allow own='a.b'/>";
     check("<deny own='a.b'/><allow own='a.b'/>", true);
@@ -132,6 +132,49 @@ fn rules_that_a_later_block_removes_are_suspicious() {
     check(&[(alice, deny), (root, all)], &[]);
     check(&[(default, deny), (mandatory, "<allow receive_sender='*'/><allow own='*'/>")], &[]);
     check(&[(default, deny), (mandatory, "<allow send_type='signal'/>")], &[]);
+}
+
+// config.md B071
+#[test]
+fn rules_about_connecting_count_together() {
+    let check = |blocks: &[(&str, &str)], expected: &[(u32, &str)]| {
+        let block = |(context, rules): &(&str, &str)| {
+            format!("<policy context='{context}'>{rules}</policy>")
+        };
+        let blocks: Vec<String> = blocks.iter().map(block).collect();
+        let found = findings(&blocks.join("\n"));
+        assert_eq!(found.len(), expected.len(), "{blocks:?}: {found:?}");
+        for (found, (line, text)) in found.iter().zip(expected) {
+            assert!(found.starts_with(&format!("bus.conf:{line}:")), "{found}");
+            assert!(found.contains(text), "{found}");
+        }
+    };
+    let (everybody, nobody) = ("<allow user='*'/>", "<deny user='*'/>");
+    let (alice, no_alice) = ("<allow user='alice'/>", "<deny user='alice'/>");
+    let second = "the rule at bus.conf:2:";
+    let shut = "nobody may connect: ";
+    check(&[("default", &[no_alice, everybody].concat())], &[(1, "the rule at bus.conf:1:")]);
+    check(&[("default", no_alice), ("default", everybody)], &[(1, second)]);
+    check(&[("default", no_alice), ("default", "<allow group='*'/>")], &[(1, second)]);
+    check(&[("default", "<deny group='wheel'/>"), ("mandatory", everybody)], &[(1, second)]);
+    // A number is the same user, and blocks apply in their own order.
+    check(&[("mandatory", "<allow user='1000'/>"), ("default", no_alice)], &[(2, "bus.conf:1:")]);
+    check(&[("default", everybody), ("mandatory", no_alice)], &[]);
+    check(&[("mandatory", no_alice), ("default", everybody)], &[]);
+    check(&[("default", alice), ("default", everybody)], &[]);
+    check(&[("default", alice), ("default", "<deny group='wheel'/><deny user='bob'/>")], &[]);
+    check(&[("default", "<deny user='eve'/>"), ("default", everybody)], &[]);
+    check(&[("default", nobody)], &[(1, shut)]);
+    check(&[("default", everybody), ("mandatory", nobody)], &[(1, second), (2, shut)]);
+    check(&[("default", nobody), ("mandatory", "<deny group='*'/>")], &[(2, shut)]);
+    check(&[("default", nobody), ("default", alice)], &[]);
+    check(&[("default", nobody), ("default", "<allow group='wheel'/>")], &[]);
+    check(
+        &[("default", nobody), ("mandatory", &[alice, no_alice].concat())],
+        &[(1, shut), (2, second)],
+    );
+    check(&[("default", nobody), ("default", "<allow user='eve'/>")], &[(1, shut)]);
+    check(&[("default", no_alice)], &[]);
 }
 
 // config.md B052
@@ -279,7 +322,7 @@ fn names_that_a_rule_allows_and_nobody_may_own_are_told() {
     // A later rule of the block lets somebody own some, and not because of this one.
     check("<allow own_prefix='com.x'/><deny own_prefix='com'/>", "", &["begins with"]);
     let left = "<allow own_prefix='com.x'/><deny own_prefix='com'/><allow own='com.x.Y'/>";
-    check(left, "", &["later in this block, is about all"]);
+    check(left, "", &["comes later, is about all"]);
 }
 
 #[test]
@@ -362,6 +405,17 @@ fn questions_in_words_are_answered_with_all_rules() {
         let error = ask(question).unwrap_err();
         assert!(error.contains(expected), "{question}: {error}");
     }
+}
+
+// config.md B071
+#[test]
+fn rules_about_connecting_are_considered_in_their_order() {
+    let set = set("<policy context='mandatory'><deny user='bob'/></policy>\
+         <policy context='default'><deny user='eve'/><allow user='*'/></policy>");
+    let answer = Inquiry::parse("user=bob connect", &Accounts).unwrap().answer(&set, DOOR);
+    let considered: Vec<&str> = answer.considered.iter().map(|one| one.rule.as_str()).collect();
+    assert_eq!(considered, ["<allow user=\"*\"/>", "<deny user=\"bob\"/>"]);
+    assert_eq!(answer.considered.last(), answer.decided.as_ref());
 }
 
 // config.md B016, B018, B071: rules about connecting are about users, and nobody else.

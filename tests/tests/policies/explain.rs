@@ -138,6 +138,12 @@ fn check_config_tells_sound_from_suspicious_from_unusable() {
         2,
         &["bus.conf:3:21: this has no effect: the rule at ", "0 errors, 1 warnings"],
     );
+    check(
+        "<policy context='default'><allow user='*'/></policy>\n\
+         <policy context='mandatory'><deny user='*'/></policy>",
+        2,
+        &["bus.conf:4:29 comes later", "bus.conf:4:29: nobody may connect", "2 warnings"],
+    );
     check("<policy context='default'><allow/></policy>", 1, &["error: ", "1 errors, 0 warnings"]);
     check(
         "<colour/>\n<policy user='no-such-user'/>\n<policy context='default'>\
