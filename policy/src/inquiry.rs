@@ -151,14 +151,19 @@ fn wrong<T>(text: impl Into<String>) -> Result<T, InquiryError> {
     Err(InquiryError(text.into()))
 }
 
+/// The words of a question.
+pub fn words_of(question: &str) -> impl Iterator<Item = &str> {
+    question.split([' ', ',', '\n', '\t']).filter(|word| !word.is_empty())
+}
+
 impl Inquiry {
     /// Reads a question; `accounts` looks up its users and groups.
     ///
     /// # Errors
-    /// A word that means nothing or is there twice, an unknown account, or nothing that is asked.
+    /// A word that means nothing or is there twice, an unknown account, a user whose groups are neither
+    /// given nor looked up, or nothing that is asked.
     pub fn parse(text: &str, accounts: &impl AccountNames) -> Result<Self, InquiryError> {
-        let words: Vec<&str> =
-            text.split([' ', ',', '\n', '\t']).filter(|word| !word.is_empty()).collect();
+        let words: Vec<&str> = words_of(text).collect();
         // Nothing that can be asked about has them, and the answer repeats the question.
         if let Some(word) = words.iter().find(|word| word.contains(char::is_control)) {
             return wrong(format!("{word:?} has a control character; leave it out"));

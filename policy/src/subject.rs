@@ -11,8 +11,9 @@ pub trait AccountNames {
     /// The gid of the group `name`, if there is such a group.
     fn gid(&self, name: &str) -> Option<u32>;
 
-    /// The groups of a user, its primary one among them; none if there is no such user.
-    fn gids_of(&self, uid: u32) -> Vec<u32>;
+    /// The groups of a user, its primary one among them, and an empty list if there is no such user;
+    /// `None` where groups of users are not looked up.
+    fn gids_of(&self, uid: u32) -> Option<Vec<u32>>;
 }
 
 /// Accounts that go by their numbers alone, where nothing is looked up.
@@ -28,8 +29,8 @@ impl AccountNames for NumbersOnly {
         None
     }
 
-    fn gids_of(&self, _uid: u32) -> Vec<u32> {
-        Vec::new()
+    fn gids_of(&self, _uid: u32) -> Option<Vec<u32>> {
+        None
     }
 }
 

@@ -28,8 +28,8 @@ impl AccountNames for Accounts {
         [("wheel", 10), ("audio", 29)].into_iter().find(|a| a.0 == name).map(|a| a.1)
     }
 
-    fn gids_of(&self, uid: u32) -> Vec<u32> {
-        if uid == 1000 { vec![10] } else { Vec::new() }
+    fn gids_of(&self, uid: u32) -> Option<Vec<u32>> {
+        Some(if uid == 1000 { vec![10] } else { Vec::new() })
     }
 }
 

@@ -24,11 +24,11 @@ impl AccountNames for SystemAccounts {
         Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw())
     }
 
-    fn gids_of(&self, uid: u32) -> Vec<u32> {
-        let Ok(Some(user)) = User::from_uid(Uid::from_raw(uid)) else { return Vec::new() };
-        let Ok(name) = CString::new(user.name) else { return Vec::new() };
+    fn gids_of(&self, uid: u32) -> Option<Vec<u32>> {
+        let Ok(Some(user)) = User::from_uid(Uid::from_raw(uid)) else { return Some(Vec::new()) };
+        let Ok(name) = CString::new(user.name) else { return Some(Vec::new()) };
         let gids = getgrouplist(&name, user.gid).unwrap_or_else(|_| vec![user.gid]);
-        gids.into_iter().map(Gid::as_raw).collect()
+        Some(gids.into_iter().map(Gid::as_raw).collect())
     }
 }
 

@@ -159,7 +159,10 @@ impl Draft {
         self.check_belongs()?;
         let gids = match (self.gids, self.uid) {
             (Some(gids), _) => gids,
-            (None, Some(uid)) => accounts.gids_of(uid),
+            (None, Some(uid)) => match accounts.gids_of(uid) {
+                Some(gids) => gids,
+                None => return wrong("in which groups? Add groups=A+B, or groups= for none"),
+            },
             (None, None) => Vec::new(),
         };
         let action = match (self.own, self.verb) {

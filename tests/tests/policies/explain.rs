@@ -63,17 +63,24 @@ fn the_running_bus_explains_its_policy_to_root() {
     assert_eq!(answer.body[0], Value::Boolean(false), "{}", answer.describe());
     assert!(answer.body[1].text().starts_with("denied: uid 0 "), "{}", answer.body[1].text());
     assert!(answer.body[2].text().contains("\"allowed\":false"));
-    let own = explain(&mut client, "uid=1000 own=org.example.C");
+    let own = explain(&mut client, "uid=1000 groups= own=org.example.C");
     assert_eq!(own.body[0], Value::Boolean(true));
+    let own = explain(&mut client, &format!("own=org.example.C\tclient={unique}"));
+    assert_eq!(own.body[0], Value::Boolean(true), "{}", own.describe());
     let anonymous = explain(&mut client, "anonymous connect");
     assert_eq!(anonymous.body[0], Value::Boolean(false));
     assert!(anonymous.body[1].text().contains("no <allow_anonymous/>"));
-    let wrong = explain(&mut client, "uid=1000");
-    assert_eq!(wrong.error_name(), "org.freedesktop.DBus.Error.InvalidArgs");
     for (question, expected) in [
         (format!("client={unique} client={unique} connect"), "\"client\" is there twice"),
         (format!("client={unique} uid=1 connect"), "\"uid\" is there twice"),
         ("uid=1 own=a.b own=a.c".to_owned(), "\"own\" is there twice"),
+        ("uid=1000 groups=".to_owned(), "what? "),
+        // Only a word that begins so names a client.
+        ("uid=1 groups= own=a.client=b".to_owned(), "nobody may own \"a.client=b\""),
+        // Nothing is looked up, and no groups are not to be guessed.
+        ("uid=1000 own=a.b".to_owned(), "in which groups? Add groups=A+B, or groups= for none"),
+        ("uid=1000 connect".to_owned(), "give their numbers, or client=NAME for those of a client"),
+        ("user=root connect".to_owned(), "there is no user \"root\""),
     ] {
         let wrong = explain(&mut client, &question);
         assert_eq!(wrong.error_name(), "org.freedesktop.DBus.Error.InvalidArgs");
@@ -83,7 +90,7 @@ fn the_running_bus_explains_its_policy_to_root() {
     assert_eq!(nobody.error_name(), "org.freedesktop.DBus.Error.NameHasNoOwner");
     if rustix::process::getuid().is_root() {
         let mut other = Client::register(bus.connect_as(65534));
-        let refused = explain(&mut other, "uid=1000 connect");
+        let refused = explain(&mut other, "uid=1000 groups= connect");
         assert_eq!(refused.error_name(), "org.freedesktop.DBus.Error.AccessDenied");
     }
 }

@@ -21,8 +21,8 @@ impl AccountNames for Accounts {
         None
     }
 
-    fn gids_of(&self, _uid: u32) -> Vec<u32> {
-        Vec::new()
+    fn gids_of(&self, _uid: u32) -> Option<Vec<u32>> {
+        Some(Vec::new())
     }
 }
 

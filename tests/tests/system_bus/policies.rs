@@ -59,7 +59,7 @@ fn methods_for_root() {
     refused(&bus, &stats, &place_of(rule, SYSTEM_CONF));
     as_root(&stats).prints(&["BusNames"]);
     let explain = "gdbus call --system -d org.freedesktop.DBus -o /org/freedesktop/DBus \
-                   -m org.libbus.Policy1.Explain uid=65534,own=org.freedesktop.PolicyKit1";
+                   -m org.libbus.Policy1.Explain uid=65534,groups=,own=org.freedesktop.PolicyKit1";
     refused(&bus, explain, &place_of("<deny send_type=\"method_call\"/>", SYSTEM_CONF));
     as_root(explain).prints(&["(false, ", &place_of("<deny own=\"*\"/>", SYSTEM_CONF)]);
     // What everybody may do.

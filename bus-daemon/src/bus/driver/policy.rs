@@ -3,9 +3,10 @@
 //!
 //! A question is written as in `bus_policy::inquiry`, with two additions: `client=NAME` asks about
 //! a client that is connected, and a destination or sender that has an owner stands for all names of
-//! that client. Users and groups are numbers here: the bus looks nobody up while it runs.
+//! that client. Users and groups are numbers here, and the groups are always given: the bus looks
+//! nobody up while it runs.
 
-use bus_policy::inquiry::{Anonymous, Asked, Door, Inquiry};
+use bus_policy::inquiry::{Anonymous, Asked, Door, Inquiry, words_of};
 use bus_policy::subject::NumbersOnly;
 use libbus::auth::Mechanism;
 use libbus::names::BusName;
@@ -17,6 +18,8 @@ use crate::bus::Bus;
 use crate::bus::id::ClientId;
 use crate::bus::policing::gids_of;
 
+/// What the word begins with that names a client.
+const CLIENT: &str = "client=";
 const ANSWER: Signature<'static> = Signature::from_static("bss");
 
 impl Bus {
@@ -27,7 +30,7 @@ impl Bus {
             Refusal::UnansweredQuestion {
                 why: format!(
                     "{error} (the bus looks up no users and groups while it runs: give their \
-                     numbers)"
+                     numbers, or client=NAME for those of a client that is connected)"
                 ),
             }
         })?;
@@ -54,30 +57,25 @@ impl Bus {
 
     /// Puts user and groups in place of `client=NAME`.
     fn with_client(&self, question: &str) -> Result<String, Refusal> {
-        let Some(start) = question.find("client=") else { return Ok(question.to_owned()) };
-        let (before, rest) = question.split_at(start);
-        let end = rest.find([' ', ',', '\n', '\t']).unwrap_or(rest.len());
-        let (word, after) = rest.split_at(end);
-        if after.contains("client=") {
+        let mut names = words_of(question).filter_map(|word| word.strip_prefix(CLIENT));
+        let Some(name) = names.next() else { return Ok(question.to_owned()) };
+        if names.next().is_some() {
             let why = "\"client\" is there twice; ask one question for each".to_owned();
             return Err(Refusal::UnansweredQuestion { why });
         }
-        let name = word.trim_start_matches("client=");
-        let id = self
-            .client_named(name)
+        let client = self.client_named(name).and_then(|id| self.clients.get(id));
+        let client = client
             .ok_or_else(|| Refusal::NameHasNoOwner { what: "policy", name: name.to_owned() })?;
-        let Some(client) = self.clients.get(id) else { return Ok(question.to_owned()) };
         let who = match client.uid {
             Some(uid) => format!("uid={uid}"),
             None => "anonymous".to_owned(),
         };
         let gids = gids_of(client, &self.identity.own_credentials);
         let groups: Vec<String> = gids.iter().map(u32::to_string).collect();
-        let groups = match groups.is_empty() {
-            true => String::new(),
-            false => format!(" groups={}", groups.join("+")),
-        };
-        Ok(format!("{before}{who}{groups}{after}"))
+        let client = format!("{who} groups={}", groups.join("+"));
+        let words = words_of(question)
+            .map(|word| if word.starts_with(CLIENT) { client.as_str() } else { word });
+        Ok(words.collect::<Vec<_>>().join(" "))
     }
 
     fn client_named(&self, name: &str) -> Option<ClientId> {
