@@ -14,7 +14,7 @@
 //! do then. `destination` and `sender` may be repeated, for a client with several names, and so may
 //! `groups`; everything else is said once. A signal is
 //! one to everybody if it is received, or sent and no destination is named; `broadcast` and
-//! `broadcast=no` say otherwise.
+//! `broadcast=no` say otherwise. `requested_reply` and `eavesdropping` take `yes` and `no`, too.
 //!
 //! Every answer lists all rules that were considered.
 

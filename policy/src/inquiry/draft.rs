@@ -1,6 +1,6 @@
 //! Reading a question word by word.
 
-use libbus::names::BusName;
+use libbus::names::{BusName, ErrorName, InterfaceName, MemberName, NameError, ObjectPath};
 
 use super::{Asked, Inquiry, InquiryError, Mail, wrong};
 use crate::question::Circumstances;
@@ -54,19 +54,17 @@ impl Draft {
         accounts: &impl AccountNames,
     ) -> Result<(), InquiryError> {
         self.check_once(key)?;
-        let text = || Some(value.to_owned());
         match key {
+            "connect" | "send" | "receive" | "anonymous" if !value.is_empty() => {
+                return wrong(format!("{key}={value:?} means nothing; write {key:?} alone"));
+            }
             "connect" => self.verb = Some(Verb::Connect),
             "send" => self.verb = Some(Verb::Send),
             "receive" => self.verb = Some(Verb::Receive),
-            "requested_reply" => self.circumstances.requested_reply = true,
-            "eavesdropping" => self.circumstances.eavesdropping = true,
             "anonymous" => self.anonymous = true,
-            "broadcast" => match value {
-                "" | "yes" => self.broadcast = Some(true),
-                "no" => self.broadcast = Some(false),
-                _ => return wrong(format!("broadcast={value} means nothing; write yes or no")),
-            },
+            "requested_reply" => self.circumstances.requested_reply = yes_or_no(key, value)?,
+            "eavesdropping" => self.circumstances.eavesdropping = yes_or_no(key, value)?,
+            "broadcast" => self.broadcast = Some(yes_or_no(key, value)?),
             _ if value.is_empty() => return wrong(format!("{key:?} means nothing here: {USAGE}")),
             "user" | "uid" => match uid_of(value, accounts) {
                 Some(uid) => self.uid = Some(uid),
@@ -83,12 +81,16 @@ impl Draft {
                 self.gids.get_or_insert_default().extend(gids);
             }
             "own" => self.own = Some(ownable(value)?),
-            "destination" | "sender" => self.names.push(value.to_owned()),
+            "destination" | "sender" => {
+                self.names.push(valid(key, value, BusName::parse, "bus name")?);
+            }
             "type" => self.message_type = Some(message_type_of(value)?),
-            "path" => self.path = text(),
-            "interface" => self.interface = text(),
-            "member" => self.member = text(),
-            "error" => self.error_name = text(),
+            "path" => self.path = Some(valid(key, value, ObjectPath::parse, "object path")?),
+            "interface" => {
+                self.interface = Some(valid(key, value, InterfaceName::parse, "interface name")?);
+            }
+            "member" => self.member = Some(valid(key, value, MemberName::parse, "member name")?),
+            "error" => self.error_name = Some(valid(key, value, ErrorName::parse, "error name")?),
             "fds" => match value.parse() {
                 Ok(count) => self.fds = count,
                 Err(_) => return wrong(format!("fds={value} is no number")),
@@ -210,6 +212,28 @@ fn ownable(name: &str) -> Result<String, InquiryError> {
             wrong(format!("nobody may own {name}: the bus alone gives unique names"))
         }
         Err(error) => wrong(format!("nobody may own {name:?}: {error}")),
+    }
+}
+
+/// A value that some message has: of no other a rule is ever asked.
+fn valid<'v, Name>(
+    key: &str,
+    value: &'v str,
+    parse: impl FnOnce(&'v str) -> Result<Name, NameError>,
+    what: &str,
+) -> Result<String, InquiryError> {
+    match parse(value) {
+        Ok(_) => Ok(value.to_owned()),
+        Err(error) => wrong(format!("{key}={value:?} is no {what}: {error}")),
+    }
+}
+
+/// A key alone means yes.
+fn yes_or_no(key: &str, value: &str) -> Result<bool, InquiryError> {
+    match value {
+        "" | "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => wrong(format!("{key}={value:?} means nothing; write yes or no")),
     }
 }
 

@@ -77,6 +77,10 @@ fn the_running_bus_explains_its_policy_to_root() {
         ("uid=1000 groups=".to_owned(), "what? "),
         // Only a word that begins so names a client.
         ("uid=1 groups= own=a.client=b".to_owned(), "nobody may own \"a.client=b\""),
+        (
+            "uid=1 groups= send destination=client=x".to_owned(),
+            "destination=\"client=x\" is no bus name",
+        ),
         // Nothing is looked up, and no groups are not to be guessed.
         ("uid=1000 own=a.b".to_owned(), "in which groups? Add groups=A+B, or groups= for none"),
         ("uid=1000 connect".to_owned(), "give their numbers, or client=NAME for those of a client"),
@@ -210,6 +214,9 @@ fn explain_policy_answers_in_words_and_json() {
     let output = run(policies, &["--explain-policy=uid=1 own=a.b own=a.c"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("\"own\" is there twice"));
+    let output = run(policies, &["--explain-policy=uid=1 send path=relative"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("is no object path: "));
     let output = run(policies, &["--explain-policy=own=a.c"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("who? Add user=NAME"));

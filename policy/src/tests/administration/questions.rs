@@ -37,6 +37,8 @@ fn questions_in_words_are_answered_with_all_rules() {
     check("user=bob groups=29 groups=wheel own=a.b", true, Some("<allow own=\"a.b\"/>"));
     let rule = "<allow send_destination=\"a.b\" send_interface=\"i.A\"/>";
     check("user=bob send destination=x.y destination=a.b interface=i.A", true, Some(rule));
+    let rule = "<allow send_destination=\"a.b\" send_interface=\"i.A\"/>";
+    check("user=bob send destination=:1.5 destination=a.b interface=i.A", true, Some(rule));
     let answer = ask("user=bob own=a.b").unwrap();
     assert_eq!(
         answer.to_string(),
@@ -84,6 +86,30 @@ fn questions_in_words_are_answered_with_all_rules() {
         ("user=alice own=nodot", "nobody may own \"nodot\": "),
         ("user=alice send broadcast", "add type=signal"),
         ("user=alice send type=signal broadcast=maybe", "write yes or no"),
+        (
+            "user=alice send requested_reply=true",
+            "requested_reply=\"true\" means nothing; write yes or",
+        ),
+        ("user=alice send eavesdropping=1", "eavesdropping=\"1\" means nothing; write yes or no"),
+        ("user=alice send=a.b", "send=\"a.b\" means nothing; write \"send\" alone"),
+        ("user=alice receive=a.b", "write \"receive\" alone"),
+        ("user=alice connect=yes", "write \"connect\" alone"),
+        ("anonymous=no connect", "write \"anonymous\" alone"),
+        (
+            "uid=1 send destination=nodots",
+            "destination=\"nodots\" is no bus name: it has one element",
+        ),
+        ("uid=1 send destination=client=x", "destination=\"client=x\" is no bus name: "),
+        ("uid=1 send destination=a.*", "destination=\"a.*\" is no bus name: "),
+        ("uid=1 receive sender=:", "sender=\":\" is no bus name: "),
+        ("uid=1 send path=a", "path=\"a\" is no object path: it does not start with '/'"),
+        ("uid=1 send path=/a/", "path=\"/a/\" is no object path: "),
+        ("uid=1 send interface=I", "interface=\"I\" is no interface name: it has one element"),
+        ("uid=1 receive member=i.A.Get", "member=\"i.A.Get\" is no member name: "),
+        (
+            "uid=1 send type=error error=Failed",
+            "error=\"Failed\" is no error name: it has one element",
+        ),
     ] {
         let error = ask(question).unwrap_err();
         assert!(error.contains(expected), "{question}: {error}");
@@ -155,5 +181,24 @@ fn a_question_says_whether_a_signal_is_a_broadcast() {
         let answer = inquiry.answer(&set, DOOR);
         assert_eq!(answer.allowed, allowed, "{question}");
         assert_eq!(answer.question.contains(" broadcast"), !allowed, "{}", answer.question);
+    }
+}
+
+// config.md B063, B067
+#[test]
+fn a_question_says_how_a_message_comes() {
+    let set = set("<policy context='default'><allow send_destination='*'/>\
+         <allow receive_sender='*'/></policy>");
+    for (question, allowed) in [
+        ("send type=error requested_reply", true),
+        ("send type=error requested_reply=yes", true),
+        ("send type=error requested_reply=no", false),
+        ("send type=error", false),
+        ("receive type=signal eavesdropping", false),
+        ("receive type=signal eavesdropping=yes", false),
+        ("receive type=signal eavesdropping=no", true),
+    ] {
+        let inquiry = Inquiry::parse(&format!("uid=1 {question}"), &Accounts).unwrap();
+        assert_eq!(inquiry.answer(&set, DOOR).allowed, allowed, "{question}");
     }
 }
