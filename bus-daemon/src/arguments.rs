@@ -122,6 +122,8 @@ pub enum ArgumentsError {
         /// The option and what its value is.
         option: &'static str,
     },
+    /// `--check-config` and `--explain-policy`.
+    CheckAndExplain,
     /// `--json` without what it is about.
     JsonOfNothing,
     /// A value for an option that takes none.
@@ -268,6 +270,9 @@ impl Options {
         if self.introspect {
             return Ok(Invocation::Introspect);
         }
+        if self.check_config && self.question.is_some() {
+            return Err(ArgumentsError::CheckAndExplain);
+        }
         let config_file = self.config_file.ok_or(ArgumentsError::NoConfigFile)?;
         if let Some(question) = self.question {
             return Ok(Invocation::ExplainPolicy { config_file, question, json: self.json });
@@ -358,6 +363,9 @@ impl fmt::Display for ArgumentsError {
                 f,
                 "Invalid file descriptor: \"{value}\"; give the number of an open descriptor"
             ),
+            Self::CheckAndExplain => f.write_str(
+                "--check-config and --explain-policy exclude each other; ask one after the other",
+            ),
             Self::JsonOfNothing => {
                 f.write_str("--json is how --explain-policy answers; give a question, too")
             }
@@ -427,6 +435,14 @@ mod tests {
             explain("own=a.b,uid=1", false)
         );
         assert_eq!(parsed("--system --json --explain-policy connect"), explain("connect", true));
+        let both = ArgumentsError::CheckAndExplain;
+        for line in [
+            "--system --check-config --explain-policy=connect",
+            "--check-config=a.conf --json --explain-policy=connect",
+            "--explain-policy=connect --check-config",
+        ] {
+            refused(line, &both, "--check-config and --explain-policy exclude each other");
+        }
         refused("--system --json", &ArgumentsError::JsonOfNothing, "give a question");
     }
 

@@ -217,6 +217,9 @@ fn explain_policy_answers_in_words_and_json() {
     let output = run(policies, &["--explain-policy=uid=1 send path=relative"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("is no object path: "));
+    let output = run(policies, &["--check-config", "--explain-policy=uid=1 own=a.b"]);
+    assert_eq!((output.status.code(), text_of(&output).as_str()), (Some(1), ""));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("exclude each other"));
     let output = run(policies, &["--explain-policy=own=a.c"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("who? Add user=NAME"));
