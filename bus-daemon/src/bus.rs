@@ -53,6 +53,7 @@ pub mod services;
 pub mod spare_buffers;
 pub mod unique_name;
 
+mod backlog;
 mod half_messages;
 mod handshake;
 mod held_messages;

@@ -40,6 +40,10 @@ pub fn message_unix_fds_max(limits: &Limits) -> u64 {
 /// Bytes of messages for one client alone that may wait for it; beyond, or beyond half of
 /// `max_outgoing_bytes`, each sender who adds to them is paused.
 const SLOW_RECEIVER_SIZE_MAX: u64 = 1 << 20;
+/// Bytes that wait for a client above which users share its queue.
+pub const SHARED_BACKLOG_SIZE_MIN: usize = 1 << 20;
+/// How much of a long queue is looked at as one when it is counted whose messages are in it, in bytes.
+pub const BACKLOG_CHUNK_SIZE: u64 = 64 * 1024;
 /// How long a sender is paused at most, once in each episode of congestion.
 pub const SENDER_PAUSE_MS: u64 = 500;
 /// How long after the begin of a pause a sender is not paused again, on whose account ever: it may have to

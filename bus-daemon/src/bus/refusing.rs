@@ -45,7 +45,7 @@ impl Bus {
         let limits = self.limits_of(recipient);
         let held = self.clients.get(recipient).map_or(0, |client| client.outbox.bytes());
         let text = format!(
-            "{}; {held} bytes wait for it (max_outgoing_bytes={}, max_outgoing_unix_fds={})",
+            "{}; {held} bytes wait for it{} (max_outgoing_bytes={}, max_outgoing_unix_fds={})",
             self.describe_rejection(
                 message.header,
                 Some(message.sender),
@@ -53,6 +53,7 @@ impl Bus {
                 why,
                 requested_reply
             ),
+            self.describe_backlog(recipient),
             limits.outgoing_bytes_max,
             limits.outgoing_unix_fds_max
         );

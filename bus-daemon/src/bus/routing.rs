@@ -215,7 +215,9 @@ impl Bus {
             fds: message.fds.as_ref(),
             urgency: Urgency::Urgent,
         };
+        let size = outgoing.size();
         if self.clients.push_unicast(recipient, &outgoing, &self.settings.limits) {
+            self.note_backlog(message.sender, recipient, size);
             self.slow_down(message.sender, recipient);
         }
         self.eavesdrop(message, Some(recipient));
@@ -249,6 +251,9 @@ impl Bus {
         }
         if client.has_charged_queues() {
             self.check_queue_share(message, client, is_expected)?;
+        }
+        if client.has_shared_backlog() && !is_expected {
+            self.check_backlog(message, client)?;
         }
         Ok(())
     }

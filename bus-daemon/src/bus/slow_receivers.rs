@@ -26,6 +26,7 @@ use std::collections::VecDeque;
 use bus_policy::config::Limits;
 use smallvec::SmallVec;
 
+use super::backlog::Backlog;
 use super::client::{Client, ClientTable, Outgoing};
 use super::id::{ClientId, Timestamp};
 use super::limits::{
@@ -75,6 +76,8 @@ pub(super) struct Flow {
     pause_from: Timestamp,
     /// Broadcasts that left it out and that the log does not know of yet.
     left_out: u64,
+    /// Whose messages wait for it.
+    pub(super) backlog: Backlog,
 }
 
 impl Client {
@@ -185,7 +188,9 @@ impl Bus {
         let limits = client.limits(&self.settings.limits);
         let (waiting, low) = (client.outbox.unicast_bytes(), slow_receiver_size_max(limits) / 2);
         let has_recovered = client.has_recovered(limits);
+        let written = client.outbox.written();
         let Some(flow) = &mut client.flow else { return };
+        flow.backlog.forget(written);
         let missed = if has_recovered { std::mem::take(&mut flow.left_out) } else { 0 };
         if flow.episode != 0 && waiting <= low {
             flow.episode = 0;
@@ -349,6 +354,7 @@ impl Bus {
             let waits = client.incoming.is_put_off() && !client.is_paused();
             assert_eq!(turns, usize::from(waits), "{:?} among `put_off_clients`", client.id);
             assert!(client.outbox.unicast_bytes() <= client.outbox.bytes());
+            client.check_backlog();
             let Some(flow) = &client.flow else { continue };
             let recipient = flow.paused_for.map(|id| self.clients.get(id).map(Client::episode));
             assert!(recipient.is_none_or(|episode| episode.is_some_and(|number| number > 0)));

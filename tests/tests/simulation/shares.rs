@@ -17,6 +17,7 @@ use crate::mail::{Mail, Value};
 
 const GREEDY: u32 = 1001;
 const MODEST: u32 = 1002;
+const SERVANT: u32 = 1003;
 const MIB: usize = 1 << 20;
 
 /// The pool is 16,384 rules, names and replies: a quarter of it is more than the limit.
@@ -82,6 +83,48 @@ fn make_calls(desk: &mut Desk, guest: &Guest) -> usize {
     let count = 4200 - refusals(&send_all(desk, guest.id, (1..=4200).map(call)));
     desk.read(callee.id);
     count
+}
+
+/// Who floods a service that does not read leaves room there for others, and the service's own user,
+/// root and the answers that it asked for are not bounded by that.
+#[test]
+fn no_user_fills_the_queue_of_another_ones_service() {
+    let mut desk = Desk::new(bytes());
+    let [service, greedy, modest, own, root] =
+        [SERVANT, GREEDY, MODEST, SERVANT, 0].map(|uid| desk.guest_with(uid, true));
+    let size = 64 * 1024;
+    let call = |serial| {
+        let mail = Mail::call(serial, &service.name, "org.example.A", "Get");
+        mail.with(Value::Bytes(size))
+    };
+    // It has asked for something before.
+    desk.send(service.id, &Mail::call(7, &greedy.name, "org.example.A", "Get"));
+    let flood = |desk: &mut Desk, from: &Guest, count: u32| {
+        let mut refused = 0;
+        for serial in 1..=count {
+            desk.send(from.id, &call(serial));
+            // Perhaps it is paused.
+            desk.pass_time(SENDER_PAUSE_MS);
+            refused += refusals(&desk.read(from.id));
+        }
+        (count as usize - refused) * size
+    };
+    let near = |taken: usize, expected: usize| taken.abs_diff(expected) < 2 * MIB;
+    let taken = flood(&mut desk, &greedy, 100);
+    assert!(near(taken, 4 * MIB), "half of 8 MiB: {taken}");
+    let text = desk.log.iter().find(|line| line.contains("of them")).or(desk.log.last()).unwrap();
+    assert!(text.contains("user 1001 sent") && text.contains("half of what other"), "{text}");
+    let taken = flood(&mut desk, &modest, 100);
+    assert!(near(taken, 2 * MIB), "half of the rest: {taken}");
+    for (who, guest) in [("its own user", &own), ("root", &root)] {
+        assert_eq!(flood(&mut desk, guest, 2), 2 * size, "{who}");
+    }
+    let answer = Mail::reply(200, &service.name, 7.try_into().unwrap());
+    desk.send(greedy.id, &answer);
+    let got = desk.read(service.id);
+    assert!(got.iter().any(|got| got.answered == Some(7)), "the answer came");
+    // All was read, and there is room again.
+    assert_eq!(flood(&mut desk, &greedy, 10), 10 * size);
 }
 
 /// Rules that have to be looked at one after the other make every message dearer: of them all users
