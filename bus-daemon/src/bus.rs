@@ -26,9 +26,9 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bus_policy::PolicySet;
 use bus_policy::config::Limits;
 use bus_policy::config::limit_overrides::LimitOverrides;
+use bus_policy::{Audience, PolicySet, UserPolicy};
 use foldhash::fast::FixedState;
 use libbus::auth::{CookieChallenge, Mechanism};
 use libbus::guid::Guid;
@@ -225,6 +225,9 @@ pub enum Event<'a> {
         /// What was found.
         services: Arc<Services>,
     },
+    /// What the policy of the [`Settings`] that come next says about those who are connected, compiled,
+    /// which takes a while with thousands of rules; what is missing the bus compiles itself.
+    PoliciesCompiled(Vec<(Audience, UserPolicy)>),
     /// The configuration was read again (config.md B106, B108).
     Reloaded {
         /// The new settings, or what was wrong.
@@ -300,6 +303,12 @@ pub enum Effect {
     ReleaseService {
         /// Which start.
         start: StartId,
+    },
+    /// These policies are in force no longer. Dropping them takes a while with thousands of rules, and may
+    /// be done elsewhere.
+    LetGo {
+        /// All of the old configuration.
+        policies: Vec<UserPolicy>,
     },
     /// Clients left that held much of what the bus holds: the allocator may give back what is free.
     GiveBackMemory,
@@ -459,6 +468,7 @@ impl Bus {
             Event::ReloadRequested => drop(self.request_reload(None)),
             Event::FilesChanged => self.handle_files_changed(),
             Event::ServicesFound { services } => self.take_over_services(services),
+            Event::PoliciesCompiled(compiled) => self.policies.prepare(compiled),
             Event::Reloaded { result } => self.handle_reloaded(result),
             Event::StartFailed { start, failure } => self.handle_start_failed(start, failure),
             Event::ServiceEnded { start, end } => self.handle_service_ended(start, end),

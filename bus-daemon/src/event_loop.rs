@@ -131,7 +131,8 @@ pub struct EventLoop {
     security: SecurityModule,
     journal: Journal,
     source: ConfigSource,
-    config: BusConfig,
+    /// Shared with the worker's thread while it reads another one.
+    config: Arc<BusConfig>,
     /// What was said last about service files, which is not said again when another one changes.
     service_notes: Vec<String>,
     started: Instant,
@@ -226,7 +227,7 @@ impl EventLoop {
             security,
             journal,
             source,
-            config,
+            config: Arc::new(config),
             service_notes,
             started: Instant::now(),
             delays: Delays::new(),
@@ -362,6 +363,7 @@ impl EventLoop {
                 Effect::StopService { start } => self.stop_service(start),
                 Effect::ReleaseService { start } => self.release_service(start),
                 Effect::ReadAgain { client } => self.listen_again(client, now),
+                Effect::LetGo { policies } => self.let_go(policies),
                 Effect::GiveBackMemory => self.memory_is_free = true,
             }
         }

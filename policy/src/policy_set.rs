@@ -10,7 +10,7 @@
 
 mod connect;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -232,6 +232,21 @@ impl PolicySet {
     #[must_use]
     pub fn for_audience(self: &Arc<Self>, audience: &Audience) -> UserPolicy {
         UserPolicy::new(self, self.rules_in_order(audience))
+    }
+
+    /// The rules for each of these users with their groups, each audience once.
+    pub fn compile<'a>(
+        self: &Arc<Self>,
+        subjects: impl IntoIterator<Item = &'a (Option<u32>, Box<[u32]>)>,
+    ) -> Vec<(Audience, UserPolicy)> {
+        let audience =
+            |(uid, gids): &(Option<u32>, Box<[u32]>)| self.audience(Subject { uid: *uid, gids });
+        let audiences: HashSet<Audience, FixedState> = subjects.into_iter().map(audience).collect();
+        let compiled = audiences.into_iter().map(|audience| {
+            let policy = self.for_audience(&audience);
+            (audience, policy)
+        });
+        compiled.collect()
     }
 
     /// config.md B049: default, groups, user, console, mandatory.

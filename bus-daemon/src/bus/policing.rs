@@ -8,7 +8,7 @@
 //! Invariant: after each event a client's standing is that of its names under the policy in force.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,13 +22,13 @@ use bus_policy::{
 use foldhash::fast::FixedState;
 use libbus::wire::{Header, MessageType};
 
-use super::Bus;
 use super::client::Client;
 use super::credentials::PeerCredentials;
 use super::driver::BUS_NAME;
 use super::id::ClientId;
 use super::limits::{KEPT_POLICY_COUNT_MAX, REMEMBERED_NAME_COUNT_MAX};
 use super::log::{LogField, LogRecord, Severity};
+use super::{Bus, Effect};
 
 /// What the policy says about one client.
 #[derive(Clone, Debug)]
@@ -90,12 +90,27 @@ pub(super) struct Policies {
     by_audience: HashMap<Audience, Rc<UserPolicy>, FixedState>,
     /// What the name of the bus matches.
     bus_names: MatchedPatterns,
+    /// Of the next policy.
+    prepared: Vec<(Audience, UserPolicy)>,
 }
 
 impl Policies {
     pub(super) fn new(set: &PolicySet) -> Self {
         let bus_names = MatchedPatterns::of_name(set, BUS_NAME.as_str());
-        Self { by_audience: HashMap::default(), bus_names }
+        Self { by_audience: HashMap::default(), bus_names, prepared: Vec::new() }
+    }
+
+    pub(super) fn prepare(&mut self, compiled: Vec<(Audience, UserPolicy)>) {
+        self.prepared = compiled;
+    }
+
+    /// Those of the policy that comes into force now. Answers the former ones.
+    fn renew(&mut self, set: &Arc<PolicySet>) -> Vec<Rc<UserPolicy>> {
+        let prepared = std::mem::take(&mut self.prepared);
+        let former = std::mem::replace(self, Self::new(set));
+        let of_set = prepared.into_iter().filter(|(_, policy)| Arc::ptr_eq(policy.set(), set));
+        self.by_audience.extend(of_set.map(|(audience, policy)| (audience, Rc::new(policy))));
+        former.by_audience.into_values().collect()
     }
 
     fn of(&mut self, set: &Arc<PolicySet>, subject: Subject<'_>) -> Rc<UserPolicy> {
@@ -437,10 +452,20 @@ impl Bus {
 
     /// Puts another policy in force, for those who are connected too (config.md B106).
     pub(super) fn reapply_policy(&mut self) {
-        self.policies = Policies::new(&self.settings.policy);
+        let former = self.policies.renew(&self.settings.policy);
         let registered = self.clients.iter().filter(|client| client.standing.is_some());
         let ids: Vec<ClientId> = registered.map(|client| client.id).collect();
         ids.into_iter().for_each(|id| self.assign_policy(id));
+        let policies: Vec<UserPolicy> = former.into_iter().filter_map(Rc::into_inner).collect();
+        self.effects.push_back(Effect::LetGo { policies });
+    }
+
+    /// Whom policies are for at the moment: each user with each set of groups, once.
+    #[must_use]
+    pub fn subjects(&self) -> HashSet<(Option<u32>, Box<[u32]>), FixedState> {
+        let own = &self.identity.own_credentials;
+        let registered = self.clients.iter().filter(|client| client.standing.is_some());
+        registered.map(|client| (client.uid, gids_of(client, own).into())).collect()
     }
 
     /// Who was refused which message and by which rule, for a log that keeps such things apart.

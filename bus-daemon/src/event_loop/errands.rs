@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use bus_policy::{Audience, UserPolicy};
 use libbus::auth::CookieChallenge;
 
 use super::EventLoop;
@@ -24,8 +25,13 @@ const READ_COUNT_MAX: usize = 16;
 
 /// What the worker's thread brings back.
 pub(super) enum WorkResult {
-    Cookie { client: ClientId, cookie: Result<CookieChallenge, String> },
-    Reloaded(Box<Reading>),
+    Cookie {
+        client: ClientId,
+        cookie: Result<CookieChallenge, String>,
+    },
+    Reloaded(Box<Reading>, Vec<(Audience, UserPolicy)>),
+    /// It is done, and that is all.
+    Done,
 }
 
 impl EventLoop {
@@ -43,9 +49,10 @@ impl EventLoop {
     }
 
     pub(super) fn start_reload(&mut self, now: Timestamp) {
-        let (source, running) = (self.source.clone(), self.config.clone());
+        let (source, running) = (self.source.clone(), Arc::clone(&self.config));
         let watch = self.config_watch.clone();
         let limits = self.bus.limit_overrides().clone();
+        let subjects = self.bus.subjects();
         let started = self.worker.start(move || {
             service_manager::tell(State::Reloading);
             let mut reading = source.reload(&running, &limits);
@@ -62,8 +69,10 @@ impl EventLoop {
                 // They may have changed before they were watched.
                 reading = source.reload(&running, &limits);
             }
+            let set = reading.result.as_ref().ok().map(|reloaded| &reloaded.settings.policy);
+            let compiled = set.map(|set| set.compile(&subjects)).unwrap_or_default();
             service_manager::tell(State::Ready);
-            WorkResult::Reloaded(Box::new(reading))
+            WorkResult::Reloaded(Box::new(reading), compiled)
         });
         if !started {
             let result = Err("too much other work waits".to_owned());
@@ -108,7 +117,9 @@ impl EventLoop {
                     let cookie = cookie.ok();
                     self.bus.handle_event(bus::Event::CookieFound { client, cookie }, now);
                 }
-                WorkResult::Reloaded(reading) => {
+                WorkResult::Done => {}
+                WorkResult::Reloaded(reading, compiled) => {
+                    self.bus.handle_event(bus::Event::PoliciesCompiled(compiled), now);
                     let Reading { result, found } = *reading;
                     let services = self.take_over_services(found);
                     if result.is_err() {
@@ -122,6 +133,14 @@ impl EventLoop {
             }
             self.carry_out(now);
         }
+    }
+
+    /// Has the worker's thread drop something large, if that has room for it.
+    pub(super) fn let_go(&mut self, large: impl Send + 'static) {
+        let _ = self.worker.start(move || {
+            drop(large);
+            WorkResult::Done
+        });
     }
 
     fn take_over_services(&mut self, found: FoundServices) -> Arc<Services> {
@@ -138,7 +157,8 @@ impl EventLoop {
         for note in reloaded.notes {
             self.journal.log(Severity::Warning, note);
         }
-        self.config = reloaded.config;
+        let old = std::mem::replace(&mut self.config, Arc::new(reloaded.config));
+        self.let_go(old);
         host::unmap_unused_code();
         self.security.mediation.set_associations(&self.config.selinux_contexts);
         self.refresh_security();

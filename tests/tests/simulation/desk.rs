@@ -169,7 +169,7 @@ impl Desk {
                 Effect::FindCookie { .. } | Effect::Reload => self.errands += 1,
                 Effect::ReadAgain { client } => self.read_again.push(client),
                 Effect::Log(record) => self.log.push(record.text),
-                Effect::GiveBackMemory => {}
+                Effect::GiveBackMemory | Effect::LetGo { .. } => {}
                 Effect::StartService { start, .. } => self.starts.push(start),
                 Effect::StopService { start } => self.stops.push(start),
                 Effect::ReleaseService { start } => self.releases.push(start),

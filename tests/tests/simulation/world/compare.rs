@@ -61,7 +61,7 @@ impl World {
                     self.errands.push(Errand::Reload);
                 }
                 Effect::Log(record) => assert!(!record.text.is_empty()),
-                Effect::GiveBackMemory | Effect::ReadAgain { .. } => {}
+                Effect::GiveBackMemory | Effect::LetGo { .. } | Effect::ReadAgain { .. } => {}
                 Effect::StartService { .. }
                 | Effect::StopService { .. }
                 | Effect::ReleaseService { .. } => {
