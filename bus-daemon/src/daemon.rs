@@ -131,9 +131,12 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let _pid_file =
         pid_file.map(|path| PidFile::create(path)).transpose().map_err(pid_file_error)?;
     let address = connectable_addresses(&listeners);
+    let mut files: Vec<&Path> = listeners.iter().flatten().filter_map(Listener::file).collect();
+    files.extend(pid_file.map(PathBuf::as_path));
     let launcher = prepare_launcher(
         &source,
         &config,
+        &files,
         StartParameters {
             address: address.clone(),
             bus_type: config.bus_type.clone(),
@@ -210,6 +213,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
 fn prepare_launcher(
     source: &ConfigSource,
     config: &BusConfig,
+    files: &[&Path],
     parameters: StartParameters,
 ) -> Result<Launcher, String> {
     if config.user.is_none() || !is_privileged() {
@@ -217,7 +221,7 @@ fn prepare_launcher(
     }
     let (source, config) = (source.clone(), Mutex::new(config.clone()));
     let find = move |name: &str| source.find_privileged(&config, name);
-    let privileged = PrivilegedLauncher::fork(&parameters, find).map_err(|error| {
+    let privileged = PrivilegedLauncher::fork(&parameters, files, find).map_err(|error| {
         format!("Failed to prepare for starting services as other users: {}", phrase(&error))
     })?;
     Ok(Launcher { parameters, privileged: Some(privileged) })

@@ -268,6 +268,9 @@ impl EventLoop {
             if signalled && self.handle_signals(now) == Next::Stop {
                 // What was read still leaves, as far as sockets have room.
                 self.finish(now);
+                if let Some(launcher) = self.services.privileged_launcher() {
+                    launcher.end();
+                }
                 return Ok(());
             }
             self.handle_time(now);

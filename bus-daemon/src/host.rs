@@ -20,6 +20,7 @@ mod audit;
 pub mod client_socket;
 pub mod config_files;
 pub mod config_watch;
+mod created_file;
 pub mod credentials;
 pub mod daemonize;
 pub mod file_stamps;

@@ -14,7 +14,7 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use libbus::address::{Address, AddressError, ListenAddress};
@@ -24,6 +24,7 @@ use rustix::net::{
 };
 
 use super::client_socket::Errno;
+use super::created_file::CreatedFile;
 use super::{phrase, random_bytes};
 pub use inherited::ListenContext;
 
@@ -60,7 +61,7 @@ pub struct Listener {
     connectable: String,
     guid: Guid,
     /// Removed from the file system with the listener.
-    _created: Option<CreatedFile>,
+    created: Option<CreatedFile>,
 }
 
 /// Opens the sockets of the first address of a list that works.
@@ -311,6 +312,12 @@ fn random_name() -> Result<String, ListenFailure> {
 }
 
 impl Listener {
+    /// The socket's file, if the bus has made it.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.created.as_ref().map(CreatedFile::path)
+    }
+
     fn new(
         fd: OwnedFd,
         kind: ListenerKind,
@@ -319,34 +326,7 @@ impl Listener {
         created: Option<CreatedFile>,
     ) -> Self {
         let connectable = address.with("guid", guid.to_string()).to_string();
-        Self { fd, kind, connectable, guid, _created: created }
-    }
-}
-
-/// A file that goes with this value, if the one at its path is still the same.
-#[derive(Debug)]
-struct CreatedFile {
-    /// Absolute: a daemon changes its working directory.
-    path: PathBuf,
-    device: u64,
-    inode: u64,
-}
-
-impl CreatedFile {
-    fn new(path: &Path) -> io::Result<Self> {
-        let path = std::path::absolute(path)?;
-        let metadata = fs::symlink_metadata(&path)?;
-        Ok(Self { device: metadata.dev(), inode: metadata.ino(), path })
-    }
-}
-
-impl Drop for CreatedFile {
-    fn drop(&mut self) {
-        let same = fs::symlink_metadata(&self.path)
-            .is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode));
-        if same {
-            let _ = fs::remove_file(&self.path);
-        }
+        Self { fd, kind, connectable, guid, created }
     }
 }
 

@@ -8,7 +8,8 @@
 //! Bus and launcher have a pair of sockets. A request is one datagram: the name, with a socket for this
 //! answer alone. There the launcher answers, in one datagram: `STARTED` with two descriptors, one to read
 //! what the service writes and one to its supervisor ([`super::supervisor`]), or `FAILED`, an error name,
-//! NUL and a text. When the bus is gone, so is the launcher; services stay.
+//! NUL and a text. When the bus is gone, so is the launcher; services stay. It removes the sockets and the
+//! pid file, which are in directories of root and which the bus cannot remove any more.
 //!
 //! Each start has a thread of the launcher, so that one whose file system hangs keeps none of the others.
 //! Bound: `STARTS_MAX` of them.
@@ -16,7 +17,7 @@
 use std::io;
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -26,13 +27,16 @@ use libbus::standard_error as error;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{ForkResult, Pid};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, send, sendmsg,
+    SendAncillaryMessage, SendFlags, Shutdown, recvmsg, send, sendmsg, shutdown,
 };
+use rustix::process::{Pid as RustixPid, PidfdFlags, pidfd_open};
 use rustix::thread::set_name;
 
+use super::created_file::CreatedFile;
 use super::daemonize::leave_terminal;
 use super::phrase;
 use super::privileged_service::PrivilegedService;
@@ -54,6 +58,8 @@ const FDS_MAX: usize = 2;
 /// The first byte of an answer, and what the launcher says when it is ready.
 const STARTED: u8 = b'+';
 const FAILED: u8 = b'-';
+/// How long the end of the bus waits for that of the launcher.
+const END_TIMEOUT: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// What the launcher is called in lists of processes.
 const PROCESS_NAME: &std::ffi::CStr = c"bus-launcher";
 
@@ -61,28 +67,34 @@ const PROCESS_NAME: &std::ffi::CStr = c"bus-launcher";
 #[derive(Debug)]
 pub struct PrivilegedLauncher {
     socket: OwnedFd,
-    process: Pid,
+    process: Option<Pid>,
 }
 
 impl PrivilegedLauncher {
     /// Forks the launcher. Call as root, before there is another thread. `find` answers which file is that
-    /// of a service; it is called in the launcher, which never returns from here.
+    /// of a service; it is called in the launcher, which never returns from here. When the bus is gone, the `files` go, too.
     ///
     /// # Errors
     /// The process has other threads already, or the system has no process or descriptor left.
-    pub fn fork(parameters: &StartParameters, find: impl Find) -> io::Result<Self> {
+    pub fn fork(
+        parameters: &StartParameters,
+        files: &[&Path],
+        find: impl Find,
+    ) -> io::Result<Self> {
         let (ours, theirs) = pair()?;
         match fork_single_threaded()? {
             ForkResult::Parent { child } => {
                 drop(theirs);
                 // From then on no signal that is meant for the bus ends it.
                 match receive(&ours, &mut [0; 8])? {
-                    (1, ..) => Ok(Self { socket: ours, process: child }),
+                    (1, ..) => Ok(Self { socket: ours, process: Some(child) }),
                     _ => Err(io::Error::other("it ended at once")),
                 }
             }
             ForkResult::Child => {
                 mem::forget(ours);
+                let files: Vec<CreatedFile> =
+                    files.iter().filter_map(|file| CreatedFile::new(file).ok()).collect();
                 let result = close_all_but(theirs).and_then(|socket| {
                     // It works without, under the bus's name.
                     let _ = set_name(PROCESS_NAME);
@@ -95,7 +107,8 @@ impl PrivilegedLauncher {
                     send(&socket, &[STARTED], SendFlags::NOSIGNAL)?;
                     serve(socket, parameters, find)
                 });
-                // The destructors are the bus's business.
+                drop(files);
+                // The other destructors are the bus's business.
                 std::process::exit(i32::from(result.is_err()))
             }
         }
@@ -104,7 +117,19 @@ impl PrivilegedLauncher {
     /// Has the system forget a launcher that has ended.
     pub fn bury(&self) {
         // It has not ended yet, or nobody waits for it.
-        let _ = waitpid(self.process, Some(WaitPidFlag::WNOHANG));
+        let _ = self.process.map(|process| waitpid(process, Some(WaitPidFlag::WNOHANG)));
+    }
+
+    /// The bus ends: waits a moment until the launcher has removed what the next bus would find.
+    pub fn end(&self) {
+        let _ = shutdown(&self.socket, Shutdown::Both);
+        let process = self.process.and_then(|process| RustixPid::from_raw(process.as_raw()));
+        let Some(Ok(process)) = process.map(|it| pidfd_open(it, PidfdFlags::empty())) else {
+            return;
+        };
+        let ended = &mut [PollFd::new(&process, PollFlags::IN)];
+        // One that hangs ends later.
+        let _ = retry_on_intr(|| poll(ended, Some(&END_TIMEOUT)));
     }
 
     /// Has a service started.
@@ -265,8 +290,6 @@ mod tests {
     use std::io::Read as _;
     use std::thread::{self, JoinHandle};
 
-    use rustix::event::{PollFd, PollFlags, poll};
-
     use super::*;
     use crate::bus::activation::ServiceEnd;
     use crate::host::resource_limits::is_privileged;
@@ -293,11 +316,7 @@ mod tests {
                 };
                 serve(theirs, &parameters, move |name| Ok(path.join(format!("{name}.service"))))
             });
-            Self {
-                bus: PrivilegedLauncher { socket: ours, process: Pid::this() },
-                thread,
-                directory,
-            }
+            Self { bus: PrivilegedLauncher { socket: ours, process: None }, thread, directory }
         }
 
         fn start(&self, exec: &str) -> (Supervisor, fs::File) {
@@ -403,7 +422,7 @@ mod tests {
     fn a_launcher_that_is_gone_is_told_of() {
         let (ours, theirs) = pair().unwrap();
         drop(theirs);
-        let bus = PrivilegedLauncher { socket: ours, process: Pid::this() };
+        let bus = PrivilegedLauncher { socket: ours, process: None };
         let failure = bus.start("a.b").unwrap_err();
         assert_eq!(failure.error_name(), error::SPAWN_FAILED);
         assert!(failure.to_string().contains("restart the message bus"), "{failure}");

@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "runs as messagebus without capabilities", services: &[], run: dropped },
     Case { name: "a second bus is refused by the pid file", services: &[], run: second },
     Case { name: "SIGTERM ends it well", services: &[], run: terminated },
+    Case { name: "its files go when it has ended", services: &[], run: removed },
 ];
 
 fn dropped() {
@@ -49,6 +50,29 @@ fn second() {
     // and the first is as before
     connect().call("GetId", &[]);
     assert_eq!(bus.terminate().0, Some(0));
+}
+
+/// Also what lies in a directory of root, where the bus cannot remove anything any more, and if the bus is
+/// killed.
+fn removed() {
+    let files = ["/run/of-root/bus", "/run/of-root/pid"];
+    let elements =
+        format!("<listen>unix:path={}</listen><pidfile>{}</pidfile>", files[0], files[1]);
+    fs::create_dir_all("/run/of-root").unwrap();
+    let local = "/etc/dbus-1/system-local.conf";
+    fs::write(local, format!("<busconfig>{elements}</busconfig>")).unwrap();
+    let exist = || files.map(|file| Path::new(file).exists());
+    let mut bus = SystemBus::start();
+    assert_eq!(exist(), [true, true]);
+    assert_eq!(bus.terminate().0, Some(0));
+    assert_eq!(exist(), [false, false], "they are gone when the bus has ended");
+    let bus = SystemBus::start();
+    assert_eq!(exist(), [true, true]);
+    bus.kill();
+    while exist() != [false, false] {
+        std::thread::yield_now();
+    }
+    fs::remove_file(local).unwrap();
 }
 
 fn terminated() {

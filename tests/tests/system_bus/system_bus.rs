@@ -94,6 +94,11 @@ impl SystemBus {
         (code, self.daemon.last_lines())
     }
 
+    /// Ends the bus without its knowing.
+    pub(crate) fn kill(self) {
+        self.signal(Signal::KILL);
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
         kill_process(pid, signal).unwrap();

@@ -13,9 +13,9 @@ use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with, sockopt,
 };
 
+use super::super::created_file::CreatedFile;
 use super::{
-    CreatedFile, ListenFailure, Listener, ListenerKind, NONCE_SIZE, new_guid, random_name,
-    start_listening,
+    ListenFailure, Listener, ListenerKind, NONCE_SIZE, new_guid, random_name, start_listening,
 };
 use crate::host::random_bytes;
 
@@ -51,7 +51,7 @@ pub(super) fn listen(
     if let Some(directory) = nonce_directory {
         let (nonce, file) = write_nonce(directory)?;
         "nonce-tcp".clone_into(&mut address.transport);
-        address = address.with("noncefile", file.path.as_os_str().as_bytes());
+        address = address.with("noncefile", file.path().as_os_str().as_bytes());
         (kind, created) = (ListenerKind::NonceTcp { nonce }, Some(file));
     }
     let guid = new_guid()?;
