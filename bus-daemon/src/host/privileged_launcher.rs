@@ -7,7 +7,7 @@
 //!
 //! Bus and launcher have a pair of sockets. A request is one datagram: the name, with a socket for this
 //! answer alone. There the launcher answers, in one datagram: `STARTED` with two descriptors, one to read
-//! what the service writes and one to its supervisor ([`super::supervisor`]), or `FAILED`, an error name,
+//! what the service writes and one to its supervisor (`supervisor.rs`), or `FAILED`, an error name,
 //! NUL and a text. When the bus is gone, so is the launcher; services stay. It removes the sockets and the
 //! pid file, which are in directories of root and which the bus cannot remove any more.
 //!

@@ -17,7 +17,7 @@ use rustix::io::write;
 use rustix::process::{Pid, getpid, set_child_subreaper};
 
 use super::accounts::Membership;
-use super::resource_limits::FdLimit;
+use super::resource_limits::{FdLimit, fd_limit};
 use super::supervisor::supervise;
 
 /// Reads a `SOL_SOCKET` option into `value`; returns the option's size, which is larger than
@@ -242,13 +242,22 @@ impl AsFd for ChildNotices {
 
 /// Closes all other descriptors of a process that has just been forked and never returns to what owns them.
 fn close_all_but_these(mut kept: [RawFd; 2]) {
+    /// How many are closed one by one, on kernels before Linux 5.9.
+    const COUNT_MAX: u32 = 65_536;
     kept.sort_unstable();
     let [first, second] = kept.map(i32::cast_unsigned);
     for (from, to) in [(0, first), (first + 1, second), (second + 1, u32::MAX)] {
-        if from < to {
-            // SAFETY: the call takes numbers only; what it closes is not used again, as promised. On
-            // kernels without it, what waits for the descriptors' end waits for this process's.
-            unsafe { libc::syscall(libc::SYS_close_range, from, to - 1, 0) };
+        if from >= to {
+            continue;
+        }
+        // SAFETY: the call takes numbers only; what it closes is not used again, as promised.
+        let result = unsafe { libc::syscall(libc::SYS_close_range, from, to - 1, 0) };
+        if result == -1 {
+            let limit = u32::try_from(fd_limit()).unwrap_or(COUNT_MAX).min(COUNT_MAX);
+            for number in from..to.min(limit) {
+                // SAFETY: as above.
+                unsafe { libc::close(number.cast_signed()) };
+            }
         }
     }
 }
