@@ -508,6 +508,7 @@ impl Bus {
         };
         self.log(LogRecord::new(Severity::Warning, &format_args!("{text}")));
         let refusal = Refusal::StartFailed(failure);
+        let mut lost = 0;
         for (_, waiter) in start.waiters {
             match waiter {
                 Waiter::Caller(reply_to) => {
@@ -519,9 +520,17 @@ impl Bus {
                     self.let_go(&mut held);
                     if self.takes_part(held.sender) {
                         self.send_error_from_driver(held.sender, Some(held.serial), &refusal);
+                    } else {
+                        lost += 1;
                     }
                 }
             }
+        }
+        if lost > 0 {
+            let text = format_args!(
+                "{lost} messages to '{name}' whose senders are gone are lost, since it did not start"
+            );
+            self.log(LogRecord::new(Severity::Warning, &text));
         }
     }
 

@@ -20,16 +20,20 @@ use rustix::event::epoll;
 
 use super::{ClientSocket, EventLoop, socket_mut};
 use crate::bus::id::{ClientId, Timestamp};
-use crate::host::client_socket::{has_unread, stop};
+use crate::host::client_socket::{has_unread, stop, unread_messages_max};
 use crate::host::resource_limits::fd_limit;
 
 /// How long a write waits that the kernel had no memory for.
 const STARVED_PAUSE_MS: u64 = 50;
 /// How long one waits at first until a client may have read its descriptors; each time twice as long.
 const UNREAD_PAUSE_MS: u64 = 1;
-const UNREAD_PAUSE_MS_MAX: u64 = 64;
-/// Descriptors that one client may have unread; one message may exceed it.
-const UNREAD_OF_CLIENT_MAX: u64 = 64;
+const UNREAD_PAUSE_MS_MAX: u64 = 1_000;
+/// Of what a user may have unread one client may have this part, and at least so many; one message may
+/// exceed it.
+const CLIENT_PART: u64 = 2;
+const UNREAD_OF_CLIENT_MIN: u64 = 64;
+/// Which part of all is kept for clients that have read everything.
+const RESERVE_PART: u64 = 16;
 /// How often it is looked whether those who are gone have read theirs.
 const LINGER_MS: u64 = 1_000;
 
@@ -59,6 +63,8 @@ struct Delay {
 struct Unread {
     uid: Option<u32>,
     count: u64,
+    /// The most that went with one message.
+    largest: u64,
 }
 
 pub(super) struct Delays {
@@ -85,11 +91,10 @@ impl Delays {
         }
     }
 
-    /// Whether a user may have so many more.
-    fn has_room(&self, uid: Option<u32>, count: u64) -> bool {
+    /// How many a user may have.
+    fn share(&self, uid: Option<u32>) -> u64 {
         let own = self.of_users.get(&uid).copied().unwrap_or_default();
-        let others = self.sum - own;
-        own + count <= self.max.saturating_sub(others) / 2
+        self.max.saturating_sub(self.sum - own) / 2
     }
 
     fn add(&mut self, uid: Option<u32>, count: u64) {
@@ -97,12 +102,12 @@ impl Delays {
         *self.of_users.entry(uid).or_default() += count;
     }
 
-    fn subtract(&mut self, unread: Unread) {
-        self.sum -= unread.count;
-        if let Some(own) = self.of_users.get_mut(&unread.uid) {
-            *own -= unread.count;
+    fn subtract(&mut self, uid: Option<u32>, count: u64) {
+        self.sum -= count;
+        if let Some(own) = self.of_users.get_mut(&uid) {
+            *own -= count;
             if *own == 0 {
-                self.of_users.remove(&unread.uid);
+                self.of_users.remove(&uid);
             }
         }
     }
@@ -128,12 +133,6 @@ impl ClientSocket {
             lag.delay = None;
         }
         self.forget_lag();
-    }
-
-    fn take_unread(&mut self) -> Option<Unread> {
-        let unread = self.lag.as_mut().and_then(|lag| lag.unread.take());
-        self.forget_lag();
-        unread
     }
 
     fn forget_lag(&mut self) {
@@ -163,7 +162,7 @@ impl EventLoop {
             self.delays.lingers_until = now.plus_ms(LINGER_MS);
             let read = self.delays.lingering.extract_if(.., |(socket, _)| !has_unread(socket));
             let read: Vec<Unread> = read.map(|(_, unread)| unread).collect();
-            read.into_iter().for_each(|unread| self.delays.subtract(unread));
+            read.into_iter().for_each(|unread| self.delays.subtract(unread.uid, unread.count));
         }
     }
 
@@ -184,21 +183,39 @@ impl EventLoop {
     /// Whether a client may be sent so many descriptors now.
     pub(super) fn may_send_fds(&mut self, id: ClientId, count: usize) -> bool {
         let uid = self.bus.client(id).and_then(|client| client.uid);
-        let Some(socket) = socket_mut(&mut self.sockets, id) else { return true };
-        let unread = socket.unread().map_or(0, |unread| unread.count);
         let count = count as u64;
-        if (unread == 0 || unread + count <= UNREAD_OF_CLIENT_MAX)
-            && self.delays.has_room(uid, count)
-        {
-            return true;
+        self.has_room(id, uid, count) || {
+            // Of many it is not known yet that they have read theirs.
+            self.recount_unread();
+            self.has_room(id, uid, count)
         }
-        if has_unread(&socket.fd) {
-            return false;
+    }
+
+    fn has_room(&self, id: ClientId, uid: Option<u32>, count: u64) -> bool {
+        let socket = self.sockets.get(id.index as usize).and_then(Option::as_ref);
+        let unread = socket.and_then(ClientSocket::unread).map_or(0, |unread| unread.count);
+        let share = self.delays.share(uid);
+        let held = self.delays.of_users.get(&uid).copied().unwrap_or_default();
+        // Who has read everything gets something, whatever others of its user do.
+        let reserve = if unread == 0 { self.delays.max / RESERVE_PART } else { 0 };
+        let of_client = (share / CLIENT_PART).max(UNREAD_OF_CLIENT_MIN);
+        (unread == 0 || unread + count <= of_client) && held + count <= share + reserve
+    }
+
+    /// Asks the kernel how much of what everybody was sent may be unread.
+    fn recount_unread(&mut self) {
+        for socket in self.sockets.iter_mut().flatten() {
+            let Some(lag) = &mut socket.lag else { continue };
+            let Some(unread) = &mut lag.unread else { continue };
+            let left = unread_messages_max(&socket.fd).saturating_mul(unread.largest);
+            let read = unread.count.saturating_sub(left);
+            unread.count -= read;
+            self.delays.subtract(unread.uid, read);
+            if unread.count == 0 {
+                lag.unread = None;
+            }
+            socket.forget_lag();
         }
-        if let Some(unread) = socket.take_unread() {
-            self.delays.subtract(unread);
-        }
-        self.delays.has_room(uid, count)
     }
 
     /// A client was sent so many.
@@ -208,7 +225,9 @@ impl EventLoop {
         let lag = socket.lag.get_or_insert_default();
         lag.delay = None;
         // It is the same for as long as the client is there.
-        lag.unread.get_or_insert(Unread { uid, count: 0 }).count += count as u64;
+        let unread = lag.unread.get_or_insert(Unread { uid, count: 0, largest: 0 });
+        unread.count += count as u64;
+        unread.largest = unread.largest.max(count as u64);
         self.delays.add(uid, count as u64);
     }
 
@@ -224,7 +243,7 @@ impl EventLoop {
             }
             self.delays.lingering.push((Rc::clone(&socket.fd), unread));
         } else {
-            self.delays.subtract(unread);
+            self.delays.subtract(unread.uid, unread.count);
         }
     }
 }

@@ -92,6 +92,13 @@ pub fn has_unread(socket: impl AsFd) -> bool {
     unread_size(socket.as_fd()).is_ok_and(|size| size > 0)
 }
 
+/// How many messages at most the peer of a Unix socket has not read: the kernel needs so much for each.
+#[must_use]
+pub fn unread_messages_max(socket: impl AsFd) -> u64 {
+    const SIZE_MIN: usize = 512;
+    unread_size(socket.as_fd()).map_or(0, |size| size.div_ceil(SIZE_MIN) as u64)
+}
+
 /// Nothing more goes through a socket.
 pub fn stop(socket: impl AsFd) {
     // It may be disconnected already.

@@ -101,13 +101,20 @@ impl PrivilegedLauncher {
                     // Whoever started the bus in the background waits for the end of its output.
                     leave_terminal()?;
                     // SIGHUP is for the bus. What is started does not inherit that it waits.
-                    let mut hang_up = SigSet::empty();
-                    hang_up.add(Signal::SIGHUP);
-                    hang_up.thread_block()?;
+                    // The others are sent to all processes of a bus at once, and its end is ours.
+                    let mut signals = SigSet::empty();
+                    for signal in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT] {
+                        signals.add(signal);
+                    }
+                    signals.thread_block()?;
                     send(&socket, &[STARTED], SendFlags::NOSIGNAL)?;
                     serve(socket, parameters, find)
                 });
-                drop(files);
+                match &result {
+                    Ok(()) => drop(files),
+                    // The bus goes on.
+                    Err(_) => mem::forget(files),
+                }
                 // The other destructors are the bus's business.
                 std::process::exit(i32::from(result.is_err()))
             }
@@ -199,7 +206,14 @@ fn serve(socket: OwnedFd, parameters: &StartParameters, find: impl Find) -> io::
         }
         count.fetch_add(1, Ordering::Relaxed);
         let in_thread = Arc::clone(&count);
-        let thread_socket = service_socket.try_clone()?;
+        let thread_socket = match service_socket.try_clone() {
+            Ok(socket) => socket,
+            Err(error) => {
+                count.fetch_sub(1, Ordering::Relaxed);
+                refused(&format!("no descriptor is left for another service: {}", phrase(&error)));
+                continue;
+            }
+        };
         let thread = thread::Builder::new().stack_size(STACK_SIZE).spawn(move || {
             match start(&request, &parameters, &*find) {
                 Ok(spawned) => accompany(&thread_socket, spawned),
