@@ -67,6 +67,7 @@ mod refusal_log;
 mod refusing;
 mod reloading;
 mod routing;
+mod service_search;
 mod shares;
 mod slot_table;
 mod slow_receivers;

@@ -6,8 +6,7 @@
 //! and after the policy was asked again; or when it fails, or takes too long, and everybody who
 //! waits is told why.
 //!
-//! Before a start begins, files that have changed are read again; what waits for that asks once more
-//! then.
+//! Before a start begins, files that have changed are read again (`service_search.rs`).
 //!
 //! How a service is started is the host's matter ([`Effect::StartService`]), or systemd's, which is
 //! asked by a signal.
@@ -36,6 +35,7 @@ use super::limits::EXITED_WELL_TIME_MS;
 use super::log::{LogRecord, Severity};
 use super::policing::{Party, Passage};
 use super::routing::Message;
+use super::service_search::AsksAgain;
 use super::services::{Service, Starter};
 use super::{Bus, Effect};
 
@@ -58,30 +58,30 @@ pub enum ServiceEnd {
 /// Starts that are under way.
 #[derive(Debug, Default)]
 pub(super) struct Activation {
-    starts: BTreeMap<String, Start>,
+    pub(super) starts: BTreeMap<String, Start>,
     next_id: u64,
     waiter_count: usize,
     /// How many of them each user has.
     of_users: HashMap<Option<u32>, usize, FixedState>,
     /// The earliest deadline of all starts.
     due: Option<Timestamp>,
-    asks_again: AsksAgain,
+    pub(super) asks_again: AsksAgain,
 }
 
 #[derive(Debug)]
-struct Start {
+pub(super) struct Start {
     id: StartId,
-    way: Way,
+    pub(super) way: Way,
     /// When it fails.
     due: Timestamp,
     /// Whether its process ended well, and what it had started by others may still take the name.
     exited_well: bool,
     /// With the user of each.
-    waiters: Vec<(Option<u32>, Waiter)>,
+    pub(super) waiters: Vec<(Option<u32>, Waiter)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     /// The host executes something.
     Host,
     /// systemd starts this unit.
@@ -95,16 +95,6 @@ enum Way {
         /// Whether what is known then decides, however much changes in the meantime.
         is_last: bool,
     },
-}
-
-/// Whether somebody who has waited for files to be read asks once more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum AsksAgain {
-    #[default]
-    No,
-    /// Files have changed while they were read: it may wait for one more reading.
-    Once,
-    Finally,
 }
 
 /// Who waits for a start.
@@ -126,7 +116,7 @@ impl Activation {
         self.due = self.starts.values().map(|start| start.due).min();
     }
 
-    fn take(&mut self, name: &str) -> Option<Start> {
+    pub(super) fn take(&mut self, name: &str) -> Option<Start> {
         let start = self.starts.remove(name)?;
         start.waiters.iter().for_each(|(uid, _)| self.forget_waiter(*uid));
         self.note_due();
@@ -247,55 +237,14 @@ impl Bus {
         self.wait_for(&service, uid, &who, Waiter::Caller(reply_to))
     }
 
-    /// How many readings of files must be done before it is known what starts this name, if they have
-    /// changed. Where a start is under way, it is; and what other services' files say does not matter.
-    fn must_search(&mut self, name: &str) -> Option<u64> {
-        if self.activation.asks_again == AsksAgain::Finally {
-            return None;
-        }
-        if let Some(start) = self.activation.starts.get(name) {
-            return match start.way {
-                Way::Search { round, .. } => Some(round),
-                Way::Host | Way::Systemd(_) | Way::Itself => None,
-            };
-        }
-        let known = self.settings.services.get(name);
-        let has_changed = (self.identity.files_changed)(known.map(|service| &**service));
-        if known.is_some() && !has_changed {
-            return None;
-        }
-        if has_changed && self.reload.awaited().is_none_or(|needed| needed <= self.reload.begun()) {
-            self.handle_files_changed();
-        }
-        self.reload.awaited()
-    }
-
     /// Nobody starts it: it is awaited.
     fn wait_for_systemd(&mut self, sender: ClientId, waiter: Waiter) -> Result<(), Refusal> {
         let uid = self.clients.get(sender).and_then(|client| client.uid);
-        if self.add_waiter(SYSTEMD_NAME, uid, Way::Itself, waiter)?.is_some() {
-            self.activation.note_due();
-        }
-        Ok(())
-    }
-
-    fn wait_for_search(
-        &mut self,
-        name: &str,
-        round: u64,
-        sender: ClientId,
-        waiter: Waiter,
-    ) -> Result<(), Refusal> {
-        let uid = self.clients.get(sender).and_then(|client| client.uid);
-        let is_last = self.activation.asks_again != AsksAgain::No;
-        if self.add_waiter(name, uid, Way::Search { round, is_last }, waiter)?.is_some() {
-            self.activation.note_due();
-        }
-        Ok(())
+        self.add_waiter(SYSTEMD_NAME, uid, Way::Itself, waiter).map(drop)
     }
 
     /// Adds one who waits for a name: the start, if this is a new one.
-    fn add_waiter(
+    pub(super) fn add_waiter(
         &mut self,
         name: &str,
         uid: Option<u32>,
@@ -320,6 +269,7 @@ impl Bus {
         let due = self.now.plus_ms(self.settings.limits.service_start_timeout_ms.into());
         let start = Start { id, way, due, exited_well: false, waiters: vec![(uid, waiter)] };
         self.activation.starts.insert(name.to_owned(), start);
+        self.activation.note_due();
         Ok(Some(id))
     }
 
@@ -336,7 +286,6 @@ impl Bus {
         let unit = service.file.systemd_service.as_ref().filter(|_| by_systemd);
         let way = unit.map_or(Way::Host, |unit| Way::Systemd(unit.clone()));
         let Some(id) = self.add_waiter(name, uid, way, waiter)? else { return Ok(()) };
-        self.activation.note_due();
         match unit {
             None => {
                 let how = match self.settings.starter {
@@ -359,33 +308,6 @@ impl Bus {
             }
         }
         Ok(())
-    }
-
-    /// So many readings of files are done: who waited for one of them asks once more.
-    pub(super) fn end_search(&mut self, done: u64) {
-        let is_over =
-            |start: &Start| matches!(start.way, Way::Search { round, .. } if round <= done);
-        let starts = self.activation.starts.iter().filter(|(_, start)| is_over(start));
-        let names: Vec<String> = starts.map(|(name, _)| name.clone()).collect();
-        for name in names {
-            let Some(start) = self.activation.take(&name) else { continue };
-            self.activation.asks_again = match start.way {
-                Way::Search { is_last: true, .. } => AsksAgain::Finally,
-                _ => AsksAgain::Once,
-            };
-            for (_, waiter) in start.waiters {
-                match waiter {
-                    Waiter::Caller(reply_to) if self.takes_part(reply_to.client()) => {
-                        if let Err(refusal) = self.start_for(&name, reply_to) {
-                            self.reply_error(&reply_to, &refusal);
-                        }
-                    }
-                    Waiter::Caller(_) => {}
-                    Waiter::Message(held) => self.pass_on(held),
-                }
-            }
-        }
-        self.activation.asks_again = AsksAgain::No;
     }
 
     /// As the reference writes it (protocol.md A241).

@@ -43,11 +43,6 @@ impl Reload {
         self.begun > self.done
     }
 
-    /// How many readings have begun.
-    pub(super) const fn begun(&self) -> u64 {
-        self.begun
-    }
-
     /// How many readings must be done until all files have been read as they are now: services may be in
     /// them that nobody knows. Nothing if they have been.
     pub(super) fn awaited(&self) -> Option<u64> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bus_daemon::bus::activation::{ServiceEnd, StartId};
 use bus_daemon::bus::driver::error_reply::StartFailure;
-use bus_daemon::bus::limits::{EXITED_WELL_TIME_MS, ORPHANS_SIZE_MAX, VAIN_STARTS_MAX};
+use bus_daemon::bus::limits::{
+    EXITED_WELL_TIME_MS, ORPHANS_SIZE_MAX, REMEMBERED_NAME_COUNT_MAX, VAIN_STARTS_MAX,
+};
 use bus_daemon::bus::services::{Service, Services};
 use bus_daemon::bus::{Event, Settings};
 use bus_daemon::service_file::ServiceFile;
@@ -380,6 +382,33 @@ fn who_is_gone_is_judged_by_the_policy_in_force() {
         let got = take(&mut desk, &service, NAME);
         let is_there = got.iter().any(|got| got.sender == sender.name);
         assert_eq!(is_there, passes, "{case}: {:?}", desk.log);
+    }
+}
+
+/// Of a sender with many names it is not known any more what another policy says.
+#[test]
+fn who_had_many_names_is_not_judged_by_another_policy() {
+    for (names, reloads, passes) in [
+        (REMEMBERED_NAME_COUNT_MAX, true, false),
+        (REMEMBERED_NAME_COUNT_MAX, false, true),
+        (3, true, true),
+    ] {
+        let mut desk = desk();
+        let [sender, service] = [(), ()].map(|()| desk.guest());
+        // The unique name counts, too.
+        for number in 0..names {
+            take(&mut desk, &sender, &format!("a.sender{number}"));
+        }
+        send(&mut desk, &sender, 11, NAME);
+        started(&mut desk);
+        desk.event(Event::Closed { client: sender.id });
+        if reloads {
+            desk.event(Event::Reloaded { result: Ok(with_services(Limits::default())) });
+        }
+        let got = take(&mut desk, &service, NAME);
+        assert_eq!(got.iter().any(|got| got.sender == sender.name), passes, "{names} {reloads}");
+        let is_told = desk.log.iter().any(|line| line.contains("more names than are remembered"));
+        assert_eq!(is_told, !passes);
     }
 }
 

@@ -86,8 +86,13 @@ impl Bus {
     fn all_names_of(&self, names: &[String]) -> Vec<String> {
         let mut all = names.to_vec();
         for id in names.iter().filter_map(|name| self.client_named(name)) {
-            all.extend(self.unique_name_of(id).map(|name| name.as_str().to_owned()));
-            all.extend(self.names.names_of(id).map(|held| held.name.to_owned()));
+            let unique = self.unique_name_of(id).map(|name| name.as_str().to_owned());
+            let held = self.names.names_of(id).map(|held| held.name.to_owned());
+            for name in unique.into_iter().chain(held) {
+                if !all.contains(&name) {
+                    all.push(name);
+                }
+            }
         }
         all
     }
