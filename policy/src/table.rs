@@ -221,16 +221,14 @@ impl RuleTable {
         circumstances: Circumstances,
         names: &MatchedPatterns,
     ) -> Verdict {
-        let message = question.message();
-        let reply_kind = ReplyKind::of(message.is_reply, circumstances);
-        let question = Asked { set, question, message, circumstances, reply_kind };
+        let asked = Asked::new(set, question, circumstances);
         let mut best = None;
         for id in names.iter() {
             if let Some(bucket) = self.named.get(id) {
-                best = bucket.find(&question, best);
+                best = bucket.find(&asked, best);
             }
         }
-        best = self.any.find(&question, best);
+        best = self.any.find(&asked, best);
         verdict_of(best)
     }
 
@@ -242,9 +240,7 @@ impl RuleTable {
         circumstances: Circumstances,
         names: &MatchedPatterns,
     ) -> usize {
-        let message = question.message();
-        let reply_kind = ReplyKind::of(message.is_reply, circumstances);
-        let asked = Asked { set, question, message, circumstances, reply_kind };
+        let asked = Asked::new(set, question, circumstances);
         let named = names.iter().filter_map(|id| self.named.get(id));
         let candidates = named.chain([&self.any]).flat_map(|bucket| &bucket.candidates);
         candidates.filter(|candidate| asked.matches(candidate)).count()
@@ -265,7 +261,14 @@ struct Asked<'a> {
     reply_kind: ReplyKind,
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
+    #[inline]
+    fn new(set: &'a PolicySet, question: &'a Question<'a>, circumstances: Circumstances) -> Self {
+        let message = question.message();
+        let reply_kind = ReplyKind::of(message.is_reply, circumstances);
+        Self { set, question, message, circumstances, reply_kind }
+    }
+
     fn matches(&self, candidate: &Candidate) -> bool {
         let is_about_it = candidate.types.has(self.message.message_type)
             && candidate.replies.has(self.reply_kind);
