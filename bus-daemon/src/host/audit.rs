@@ -37,41 +37,43 @@ impl Audit {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let protocol = Some(netlink::AUDIT);
         let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol).ok()?;
-        let program = std::env::current_exe().unwrap_or_default();
-        let uid = rustix::process::getuid().as_raw();
-        let end = format!(
-            " exe=\"{}\" sauid={uid} hostname=? addr=? terminal=?",
-            quoted(&program.to_string_lossy())
-        );
-        Some(Self { socket, end })
+        Some(Self { socket, end: end_of_text() })
     }
 
     /// Hands over one record; the kernel may drop it when it has too many.
     pub(super) fn write(&self, audit_type: AuditType, text: &str) {
-        let message = self.message(audit_type, REQUEST, text);
+        let message = message(audit_type, REQUEST, text, &self.end);
         let _ = sendto(&self.socket, &message, SendFlags::empty(), &SocketAddrNetlink::new(0, 0));
     }
+}
 
-    fn message(&self, audit_type: AuditType, flags: u16, text: &str) -> Vec<u8> {
-        let mut text = quoted(text);
-        while text.len() + self.end.len() > TEXT_SIZE_MAX {
-            if text.pop().is_none() {
-                break;
-            }
+/// By which program, for whom.
+fn end_of_text() -> String {
+    let program = std::env::current_exe().unwrap_or_default();
+    let uid = rustix::process::getuid().as_raw();
+    let program = quoted(&program.to_string_lossy());
+    format!(" exe=\"{program}\" sauid={uid} hostname=? addr=? terminal=?")
+}
+
+fn message(audit_type: AuditType, flags: u16, text: &str, end: &str) -> Vec<u8> {
+    let mut text = quoted(text);
+    while text.len() + end.len() > TEXT_SIZE_MAX {
+        if text.pop().is_none() {
+            break;
         }
-        text.push_str(&self.end);
-        let size = HEADER_SIZE + text.len() + 1;
-        let mut message = Vec::with_capacity(size);
-        // INVARIANT: the text is bounded.
-        message.extend((size as u32).to_ne_bytes());
-        message.extend(number_of(audit_type).to_ne_bytes());
-        message.extend(flags.to_ne_bytes());
-        // Sequence number and port: nobody asks.
-        message.extend([0; 8]);
-        message.extend(text.as_bytes());
-        message.push(0);
-        message
     }
+    text.push_str(end);
+    let size = HEADER_SIZE + text.len() + 1;
+    let mut message = Vec::with_capacity(size);
+    // INVARIANT: the text is bounded.
+    message.extend((size as u32).to_ne_bytes());
+    message.extend(number_of(audit_type).to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
+    // Sequence number and port: nobody asks.
+    message.extend([0; 8]);
+    message.extend(text.as_bytes());
+    message.push(0);
+    message
 }
 
 /// `AUDIT_USER_AVC` (linux/audit.h), `AUDIT_USER_MAC_POLICY_LOAD` and `AUDIT_USER_MAC_STATUS`
@@ -105,7 +107,8 @@ mod tests {
     fn the_kernel_takes_each_kind_of_record() {
         let Some(audit) = Audit::open() else { return };
         for audit_type in [AuditType::Verdict, AuditType::PolicyLoad, AuditType::ModeChange] {
-            let message = audit.message(audit_type, REQUEST | ACKNOWLEDGE, "avc:  test of the bus");
+            let flags = REQUEST | ACKNOWLEDGE;
+            let message = message(audit_type, flags, "avc:  test of the bus", &audit.end);
             let kernel = SocketAddrNetlink::new(0, 0);
             sendto(&audit.socket, &message, SendFlags::empty(), &kernel).unwrap();
             let mut answer = [0; 64];
@@ -119,14 +122,14 @@ mod tests {
 
     #[test]
     fn a_record_ends_as_those_of_all_programs_and_stays_between_its_apostrophes() {
-        let Some(audit) = Audit::open() else { return };
-        let message = audit.message(AuditType::Verdict, REQUEST, "a' b");
+        let of = |text: &str| message(AuditType::Verdict, REQUEST, text, &end_of_text());
+        let message = of("a' b");
         assert_eq!(message[..4], (message.len() as u32).to_ne_bytes());
         assert_eq!(message[4..6], 1107_u16.to_ne_bytes());
         let text = std::str::from_utf8(&message[HEADER_SIZE..]).unwrap();
         assert!(text.starts_with("a? b exe=\"/"), "{text}");
         assert!(text.ends_with(" hostname=? addr=? terminal=?\0"), "{text}");
-        let long = audit.message(AuditType::Verdict, REQUEST, &"ä".repeat(TEXT_SIZE_MAX));
+        let long = of(&"ä".repeat(TEXT_SIZE_MAX));
         assert!(long.len() <= HEADER_SIZE + TEXT_SIZE_MAX + 1 && long.ends_with(b"terminal=?\0"));
     }
 }

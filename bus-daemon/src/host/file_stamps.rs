@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::stat;
 
+/// Files that were left out whose changes are seen without a watch.
+const LEFT_OUT_COUNT_MAX: usize = 64;
+
 /// What tells one state of a file or directory from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
@@ -21,14 +24,16 @@ struct Stamp {
 pub struct FileStamps {
     /// Of the files of services.
     services: HashMap<PathBuf, Option<Stamp>>,
-    /// Of directories and of files that were left out: one that changes may promise a name.
-    others: Vec<(PathBuf, Option<Stamp>)>,
+    directories: Vec<(PathBuf, Option<Stamp>)>,
+    /// Of files that were left out: one that changes may promise a name. The first [`LEFT_OUT_COUNT_MAX`],
+    /// since whoever asks for a name that nobody promises has all of them looked at.
+    left_out: Vec<(PathBuf, Option<Stamp>)>,
 }
 
 impl FileStamps {
     /// Notes how a directory is. Call before it is read, so that no change falls in between.
     pub fn note_directory(&mut self, path: &Path) {
-        self.others.push((path.to_owned(), Stamp::of(path)));
+        self.directories.push((path.to_owned(), Stamp::of(path)));
     }
 
     /// Notes how a file is. Call before it is read.
@@ -38,7 +43,8 @@ impl FileStamps {
 
     /// A file is no service's.
     pub fn leave_out(&mut self, path: &Path) {
-        self.others.extend(self.services.remove_entry(path));
+        let left_out = self.services.remove_entry(path);
+        self.left_out.extend(left_out.filter(|_| self.left_out.len() < LEFT_OUT_COUNT_MAX));
     }
 
     /// Whether this file of a service has changed.
@@ -50,7 +56,8 @@ impl FileStamps {
     /// Whether another service may be promised now.
     #[must_use]
     pub fn may_promise_more(&self) -> bool {
-        self.others.iter().any(|(path, stamp)| *stamp != Stamp::of(path))
+        let mut others = self.directories.iter().chain(&self.left_out);
+        others.any(|(path, stamp)| *stamp != Stamp::of(path))
     }
 }
 
@@ -113,5 +120,12 @@ mod tests {
         symlink(path("second"), path("current")).unwrap();
         check(&stamps, "a directory that is a link", true, true);
         assert!(FileStamps::default().has_service_changed(&path("target")), "what is not known");
+        let mut stamps = FileStamps::default();
+        for number in 0..2 * LEFT_OUT_COUNT_MAX {
+            let path = path(&number.to_string());
+            stamps.note_file(&path);
+            stamps.leave_out(&path);
+        }
+        assert_eq!(stamps.left_out.len(), LEFT_OUT_COUNT_MAX);
     }
 }

@@ -169,8 +169,8 @@ pub(super) fn prepare_supervised_child(
         }
     };
     // SAFETY: the closure runs between fork and exec. Besides what `begin` does it calls prctl,
-    // sigaction, pthread_sigmask, signalfd, fork, close_range, poll, read, recv, send, waitpid, kill
-    // and _exit alone, which are safe there, and allocates nothing.
+    // sigaction, pthread_sigmask, signalfd, fork, close_range or getrlimit and close, poll, read, recv,
+    // send, waitpid, kill and _exit alone, which are safe there, and allocates nothing.
     unsafe {
         command.pre_exec(prepare);
     }
