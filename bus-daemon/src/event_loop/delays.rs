@@ -3,8 +3,8 @@
 //!
 //! A descriptor that was sent and not read is in nobody's table, and yet it counts for the kernel, which
 //! lets one user's processes have so many of them in flight (`RLIMIT_NOFILE`) and then refuses any more:
-//! to the bus, whoever they are for. So the bus keeps count, as far as it can know: of each client until
-//! the kernel says that all was read (`SIOCOUTQ`). **A client gets more only while few of its own are
+//! to the bus, whoever they are for. So the bus keeps count of each client, as far as it can know: when there
+//! is no room for more, it asks the kernel how much each of them has not read (`SIOCOUTQ`). **A client gets more only while few of its own are
 //! unread, and a user holds at most half of what the others leave**; until then the message waits in the
 //! client's queue, which has its own bounds.
 //!
@@ -213,8 +213,8 @@ impl EventLoop {
             self.delays.subtract(unread.uid, read);
             if unread.count == 0 {
                 lag.unread = None;
+                socket.forget_lag();
             }
-            socket.forget_lag();
         }
     }
 

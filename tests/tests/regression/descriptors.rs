@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 
 use bus_tests::harness::{
-    BUS_INTERFACE, BUS_NAME, BUS_PATH, Bus, Config, Daemon, Message, borrow_all, field, kind,
+    BUS_INTERFACE, BUS_NAME, BUS_PATH, Bus, Client, Config, Daemon, Message, borrow_all, field,
+    kind,
 };
 
 /// The limits of session.conf that concern descriptors.
@@ -94,4 +95,36 @@ fn answers_that_nobody_reads_hold_few_descriptors() {
     assert!(held < 200, "{held} descriptors for {asked} questions");
     let answers = (0..asked).filter(|_| asker.next().kind == kind::METHOD_RETURN).count();
     assert_eq!(answers, asked, "each is answered");
+}
+
+/// What many clients had been sent and had read went on counting, until nobody of their user got any.
+#[test]
+fn descriptors_that_were_read_do_not_count() {
+    let bus = Bus::start(&Daemon::ours(), &Config::SESSION);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", bus.pid())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let max: usize = line.split_whitespace().nth(3).unwrap().parse().unwrap();
+    let per_message = 16;
+    let file = files(per_message);
+    let mut sender = bus.connect();
+    let send = |sender: &mut Client, to: &str| {
+        let mut signal = Message::signal("/a", "org.example.A", "Take").to(to);
+        signal.fields.push((field::UNIX_FDS, (per_message as u32).into()));
+        sender.send_with_fds(&signal, &borrow_all(&file));
+    };
+    // A user may have a quarter of what the bus may, unread.
+    let (mut clients, mut sent) = (Vec::new(), 0);
+    while sent <= max / 4 {
+        let mut client = bus.connect();
+        for _ in 0..max / 4 / per_message / 4 {
+            send(&mut sender, &client.name);
+            assert_eq!(client.next().member(), "Take", "after {sent}");
+            client.fds.clear();
+            sent += per_message;
+        }
+        clients.push(client);
+    }
+    let mut last = bus.connect();
+    send(&mut sender, &last.name);
+    assert_eq!(last.next().unix_fds(), per_message as u32);
 }

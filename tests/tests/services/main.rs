@@ -44,33 +44,22 @@ fn main() -> ExitCode {
         serve(name);
         return ExitCode::SUCCESS;
     }
-    let trials = vec![
-        Trial::test("a_storm_of_callers_is_answered", || {
-            storm();
-            Ok(())
-        }),
-        Trial::test("a_helper_starts_what_names_a_user", || {
-            helper();
-            Ok(())
-        }),
-        Trial::test("services_get_variables_until_they_are_unset", || {
-            variables();
-            Ok(())
-        }),
-        Trial::test("services_may_go_to_the_background", || {
-            background();
-            Ok(())
-        }),
-        Trial::test("the_end_of_services_is_heard_of_whoever_started_the_bus", || {
-            ignored_children();
-            Ok(())
-        }),
-        Trial::test("new_files_are_found", || {
-            new_files();
-            Ok(())
-        }),
+    let trials: [(&str, fn()); 7] = [
+        ("a_storm_of_callers_is_answered", storm),
+        ("a_helper_starts_what_names_a_user", helper),
+        ("services_get_variables_until_they_are_unset", variables),
+        ("services_may_go_to_the_background", background),
+        ("the_end_of_services_is_heard_of_whoever_started_the_bus", ignored_children),
+        ("new_files_are_found", new_files),
+        ("what_services_leave_behind_holds_few_descriptors", leftovers),
     ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let trials = trials.map(|(name, run)| {
+        Trial::test(name, move || {
+            run();
+            Ok(())
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
 }
 
 /// Answers every call with its own body until the bus is gone.
@@ -281,6 +270,31 @@ fn background() {
     }
 }
 
+/// A service that fails and leaves a process behind, over and over: what those would write has a
+/// descriptor each.
+fn leftovers() {
+    let bus = start();
+    let mut client = bus.connect();
+    let pipe = bus.dir.join("end");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let name = "org.example.Leaving";
+    // It reads until this test lets go of the other end.
+    write_service(&bus, name, &format!("/bin/sh -c 'cat {} & exit 1'", pipe.display()));
+    client.call("ReloadConfig", &[]);
+    let count = || fs::read_dir(format!("/proc/{}/fd", bus.pid())).unwrap().count();
+    let before = count();
+    let starts = 30;
+    for number in 0..starts {
+        let error = client.ask(&call(name, number)).error_name();
+        assert_eq!(error, "org.freedesktop.DBus.Error.Spawn.ChildExited");
+    }
+    let held = count() - before;
+    assert!(held < 15, "{held} descriptors after {starts} starts");
+    bus.wait_for_log("the first one is not listened to any more", 1);
+    drop(fs::OpenOptions::new().write(true).open(&pipe).unwrap());
+}
+
 /// Whoever starts the bus may ignore the end of its children, which is inherited: then the bus ended at the
 /// first program that was missing.
 fn ignored_children() {
@@ -288,7 +302,8 @@ fn ignored_children() {
     let directory = std::env::temp_dir().join(format!("ignoring-children-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
     let program = directory.join("bus-daemon");
-    let script = format!("#!/bin/sh\ntrap '' CHLD\nexec {} \"$@\"\n", ours.program.display());
+    let program_path = ours.program.display();
+    let script = format!("#!/bin/sh\nexec env --ignore-signal=CHLD {program_path} \"$@\"\n");
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let config = Config { elements: "<servicedir>services</servicedir>", ..Config::SESSION };

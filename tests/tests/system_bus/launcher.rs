@@ -154,6 +154,9 @@ fn alone() {
         let leads_to = fs::read_link(format!("/proc/{launcher}/fd/{fd}")).unwrap();
         assert_eq!(leads_to, Path::new("/dev/null"), "who started the bus waits for its end");
     }
+    // What is sent to all processes of the bus at once.
+    signal(launcher, Signal::TERM);
+    signal(launcher, Signal::INT);
     signal(launcher, Signal::HUP);
     let exited = "org.freedesktop.DBus.Error.Spawn.ChildExited";
     assert_eq!(start(NAME).0, exited, "a hangup is the bus's business");
