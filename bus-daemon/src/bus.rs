@@ -54,6 +54,7 @@ pub mod spare_buffers;
 pub mod unique_name;
 
 mod backlog;
+mod departures;
 mod half_messages;
 mod handshake;
 mod held_messages;
@@ -356,6 +357,8 @@ pub struct Bus {
     fd_queue: VecDeque<(Timestamp, ClientId)>,
     /// Clients of whom something was put off until their next turn.
     put_off_clients: Vec<ClientId>,
+    /// Clients that go and have not given up everything yet.
+    departures: VecDeque<ClientId>,
     /// How often [`Event::TurnsBegan`] came.
     turns: u64,
     /// Whether one of `put_off_clients` caused broadcasts that wait to be written.
@@ -368,8 +371,9 @@ pub struct Bus {
     messages: u64,
     /// Messages refused so far.
     refused: u64,
-    /// Names and rules listed so far in answers of the bus.
-    listed: u64,
+    /// Work done so far beside messages and recipients: names and rules listed in answers of the bus,
+    /// and what those gave up who went.
+    other_work: u64,
     effects: VecDeque<Effect>,
     now: Timestamp,
     /// Reused from message to message, so that none allocates.
@@ -429,7 +433,8 @@ impl Bus {
             spares_watched: None,
             messages: 0,
             refused: 0,
-            listed: 0,
+            other_work: 0,
+            departures: VecDeque::new(),
             effects: VecDeque::new(),
             now: Timestamp::default(),
             scratch: Scratch::default(),
@@ -541,10 +546,11 @@ impl Bus {
         self.clients.get(client).is_some_and(|client| client.incoming.awaits_much())
     }
 
-    /// Whether messages that have arrived wait for [`Event::TurnsBegan`], which is due at once then.
+    /// Whether messages that have arrived, or clients that go, wait for [`Event::TurnsBegan`], which is
+    /// due at once then.
     #[must_use]
-    pub const fn has_put_off(&self) -> bool {
-        !self.put_off_clients.is_empty()
+    pub fn has_put_off(&self) -> bool {
+        !self.put_off_clients.is_empty() || !self.departures.is_empty()
     }
 
     /// Whether a client may be read from: not while what it sent before is put off, or must be

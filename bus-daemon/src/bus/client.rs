@@ -483,6 +483,17 @@ impl ClientTable {
         self.charge_queues(id);
     }
 
+    /// Lets go of what this client is owed and of what of it was not handled: it has no socket any more.
+    pub fn close(&mut self, id: ClientId) {
+        let Self { slots, pool, .. } = self;
+        let slot = slots.get_mut(id.index as usize).filter(|s| s.generation == id.generation);
+        if let Some(client) = slot.and_then(|slot| slot.client.as_deref_mut()) {
+            client.incoming.end_loan(&mut pool.spares);
+            client.incoming = Incoming::default();
+        }
+        self.close_writing(id);
+    }
+
     /// Takes the next message out of this client's outbox: see [`Outbox::drop_next_message`].
     pub fn drop_next_message(&mut self, id: ClientId) -> Option<Vec<u8>> {
         let Self { slots, pool, .. } = self;

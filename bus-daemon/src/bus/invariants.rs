@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Bus;
+use super::client::Client;
 use super::unique_name::UniqueNameText;
 
 impl Bus {
@@ -30,7 +31,13 @@ impl Bus {
         self.check_activation();
         let is_there = |id: &super::ClientId| self.clients.get(*id).is_some();
         assert!(self.given.keys().all(is_there), "who was given something is there");
-        let registered: Vec<_> = self.clients.iter().filter(|c| c.is_registered()).collect();
+        assert!(self.departures.iter().all(is_there), "who goes is there until nothing is left");
+        let has_gone = |unique: &UniqueNameText| !self.unique_names.contains_key(&unique.number());
+        let has_unique = |client: &&Client| {
+            let goes = self.departures.contains(&client.id);
+            client.is_registered() && !(goes && client.unique.as_ref().is_some_and(has_gone))
+        };
+        let registered: Vec<_> = self.clients.iter().filter(has_unique).collect();
         assert_eq!(registered.len(), self.unique_names.len(), "one unique name each");
         for client in registered {
             let number = client.unique.as_ref().map(UniqueNameText::number);

@@ -14,8 +14,6 @@ use libbus::wire::MessageError;
 
 use super::client::Phase;
 use super::credentials::PeerCredentials;
-use super::driver::Unique;
-use super::driver::error_reply::Refusal;
 use super::id::{ClientId, Timestamp};
 use super::limits::{GIVEN_BACK_COUNT_MIN, LET_THROUGH_MS, message_unix_fds_max};
 use super::log::{LogRecord, Severity};
@@ -184,14 +182,17 @@ impl Bus {
     }
 
     /// Forgets a client: gives up its names, ends its calls in both directions, drops its rules and
-    /// tells everybody who watches (protocol.md A134, A147).
+    /// tells everybody who watches (protocol.md A134, A147). Who holds much of that takes a while to
+    /// go (`departures.rs`).
     pub(super) fn disconnect(&mut self, id: ClientId, reason: Disconnection) {
+        if self.departures.contains(&id) {
+            return;
+        }
         let held = self.held_count();
         let Some(client) = self.clients.get_mut(id) else { return };
         self.held_peak = self.held_peak.max(held);
         client.leaving = true;
-        let (was_in_handshake, is_registered) = (client.is_in_handshake(), client.is_registered());
-        let is_incomplete = client.is_incomplete();
+        let was_in_handshake = client.is_in_handshake();
         let last_words = if was_in_handshake { client.outbox.to_vec() } else { Vec::new() };
         let is_told = !matches!(reason, Disconnection::ByClient | Disconnection::ByBus);
         if is_told && self.may_log_disconnection(id) {
@@ -202,25 +203,25 @@ impl Bus {
                 &format_args!("Disconnected client {who}: {reason}{rule}"),
             ));
         }
-        if was_in_handshake {
-            self.incomplete_count -= 1;
-        } else if !is_incomplete {
-            self.completed_count -= 1;
-        }
+        self.incomplete_count -= u32::from(was_in_handshake);
         self.forget_refusals(id);
         self.forget_newcomer(id);
         self.drop_held_of(id);
         self.forget_slow_receiver(id);
         self.forget_half_message(id);
         self.monitors.remove_client(id);
+        self.effects.push_back(Effect::Close { client: id, last_words });
+        self.depart(id);
+    }
+
+    /// The end of a client that has given up everything.
+    pub(super) fn forget(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get(id) else { return };
+        self.completed_count -= u32::from(!client.is_incomplete());
         let unread = self.take_unread(id);
-        if is_registered {
-            self.leave(id);
-        }
         self.clients.remove(id);
         self.give_again(unread);
         self.trim_queues();
-        self.effects.push_back(Effect::Close { client: id, last_words });
         self.begin_handshakes();
         self.give_back_memory();
     }
@@ -250,34 +251,6 @@ impl Bus {
     fn held_count(&self) -> usize {
         let rules = self.matches.len() + self.eavesdroppers.len() + self.monitors.len();
         self.clients.len() + self.names.total_count() as usize + rules as usize + self.replies.len()
-    }
-
-    /// Everything that a registered client gives up, whether it goes or becomes a monitor. What it is
-    /// charged for that is the caller's matter.
-    pub(super) fn leave(&mut self, id: ClientId) {
-        self.matches.remove_client(id);
-        self.eavesdroppers.remove_client(id);
-        while let Some(given_up) = self.names.release_next(id) {
-            if let Some(change) = given_up.change {
-                self.announce(&change);
-            }
-        }
-        self.replies.remove_caller(id);
-        if let Some(unique) = self.unique_name_of(id) {
-            self.unique_names.remove(&unique.number());
-            let mut losers = self.matches.handle_unique_name_gone(unique.as_str());
-            losers.extend(self.eavesdroppers.handle_unique_name_gone(unique.as_str()));
-            losers.into_iter().for_each(|loser| self.charge_counts(loser));
-            self.announce_unique(id, unique.as_str(), Unique::Gone);
-        }
-        while let Some(pending) = self.replies.next_of_callee(id) {
-            self.charge_replies(pending.caller);
-            self.send_error_from_driver(
-                pending.caller,
-                Some(pending.serial),
-                &Refusal::CalleeDisconnected,
-            );
-        }
     }
 
     fn receive(

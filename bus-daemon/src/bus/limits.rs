@@ -12,6 +12,9 @@ pub const OUTBOX_SEGMENT_SIZE_MAX: usize = 128 * 1024;
 /// message: about eighteen small messages, or two signals to a hundred recipients. It bounds how
 /// long a client waits for another one that floods the bus.
 pub const WORK_PER_TURN_MAX: u64 = 200;
+/// Work for each name that a client gives up when it goes and each call that it leaves unanswered, in the
+/// same units, beside what telling others costs.
+pub const GIVEN_UP_WORK: u64 = 10;
 /// A broadcast to more recipients than this is written when there is nothing more urgent.
 pub const URGENT_RECIPIENT_COUNT_MAX: usize = 16;
 /// Bytes of broadcasts that wait to be written; beyond, those who caused them are not heard until

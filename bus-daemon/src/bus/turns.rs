@@ -81,6 +81,7 @@ impl Bus {
                 self.disconnect(id, reason);
             }
         }
+        self.continue_departures();
     }
 
     /// Whether a client has caused broadcasts, and so much of them is unwritten that it must not
@@ -127,9 +128,9 @@ impl Bus {
     }
 
     /// What was done so far, in units of about a tenth of a small message.
-    fn work_done(&self) -> u64 {
+    pub(super) fn work_done(&self) -> u64 {
         let rules = self.matches.work() + self.eavesdroppers.work() + self.monitors.work();
         // A refusal is explained, which takes as long as several messages that pass.
-        10 * self.messages + 60 * self.refused + 2 * rules + self.clients.pushes() + self.listed
+        10 * self.messages + 60 * self.refused + 2 * rules + self.clients.pushes() + self.other_work
     }
 }

@@ -26,6 +26,7 @@
 
 mod activation;
 mod actor;
+mod departures;
 mod desk;
 mod limits;
 mod mail;

@@ -187,7 +187,7 @@ impl Bus {
     /// protocol.md A180: the bus itself is listed too.
     pub(super) fn list_activatable_names(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         let services = Arc::clone(&self.settings.services);
-        self.listed += services.names().count() as u64;
+        self.other_work += services.names().count() as u64;
         self.reply(&call.reply_to, STRINGS, |body| {
             body.strings([BUS_NAME.as_str()].into_iter().chain(services.names()));
         });

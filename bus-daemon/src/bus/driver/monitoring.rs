@@ -36,7 +36,7 @@ impl Bus {
         let more = (rules.len() as u64).saturating_sub(held);
         self.check_share(id, Resource::MatchRules, more)?;
         self.reply_empty(&call.reply_to);
-        self.leave(id);
+        self.give_up_all(id);
         if let Some(client) = self.clients.get_mut(id) {
             client.phase = Phase::Monitor;
             // It sees what policies refuse, too (protocol.md A203).

@@ -160,7 +160,7 @@ impl Bus {
         let mut well_known: Vec<&str> = self.names.names().collect();
         well_known.sort_unstable();
         names.extend(well_known.into_iter().map(Rc::from));
-        self.listed += names.len() as u64;
+        self.other_work += names.len() as u64;
         self.reply(&call.reply_to, STRINGS, |body| {
             body.strings(names.iter().map(AsRef::as_ref));
         });

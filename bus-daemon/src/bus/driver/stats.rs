@@ -95,7 +95,7 @@ impl Bus {
                 all.insert(client.name().to_owned(), texts);
             }
         }
-        self.listed += 10 * all.values().map(|rules| rules.len() as u64).sum::<u64>();
+        self.other_work += 10 * all.values().map(|rules| rules.len() as u64).sum::<u64>();
         self.reply(&call.reply_to, RULES, |body| {
             body.dict(|entries| {
                 for (name, rules) in &all {
