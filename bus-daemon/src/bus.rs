@@ -371,8 +371,8 @@ pub struct Bus {
     messages: u64,
     /// Messages refused so far.
     refused: u64,
-    /// Work done so far beside messages and recipients: names and rules listed in answers of the bus,
-    /// and what those gave up who went.
+    /// Work done so far beside messages and recipients: long answers of the bus, and what those gave up
+    /// who went.
     other_work: u64,
     effects: VecDeque<Effect>,
     now: Timestamp,

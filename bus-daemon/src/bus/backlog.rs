@@ -3,21 +3,25 @@
 //! The queue of a client is bounded for itself (config.md B029); one user who fills it would shut all
 //! others out. So **of a queue that has become long a user may have half of what the others leave**,
 //! but for owners of the machine and the bus, for the client's own user, and for answers that it has
-//! asked for. What counts are messages for this client alone, from the moment on when too many wait
-//! (`slow_receivers.rs`).
+//! asked for. Who would have more is refused, or its broadcasts leave that client out. What counts are
+//! messages for this client alone, from the moment on when too many wait (`slow_receivers.rs`), and
+//! broadcasts, from the moment on when the queue has become long.
 //!
 //! Messages are written in their order, so that it is enough to know up to where what lies in the
 //! queue: in chunks, each with what users have in it.
 
 use std::collections::VecDeque;
+use std::fmt;
 
+use bus_policy::config::Limits;
 use smallvec::SmallVec;
 
 use super::Bus;
-use super::client::Client;
+use super::client::{Client, ClientTable};
 use super::driver::error_reply::Refusal;
 use super::id::ClientId;
 use super::limits::{BACKLOG_CHUNK_SIZE, SHARED_BACKLOG_SIZE_MIN};
+use super::quota::UserId;
 use super::routing::Message;
 
 /// Users with how many bytes they have somewhere.
@@ -100,45 +104,72 @@ fn name_of(uid: Option<u32>) -> String {
     uid.map_or_else(|| "users that are not known".to_owned(), |uid| format!("user {uid}"))
 }
 
-impl Bus {
-    /// A message for a client alone was queued, for which too many wait.
-    pub(super) fn note_backlog(&mut self, sender: ClientId, recipient: ClientId, size: usize) {
-        let uid = self.clients.get(sender).and_then(|client| client.uid);
-        let Some(client) = self.clients.get_mut(recipient) else { return };
-        let end = client.outbox.queued();
-        client.flow.get_or_insert_default().backlog.add(uid, size as u64, end);
+/// Someone whose user may have only so much in the queues of others.
+#[derive(Clone, Copy)]
+pub(super) struct Crowder {
+    pub(super) uid: Option<u32>,
+    user: UserId,
+}
+
+/// A user has more in a client's queue than it may.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Overdrawn {
+    uid: Option<u32>,
+    own: u64,
+    user_max: u64,
+    waiting: usize,
+}
+
+impl fmt::Display for Overdrawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { uid, own, user_max, waiting } = self;
+        write!(
+            f,
+            "of {waiting} bytes that wait for it {} sent {own}, and it may have {user_max} there, half of \
+             what other users leave of max_outgoing_bytes",
+            name_of(*uid)
+        )
+    }
+}
+
+impl Crowder {
+    /// `None`: it may have all, or is gone.
+    pub(super) fn of(clients: &ClientTable, sender: ClientId) -> Option<Self> {
+        let Client { uid, user, .. } = *clients.get(sender)?;
+        (!clients.users().is_privileged(user)).then_some(Self { uid, user })
     }
 
-    /// Whether the sender's user may have more in a client's queue. Like the limit of the queue it is asked
-    /// before a message is queued, so that one message may exceed it.
+    /// Whether its user has its share of a client's queue. Like the limit of the queue it is asked before
+    /// a message is queued, so that one message may exceed it.
+    #[cold]
+    pub(super) fn overdrawn(&self, client: &Client, of_bus: &Limits) -> Option<Overdrawn> {
+        let backlog = &client.flow.as_ref()?.backlog;
+        let own = backlog.of(self.uid);
+        let max = client.limits(of_bus).outgoing_bytes_max;
+        let user_max = max.saturating_sub(backlog.sum() - own) / 2;
+        let waiting = client.outbox.bytes();
+        let overdrawn = Overdrawn { uid: self.uid, own, user_max, waiting };
+        (self.user != client.user && own > user_max).then_some(overdrawn)
+    }
+}
+
+impl Bus {
+    /// Whether the sender's user may have more in a client's queue.
     #[cold]
     pub(super) fn check_backlog(
         &self,
         message: &Message<'_>,
         client: &Client,
     ) -> Result<(), Refusal> {
-        let (Some(sender), Some(flow)) = (self.clients.get(message.sender), &client.flow) else {
-            return Ok(());
-        };
-        if sender.user == client.user || self.clients.users().is_privileged(sender.user) {
-            return Ok(());
-        }
-        let max = client.limits(&self.settings.limits).outgoing_bytes_max;
-        let own = flow.backlog.of(sender.uid);
-        let others = flow.backlog.sum() - own;
-        let user_max = max.saturating_sub(others) / 2;
-        if own <= user_max {
-            return Ok(());
-        }
+        let crowder = Crowder::of(&self.clients, message.sender);
+        let overdrawn =
+            crowder.and_then(|crowder| crowder.overdrawn(client, &self.settings.limits));
+        let Some(overdrawn) = overdrawn else { return Ok(()) };
         let why = "Rejected: destination has a full message queue, 0 matched rules";
         let (from, to) = (Some(message.sender), Some(client.id));
         let rejection = self.describe_rejection(message.header, from, to, why, false);
-        let (who, waiting) = (name_of(sender.uid), client.outbox.bytes());
-        let text = format!(
-            "{rejection}; of {waiting} bytes that wait for it {who} sent {own}, and it may have \
-             {user_max} there, half of what other users leave of max_outgoing_bytes={max}"
-        );
-        Err(Refusal::QueueFull { text })
+        let max = client.limits(&self.settings.limits).outgoing_bytes_max;
+        Err(Refusal::QueueFull { text: format!("{rejection}; {overdrawn}={max}") })
     }
 
     /// Who has sent most of what waits for a client, if that is known.
@@ -152,6 +183,12 @@ impl Bus {
 }
 
 impl Client {
+    /// A message of this user was queued for it, and too many wait.
+    pub(super) fn note_backlog(&mut self, uid: Option<u32>, size: usize) {
+        let end = self.outbox.queued();
+        self.flow.get_or_insert_default().backlog.add(uid, size as u64, end);
+    }
+
     /// Whether so much waits for it that users share its queue.
     pub(super) fn has_shared_backlog(&self) -> bool {
         self.outbox.bytes() > SHARED_BACKLOG_SIZE_MIN

@@ -367,7 +367,7 @@ impl Bus {
         signature: Signature<'_>,
         body: impl FnOnce(&mut BodyWriter<'_>),
     ) {
-        self.reply_with_fds(to, signature, None, body);
+        self.reply_with_fds(to, signature, None, |_, writer| body(writer));
     }
 
     fn reply_with_fds(
@@ -375,7 +375,7 @@ impl Bus {
         to: &ReplyTo,
         signature: Signature<'_>,
         fds: Option<&super::MessageFds>,
-        body: impl FnOnce(&mut BodyWriter<'_>),
+        body: impl FnOnce(&Self, &mut BodyWriter<'_>),
     ) {
         if !to.expected {
             return;
@@ -388,7 +388,8 @@ impl Bus {
             unix_fds: fds.map_or(0, |fds| fds.len() as u32),
             ..self.driver_header(MessageType::MethodReturn)
         };
-        self.send_from_driver(to.client, &header, fds, body);
+        let bytes = self.write_driver_message(&header, body);
+        self.send_written(to.client, &header, fds, bytes);
     }
 
     pub(super) fn reply_empty(&mut self, to: &ReplyTo) {

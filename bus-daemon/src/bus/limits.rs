@@ -15,6 +15,8 @@ pub const WORK_PER_TURN_MAX: u64 = 200;
 /// Work for each name that a client gives up when it goes and each call that it leaves unanswered, in the
 /// same units, beside what telling others costs.
 pub const GIVEN_UP_WORK: u64 = 10;
+/// So many bytes of an answer of the bus are work of one such unit.
+pub const ANSWER_SIZE_PER_WORK: u64 = 128;
 /// A broadcast to more recipients than this is written when there is nothing more urgent.
 pub const URGENT_RECIPIENT_COUNT_MAX: usize = 16;
 /// Bytes of broadcasts that wait to be written; beyond, those who caused them are not heard until
@@ -92,7 +94,8 @@ pub const LET_THROUGH_BEGIN_SIZE: usize = 64 * 1024;
 pub const REFUSED_CONNECTIONS_LOG_GAP_MS: u64 = 60_000;
 /// Refusals of one client that the log is told of within [`LOGGED_REFUSALS_GAP_MS`].
 pub const LOGGED_REFUSALS_MAX: u32 = 100;
-/// The same of all clients of one user together, which may come and go.
+/// The same of all clients of one user together, which may come and go; and of messages of a user that a
+/// rule with log="true" lets pass.
 pub const LOGGED_REFUSALS_OF_USER_MAX: u32 = 500;
 /// Disconnections of one user's clients that the log is told of in that time.
 pub const LOGGED_DISCONNECTIONS_MAX: u32 = 100;

@@ -1,10 +1,10 @@
-//! How many refusals and disconnections the log is told of.
+//! How many refusals, disconnections and messages that a rule wants logged the log is told of.
 //!
 //! Every refused message is answered, with all that there is to say about it. A client that goes on all
 //! the same would fill the log, and cost others the time that writing it takes; so would a user whose
 //! clients come again and again. Of the refusals of one client, of those of one user, and of the
-//! disconnections of one user a bounded number is logged within [`LOGGED_REFUSALS_GAP_MS`], and then
-//! how many more there were.
+//! disconnections and logged messages of one user a bounded number is logged within
+//! [`LOGGED_REFUSALS_GAP_MS`], and then how many more there were.
 
 use std::collections::HashMap;
 
@@ -43,12 +43,20 @@ impl Refusals {
     }
 }
 
-/// Lines about each user: refusals, disconnections.
+/// Lines about each user.
 #[derive(Debug, Default)]
-pub(super) struct LoggedUsers(HashMap<Option<u32>, [Refusals; 2], FixedState>);
+pub(super) struct LoggedUsers(HashMap<Option<u32>, LoggedUser, FixedState>);
+
+#[derive(Debug, Default)]
+struct LoggedUser {
+    refusals: Refusals,
+    disconnections: Refusals,
+    /// Messages that a rule with log="true" let pass.
+    passages: Refusals,
+}
 
 impl LoggedUsers {
-    fn of(&mut self, uid: Option<u32>) -> &mut [Refusals; 2] {
+    fn of(&mut self, uid: Option<u32>) -> &mut LoggedUser {
         if self.0.len() >= LOGGED_USER_COUNT_MAX && !self.0.contains_key(&uid) {
             self.0.clear();
         }
@@ -69,7 +77,7 @@ impl Bus {
         if !is_logged {
             return false;
         }
-        let [refusals, _] = self.logged_users.of(uid);
+        let refusals = &mut self.logged_users.of(uid).refusals;
         let (is_logged, unlogged) = refusals.take(LOGGED_REFUSALS_OF_USER_MAX, now);
         self.log_unlogged_of_user(uid, "messages", "refused", unlogged);
         is_logged
@@ -78,9 +86,23 @@ impl Bus {
     /// The same for another disconnection.
     pub(super) fn may_log_disconnection(&mut self, id: ClientId) -> bool {
         let (now, uid) = (self.now, self.uid_of(id));
-        let [_, disconnections] = self.logged_users.of(uid);
+        let disconnections = &mut self.logged_users.of(uid).disconnections;
         let (is_logged, unlogged) = disconnections.take(LOGGED_DISCONNECTIONS_MAX, now);
         self.log_unlogged_of_user(uid, "clients", "disconnected", unlogged);
+        is_logged
+    }
+
+    /// The same for another message that a rule lets pass and wants logged (config.md B072).
+    pub(super) fn may_log_passage(&mut self, sender: ClientId) -> bool {
+        let (now, uid) = (self.now, self.uid_of(sender));
+        let passages = &mut self.logged_users.of(uid).passages;
+        let (is_logged, unlogged) = passages.take(LOGGED_REFUSALS_OF_USER_MAX, now);
+        self.log_unlogged_of_user(
+            uid,
+            "messages",
+            "let pass by a rule with log=\"true\"",
+            unlogged,
+        );
         is_logged
     }
 

@@ -217,7 +217,10 @@ impl Bus {
         };
         let size = outgoing.size();
         if self.clients.push_unicast(recipient, &outgoing, &self.settings.limits) {
-            self.note_backlog(message.sender, recipient, size);
+            let uid = self.clients.get(message.sender).and_then(|client| client.uid);
+            if let Some(client) = self.clients.get_mut(recipient) {
+                client.note_backlog(uid, size);
+            }
             self.slow_down(message.sender, recipient);
         }
         self.eavesdrop(message, Some(recipient));
@@ -288,15 +291,16 @@ impl Bus {
                 }
             }
             Ok(Passing { log: true, .. }) => {
-                let why = "Would reject message";
-                let text = self.describe_rejection(
-                    message.header,
-                    Some(message.sender),
-                    recipient,
-                    why,
-                    requested_reply,
-                );
-                self.log_passage(&text);
+                if self.may_log_passage(message.sender) {
+                    let text = self.describe_rejection(
+                        message.header,
+                        Some(message.sender),
+                        recipient,
+                        "Would reject message",
+                        requested_reply,
+                    );
+                    self.log_passage(&text);
+                }
             }
             Err(denial) => return Err(self.denied(message, recipient, &passage, denial)),
         }
@@ -406,10 +410,11 @@ impl Bus {
             notes_denied: !self.monitors.is_empty(),
         };
         let watch = (watched == Watched::ByPolicy).then_some(&watch);
-        let (log, denied) = self.push_copies(&outgoing, addressee, &refused, watch);
+        let (log, denied) =
+            self.push_copies(Some(message.sender), &outgoing, addressee, &refused, watch);
         drop(outgoing);
         self.scratch.stamped = head;
-        if log {
+        if log && self.may_log_passage(message.sender) {
             let text = self.describe_rejection(
                 message.header,
                 Some(message.sender),

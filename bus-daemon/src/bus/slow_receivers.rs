@@ -15,8 +15,9 @@
 //!
 //! The log names who is paused, and for whom, at most once in [`PAUSE_LOG_GAP_MS`].
 //!
-//! Who is left out of broadcasts because of its limit is named in the log twice: when that begins,
-//! and when less than half of the limit waits or the client goes, with how many it missed.
+//! Who is left out of broadcasts, because of its limit or because a user has sent it too much
+//! (`backlog.rs`), is named in the log twice: when that begins, and when less than a quarter of the limit
+//! waits or the client goes, with how many it missed.
 //!
 //! Invariants: a paused client stands in `pauses` once; its recipient's episode has not ended. A
 //! client's `waited_for` lists no more episodes than there are.
@@ -26,7 +27,7 @@ use std::collections::VecDeque;
 use bus_policy::config::Limits;
 use smallvec::SmallVec;
 
-use super::backlog::Backlog;
+use super::backlog::{Backlog, Crowder, Overdrawn};
 use super::client::{Client, ClientTable, Outgoing};
 use super::id::{ClientId, Timestamp};
 use super::limits::{
@@ -94,8 +95,8 @@ impl Client {
 
     /// Whether so much has been read of what waited that a limit which was reached is far again.
     const fn has_recovered(&self, limits: &Limits) -> bool {
-        self.outbox.bytes() as u64 <= limits.outgoing_bytes_max / 2
-            && self.outbox.fds() as u64 <= limits.outgoing_unix_fds_max / 2
+        self.outbox.bytes() as u64 <= limits.outgoing_bytes_max / 4
+            && self.outbox.fds() as u64 <= limits.outgoing_unix_fds_max / 4
     }
 }
 
@@ -138,44 +139,58 @@ impl Bus {
         self.clients.get(id).is_some_and(|client| client.is_paused() || client.hold.waits())
     }
 
-    /// Gives one message to all of `scratch.recipients` that can take it and that the policy does not
-    /// deny it, but not to `addressee` and those `refused`. Nobody else is told about those left out,
-    /// but the log. Returns whether a rule asks for a log line, and who was denied it, if that is to
-    /// be noted.
+    /// Gives one message of a client, or of the bus, to all of `scratch.recipients` that can take it and
+    /// that the policy does not deny it, but not to `addressee` and those `refused`. Nobody else is told
+    /// about those left out, but the log. Returns whether a rule asks for a log line, and who was denied
+    /// it, if that is to be noted.
     pub(super) fn push_copies(
         &mut self,
+        sender: Option<ClientId>,
         outgoing: &Outgoing<'_>,
         addressee: Option<ClientId>,
         refused: &[ClientId],
         watch: Option<&Watch<'_>>,
     ) -> (bool, Vec<ClientId>) {
-        let mut newly_left_out = SmallVec::<[ClientId; 4]>::new();
+        let mut newly_left_out = SmallVec::<[(ClientId, Option<Overdrawn>); 4]>::new();
         let Self { clients, scratch, settings, policies, pools, .. } = self;
+        let crowder = sender.and_then(|sender| Crowder::of(clients, sender));
         let mut gate = watch.map(|watch| Gate::new(policies, watch));
         let others = scratch.recipients.iter().filter(|one| Some(*one) != addressee);
         for recipient in others.filter(|one| !refused.contains(one)) {
             let mut is_left_out = false;
-            clients.push_if(recipient, outgoing, |client, users| {
+            let mut overdrawn = None;
+            let pushed = clients.push_if(recipient, outgoing, |client, users| {
                 if gate.as_mut().is_some_and(|gate| !gate.is_open_for(client)) {
                     return false;
                 }
                 let with_fds = outgoing.fds.is_some();
                 let is_able = !with_fds || client.unix_fds;
-                is_left_out =
-                    is_able && !client.takes_copy(users, pools, &settings.limits, with_fds);
+                if let Some(crowder) = &crowder
+                    && client.has_shared_backlog()
+                {
+                    overdrawn = crowder.overdrawn(client, &settings.limits);
+                }
+                is_left_out = is_able
+                    && (overdrawn.is_some()
+                        || !client.takes_copy(users, pools, &settings.limits, with_fds));
                 is_able && !is_left_out
             });
+            if let (Some(client), Some(crowder)) = (pushed, &crowder)
+                && client.has_shared_backlog()
+            {
+                client.note_backlog(crowder.uid, outgoing.size());
+            }
             if is_left_out && let Some(client) = clients.get_mut(recipient) {
                 let flow = client.flow.get_or_insert_default();
                 flow.left_out += 1;
                 if flow.left_out == 1 {
-                    newly_left_out.push(recipient);
+                    newly_left_out.push((recipient, overdrawn));
                 }
             }
         }
         let noted = gate.map_or((false, Vec::new()), |gate| (gate.log, gate.denied));
-        for client in newly_left_out {
-            self.log_left_out(client);
+        for (client, overdrawn) in newly_left_out {
+            self.log_left_out(client, overdrawn);
         }
         noted
     }
@@ -320,20 +335,25 @@ impl Bus {
         self.effects.push_back(Effect::ReadAgain { client: pause.sender });
     }
 
-    fn log_left_out(&mut self, id: ClientId) {
+    fn log_left_out(&mut self, id: ClientId, overdrawn: Option<Overdrawn>) {
         let Some(client) = self.clients.get(id) else { return };
         let (bytes, fds) = (client.outbox.bytes(), client.outbox.fds());
         let (limits, who) = (self.limits_of(id), self.describe(id));
-        let record = LogRecord::new(
-            Severity::Warning,
-            &format_args!(
+        let Limits { outgoing_bytes_max, outgoing_unix_fds_max, .. } = limits;
+        let text = match overdrawn {
+            None => format!(
                 "Broadcasts leave out {who} from now on: {bytes} bytes and {fds} file descriptors \
-                 wait for it (max_outgoing_bytes={}, max_outgoing_unix_fds={}); find out why it \
-                 does not read, or raise the limit",
-                limits.outgoing_bytes_max, limits.outgoing_unix_fds_max
+                 wait for it (max_outgoing_bytes={outgoing_bytes_max}, \
+                 max_outgoing_unix_fds={outgoing_unix_fds_max}){}; find out why it does not read, or \
+                 raise the limit",
+                self.describe_backlog(id)
             ),
-        );
-        self.log(record);
+            Some(overdrawn) => format!(
+                "Broadcasts of one user leave out {who} from now on: \
+                 {overdrawn}={outgoing_bytes_max}; find out why it does not read, or who sends so many"
+            ),
+        };
+        self.log(LogRecord::new(Severity::Warning, &format_args!("{text}")));
     }
 
     fn log_missed(&mut self, id: ClientId, missed: u64) {

@@ -121,7 +121,7 @@ impl CoreBus {
     }
 
     /// Whether messages that have arrived wait for the next round.
-    pub(crate) const fn has_put_off(&self) -> bool {
+    pub(crate) fn has_put_off(&self) -> bool {
         self.bus.has_put_off()
     }
 

@@ -2,9 +2,11 @@
 //! say the same.
 
 use bus_daemon::bus::Event;
+use bus_daemon::bus::limits::{LOGGED_REFUSALS_GAP_MS, LOGGED_REFUSALS_OF_USER_MAX};
 use bus_policy::config::Limits;
 use bus_tests::policies::policies;
 use libbus::standard_error as error;
+use libbus::wire::Flags;
 
 use crate::desk::{Desk, Guest, settings};
 use crate::mail::{Mail, Value};
@@ -63,6 +65,37 @@ fn another_header_is_another_question() {
         assert!(may_call(&mut desk, &caller, &callee, "Get", 1));
         assert!(!may_call(&mut desk, &caller, &callee, "Get", 2));
     }
+}
+
+/// config.md B072; a message that passes is passed in any case, and of what one user sends the log hears a
+/// bounded number of times.
+#[test]
+fn what_a_rule_wants_logged_is_logged_up_to_a_bound() {
+    let mut desk = Desk::new(Limits::default());
+    put_in_force(&mut desk, "<allow send_interface='org.example.A' send_member='Get' log='true'/>");
+    let [caller, callee] = [(), ()].map(|()| desk.guest());
+    let max = LOGGED_REFUSALS_OF_USER_MAX as usize;
+    let lines = |desk: &Desk| {
+        desk.log.iter().filter(|line| line.starts_with("Would reject message")).count()
+    };
+    let call = |desk: &mut Desk, member: &str| {
+        let serial = desk.next_serial();
+        let mut call = Mail::call(serial, &callee.name, "org.example.A", member);
+        call.flags = Flags::NO_REPLY_EXPECTED;
+        desk.send(caller.id, &call);
+        assert!(desk.read(callee.id).iter().any(|got| got.serial == serial), "{member}");
+    };
+    call(&mut desk, "Get");
+    assert_eq!(lines(&desk), 1);
+    assert!(desk.log.last().unwrap().contains(&caller.name), "{:?}", desk.log);
+    call(&mut desk, "Set");
+    assert_eq!(lines(&desk), 1, "no rule asks for that one");
+    (0..max + 6).for_each(|_| call(&mut desk, "Get"));
+    assert_eq!(lines(&desk), max);
+    desk.pass_time(LOGGED_REFUSALS_GAP_MS);
+    call(&mut desk, "Get");
+    assert_eq!(lines(&desk), max + 1);
+    assert!(desk.log.iter().any(|line| line.starts_with("7 further messages of user")));
 }
 
 #[test]

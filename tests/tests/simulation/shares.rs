@@ -127,6 +127,51 @@ fn no_user_fills_the_queue_of_another_ones_service() {
     assert_eq!(flood(&mut desk, &greedy, 10), 10 * size);
 }
 
+/// The same with broadcasts: those of one user leave a client out that does not read, and those of others,
+/// and calls, still reach it.
+#[test]
+fn no_users_broadcasts_fill_the_queue_of_another_ones_client() {
+    let mut desk = Desk::new(bytes());
+    let [listener, greedy, modest, own, root] =
+        [SERVANT, GREEDY, MODEST, SERVANT, 0].map(|uid| desk.guest_with(uid, true));
+    let rule = Value::Text("member='Changed'".to_owned());
+    assert_eq!(desk.error_of(listener.id, "AddMatch", vec![rule]), None);
+    let size = 64 * 1024;
+    let flood = |desk: &mut Desk, from: &Guest, count: u32| {
+        let before = desk.owed(listener.id);
+        for serial in 1..=count {
+            let signal = Mail::signal(serial, "/a", "org.example.A", "Changed");
+            desk.send(from.id, &signal.with(Value::Bytes(size)));
+        }
+        desk.owed(listener.id) - before
+    };
+    let near = |taken: usize, expected: usize| taken.abs_diff(expected) < 2 * MIB;
+    let taken = flood(&mut desk, &greedy, 100);
+    assert!(near(taken, 4 * MIB), "half of 8 MiB: {taken}");
+    let line = desk.log.iter().find(|line| line.contains("leave out")).unwrap();
+    assert!(line.contains("user 1001 sent") && line.contains(&listener.name), "{line}");
+    let taken = flood(&mut desk, &modest, 100);
+    assert!(near(taken, 2 * MIB), "half of the rest: {taken}");
+    assert_eq!(desk.log.iter().filter(|line| line.contains("leave out")).count(), 1);
+    for (who, guest) in [("its own user", &own), ("root", &root)] {
+        assert!(flood(&mut desk, guest, 2) > 2 * size, "{who}");
+    }
+    // Who has had its share by broadcasts has no more by calls; others have.
+    let call = |serial| Mail::call(serial, &listener.name, "org.example.A", "Get");
+    desk.send(greedy.id, &call(900));
+    assert_eq!(refusals(&desk.read(greedy.id)), 1);
+    let third = desk.guest_with(SERVANT + 1, true);
+    desk.send(third.id, &call(900));
+    assert_eq!(refusals(&desk.read(third.id)), 0);
+
+    // A little is read: the log hears nothing of it. All is read: it is over, and there is room again.
+    desk.event(Event::Written { client: listener.id, size: MIB });
+    assert!(!desk.log.iter().any(|line| line.contains("that is over")));
+    desk.read_bytes(listener.id);
+    assert!(desk.log.iter().any(|line| line.contains("that is over")), "{:?}", desk.log);
+    assert!(flood(&mut desk, &greedy, 10) > 10 * size);
+}
+
 /// Rules that have to be looked at one after the other make every message dearer: of them all users
 /// together have few.
 #[test]

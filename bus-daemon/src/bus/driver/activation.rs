@@ -187,7 +187,6 @@ impl Bus {
     /// protocol.md A180: the bus itself is listed too.
     pub(super) fn list_activatable_names(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         let services = Arc::clone(&self.settings.services);
-        self.other_work += services.names().count() as u64;
         self.reply(&call.reply_to, STRINGS, |body| {
             body.strings([BUS_NAME.as_str()].into_iter().chain(services.names()));
         });
@@ -216,7 +215,7 @@ impl Bus {
             signature: STRING,
             ..self.driver_header(MessageType::Signal)
         };
-        let bytes = self.write_driver_message(&header, |body| body.string(unit));
+        let bytes = self.write_driver_message(&header, |_, body| body.string(unit));
         if is_new {
             self.capture_from_driver(&header, &bytes, None);
         }

@@ -73,7 +73,7 @@ impl Bus {
         });
         let process_fd = credentials.process_fd.as_ref().filter(|_| takes_fd);
         let fds = process_fd.and_then(ProcessFdSource::open);
-        self.reply_with_fds(&call.reply_to, DICTIONARY, fds.as_ref(), |body| {
+        self.reply_with_fds(&call.reply_to, DICTIONARY, fds.as_ref(), |_, body| {
             body.dict(|entries| {
                 write_credentials(entries, &credentials, fds.is_some());
             });

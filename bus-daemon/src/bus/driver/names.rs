@@ -1,7 +1,5 @@
 //! Hello, and the methods about bus names (protocol.md A120–A136, A173–A175, A178–A184).
 
-use std::rc::Rc;
-
 use libbus::names::{BusName, WellKnownName};
 use libbus::wire::Signature;
 
@@ -149,20 +147,16 @@ impl Bus {
         Ok(())
     }
 
-    /// protocol.md A135: the bus itself, all unique names, all well-known names with an owner.
+    /// protocol.md A135: the bus itself, all unique names, all well-known names with an owner, these in
+    /// no particular order: sorting them would be half of the work.
     pub(super) fn list_names(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
-        let mut names: Vec<Rc<str>> = vec![Rc::from(BUS_NAME.as_str())];
-        let clients = self.clients.iter().filter(|client| client.is_registered());
-        let mut unique: Vec<&UniqueNameText> =
-            clients.filter_map(|client| client.unique.as_ref()).collect();
-        unique.sort_unstable_by_key(|name| name.number());
-        names.extend(unique.iter().map(|name| Rc::from(name.as_str())));
-        let mut well_known: Vec<&str> = self.names.names().collect();
-        well_known.sort_unstable();
-        names.extend(well_known.into_iter().map(Rc::from));
-        self.other_work += names.len() as u64;
-        self.reply(&call.reply_to, STRINGS, |body| {
-            body.strings(names.iter().map(AsRef::as_ref));
+        self.reply_with_fds(&call.reply_to, STRINGS, None, |bus, body| {
+            let clients = bus.clients.iter().filter(|client| client.is_registered());
+            let mut unique: Vec<&UniqueNameText> =
+                clients.filter_map(|client| client.unique.as_ref()).collect();
+            unique.sort_unstable_by_key(|name| name.number());
+            let unique = unique.into_iter().map(UniqueNameText::as_str);
+            body.strings([BUS_NAME.as_str()].into_iter().chain(unique).chain(bus.names.names()));
         });
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::error_reply::Refusal;
 use super::{BUS_NAME, STRING, header};
 use crate::bus::client::{Outgoing, Urgency};
 use crate::bus::id::ClientId;
-use crate::bus::limits::BUS_MESSAGE_SIZE_MAX;
+use crate::bus::limits::{ANSWER_SIZE_PER_WORK, BUS_MESSAGE_SIZE_MAX};
 use crate::bus::log::{LogRecord, Severity};
 use crate::bus::match_index::{MatchedMessage, SenderKey};
 use crate::bus::outbox::MessageFds;
@@ -31,7 +31,19 @@ impl Bus {
         fds: Option<&MessageFds>,
         body: impl FnOnce(&mut wire::BodyWriter<'_>),
     ) {
-        let bytes = self.write_driver_message(header, body);
+        let bytes = self.write_driver_message(header, |_, writer| body(writer));
+        self.send_written(recipient, header, fds, bytes);
+    }
+
+    /// Sends what [`Bus::write_driver_message`] wrote.
+    pub(in crate::bus) fn send_written(
+        &mut self,
+        recipient: ClientId,
+        header: &Header<'_>,
+        fds: Option<&MessageFds>,
+        bytes: Vec<u8>,
+    ) {
+        self.other_work += bytes.len() as u64 / ANSWER_SIZE_PER_WORK;
         if bytes.len() > BUS_MESSAGE_SIZE_MAX {
             drop(bytes);
             let refusal = Refusal::AnswerTooLong;
@@ -116,7 +128,7 @@ impl Bus {
             signature: STRING,
             ..self.driver_header(MessageType::Error)
         };
-        let mut bytes = self.write_driver_message(&header, |body| body.string(&text));
+        let mut bytes = self.write_driver_message(&header, |_, body| body.string(&text));
         self.capture_from_driver(&header, &bytes, None);
         bytes.clear();
         self.scratch.driver_message = bytes;
@@ -128,13 +140,13 @@ impl Bus {
         header: &Header<'_>,
         body: impl FnOnce(&mut wire::BodyWriter<'_>),
     ) {
-        let mut bytes = self.write_driver_message(header, body);
+        let mut bytes = self.write_driver_message(header, |_, writer| body(writer));
         self.capture_from_driver(header, &bytes, None);
         self.scratch.recipients.start();
         self.find_for_driver(header, &bytes, FindIn::Subscribers);
         let outgoing = Outgoing::whole(&bytes, None, self.scratch.recipients.urgency());
         let watch = Watch { header, sender: Party::Bus, eavesdropping: false, notes_denied: false };
-        self.push_copies(&outgoing, None, &[], Some(&watch));
+        self.push_copies(None, &outgoing, None, &[], Some(&watch));
         bytes.clear();
         self.scratch.driver_message = bytes;
     }
@@ -164,14 +176,15 @@ impl Bus {
         header(message_type, NonZeroU32::new(self.serial).unwrap_or(NonZeroU32::MIN))
     }
 
+    /// A message of the bus, whose body may tell of anything that the bus knows.
     pub(in crate::bus) fn write_driver_message(
         &mut self,
         header: &Header<'_>,
-        body: impl FnOnce(&mut wire::BodyWriter<'_>),
+        body: impl FnOnce(&Self, &mut wire::BodyWriter<'_>),
     ) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.scratch.driver_message);
         bytes.clear();
-        write_message(header, &mut bytes, body);
+        write_message(header, &mut bytes, |writer| body(self, writer));
         bytes
     }
 
@@ -187,7 +200,7 @@ impl Bus {
         self.scratch.recipients.start();
         self.find_for_driver(header, bytes, FindIn::Monitors);
         let outgoing = Outgoing::whole(bytes, fds, self.scratch.recipients.urgency());
-        self.push_copies(&outgoing, None, &[], None);
+        self.push_copies(None, &outgoing, None, &[], None);
     }
 
     /// Finds who gets the message that `bytes` are and `header` was written from.
