@@ -322,17 +322,17 @@ pub(super) const fn header(message_type: MessageType, serial: NonZeroU32) -> Hea
 impl Bus {
     /// A message to the bus itself, or a call to nobody (protocol.md A139, A143).
     pub(super) fn handle_driver_message(&mut self, message: &Message<'_>) -> Result<(), Refusal> {
+        let registered = self.clients.get(message.sender).is_some_and(|c| c.is_registered());
+        let to_nobody = message.header.destination.is_none();
+        if !registered && !to_nobody && !is_hello(message.header) {
+            return Err(Refusal::NotRegistered);
+        }
         match message.header.message_type {
             MessageType::MethodCall => {}
             MessageType::Signal => return self.handle_signal(message),
             _ => return Ok(()),
         }
         let Some(member) = message.header.member else { return Ok(()) };
-        let registered = self.clients.get(message.sender).is_some_and(|c| c.is_registered());
-        let to_nobody = message.header.destination.is_none();
-        if !registered && !to_nobody && !is_hello(message.header) {
-            return Err(Refusal::NotRegistered);
-        }
         let method = find_method(message.header, member)?;
         if method.path == Path::Canonical && message.header.path != Some(CANONICAL_PATH) {
             return Err(Refusal::WrongPath { member: method.member });
@@ -471,7 +471,8 @@ impl Bus {
 
 /// The one call that a client may make before it has a name (protocol.md A120, A121).
 fn is_hello(header: &Header<'_>) -> bool {
-    header.interface.is_none_or(|interface| interface == BUS)
+    header.message_type == MessageType::MethodCall
+        && header.interface.is_none_or(|interface| interface == BUS)
         && header.member.is_some_and(|member| member.as_str() == "Hello")
 }
 

@@ -223,10 +223,10 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
         let paths = match conf_files(&directory, self.files) {
             Ok(paths) => paths,
             Err(FileError::NotFound) => return Ok(()),
+            // What is in there may be what denies: without it more would be allowed.
             Err(FileError::Other(reason)) => {
                 let fault = Fault::Unreadable { path: directory, reason };
-                self.leave_out(Problem::fatal(&element.location, fault));
-                return Ok(());
+                return Err(Problem::fatal(&element.location, fault));
             }
         };
         self.watch(directory);

@@ -74,14 +74,21 @@ fn before_hello(bus: &Bus) {
         Message::method_call(BUS_PATH, BUS_INTERFACE, "NoSuchMethod").to(BUS_NAME),
         Message::method_call(BUS_PATH, "org.freedesktop.DBus.Peer", "Ping").to(BUS_NAME),
     ];
-    for call in rows {
+    let calls = rows.map(|call| (call.member().to_owned(), call));
+    let others = [
+        ("signal", Message::signal(BUS_PATH, BUS_INTERFACE, "Hello").to(BUS_NAME)),
+        ("reply", Message::reply_to(kind::METHOD_RETURN, 3, BUS_NAME)),
+        ("error", Message::reply_to(kind::ERROR, 3, BUS_NAME)),
+    ];
+    let others = others.map(|(name, message)| (name.to_owned(), message));
+    for (name, message) in calls.into_iter().chain(others) {
         let mut client = bus.connect_unregistered();
-        let serial = client.send(&call);
+        let serial = client.send(&message);
         let answer = client.reply_or_end(serial).map_or("(end)".to_owned(), |reply| {
             let text = reply.body.first().map(|value| value.text().to_owned()).unwrap_or_default();
             format!("{} {text}", reply.error_name())
         });
-        bus.observe(call.member(), &answer);
+        bus.observe(&name, &answer);
     }
     let mut client = bus.connect_unregistered();
     let error = client.ask(&Message::method_call(BUS_PATH, BUS_INTERFACE, "GetId").to(BUS_NAME));
