@@ -37,6 +37,9 @@ pub struct ConfigSource {
     systemd_activation: bool,
     /// Whether this process had the rights of root when the bus started.
     is_privileged: bool,
+    /// Whether services go on being started by the privileged launcher, whatever a configuration names
+    /// later.
+    keeps_launcher: bool,
 }
 
 impl ConfigSource {
@@ -49,6 +52,7 @@ impl ConfigSource {
             built_in: Some(built_in),
             systemd_activation,
             is_privileged,
+            keeps_launcher: false,
         };
         match file {
             ConfigFile::Session => standard("session.conf", BUILT_IN_SESSION),
@@ -60,6 +64,7 @@ impl ConfigSource {
                 built_in: None,
                 systemd_activation,
                 is_privileged,
+                keeps_launcher: false,
             },
         }
     }
@@ -103,11 +108,22 @@ impl ConfigSource {
         found.map_or_else(running_as, |found| found.uid).as_raw()
     }
 
+    /// Decides who starts services that systemd does not start, with the first configuration. Where the
+    /// privileged launcher does, it goes on doing so: the bus locks itself in and could not run a setuid
+    /// helper that is named later.
+    pub fn settle_starter(&mut self, config: &BusConfig) -> Starter {
+        let starter = self.starter(config);
+        self.keeps_launcher = starter == Starter::PrivilegedLauncher;
+        starter
+    }
+
     /// Who starts services that systemd does not start.
     #[must_use]
     pub fn starter(&self, config: &BusConfig) -> Starter {
         let has_launcher = self.is_privileged && config.user.is_some();
         match &config.service_helper {
+            _ if self.keeps_launcher => Starter::PrivilegedLauncher,
+            // (config.md B080) the package of the reference, whose helper it is, may be gone.
             Some(helper) if !has_launcher || helper.exists() => Starter::Helper,
             _ if has_launcher => Starter::PrivilegedLauncher,
             _ => Starter::Bus,

@@ -18,7 +18,7 @@ use crate::arguments::{
     self, Arguments, Fork, Invocation, LogTargets, PidFileUse, USAGE_EXIT_CODE,
 };
 use crate::bus::log::Severity;
-use crate::bus::services::Service;
+use crate::bus::services::{Service, Starter};
 use crate::bus::{Bus, Identity, MachineIdError, driver};
 use crate::configuration::{ConfigSource, mechanisms_of, settings_of};
 use crate::event_loop::{EventLoop, Parts};
@@ -31,7 +31,7 @@ use crate::host::journal::{Journal, JournalConfig, bus_prefix, program_name};
 use crate::host::listener::{ListenContext, Listener, connectable_addresses, listen};
 use crate::host::mediation::SecurityModule;
 use crate::host::privileged_launcher::PrivilegedLauncher;
-use crate::host::resource_limits::{self, drop_privileges, is_privileged, raise_fd_limit};
+use crate::host::resource_limits::{self, drop_privileges, is_privileged, lock_in, raise_fd_limit};
 use crate::host::runtime_directory::IfMissing;
 use crate::host::service_launcher::{Launcher, StartParameters, inherited_variables};
 use crate::host::service_manager::{self, State};
@@ -94,7 +94,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     let lines = PrintedLines::take(arguments, &context)?;
     // Works without on kernels that cannot; then services that are started inherit more.
     let _ = close_on_exec_beyond_stdio();
-    let source = ConfigSource::new(&arguments.config_file, arguments.systemd_activation);
+    let mut source = ConfigSource::new(&arguments.config_file, arguments.systemd_activation);
     let (config, mut watched_directories) = load(&source)?;
     watched_directories.extend(source.limit_directories());
     let (mut settings, unknown) = settings_of(&config);
@@ -103,7 +103,7 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
     warn(unknown.iter().chain(&wrong));
     let found = source.find_services(&config, IfMissing::Create);
     settings.services = Arc::new(found.services);
-    settings.starter = source.starter(&config);
+    settings.starter = source.settle_starter(&config);
     watched_directories.extend(found.directories);
     for problem in found.problems.iter().chain(&found.notes) {
         let _ = writeln!(io::stderr(), "{}: {problem}", program_name());
@@ -148,6 +148,11 @@ fn serve(arguments: &Arguments) -> Result<(), String> {
         let keeps_audit = security.mediation.is_active();
         drop_privileges(user, keeps_audit)
             .map_err(|error| located(config.places.user.as_ref(), &error))?;
+    }
+    if settings.starter == Starter::PrivilegedLauncher {
+        lock_in().map_err(|error| {
+            format!("Failed to give up privileges for good: {}", phrase(&error))
+        })?;
     }
     let signals = Signals::install()
         .map_err(|error| format!("Failed to prepare for signals: {}", phrase(&error)))?;

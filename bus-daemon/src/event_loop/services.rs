@@ -19,7 +19,7 @@ use crate::bus::activation::StartId;
 use crate::bus::driver::error_reply::StartFailure;
 use crate::bus::id::Timestamp;
 use crate::bus::log::Severity;
-use crate::bus::services::Service;
+use crate::bus::services::{Service, Starter};
 use crate::host::privileged_launcher::PrivilegedLauncher;
 use crate::host::service_launcher::{Fate, Launcher, RunningService};
 use crate::host::worker::Worker;
@@ -101,7 +101,8 @@ impl EventLoop {
         now: Timestamp,
     ) {
         let launcher = Arc::clone(&self.services.launcher);
-        let helper = self.config.service_helper.clone();
+        let has_helper = self.source.starter(&self.config) == Starter::Helper;
+        let helper = self.config.service_helper.clone().filter(|_| has_helper);
         let started = self.services.worker.start(move || {
             let result = launcher.start(&service, environment, helper.as_deref());
             Launched { start, result }

@@ -9,6 +9,7 @@ use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::unistd::{getegid, geteuid, initgroups, setgid, setuid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_keep_capabilities,
+    set_no_new_privs,
 };
 
 use super::accounts::{AccountError, find_user};
@@ -155,6 +156,15 @@ pub fn drop_privileges(user: &str, keeps_audit: bool) -> Result<(), DropPrivileg
         set_capabilities(None, sets).map_err(refused_by_rustix("capabilities", user))?;
     }
     Ok(())
+}
+
+/// From now on neither this thread nor what it starts gains rights by running a program
+/// (PR_SET_NO_NEW_PRIVS in prctl(2)). For a bus whose services another process starts.
+///
+/// # Errors
+/// A kernel older than 3.5.
+pub fn lock_in() -> io::Result<()> {
+    Ok(set_no_new_privs(true)?)
 }
 
 /// Whether this thread may write to the kernel's audit.

@@ -83,8 +83,6 @@ impl Launcher {
         helper: Option<&Path>,
     ) -> Result<RunningService, StartFailure> {
         let name = service.file.name.clone();
-        // (config.md B080) the package of the reference, whose helper it is, may be gone.
-        let helper = helper.filter(|helper| self.privileged.is_none() || helper.exists());
         let arguments = match (helper, &self.privileged) {
             (Some(helper), _) => vec![helper.to_string_lossy().into_owned(), name.clone()],
             (None, Some(privileged)) => {

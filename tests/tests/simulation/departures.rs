@@ -100,7 +100,7 @@ fn many_unanswered_calls_are_answered_in_turns_after_the_name_has_gone() {
     desk.read(caller.id);
     closed(&mut desk, callee.id);
     let first = desk.read(caller.id);
-    assert_eq!(changed(&first), [callee.name.clone()]);
+    assert_eq!(changed(&first), [callee.name.as_str()]);
     assert_eq!(first[0].member.as_deref(), Some("NameOwnerChanged"), "before any of the answers");
     assert!(first.len() < MANY as usize / 2, "{} at once", first.len());
     let again = desk.next_serial();

@@ -182,14 +182,16 @@ fn alone() {
 fn helper() {
     let ours = install_helper(0o4750);
     write_service(NAME, "User=nobody\nExec=/bin/sh -c 'id -un; exit 1'\n");
+    let text_of = |helper: &dyn AsRef<Path>| {
+        let helper = helper.as_ref().display();
+        format!("<busconfig><servicehelper>{helper}</servicehelper></busconfig>")
+    };
     let mut helpers = vec![ours];
     helpers.extend(Some(PathBuf::from(REFERENCE_HELPER)).filter(|path| path.exists()));
     // The last one is not there: the bus starts the service itself.
     helpers.push(PathBuf::from("/no/such/helper"));
     for helper in helpers {
-        let text =
-            format!("<busconfig><servicehelper>{}</servicehelper></busconfig>", helper.display());
-        fs::write("/etc/dbus-1/system-local.conf", text).unwrap();
+        fs::write("/etc/dbus-1/system-local.conf", text_of(&helper)).unwrap();
         let mut bus = SystemBus::start();
         let (error, text) = start(NAME);
         assert_eq!(error, "org.freedesktop.DBus.Error.Spawn.ChildExited", "{helper:?}: {text}");
@@ -207,13 +209,20 @@ fn helper() {
         assert_eq!(bus.terminate().0, Some(0));
     }
     // What a configuration leaves to nobody, the launcher does not do.
-    let text = "<busconfig><servicehelper>/bin/false</servicehelper></busconfig>";
-    fs::write("/etc/dbus-1/system-local.conf", text).unwrap();
+    fs::write("/etc/dbus-1/system-local.conf", text_of(&"/bin/false")).unwrap();
     let bus = SystemBus::start();
     let (error, text) = start(NAME);
     assert_eq!(error, "org.freedesktop.DBus.Error.Spawn.ChildExited");
     assert!(text.contains("helper") && text.contains("ended with status 1"), "{text}");
     drop(bus);
+    // A bus that began without one has locked itself in and goes on without.
+    fs::remove_file("/etc/dbus-1/system-local.conf").unwrap();
+    let bus = SystemBus::start();
+    fs::write("/etc/dbus-1/system-local.conf", text_of(&"/bin/false")).unwrap();
+    connect().call("ReloadConfig", &[]);
+    let (_, text) = start(NAME);
+    assert!(text.contains("exited with status 1") && !text.contains("helper"), "{text}");
+    assert!(bus.logs(&format!("'{NAME}': ")).ends_with("': nobody"));
 }
 
 /// config.md B100–B104
@@ -312,13 +321,13 @@ fn start(name: &str) -> (String, String) {
 }
 
 /// The process that the bus has forked.
-fn launcher_of(bus: &SystemBus) -> u32 {
+pub(crate) fn launcher_of(bus: &SystemBus) -> u32 {
     let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", bus.pid())).unwrap();
     children.split_whitespace().next().expect("a launcher").parse().unwrap()
 }
 
 /// The first word of a line in a process's status.
-fn status(pid: u32, field: &str) -> String {
+pub(crate) fn status(pid: u32, field: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     line.unwrap().split_whitespace().next().unwrap().to_owned()

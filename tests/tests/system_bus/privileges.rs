@@ -6,6 +6,7 @@ use std::path::Path;
 use bus_tests::harness::run;
 
 use crate::Case;
+use crate::launcher::{launcher_of, status as status_of};
 use crate::system_bus::{
     PID_FILE, SYSTEM_CONF, SystemBus, connect, daemon_command, number_of, place_of,
 };
@@ -36,6 +37,9 @@ fn dropped() {
     for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
         assert_eq!(field(set), ["0000000000000000"], "{set}");
     }
+    // The bus locks itself in; the process that starts services as other users cannot.
+    assert_eq!(field("NoNewPrivs"), ["1"]);
+    assert_eq!(status_of(launcher_of(&bus), "NoNewPrivs"), "0");
     let bus_uid = connect().call("GetConnectionUnixUser", &["org.freedesktop.DBus".into()]);
     assert_eq!(bus_uid.body[0].number(), uid);
     let credentials = connect().call("GetConnectionCredentials", &["org.freedesktop.DBus".into()]);
