@@ -350,6 +350,8 @@ pub struct Bus {
     completed_count: u32,
     /// The most that was held at once, as far as anybody noticed, since memory was last given back.
     held_peak: usize,
+    /// The same of bytes of messages that wait.
+    bytes_peak: u64,
     reload: Reload,
     /// Clients in the order of connecting, of whom the first may have to be let go.
     auth_queue: VecDeque<(Timestamp, ClientId)>,
@@ -359,6 +361,10 @@ pub struct Bus {
     put_off_clients: Vec<ClientId>,
     /// Clients that go and have not given up everything yet.
     departures: VecDeque<ClientId>,
+    /// How many rounds there were, those counted in that nobody needed, and whether anybody had a turn in
+    /// the last one.
+    rounds: u64,
+    had_turns: bool,
     /// How often [`Event::TurnsBegan`] came.
     turns: u64,
     /// Whether one of `put_off_clients` caused broadcasts that wait to be written.
@@ -423,10 +429,13 @@ impl Bus {
             incomplete_count: 0,
             completed_count: 0,
             held_peak: 0,
+            bytes_peak: 0,
             reload: Reload::default(),
             auth_queue: VecDeque::new(),
             fd_queue: VecDeque::new(),
             put_off_clients: Vec::new(),
+            rounds: 0,
+            had_turns: false,
             turns: 0,
             broadcasts_continue: false,
             held_since: (0, 0),
@@ -449,9 +458,15 @@ impl Bus {
     pub fn handle_event(&mut self, event: Event<'_>, now: Timestamp) {
         self.now = self.now.max(now);
         match event {
-            Event::Received { client, bytes, fds } => self.handle_received(client, bytes, fds),
+            Event::Received { client, bytes, fds } => {
+                let turn = self.begin_turn(client);
+                self.handle_received(client, bytes, fds);
+                self.end_turn(turn);
+            }
             Event::ReceivedInPlace { client, size, fds } => {
+                let turn = self.begin_turn(client);
                 self.handle_received_in_place(client, size, fds);
+                self.end_turn(turn);
             }
             Event::Written { client, size } => {
                 if self.clients.handle_written(client, size) {
@@ -483,6 +498,7 @@ impl Bus {
             Event::Stopping => self.end_all_pauses(),
         }
         self.watch_spare_buffers();
+        self.watch_waiting_bytes();
     }
 
     /// What the host is to do next, in order.

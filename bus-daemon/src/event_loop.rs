@@ -139,6 +139,8 @@ pub struct EventLoop {
     delays: Delays,
     buffer: Box<[u8]>,
     fds: Vec<OwnedFd>,
+    /// The first client in this round that was not read from, since its user had done enough.
+    first_waiting: Option<ClientId>,
     /// Whether the bus let go of much memory in this round.
     memory_is_free: bool,
 }
@@ -233,6 +235,7 @@ impl EventLoop {
             delays: Delays::new(),
             buffer: vec![0; READ_BUFFER_SIZE].into_boxed_slice(),
             fds: Vec::new(),
+            first_waiting: None,
             memory_is_free: false,
         })
     }
@@ -256,6 +259,7 @@ impl EventLoop {
                 Err(error) => return Err(error.into()),
             }
             now = self.now();
+            self.begin_round(&mut ready);
             self.write_delayed(now);
             // Signals come last: what clients said before they were sent may be behind them.
             let mut signalled = false;
@@ -287,6 +291,16 @@ impl EventLoop {
         }
     }
 
+    /// Who had no turn in the last round, since its user had done enough, is the first in this one.
+    fn begin_round(&mut self, ready: &mut [epoll::Event]) {
+        self.bus.begin_round();
+        if let Some(first) = self.first_waiting.take() {
+            let is_first = |event: &epoll::Event| matches!(event_of(*event), Event::Client { id, .. } if id == first);
+            let position = ready.iter().position(is_first);
+            ready.rotate_left(position.unwrap_or_default());
+        }
+    }
+
     fn now(&self) -> Timestamp {
         Timestamp(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
@@ -312,6 +326,8 @@ impl EventLoop {
                 }
                 if readable && self.bus.waits_for_others(id) {
                     self.turn_deaf(id, now);
+                } else if readable && self.bus.waits_its_turn(id) {
+                    self.first_waiting.get_or_insert(id);
                 } else if readable {
                     self.read_from(id, now);
                 }

@@ -26,7 +26,8 @@ use super::held_messages::Held;
 use super::id::{ClientId, Timestamp};
 use super::incoming::Incoming;
 use super::limits::{
-    BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, UNCOUNTED_SIZE_MAX, UNWRITTEN_BROADCASTS_SIZE_MAX,
+    BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, QUEUED_SIZE_PER_WORK, UNCOUNTED_SIZE_MAX,
+    UNWRITTEN_BROADCASTS_SIZE_MAX,
 };
 use super::outbox::{BufferPool, MessageFds, Outbox, OutgoingBody};
 use super::passed::Passed;
@@ -310,7 +311,7 @@ impl ClientTable {
         if client.outbox.bytes() > UNCOUNTED_SIZE_MAX || message.fds.is_some() {
             client.charge_queues(users);
         }
-        *pushes += 1;
+        *pushes += 1 + (message.size() / QUEUED_SIZE_PER_WORK) as u64;
         match message.urgency {
             Urgency::Urgent if !client.in_urgent => {
                 client.in_urgent = true;

@@ -15,7 +15,9 @@ use libbus::wire::MessageError;
 use super::client::Phase;
 use super::credentials::PeerCredentials;
 use super::id::{ClientId, Timestamp};
-use super::limits::{GIVEN_BACK_COUNT_MIN, LET_THROUGH_MS, message_unix_fds_max};
+use super::limits::{
+    GIVEN_BACK_COUNT_MIN, GIVEN_BACK_SIZE_MIN, LET_THROUGH_MS, message_unix_fds_max,
+};
 use super::log::{LogRecord, Severity};
 use super::name_registry::chain::shrink_table;
 use super::policing::describe_rule;
@@ -245,6 +247,20 @@ impl Bus {
         shrink_table(&mut self.unique_names);
         self.scratch = Scratch::default();
         self.effects.push_back(Effect::GiveBackMemory);
+    }
+
+    /// Lets go of memory once most of the messages have left that waited for slow clients: what is free lies
+    /// between what is in use, where the allocator keeps it.
+    pub(super) fn watch_waiting_bytes(&mut self) {
+        let waiting = self.clients.users().bytes();
+        if waiting >= self.bytes_peak / 4 {
+            self.bytes_peak = self.bytes_peak.max(waiting);
+        } else {
+            if self.bytes_peak >= GIVEN_BACK_SIZE_MIN {
+                self.effects.push_back(Effect::GiveBackMemory);
+            }
+            self.bytes_peak = waiting;
+        }
     }
 
     /// All things that tables grow with.

@@ -6,17 +6,30 @@ use bus_policy::config::Limits;
 /// A body above this size, in bytes, is held once for all recipients instead of being copied to
 /// each.
 pub const COPIED_BODY_SIZE_MAX: usize = 16 * 1024;
+/// The same of a message to many: so many bytes, and so many recipients.
+pub const SHARED_BODY_SIZE_MIN: usize = 2 * 1024;
+/// See [`SHARED_BODY_SIZE_MIN`].
+pub const SHARED_BODY_RECIPIENT_COUNT_MIN: usize = 4;
 /// Size in bytes past which an outbox begins a new buffer instead of growing the last one.
 pub const OUTBOX_SEGMENT_SIZE_MAX: usize = 128 * 1024;
 /// Work done for one client before others get their turn, in units of about a tenth of a small
 /// message: about eighteen small messages, or two signals to a hundred recipients. It bounds how
 /// long a client waits for another one that floods the bus.
 pub const WORK_PER_TURN_MAX: u64 = 200;
+/// What a user may do in a round beside others, in the same units: half of it by sending, the other half by
+/// what was put off. Who has done more waits for as many rounds as that is worth.
+pub const USER_WORK_PER_ROUND: u64 = 2 * WORK_PER_TURN_MAX;
+/// Work of one read, whatever it brings.
+pub const READ_WORK: u64 = 10;
+/// So many bytes for one recipient are work of one such unit, beside the recipient itself.
+pub const QUEUED_SIZE_PER_WORK: usize = 512;
+/// Work of a description of the bus, which is written anew each time.
+pub const INTROSPECTION_WORK: u64 = 300;
 /// Work for each name that a client gives up when it goes and each call that it leaves unanswered, in the
 /// same units, beside what telling others costs.
 pub const GIVEN_UP_WORK: u64 = 10;
 /// So many bytes of an answer of the bus are work of one such unit.
-pub const ANSWER_SIZE_PER_WORK: u64 = 128;
+pub const ANSWER_SIZE_PER_WORK: u64 = 256;
 /// A broadcast to more recipients than this is written when there is nothing more urgent.
 pub const URGENT_RECIPIENT_COUNT_MAX: usize = 16;
 /// Bytes of broadcasts that wait to be written; beyond, those who caused them are not heard until
@@ -99,6 +112,8 @@ pub const LOGGED_REFUSALS_MAX: u32 = 100;
 pub const LOGGED_REFUSALS_OF_USER_MAX: u32 = 500;
 /// Disconnections of one user's clients that the log is told of in that time.
 pub const LOGGED_DISCONNECTIONS_MAX: u32 = 100;
+/// Clients of one user whom broadcasts begin to leave out that the log is told of in that time.
+pub const LOGGED_LEFT_OUT_MAX: u32 = 20;
 /// Users whose refusals are remembered when their last client has gone.
 pub const LOGGED_USER_COUNT_MAX: usize = 256;
 /// See [`LOGGED_REFUSALS_MAX`].
@@ -133,6 +148,8 @@ pub const RECEIVE_BUFFER_SIZE_FIRST: usize = 1 << 20;
 pub const RECEIVE_GROWTH_FACTOR: usize = 4;
 /// Memory is given back only after there were so many clients, names, rules and calls at once.
 pub const GIVEN_BACK_COUNT_MIN: usize = 64;
+/// Or so many bytes of messages waited at once.
+pub const GIVEN_BACK_SIZE_MIN: u64 = 16 << 20;
 /// Calls of ReloadConfig by one user that may wait for their answer.
 pub const RELOAD_CALLER_COUNT_MAX: usize = 128;
 /// How long after a reading of the configuration the next one begins that ordinary users ask for.

@@ -366,6 +366,12 @@ impl Outbox {
         if self.segments.is_empty() {
             self.segments = pool.take_queue();
         }
+        // It grew in steps, and nothing follows in it.
+        if let Some(last) = self.segments.back_mut()
+            && last.own.len() >= OUTBOX_SEGMENT_SIZE_MAX
+        {
+            last.own.shrink_to_fit();
+        }
         self.fds += fds.map_or(0, count_of);
         self.fds_peak = self.fds_peak.max(self.fds);
         self.segments.push_back(Segment { own: pool.take(), body: None, fds: fds.cloned() });

@@ -27,7 +27,8 @@ use slab::Slab;
 
 use super::limits::{
     BYTES_POOL_MIN, COUNT_POOL_MIN, COUNT_POOL_PER_CONNECTION, FDS_POOL_MIN,
-    KEPT_CONNECTION_COUNT_MAX, UNCOUNTED_REPLY_COUNT_MAX, UNCOUNTED_SIZE_MAX, VAGUE_RULES_POOL_MIN,
+    KEPT_CONNECTION_COUNT_MAX, UNCOUNTED_REPLY_COUNT_MAX, UNCOUNTED_SIZE_MAX, USER_WORK_PER_ROUND,
+    VAGUE_RULES_POOL_MIN,
 };
 
 /// What is shared.
@@ -204,6 +205,15 @@ struct User {
     is_privileged: bool,
     client_count: u32,
     held: Amounts,
+    /// Work that was done for it and is not worked off by rounds that have passed, and at which round.
+    work: (u64, u64),
+}
+
+impl User {
+    fn work_at(&self, round: u64) -> u64 {
+        let (work, since) = self.work;
+        work.saturating_sub((round - since).saturating_mul(USER_WORK_PER_ROUND))
+    }
 }
 
 /// How much a client may hold of one resource, and why.
@@ -230,6 +240,8 @@ pub struct UserTable {
     users: Slab<User>,
     /// Held by all users together who are not privileged.
     ordinary: Amounts,
+    /// Bytes held by all users.
+    bytes: u64,
 }
 
 impl UserTable {
@@ -238,7 +250,8 @@ impl UserTable {
         let Self { by_uid, users, .. } = self;
         let id = *by_uid.entry(uid).or_insert_with(|| {
             let held = Amounts::default();
-            let key = users.insert(User { uid, is_privileged, client_count: 0, held });
+            let key =
+                users.insert(User { uid, is_privileged, client_count: 0, held, work: (0, 0) });
             // INVARIANT: there are no more users than clients.
             UserId(u32::try_from(key).unwrap_or(u32::MAX))
         });
@@ -252,6 +265,7 @@ impl UserTable {
     pub fn leave(&mut self, id: UserId, held: &Amounts) {
         let Some(user) = self.users.get_mut(id.0 as usize) else { return };
         user.held.subtract(held);
+        self.bytes -= held.of(Resource::Bytes);
         if !user.is_privileged {
             self.ordinary.subtract(held);
         }
@@ -266,9 +280,38 @@ impl UserTable {
     pub fn change(&mut self, id: UserId, resource: Resource, before: u64, after: u64) {
         let Some(user) = self.users.get_mut(id.0 as usize) else { return };
         user.held.change(resource, before, after);
+        if resource == Resource::Bytes {
+            self.bytes = self.bytes - before + after;
+        }
         if !user.is_privileged {
             self.ordinary.change(resource, before, after);
         }
+    }
+
+    /// Whether there are clients of several users.
+    #[must_use]
+    pub fn are_several(&self) -> bool {
+        self.users.len() > 1
+    }
+
+    /// Work that was done for a user by this round, and is not worked off.
+    #[must_use]
+    pub fn work(&self, id: UserId, round: u64) -> u64 {
+        self.users.get(id.0 as usize).map_or(0, |user| user.work_at(round))
+    }
+
+    /// Work was done for a user in this round.
+    pub fn add_work(&mut self, id: UserId, round: u64, work: u64) {
+        if let Some(user) = self.users.get_mut(id.0 as usize) {
+            user.work = (user.work_at(round) + work, round);
+        }
+    }
+
+    /// The least that is above `max` of what the users' work is in this round.
+    #[must_use]
+    pub fn least_work_above(&self, max: u64, round: u64) -> Option<u64> {
+        let works = self.users.iter().map(|(_, user)| user.work_at(round));
+        works.filter(|work| *work > max).min()
     }
 
     /// How much this user holds.
@@ -337,6 +380,12 @@ impl UserTable {
     #[must_use]
     pub fn total(&self, resource: Resource) -> u64 {
         self.users.iter().map(|(_, user)| user.held.of(resource)).sum()
+    }
+
+    /// Bytes of messages that wait for all clients, but for few of each.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Whether there is no user.

@@ -13,7 +13,7 @@ use foldhash::fast::FixedState;
 use super::Bus;
 use super::id::{ClientId, Timestamp};
 use super::limits::{
-    LOGGED_DISCONNECTIONS_MAX, LOGGED_REFUSALS_GAP_MS, LOGGED_REFUSALS_MAX,
+    LOGGED_DISCONNECTIONS_MAX, LOGGED_LEFT_OUT_MAX, LOGGED_REFUSALS_GAP_MS, LOGGED_REFUSALS_MAX,
     LOGGED_REFUSALS_OF_USER_MAX, LOGGED_USER_COUNT_MAX,
 };
 use super::log::{LogRecord, Severity};
@@ -53,6 +53,8 @@ struct LoggedUser {
     disconnections: Refusals,
     /// Messages that a rule with log="true" let pass.
     passages: Refusals,
+    /// Clients whom broadcasts begin to leave out.
+    left_out: Refusals,
 }
 
 impl LoggedUsers {
@@ -103,6 +105,15 @@ impl Bus {
             "let pass by a rule with log=\"true\"",
             unlogged,
         );
+        is_logged
+    }
+
+    /// The same for another client whom broadcasts leave out.
+    pub(super) fn may_log_left_out(&mut self, id: ClientId) -> bool {
+        let (now, uid) = (self.now, self.uid_of(id));
+        let left_out = &mut self.logged_users.of(uid).left_out;
+        let (is_logged, unlogged) = left_out.take(LOGGED_LEFT_OUT_MAX, now);
+        self.log_unlogged_of_user(uid, "times clients", "left out by broadcasts", unlogged);
         is_logged
     }
 

@@ -23,7 +23,10 @@ use super::client::{ClientTable, Outgoing, Phase, Urgency};
 use super::driver::{self, error_reply::Refusal};
 use super::id::ClientId;
 use super::lifecycle::Disconnection;
-use super::limits::{COPIED_BODY_SIZE_MAX, UNCOUNTED_REPLY_COUNT_MAX, message_unix_fds_max};
+use super::limits::{
+    COPIED_BODY_SIZE_MAX, SHARED_BODY_RECIPIENT_COUNT_MIN, SHARED_BODY_SIZE_MIN,
+    UNCOUNTED_REPLY_COUNT_MAX, message_unix_fds_max,
+};
 use super::log::{LogRecord, Severity};
 use super::match_index::{MatchedMessage, SenderKey};
 use super::name_registry::NameRegistry;
@@ -53,10 +56,14 @@ pub(super) struct Message<'a> {
 }
 
 impl Message<'_> {
-    /// The body in the form in which all recipients get it.
-    fn outgoing_body(&self, spares: &mut SpareBuffers) -> OutgoingBody<'_> {
+    /// The body in the form in which so many recipients get it.
+    fn outgoing_body(&self, recipients: usize, spares: &mut SpareBuffers) -> OutgoingBody<'_> {
+        let copied_max = match recipients {
+            ..SHARED_BODY_RECIPIENT_COUNT_MIN => COPIED_BODY_SIZE_MAX,
+            _ => SHARED_BODY_SIZE_MIN,
+        };
         match self.held {
-            _ if self.body.len() <= COPIED_BODY_SIZE_MAX => OutgoingBody::Copied(self.body),
+            _ if self.body.len() <= copied_max => OutgoingBody::Copied(self.body),
             Some(held) => OutgoingBody::Shared(Rc::clone(held), self.parsed.size..held.len()),
             None => OutgoingBody::Shared(spares.share(self.body), 0..self.body.len()),
         }
@@ -210,7 +217,7 @@ impl Bus {
             self.charge_replies(recipient);
         }
         let outgoing = Outgoing {
-            body: message.outgoing_body(self.clients.spares()),
+            body: message.outgoing_body(1, self.clients.spares()),
             head: &self.scratch.stamped,
             fds: message.fds.as_ref(),
             urgency: Urgency::Urgent,
@@ -397,7 +404,8 @@ impl Bus {
             Watched::ByPolicy => self.refused_recipients(message.header, message.sender),
             Watched::ByNobody => Vec::new(),
         };
-        let body = message.outgoing_body(self.clients.spares());
+        let count = self.scratch.recipients.len();
+        let body = message.outgoing_body(count, self.clients.spares());
         let head = std::mem::take(&mut self.scratch.stamped);
         let urgency = self.scratch.recipients.urgency();
         let outgoing = Outgoing { head: &head, body, fds: message.fds.as_ref(), urgency };

@@ -77,8 +77,18 @@ pub(super) struct Flow {
     pause_from: Timestamp,
     /// Broadcasts that left it out and that the log does not know of yet.
     left_out: u64,
+    /// Whether the log knows that they do.
+    is_told_left_out: bool,
     /// Whose messages wait for it.
     pub(super) backlog: Backlog,
+}
+
+impl Flow {
+    /// How many broadcasts left it out, if the log was told that they begin to.
+    fn take_missed(&mut self) -> u64 {
+        let missed = std::mem::take(&mut self.left_out);
+        if std::mem::take(&mut self.is_told_left_out) { missed } else { 0 }
+    }
 }
 
 impl Client {
@@ -190,7 +200,12 @@ impl Bus {
         }
         let noted = gate.map_or((false, Vec::new()), |gate| (gate.log, gate.denied));
         for (client, overdrawn) in newly_left_out {
-            self.log_left_out(client, overdrawn);
+            let is_told = self.may_log_left_out(client);
+            if is_told {
+                self.log_left_out(client, overdrawn);
+            }
+            let flow = self.clients.get_mut(client).and_then(|client| client.flow.as_mut());
+            flow.into_iter().for_each(|flow| flow.is_told_left_out = is_told);
         }
         noted
     }
@@ -206,7 +221,7 @@ impl Bus {
         let written = client.outbox.written();
         let Some(flow) = &mut client.flow else { return };
         flow.backlog.forget(written);
-        let missed = if has_recovered { std::mem::take(&mut flow.left_out) } else { 0 };
+        let missed = if has_recovered { flow.take_missed() } else { 0 };
         if flow.episode != 0 && waiting <= low {
             flow.episode = 0;
             self.end_pauses_for(id);
@@ -217,14 +232,14 @@ impl Bus {
     /// This client goes, and with it what others wait for.
     pub(super) fn forget_slow_receiver(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        let Some(flow) = client.flow.take() else { return };
+        let Some(mut flow) = client.flow.take() else { return };
         if flow.paused_for.is_some() {
             self.slow_receivers.pauses.retain(|pause| pause.sender != id);
         }
         if flow.episode != 0 {
             self.end_pauses_for(id);
         }
-        self.log_missed(id, flow.left_out);
+        self.log_missed(id, flow.take_missed());
     }
 
     /// Lets those go on who were paused long enough.

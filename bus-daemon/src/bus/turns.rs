@@ -10,6 +10,10 @@
 //! causes more of them than leave has no turn and is not read from until all are written, so that
 //! overload slows those who cause it and nobody else.
 //!
+//! Where there are several users, each has so much of a round ([`USER_WORK_PER_ROUND`]), however many
+//! clients it has; who has done more has no turn for as many rounds as that is worth, unless nobody else
+//! has anything to do.
+//!
 //! A client that is paused (`slow_receivers.rs`) has no turns until its pause ends.
 //!
 //! Invariant: a client of whom something is put off stands in `put_off_clients` once, or is paused.
@@ -19,9 +23,60 @@ use libbus::wire;
 use super::Bus;
 use super::id::ClientId;
 use super::lifecycle::Disconnection;
-use super::limits::{HELD_BROADCASTS_TURN_COUNT_MAX, WORK_PER_TURN_MAX};
+use super::limits::{
+    HELD_BROADCASTS_TURN_COUNT_MAX, READ_WORK, USER_WORK_PER_ROUND, WORK_PER_TURN_MAX,
+};
+use super::quota::UserId;
+
+/// The begin of what is done for a user.
+#[derive(Clone, Copy)]
+pub(super) struct Turn {
+    user: UserId,
+    work_before: u64,
+}
 
 impl Bus {
+    /// A round begins: everybody who is ready may be read from again. When nobody had a turn in the one
+    /// before, those go on who wait for the fewest rounds.
+    pub fn begin_round(&mut self) {
+        let passed = match std::mem::take(&mut self.had_turns) {
+            true => 1,
+            false => {
+                let least = self.clients.users().least_work_above(WORK_PER_TURN_MAX, self.rounds);
+                let beyond = least.map_or(0, |work| work - WORK_PER_TURN_MAX);
+                beyond.div_ceil(USER_WORK_PER_ROUND).max(1)
+            }
+        };
+        self.rounds += passed;
+    }
+
+    /// Whether a client is not read from in this round, since its user has done enough.
+    #[must_use]
+    pub fn waits_its_turn(&self, id: ClientId) -> bool {
+        self.has_worked(id, WORK_PER_TURN_MAX)
+    }
+
+    /// Whether more than so much was done for a client's user, beside others.
+    fn has_worked(&self, id: ClientId, max: u64) -> bool {
+        let users = self.clients.users();
+        users.are_several()
+            && self.clients.get(id).is_some_and(|client| users.work(client.user, self.rounds) > max)
+    }
+
+    pub(super) fn begin_turn(&self, id: ClientId) -> Option<Turn> {
+        let user = self.clients.get(id)?.user;
+        Some(Turn { user, work_before: self.work_done() })
+    }
+
+    pub(super) fn end_turn(&mut self, turn: Option<Turn>) {
+        let Some(Turn { user, work_before }) = turn else { return };
+        self.had_turns = true;
+        if self.clients.users().are_several() {
+            let work = self.work_done() - work_before + READ_WORK;
+            self.clients.add_work(user, self.rounds, work);
+        }
+    }
+
     /// Handles each whole message of the stream and keeps what is left of the last. Returns what
     /// there was no time for: the client's turn is over when it has caused enough work.
     fn handle_stream<'b>(
@@ -70,18 +125,39 @@ impl Bus {
     }
 
     /// Goes on with each client of whom something was put off, for one turn; but not with those
-    /// whose broadcasts must be written first.
+    /// whose broadcasts must be written first, or whose user has done enough.
     pub(super) fn handle_put_off(&mut self) {
         self.turns += 1;
         self.broadcasts_continue = false;
+        let mut waiting = Vec::new();
         for id in std::mem::take(&mut self.put_off_clients) {
             if self.must_wait_for_writes(id) {
                 self.note_put_off(id);
-            } else if let Err(reason) = self.continue_put_off(id) {
+                continue;
+            }
+            if self.has_worked(id, USER_WORK_PER_ROUND) {
+                waiting.push(id);
+                continue;
+            }
+            let turn = self.begin_turn(id);
+            if let Err(reason) = self.continue_put_off(id) {
                 self.disconnect(id, reason);
             }
+            self.end_turn(turn);
+        }
+        if !waiting.is_empty() {
+            self.put_off_first(waiting);
         }
         self.continue_departures();
+    }
+
+    /// Those who had no turn have theirs before those who had one.
+    #[cold]
+    fn put_off_first(&mut self, waiting: Vec<ClientId>) {
+        let others = std::mem::take(&mut self.put_off_clients);
+        for id in waiting.into_iter().chain(others) {
+            self.note_put_off(id);
+        }
     }
 
     /// Whether a client has caused broadcasts, and so much of them is unwritten that it must not

@@ -4,7 +4,10 @@
 use std::num::NonZeroU32;
 
 use bus_daemon::bus::Event;
-use bus_daemon::bus::limits::{SENDER_PAUSE_GAP_MS, SENDER_PAUSE_MS, slow_receiver_size_max};
+use bus_daemon::bus::limits::{
+    LOGGED_LEFT_OUT_MAX, LOGGED_REFUSALS_GAP_MS, SENDER_PAUSE_GAP_MS, SENDER_PAUSE_MS,
+    slow_receiver_size_max,
+};
 use bus_policy::config::Limits;
 use libbus::standard_error as error;
 
@@ -307,7 +310,7 @@ fn the_log_says_twice_who_was_left_out_of_broadcasts() {
     assert_eq!(desk.log.len(), 1, "{:?}", desk.log);
     assert!(desk.log[0].contains(&slow.name) && desk.log[0].contains("max_outgoing_bytes=65536"));
     // It gets something again, and the end comes when much has been read.
-    let above = desk.owed(slow.id) - LIMIT as usize / 2 - 1;
+    let above = desk.owed(slow.id) - LIMIT as usize / 4 - 1;
     read_some(&mut desk, &slow, above);
     desk.send(sender.id, &signal_to_all(serial + 11));
     assert_eq!(desk.log.len(), 1);
@@ -315,6 +318,32 @@ fn the_log_says_twice_who_was_left_out_of_broadcasts() {
     assert_eq!(desk.log.len(), 2);
     assert!(desk.log[1].contains(&slow.name) && desk.log[1].contains("10 times"), "{:?}", desk.log);
     assert_eq!(desk.take_closed(), [], "nobody is disconnected for being slow");
+}
+
+/// Who reads just enough to be left out again and again is told of a bounded number of times.
+#[test]
+fn the_log_is_told_of_a_bounded_number_of_clients_left_out() {
+    let (mut desk, [sender, slow]) = desk();
+    let rule = Value::Text("interface='org.example.A'".to_owned());
+    desk.call_bus(slow.id, "AddMatch", vec![rule]);
+    let mut serial = 0;
+    let episode = |desk: &mut Desk, serial: &mut u32| {
+        while (desk.owed(slow.id) as u64) <= LIMIT {
+            *serial += 1;
+            desk.send(sender.id, &signal_to_all(*serial));
+        }
+        *serial += 1;
+        desk.send(sender.id, &signal_to_all(*serial));
+        desk.read_bytes(slow.id);
+    };
+    let max = LOGGED_LEFT_OUT_MAX as usize;
+    (0..max + 9).for_each(|_| episode(&mut desk, &mut serial));
+    assert_eq!(desk.log.len(), 2 * max, "the begin and the end of each");
+    desk.pass_time(LOGGED_REFUSALS_GAP_MS);
+    desk.log.clear();
+    episode(&mut desk, &mut serial);
+    assert!(desk.log[0].starts_with("9 further times"), "{:?}", desk.log);
+    assert_eq!(desk.log.len(), 3);
 }
 
 #[test]

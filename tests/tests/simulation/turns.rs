@@ -10,7 +10,7 @@ use bus_policy::config::Limits;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
-use crate::desk::{Desk, Guest, one_way};
+use crate::desk::{Desk, Got, Guest, one_way};
 use crate::mail::{Mail, Value};
 
 /// A bus, someone who broadcasts to everyone of a crowd, and someone who has nothing to do with it.
@@ -84,9 +84,9 @@ fn broadcasts_wait_for_those_of_the_same_read_up_to_a_bound() {
     assert_eq!(got.iter().filter(|got| got.sender == sender.name).count(), signals as usize);
 }
 
-/// Signals of which a hundred are more than may be unwritten.
-fn large_broadcast(serial: u32, recipient_count: usize) -> Vec<u8> {
-    let size = UNWRITTEN_BROADCASTS_SIZE_MAX / recipient_count / 100;
+/// Signals of which so many are more than may be unwritten.
+fn large_broadcast(serial: u32, recipient_count: usize, how_many: usize) -> Vec<u8> {
+    let size = UNWRITTEN_BROADCASTS_SIZE_MAX / recipient_count / how_many;
     let signal = Mail::signal(serial, "/a", "org.example.A", "Changed");
     signal.with(Value::Bytes(size)).write()
 }
@@ -99,7 +99,7 @@ fn who_broadcasts_more_than_leaves_waits_and_others_do_not() {
     let mut serial = 0;
     while desk.bus.may_read(sender.id) {
         serial += 1;
-        desk.send_bytes(sender.id, &large_broadcast(serial, count), 0);
+        desk.send_bytes(sender.id, &large_broadcast(serial, count, 100), 0);
         assert!(serial <= 100, "{} bytes are unwritten", desk.owed(recipients[0].id) * count);
     }
     assert!(desk.bus.may_read(bystander.id) && desk.bus.may_read(recipients[0].id));
@@ -118,8 +118,10 @@ fn who_broadcasts_more_than_leaves_waits_and_others_do_not() {
 fn who_has_broadcast_too_much_has_no_turn() {
     let count = URGENT_RECIPIENT_COUNT_MAX + 1;
     let (mut desk, sender, recipients, bystander) = crowd(count);
-    let bytes: Vec<u8> = (1..=200).flat_map(|serial| large_broadcast(serial, count)).collect();
-    desk.send_bytes(sender.id, &bytes, 0);
+    // Fewer than there are turns before broadcasts are written in any case.
+    let how_many = HELD_BROADCASTS_TURN_COUNT_MAX as usize / 2;
+    let signals = (1..=200).flat_map(|serial| large_broadcast(serial, count, how_many));
+    desk.send_bytes(sender.id, &signals.collect::<Vec<_>>(), 0);
     while desk.bus.poll_write().is_none() {
         desk.event(Event::TurnsBegan);
     }
@@ -165,6 +167,71 @@ fn who_broadcasts_and_floods_holds_the_broadcast_for_some_turns() {
     }
     assert!(desk.bus.has_put_off());
     assert_eq!(turns, HELD_BROADCASTS_TURN_COUNT_MAX);
+}
+
+/// What each of several users may do in a round does not depend on how many clients it has.
+#[test]
+fn a_user_with_many_clients_has_no_more_turns_than_another() {
+    const COUNT: usize = 50;
+    let mut desk = Desk::new(Limits::default());
+    let crowd: Vec<Guest> = (0..COUNT).map(|_| desk.guest_with(1001, true)).collect();
+    let (other, callee) = (desk.guest_with(1002, true), desk.guest_with(1003, true));
+    take_writes(&mut desk);
+    let calls: Vec<u8> =
+        (1..=400).flat_map(|serial| one_way(serial, &callee.name).write()).collect();
+    // More than a turn of each, of which nothing is left over from the introductions.
+    for _ in 0..COUNT {
+        desk.bus.begin_round();
+    }
+    let of = |got: &[Got], guest: &Guest| got.iter().filter(|got| got.sender == guest.name).count();
+    let mut was_read = 0;
+    for guest in &crowd {
+        if !desk.bus.waits_its_turn(guest.id) {
+            desk.send_bytes(guest.id, &calls, 0);
+            was_read += 1;
+        }
+    }
+    assert!((1..4).contains(&was_read), "{was_read} were read in one round");
+    assert!(!desk.bus.waits_its_turn(other.id));
+    // All of them have sent too much; still the other one has as many turns as all of them.
+    let rest = crowd.iter().skip(was_read);
+    rest.for_each(|guest| desk.send_bytes(guest.id, &calls, 0));
+    desk.send_bytes(other.id, &calls, 0);
+    let mut of_each = vec![0; COUNT];
+    let mut own = 0;
+    let mut note = |desk: &mut Desk, own: &mut usize| {
+        let got = desk.read(callee.id);
+        *own += of(&got, &other);
+        of_each.iter_mut().zip(&crowd).for_each(|(sum, guest)| *sum += of(&got, guest));
+        of_each.clone()
+    };
+    let before: usize = note(&mut desk, &mut own).iter().sum();
+    let mut rounds = 0;
+    while own < 300 {
+        desk.event(Event::TurnsBegan);
+        let crowds = note(&mut desk, &mut own).iter().sum::<usize>() - before;
+        rounds += 1;
+        assert!(rounds < 1000, "{own} of its calls have come");
+        assert!(crowds < 3 * own.max(20), "{crowds} of the crowd's came, and {own} of its own");
+    }
+    // Nobody of the crowd is forgotten, and nothing is lost.
+    while desk.bus.has_put_off() {
+        desk.event(Event::TurnsBegan);
+        let of_each = note(&mut desk, &mut own);
+        let (least, most) = (of_each.iter().min().unwrap(), of_each.iter().max().unwrap());
+        assert!(most - least < 100, "each in its turn: {of_each:?}");
+    }
+    assert_eq!((own, note(&mut desk, &mut own)), (400, vec![400; COUNT]));
+}
+
+/// Where there is one user, there is nobody to wait for.
+#[test]
+fn a_user_alone_does_not_wait_for_itself() {
+    let mut desk = Desk::new(Limits::default());
+    let [first, second] = [(), ()].map(|()| desk.guest());
+    let calls: Vec<u8> = (1..=400).flat_map(|n| one_way(n, &second.name).write()).collect();
+    desk.send_bytes(first.id, &calls, 0);
+    assert!(!desk.bus.waits_its_turn(second.id));
 }
 
 /// A large message in pieces, as sockets bring it; answers how large the room for the rest was that

@@ -9,7 +9,7 @@ use bus_policy::config::Limits;
 use super::{Client, ClientTable, Hold};
 use crate::bus::id::ClientId;
 use crate::bus::limits::{BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, UNCOUNTED_SIZE_MAX};
-use crate::bus::quota::{Pools, Resource, UserTable, counted_bytes};
+use crate::bus::quota::{Pools, Resource, UserId, UserTable, counted_bytes};
 
 impl Client {
     /// How much of a resource this client holds, as far as it counts.
@@ -129,6 +129,11 @@ impl ClientTable {
     #[must_use]
     pub const fn users(&self) -> &UserTable {
         &self.users
+    }
+
+    /// Work was done for a user in this round.
+    pub fn add_work(&mut self, user: UserId, round: u64, work: u64) {
+        self.users.add_work(user, round, work);
     }
 
     /// This client now holds so much of something that is not kept here.

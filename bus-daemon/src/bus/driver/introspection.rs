@@ -17,6 +17,7 @@ use super::{
     POLICY, PROPERTIES, Path, STATS,
 };
 use crate::bus::Bus;
+use crate::bus::limits::INTROSPECTION_WORK;
 
 /// In the order in which they are described.
 const INTERFACES: [InterfaceName<'static>; 8] =
@@ -25,6 +26,7 @@ const INTERFACES: [InterfaceName<'static>; 8] =
 impl Bus {
     pub(super) fn introspect(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         let path = call.header.path.unwrap_or(CANONICAL_PATH);
+        self.other_work += INTROSPECTION_WORK;
         self.reply_string(&call.reply_to, &xml_at(path));
         Ok(())
     }
