@@ -350,8 +350,9 @@ pub struct Bus {
     completed_count: u32,
     /// The most that was held at once, as far as anybody noticed, since memory was last given back.
     held_peak: usize,
-    /// The same of bytes of messages that wait.
+    /// The same of bytes of messages that wait, and how many did when that was last looked at.
     bytes_peak: u64,
+    bytes_seen: u64,
     reload: Reload,
     /// Clients in the order of connecting, of whom the first may have to be let go.
     auth_queue: VecDeque<(Timestamp, ClientId)>,
@@ -430,6 +431,7 @@ impl Bus {
             completed_count: 0,
             held_peak: 0,
             bytes_peak: 0,
+            bytes_seen: 0,
             reload: Reload::default(),
             auth_queue: VecDeque::new(),
             fd_queue: VecDeque::new(),
@@ -498,7 +500,9 @@ impl Bus {
             Event::Stopping => self.end_all_pauses(),
         }
         self.watch_spare_buffers();
-        self.watch_waiting_bytes();
+        if self.clients.users().bytes() != self.bytes_seen {
+            self.watch_waiting_bytes();
+        }
     }
 
     /// What the host is to do next, in order.

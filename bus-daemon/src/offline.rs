@@ -57,7 +57,10 @@ pub fn check_config(source: &ConfigSource) -> Report {
     let mut line = |kind: &str, what: &str| text += &format!("{kind}: {what}\n");
     errors.iter().for_each(|error| line("error", error));
     warnings.iter().for_each(|warning| line("warning", warning));
-    text += &format!("{} errors, {} warnings\n", errors.len(), warnings.len());
+    let count =
+        |number: usize, what| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let (of_errors, of_warnings) = (count(errors.len(), "error"), count(warnings.len(), "warning"));
+    text += &format!("{of_errors}, {of_warnings}\n");
     let code = match (errors.is_empty(), warnings.is_empty()) {
         (false, _) => UNUSABLE_EXIT_CODE,
         (true, false) => SUSPICIOUS_EXIT_CODE,

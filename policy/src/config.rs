@@ -22,6 +22,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub(crate) use self::limits::leading_integer;
 use crate::policy_set::PolicyBlock;
 use crate::rule::RuleError;
 use crate::shown::ShownPath;

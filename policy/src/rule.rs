@@ -10,7 +10,7 @@ mod writing;
 
 use std::fmt;
 
-use crate::config::Location;
+use crate::config::{Location, leading_integer};
 
 /// More file descriptors than any message carries; `max_fds` without the attribute (B068).
 pub const FDS_MAX: u32 = 33_554_432;
@@ -445,10 +445,13 @@ impl RuleAttributes<'_> {
 
     fn fd_count(&self, attribute: &'static str) -> Result<Option<u32>, RuleError> {
         let Some(value) = self.get(attribute) else { return Ok(None) };
-        match value.parse() {
-            Ok(count) if count <= FDS_MAX => Ok(Some(count)),
-            _ => Err(RuleError::BadFdCount { attribute, value: value.to_owned() }),
-        }
+        // (ref) read as limits are: the number may be hexadecimal, and there may be blanks around it.
+        let count = match leading_integer(value.trim()) {
+            Ok((count, "")) => u32::try_from(count).ok().filter(|count| *count <= FDS_MAX),
+            _ => None,
+        };
+        let wrong = || RuleError::BadFdCount { attribute, value: value.to_owned() };
+        count.map(Some).ok_or_else(wrong)
     }
 }
 

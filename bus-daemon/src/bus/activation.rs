@@ -25,7 +25,7 @@ use bus_policy::question::Circumstances;
 use foldhash::fast::FixedState;
 use libbus::names::{BusName, ErrorName, WellKnownName};
 use libbus::standard_error as error;
-use libbus::wire::{Flags, MessageType};
+use libbus::wire::Flags;
 
 use super::driver::ReplyTo;
 use super::driver::error_reply::{Refusal, StartFailure};
@@ -525,9 +525,7 @@ impl Bus {
 
 /// Whether a message may start what takes this name (protocol.md A153).
 fn is_startable(message: &Message<'_>, name: BusName<'_>) -> bool {
-    matches!(name, BusName::WellKnown(_))
-        && matches!(message.header.message_type, MessageType::MethodCall | MessageType::Signal)
-        && !message.header.flags.contains(Flags::NO_AUTO_START)
+    matches!(name, BusName::WellKnown(_)) && !message.header.flags.contains(Flags::NO_AUTO_START)
 }
 
 /// The error name that systemd sent, if it is one (protocol.md A239).

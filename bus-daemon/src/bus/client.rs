@@ -280,7 +280,13 @@ impl ClientTable {
     /// Queues one message for one client and notes that it is to be written to. Returns the client
     /// that got it.
     pub fn push(&mut self, id: ClientId, message: &Outgoing<'_>) -> Option<&mut Client> {
+        self.weigh(message, 1);
         self.push_if(id, message, |_, _| true)
+    }
+
+    /// So many clients got a message: what its size costs beside the number.
+    pub fn weigh(&mut self, message: &Outgoing<'_>, count: u64) {
+        self.pushes += count * (message.size() / QUEUED_SIZE_PER_WORK) as u64;
     }
 
     /// Queues one message for one client that `can_take` it.
@@ -311,7 +317,7 @@ impl ClientTable {
         if client.outbox.bytes() > UNCOUNTED_SIZE_MAX || message.fds.is_some() {
             client.charge_queues(users);
         }
-        *pushes += 1 + (message.size() / QUEUED_SIZE_PER_WORK) as u64;
+        *pushes += 1;
         match message.urgency {
             Urgency::Urgent if !client.in_urgent => {
                 client.in_urgent = true;

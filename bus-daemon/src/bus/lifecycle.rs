@@ -251,8 +251,10 @@ impl Bus {
 
     /// Lets go of memory once most of the messages have left that waited for slow clients: what is free lies
     /// between what is in use, where the allocator keeps it.
+    #[cold]
     pub(super) fn watch_waiting_bytes(&mut self) {
         let waiting = self.clients.users().bytes();
+        self.bytes_seen = waiting;
         if waiting >= self.bytes_peak / 4 {
             self.bytes_peak = self.bytes_peak.max(waiting);
         } else {

@@ -164,10 +164,11 @@ impl Bus {
         let mut newly_left_out = SmallVec::<[(ClientId, Option<Overdrawn>); 4]>::new();
         let Self { clients, scratch, settings, policies, pools, .. } = self;
         let crowder = sender.and_then(|sender| Crowder::of(clients, sender));
+        let pushes = clients.pushes();
         let mut gate = watch.map(|watch| Gate::new(policies, watch));
         let others = scratch.recipients.iter().filter(|one| Some(*one) != addressee);
         for recipient in others.filter(|one| !refused.contains(one)) {
-            let mut is_left_out = false;
+            let (mut is_left_out, mut is_behind) = (false, false);
             let mut overdrawn = None;
             let pushed = clients.push_if(recipient, outgoing, |client, users| {
                 if gate.as_mut().is_some_and(|gate| !gate.is_open_for(client)) {
@@ -175,9 +176,8 @@ impl Bus {
                 }
                 let with_fds = outgoing.fds.is_some();
                 let is_able = !with_fds || client.unix_fds;
-                if let Some(crowder) = &crowder
-                    && client.has_shared_backlog()
-                {
+                is_behind = client.has_charged_queues() && client.has_shared_backlog();
+                if is_behind && let Some(crowder) = &crowder {
                     overdrawn = crowder.overdrawn(client, &settings.limits);
                 }
                 is_left_out = is_able
@@ -185,9 +185,7 @@ impl Bus {
                         || !client.takes_copy(users, pools, &settings.limits, with_fds));
                 is_able && !is_left_out
             });
-            if let (Some(client), Some(crowder)) = (pushed, &crowder)
-                && client.has_shared_backlog()
-            {
+            if is_behind && let (Some(client), Some(crowder)) = (pushed, &crowder) {
                 client.note_backlog(crowder.uid, outgoing.size());
             }
             if is_left_out && let Some(client) = clients.get_mut(recipient) {
@@ -198,6 +196,8 @@ impl Bus {
                 }
             }
         }
+        let pushes = clients.pushes() - pushes;
+        clients.weigh(outgoing, pushes);
         let noted = gate.map_or((false, Vec::new()), |gate| (gate.log, gate.denied));
         for (client, overdrawn) in newly_left_out {
             let is_told = self.may_log_left_out(client);

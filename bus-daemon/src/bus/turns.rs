@@ -63,15 +63,18 @@ impl Bus {
             && self.clients.get(id).is_some_and(|client| users.work(client.user, self.rounds) > max)
     }
 
+    /// `None`: there is nobody beside its user.
     pub(super) fn begin_turn(&self, id: ClientId) -> Option<Turn> {
+        if !self.clients.users().are_several() {
+            return None;
+        }
         let user = self.clients.get(id)?.user;
         Some(Turn { user, work_before: self.work_done() })
     }
 
     pub(super) fn end_turn(&mut self, turn: Option<Turn>) {
-        let Some(Turn { user, work_before }) = turn else { return };
         self.had_turns = true;
-        if self.clients.users().are_several() {
+        if let Some(Turn { user, work_before }) = turn {
             let work = self.work_done() - work_before + READ_WORK;
             self.clients.add_work(user, self.rounds, work);
         }

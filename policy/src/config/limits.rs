@@ -233,7 +233,7 @@ fn message_size(value: i64) -> Result<u32, LimitError> {
 
 /// The number that `text` starts with, and what follows it. As in C, a leading `0x` makes it
 /// hexadecimal and a leading `0` octal (ref: strtol with base 0).
-pub(super) fn leading_integer(text: &str) -> Result<(i64, &str), LimitError> {
+pub(crate) fn leading_integer(text: &str) -> Result<(i64, &str), LimitError> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (digits, radix) = match (unsigned.strip_prefix("0x"), unsigned.strip_prefix('0')) {
         (Some(digits), _) if digits.starts_with(|c: char| c.is_ascii_hexdigit()) => (digits, 16),

@@ -4,7 +4,7 @@ use libbus::names::{BusName, ErrorName, InterfaceName, MemberName, NameError, Ob
 
 use super::{Asked, Inquiry, InquiryError, Mail, wrong};
 use crate::question::Circumstances;
-use crate::rule::MessageType;
+use crate::rule::{FDS_MAX, MessageType};
 use crate::subject::{AccountNames, gid_of, uid_of};
 
 /// What was read of a question so far.
@@ -92,8 +92,10 @@ impl Draft {
             "member" => self.member = Some(valid(key, value, MemberName::parse, "member name")?),
             "error" => self.error_name = Some(valid(key, value, ErrorName::parse, "error name")?),
             "fds" => match value.parse() {
-                Ok(count) => self.fds = count,
-                Err(_) => return wrong(format!("fds={value} is no number")),
+                Ok(count) if count <= FDS_MAX => self.fds = count,
+                _ => {
+                    return wrong(format!("fds={value}: write how many, between 0 and {FDS_MAX}"));
+                }
             },
             _ => return wrong(format!("there is no key {key:?}: {USAGE}")),
         }

@@ -147,7 +147,7 @@ fn check_config_tells_sound_from_suspicious_from_unusable() {
         "<policy user='root'><deny send_destination='com.x.Y'/></policy>\n\
          <policy context='mandatory'><allow send_destination='*'/></policy>",
         2,
-        &["bus.conf:3:21: this has no effect: the rule at ", "0 errors, 1 warnings"],
+        &["bus.conf:3:21: this has no effect: the rule at ", "0 errors, 1 warning"],
     );
     check(
         "<policy context='default'><allow user='*'/></policy>\n\
@@ -155,7 +155,7 @@ fn check_config_tells_sound_from_suspicious_from_unusable() {
         2,
         &["bus.conf:4:29 comes later", "bus.conf:4:29: nobody may connect", "2 warnings"],
     );
-    check("<policy context='default'><allow/></policy>", 1, &["error: ", "1 errors, 0 warnings"]);
+    check("<policy context='default'><allow/></policy>", 1, &["error: ", "1 error, 0 warnings"]);
     check(
         "<colour/>\n<policy user='no-such-user'/>\n<policy context='default'>\
          <deny send_interface='i.I'/></policy><listen>nonsense</listen>",
@@ -171,7 +171,7 @@ fn check_config_tells_sound_from_suspicious_from_unusable() {
     check(
         "<selinux><associate own='a' context='c'/></selinux>",
         2,
-        &["bus.conf:3:10: own=\"a\" is no well-known bus name", "0 errors, 1 warnings"],
+        &["bus.conf:3:10: own=\"a\" is no well-known bus name", "0 errors, 1 warning"],
     );
     // Well written, and no bus would start with it.
     for (element, text) in [

@@ -43,7 +43,7 @@ fn broken() {
     let ended = ask_daemon("--check-config");
     assert_eq!(ended.code, Some(1), "{}", ended.stdout);
     assert!(ended.stdout.contains(&format!("error: {file}:")), "{}", ended.stdout);
-    assert!(ended.stdout.contains("\n1 errors, "), "{}", ended.stdout);
+    assert!(ended.stdout.contains("\n1 error, "), "{}", ended.stdout);
     let bus = SystemBus::start();
     bus.hang_up();
     assert_eq!(request(&mut connect_as(NOBODY)), DENIED);

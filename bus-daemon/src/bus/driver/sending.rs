@@ -74,6 +74,7 @@ impl Bus {
         let circumstances = Circumstances { requested_reply, eavesdropping: false };
         let mut denial = None;
         let outgoing = Outgoing::whole(bytes, fds, Urgency::Urgent);
+        clients.weigh(&outgoing, 1);
         clients.push_if(recipient, &outgoing, |client, users| {
             let (sender, recipient) = (Party::Bus, Party::of(Some(client)));
             let passage = Passage { header, circumstances, sender, recipient };
