@@ -9,6 +9,10 @@
 //! ```
 //!
 //! The syntax is that of desktop entries. Groups and keys that mean nothing here are left alone.
+//!
+//! deviation: blanks at the begin of a line and around a group, and a group that is begun twice, are
+//! harmless, and so are wrong escapes where nobody reads them; the reference leaves the file out. What can
+//! never be started is left out and told here, and listed there: a name that is none, an empty `Exec`.
 
 use std::fmt;
 
@@ -175,9 +179,10 @@ impl Keys {
             let text = format!("Name={name} is no well-known bus name");
             return Err(ServiceFileError { line: Some(line), fault: Fault::WrongName, text });
         }
-        let is_a_unit = self.systemd_service.as_ref().is_some_and(|(_, unit)| !unit.is_empty());
+        // An empty one names none, so that Exec counts (config.md B098).
+        let unit = self.systemd_service.filter(|(_, unit)| !unit.is_empty());
         // deviation: the reference leaves out what names a unit alone (config.md B094).
-        let exec = if self.exec.is_none() && is_a_unit {
+        let exec = if self.exec.is_none() && unit.is_some() {
             None
         } else {
             let meaning = "the command line that starts it";
@@ -188,7 +193,7 @@ impl Keys {
             name,
             exec: text(exec),
             user: text(self.user),
-            systemd_service: text(self.systemd_service),
+            systemd_service: text(unit),
             assumed_apparmor_label: text(self.assumed_apparmor_label),
         })
     }
@@ -275,6 +280,8 @@ mod tests {
         assert_eq!((file.exec, file.systemd_service), (None, Some("b.service".to_owned())));
         let error = parse("[D-BUS Service]\nName=a.b\nSystemdService=\n").unwrap_err();
         assert!(error.contains("has no Exec="), "{error}");
+        let text = "[D-BUS Service]\nName=a.b\nExec=/bin/x\nSystemdService=\n";
+        assert_eq!(parse(text).unwrap().systemd_service, None, "it names no unit");
     }
 
     #[test]

@@ -11,5 +11,9 @@ then
 	export DBUS_SESSION_BUS_ADDRESS
 	# shellcheck disable=SC2064 # the number is known now
 	trap "kill $(printf '%s\n' "$bus" | sed -n 2p)" EXIT
+	# Not every shell runs that when a signal ends it, as one does that ends a session.
+	trap 'exit 129' HUP
+	trap 'exit 130' INT
+	trap 'exit 143' TERM
 	unset bus
 fi

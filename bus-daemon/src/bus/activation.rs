@@ -17,7 +17,7 @@
 //!
 //! Invariants: `due` is the earliest deadline; no name that is being started has an owner; each client is charged for the messages of it that are held.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bus_policy::MatchedPatterns;
@@ -381,16 +381,17 @@ impl Bus {
         }
     }
 
-    /// systemd has come: it is asked for what nobody could ask for before (protocol.md A221).
+    /// The units that systemd is to start, each once, in the order in which they were first wanted.
     pub(super) fn units_wanted(&self) -> Vec<String> {
         let units = self.activation.starts.values().filter_map(|start| match &start.way {
-            Way::Systemd(unit) => Some(unit.clone()),
+            Way::Systemd(unit) => Some((start.id, unit)),
             Way::Host | Way::Itself | Way::Search { .. } => None,
         });
-        let mut units: Vec<String> = units.collect();
-        units.sort();
-        units.dedup();
-        units
+        let mut by_age: Vec<_> = units.collect();
+        by_age.sort();
+        let mut seen = BTreeSet::new();
+        let first = by_age.into_iter().filter(|(_, unit)| seen.insert(*unit));
+        first.map(|(_, unit)| unit.clone()).collect()
     }
 
     /// Starts that took too long (protocol.md A234).

@@ -4,9 +4,11 @@
 //! A service that writes much does not fill the log, nor wait: of its lines at most
 //! [`LOGGED_LINES_MAX`] within [`LOGGED_LINES_GAP_MS`] are logged, and the rest is read all the same.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustix::event::epoll;
@@ -50,6 +52,8 @@ pub(super) struct Services {
     running: Slab<Entry>,
     /// Starts that are being launched.
     launching: BTreeMap<StartId, Wish>,
+    /// By the name of a service that runs, or was started within [`LOGGED_LINES_GAP_MS`].
+    log_rooms: HashMap<String, Rc<RefCell<LogRoom>>>,
 }
 
 /// What is to become of a service that is being launched.
@@ -70,6 +74,8 @@ struct Entry {
     service: Option<RunningService>,
     output: Option<OwnedFd>,
     lines: Lines,
+    /// That of its name.
+    room: Rc<RefCell<LogRoom>>,
 }
 
 impl Services {
@@ -79,7 +85,17 @@ impl Services {
             worker: Worker::new(LAUNCH_COUNT_MAX)?,
             running: Slab::new(),
             launching: BTreeMap::new(),
+            log_rooms: HashMap::new(),
         })
+    }
+
+    /// How many lines of a service the log still takes, however often it is started.
+    fn log_room(&mut self, name: &str, now: Timestamp) -> Rc<RefCell<LogRoom>> {
+        if let Some(room) = self.log_rooms.get(name) {
+            return Rc::clone(room);
+        }
+        self.log_rooms.retain(|_, room| Rc::strong_count(room) > 1 || !room.borrow().is_over(now));
+        Rc::clone(self.log_rooms.entry(name.to_owned()).or_default())
     }
 
     fn find(&mut self, start: StartId) -> Option<(u32, &mut Entry)> {
@@ -159,6 +175,7 @@ impl EventLoop {
 
     fn watch_service(&mut self, start: StartId, mut service: RunningService, now: Timestamp) {
         let (name, output) = (service.name.clone(), service.output.take());
+        let room = self.services.log_room(&name, now);
         let entry = self.services.running.vacant_entry();
         let number = u32::try_from(entry.key()).unwrap_or(u32::MAX);
         let flags = epoll::EventFlags::IN;
@@ -179,6 +196,7 @@ impl EventLoop {
             service: Some(service),
             output,
             lines: Lines::default(),
+            room,
         });
         self.limit_outputs(number);
         if let Err(error) = exit {
@@ -254,7 +272,7 @@ impl EventLoop {
         };
         let is_end = size == 0;
         let text = buffer.get(..size).unwrap_or_default();
-        for line in entry.lines.take(text, is_end, now) {
+        for line in entry.lines.take(text, is_end, &mut entry.room.borrow_mut(), now) {
             self.journal.log(Severity::Info, format!("'{}': {line}", entry.name));
         }
         if is_end {
@@ -277,54 +295,75 @@ impl EventLoop {
 #[derive(Debug, Default)]
 struct Lines {
     partial: Vec<u8>,
+}
+
+/// How many lines of a service there were lately.
+#[derive(Debug, Default)]
+struct LogRoom {
     since: Timestamp,
     logged: u32,
     skipped: u64,
+    /// Whether the log knows that lines are skipped.
+    has_told: bool,
 }
 
 impl Lines {
     /// The lines that are complete now and are to be logged.
-    fn take(&mut self, text: &[u8], is_end: bool, now: Timestamp) -> Vec<String> {
+    fn take(
+        &mut self,
+        text: &[u8],
+        is_end: bool,
+        room: &mut LogRoom,
+        now: Timestamp,
+    ) -> Vec<String> {
         let mut lines = Vec::new();
         for piece in text.split_inclusive(|byte| *byte == b'\n') {
             let is_complete = piece.ends_with(b"\n");
             for part in piece.trim_ascii_end().chunks(LINE_SIZE_MAX) {
                 self.partial.extend_from_slice(part);
                 if self.partial.len() >= LINE_SIZE_MAX {
-                    self.end_line(&mut lines, now);
+                    self.end_line(&mut lines, room, now);
                 }
             }
             if is_complete {
-                self.end_line(&mut lines, now);
+                self.end_line(&mut lines, room, now);
             }
         }
         if is_end {
-            self.end_line(&mut lines, now);
-            self.tell_skipped(&mut lines);
+            self.end_line(&mut lines, room, now);
+            room.tell_skipped(&mut lines);
         }
         lines
     }
 
-    fn end_line(&mut self, lines: &mut Vec<String>, now: Timestamp) {
+    fn end_line(&mut self, lines: &mut Vec<String>, room: &mut LogRoom, now: Timestamp) {
         let partial = std::mem::take(&mut self.partial);
         if partial.is_empty() {
             return;
         }
-        if self.since.plus_ms(LOGGED_LINES_GAP_MS) <= now {
-            self.tell_skipped(lines);
-            (self.since, self.logged) = (now, 0);
+        if room.is_over(now) {
+            room.has_told = false;
+            room.tell_skipped(lines);
+            *room = LogRoom { since: now, ..LogRoom::default() };
         }
-        if self.logged < LOGGED_LINES_MAX {
-            self.logged += 1;
+        if room.logged < LOGGED_LINES_MAX {
+            room.logged += 1;
             lines.push(String::from_utf8_lossy(&partial).into_owned());
         } else {
-            self.skipped += 1;
+            room.skipped += 1;
         }
     }
+}
 
+impl LogRoom {
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.since.plus_ms(LOGGED_LINES_GAP_MS) <= now
+    }
+
+    /// Once while it lasts: a service that ends is perhaps started again at once.
     fn tell_skipped(&mut self, lines: &mut Vec<String>) {
-        let skipped = std::mem::take(&mut self.skipped);
-        if skipped > 0 {
+        if self.skipped > 0 && !std::mem::replace(&mut self.has_told, true) {
+            let skipped = std::mem::take(&mut self.skipped);
             lines.push(format!("({skipped} more lines, which are too many to log)"));
         }
     }
@@ -336,19 +375,32 @@ mod tests {
 
     #[test]
     fn lines_are_put_together_and_bounded() {
-        let (mut lines, now) = (Lines::default(), Timestamp(1));
-        assert_eq!(lines.take(b"one\ntw", false, now), ["one"]);
-        assert_eq!(lines.take(b"o\r\n\nthree", false, now), ["two"]);
-        assert_eq!(lines.take(b"", true, now), ["three"]);
-        let long = lines.take(&[b'x'; 5000], false, now);
+        let (mut lines, mut room, now) = (Lines::default(), LogRoom::default(), Timestamp(1));
+        let mut take = |text: &[u8], is_end, now| lines.take(text, is_end, &mut room, now);
+        assert_eq!(take(b"one\ntw", false, now), ["one"]);
+        assert_eq!(take(b"o\r\n\nthree", false, now), ["two"]);
+        assert_eq!(take(b"", true, now), ["three"]);
+        let long = take(&[b'x'; 5000], false, now);
         assert_eq!(long.iter().map(String::len).collect::<Vec<_>>(), [2048, 2048]);
-        assert_eq!(lines.take(b"\n", false, now).len(), 1);
+        assert_eq!(take(b"\n", false, now).len(), 1);
         let many = "y\n".repeat(1000);
-        let logged = lines.take(many.as_bytes(), false, now).len();
+        let logged = take(many.as_bytes(), false, now).len();
         assert_eq!(logged, LOGGED_LINES_MAX as usize - 6);
-        let later = lines.take(b"z\n", false, Timestamp(1 + LOGGED_LINES_GAP_MS));
+        let later = take(b"z\n", false, Timestamp(1 + LOGGED_LINES_GAP_MS));
         let skipped = 1000 - logged;
         let told = format!("({skipped} more lines, which are too many to log)");
         assert_eq!(later, [told, "z".to_owned()]);
+    }
+
+    #[test]
+    fn a_service_that_is_started_again_and_again_has_no_more_lines() {
+        let (mut room, now) = (LogRoom::default(), Timestamp(1));
+        let text = "y\n".repeat(150);
+        let mut start =
+            |now| Lines::default().take(text.as_bytes(), true, &mut room, now).len() as u32;
+        assert_eq!([start(now), start(now)], [150, LOGGED_LINES_MAX - 150 + 1]);
+        assert_eq!([start(now), start(now)], [0, 0], "that some were skipped was told");
+        let later = Timestamp(1 + LOGGED_LINES_GAP_MS);
+        assert_eq!(start(later), 151, "and how many more, when there is room again");
     }
 }

@@ -16,6 +16,8 @@ const LEFT_OUT_COUNT_MAX: usize = 64;
 struct Stamp {
     place: (u64, u64),
     modified: (i64, i64),
+    /// Also when somebody has set the former back.
+    changed: (i64, i64),
     size: i64,
 }
 
@@ -68,6 +70,7 @@ impl Stamp {
         Some(Self {
             place: (found.st_dev, found.st_ino),
             modified: (found.st_mtime, found.st_mtime_nsec as i64),
+            changed: (found.st_ctime, found.st_ctime_nsec as i64),
             size: found.st_size,
         })
     }

@@ -32,7 +32,7 @@ pub fn blocked_signals() -> SigSet {
 /// Has this process, and those it starts, hear of the end of its children, whatever it was started with.
 /// Call before there are any.
 pub fn heed_children() {
-    system_call::heed_children();
+    system_call::heed(UnixSignal::SIGCHLD);
 }
 
 /// The signals of this process as a non-blocking descriptor that is readable while one is pending.
@@ -54,6 +54,11 @@ impl Signals {
             set.add(signal);
         }
         set.thread_block()?;
+        // nohup(1) has SIGHUP ignored. SIGINT stays so where it is: a shell does that to what it starts in
+        // the background.
+        for signal in [UnixSignal::SIGTERM, UnixSignal::SIGHUP] {
+            system_call::heed(signal);
+        }
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         Ok(Self { fd })
     }

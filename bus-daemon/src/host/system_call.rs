@@ -201,12 +201,12 @@ fn begin(setup: &ChildSetup, program: &Program) -> io::Error {
     program.execute()
 }
 
-/// Whoever started this process may have had it ignore the end of its children, which would then be gone
-/// before anybody has waited for them.
-pub(super) fn heed_children() {
+/// Whoever started this process may have had it ignore a signal, which nobody would hear of then, nor the
+/// programs that are started from here. SIGCHLD: children would be gone before anybody has waited for them.
+pub(super) fn heed(heeded: Signal) {
     // SAFETY: this sets no handler, and the former action is not asked for. It fails for signals that
     // do not exist.
-    let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+    let _ = unsafe { signal(heeded, SigHandler::SigDfl) };
 }
 
 /// Tells a process of the ends of its children, those that their parents left behind included.
@@ -219,7 +219,7 @@ impl ChildNotices {
     /// Whatever the process had to do with its children before.
     fn open() -> io::Result<Self> {
         set_child_subreaper(Some(getpid()))?;
-        heed_children();
+        heed(Signal::SIGCHLD);
         let mut signals = SigSet::empty();
         signals.add(Signal::SIGCHLD);
         signals.thread_block()?;

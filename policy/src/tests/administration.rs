@@ -45,7 +45,8 @@ fn suspicious_rules_are_named_with_their_place() {
     let found = [&["nobody whom this is for may own"][..], &["begins with \"a.b\""]].concat();
     check(&format!("{denied}<allow send_destination_prefix='a.b'/>"), &found);
     check("<deny send_type='signal' min_fds='17'/>", &["may have 16 file descriptors at most"]);
-    check("<deny send_type='signal' min_fds='3' max_fds='2'/>", &["swap their values"]);
+    // The reader warns of that one.
+    check("<deny send_type='signal' min_fds='3' max_fds='2'/>", &[]);
 }
 
 #[test]

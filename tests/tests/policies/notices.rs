@@ -11,16 +11,20 @@ fn next(socket: &UnixDatagram) -> String {
     String::from_utf8(buffer[..size].to_vec()).unwrap()
 }
 
-#[test]
-fn a_service_manager_is_told_of_the_start_a_reload_and_the_end() {
-    let dir = std::env::temp_dir().join(format!("notices-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
-    let path = dir.join("notify");
+/// A bus with a service manager's socket.
+fn bus_with_manager(name: &str) -> (Bus, UnixDatagram, &'static str) {
+    let path = std::env::temp_dir().join(format!("notices-{name}-{}", std::process::id()));
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
-    let path: &'static str = Box::leak(path.display().to_string().into_boxed_str());
-    let environment: &'static [(&str, &str)] = Box::leak(Box::new([("NOTIFY_SOCKET", path)]));
+    let text: &'static str = Box::leak(path.display().to_string().into_boxed_str());
+    let environment: &'static [(&str, &str)] = Box::leak(Box::new([("NOTIFY_SOCKET", text)]));
     let bus = Bus::start(&Daemon::ours(), &Config { environment, ..Config::SESSION });
+    (bus, socket, text)
+}
+
+#[test]
+fn a_service_manager_is_told_of_the_start_a_reload_and_the_end() {
+    let (bus, socket, path) = bus_with_manager("told");
     let ready = next(&socket);
     assert!(ready.contains("READY=1") && ready.contains("MAINPID="), "{ready}");
     bus.connect().call("ReloadConfig", &[]);
@@ -29,5 +33,17 @@ fn a_service_manager_is_told_of_the_start_a_reload_and_the_end() {
     assert!(next(&socket).contains("READY=1"));
     assert!(bus.terminate());
     assert!(next(&socket).contains("STOPPING=1"));
-    std::fs::remove_dir_all(&dir).unwrap();
+    std::fs::remove_file(path).unwrap();
+}
+
+/// Its socket takes a few notices, and then whoever sends another one waits.
+#[test]
+fn a_service_manager_that_does_not_listen_holds_up_nothing() {
+    let (bus, socket, path) = bus_with_manager("deaf");
+    for _ in 0..40 {
+        assert_eq!(bus.connect().call("ReloadConfig", &[]).error_name(), "");
+    }
+    assert!(bus.terminate(), "it ends all the same");
+    assert!(next(&socket).contains("READY=1"));
+    std::fs::remove_file(path).unwrap();
 }

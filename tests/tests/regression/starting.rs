@@ -52,6 +52,30 @@ fn whoever_read_the_address_may_send_signals() {
     }
 }
 
+/// Under nohup(1), SIGHUP stayed ignored: the bus did not read its configuration again, and what it started
+/// ignored it, too.
+#[test]
+fn a_bus_that_was_started_to_ignore_hangups_heeds_them() {
+    let file = configuration("nohup", "");
+    let output = Command::new("nohup")
+        .arg(Daemon::ours().program)
+        .args(["--fork", "--print-address", "--print-pid", "--config-file"])
+        .arg(&file)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let pid = text.lines().nth(1).unwrap_or_else(|| panic!("{text}"));
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    fs::remove_file(&file).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    let ignored = u64::from_str_radix(ignored, 16).unwrap();
+    // The bits of SIGHUP and SIGTERM.
+    assert_eq!(ignored & (1 | 1 << 14), 0, "{ignored:x}");
+}
+
 /// The address of a bus that could not start was printed all the same.
 #[test]
 fn a_bus_that_cannot_start_prints_no_address() {

@@ -679,6 +679,37 @@ fn what_is_for_systemd_itself_waits_for_it() {
     assert_eq!(error_of(&desk.read(caller.id), 13), Some(error::TIMED_OUT.as_str()));
 }
 
+/// What somebody sets before they ask systemd for something is there when systemd reads that
+/// (protocol.md A221, A222); it is asked for units in the order in which they were wanted.
+#[test]
+fn systemd_has_the_variables_before_what_waited_for_it() {
+    let mut desk = Desk::around(bus_with_systemd(with_services(Limits::default())));
+    let [caller, systemd] = [(), ()].map(|()| desk.guest_with(OWN_UID, true));
+    let serial = desk.next_serial();
+    let mut unset = Mail::call(serial, "org.freedesktop.DBus", "org.libbus.Activation1", "Unset");
+    unset.path = Some("/org/freedesktop/DBus".to_owned());
+    desk.send(caller.id, &unset.with(Value::Texts(vec!["GONE".to_owned()])));
+    send(&mut desk, &caller, 11, SYSTEMD);
+    send(&mut desk, &caller, 12, UNIT_SERVICE);
+    let got = take(&mut desk, &systemd, SYSTEMD);
+    let place = |is_it: &dyn Fn(&Got) -> bool| got.iter().position(is_it).unwrap();
+    let places = [
+        place(&|got| {
+            got.member.as_deref() == Some("NameAcquired") && got.text.as_deref() == Some(SYSTEMD)
+        }),
+        place(&|got| got.member.as_deref() == Some("UnsetEnvironment")),
+        place(&|got| got.serial == 11 && got.sender == caller.name),
+        place(&|got| got.member.as_deref() == Some("ActivationRequest")),
+    ];
+    assert!(places.is_sorted(), "{got:?}");
+    let wrong = desk.next_serial();
+    let mut unset = Mail::call(wrong, "org.freedesktop.DBus", "org.libbus.Activation1", "Unset");
+    unset.path = Some("/org/freedesktop/DBus".to_owned());
+    desk.send(caller.id, &unset.with(Value::Texts(vec!["GOOD".to_owned(), "a=b".to_owned()])));
+    assert_eq!(error_of(&desk.read(caller.id), wrong), Some(error::INVALID_ARGS.as_str()));
+    assert_eq!(desk.read(systemd.id), [], "systemd is asked for nothing that it would refuse");
+}
+
 /// What is unset while systemd is not there, it is told when it comes (protocol.md A222).
 #[test]
 fn systemd_hears_later_what_was_unset() {

@@ -126,7 +126,7 @@ impl Bus {
         while !entries.is_empty() {
             entries.structure()?;
             let (name, value) = (entries.string()?, entries.string()?);
-            if name.is_empty() || name.contains('=') {
+            if !is_variable_name(name) {
                 return Err(Refusal::InvalidVariable { name: name.to_owned() });
             }
             variables.push((name.to_owned(), value.to_owned()));
@@ -148,6 +148,10 @@ impl Bus {
             return Err(Refusal::ActivationEnvironmentFixed);
         }
         let names = call.arguments().strings()?.collect::<Result<Vec<&str>, _>>()?;
+        // systemd would refuse all of them for the sake of one.
+        if let Some(name) = names.iter().find(|name| !is_variable_name(name)) {
+            return Err(Refusal::InvalidVariable { name: (*name).to_owned() });
+        }
         let has_changed = self.activation_environment.remove(&names);
         if !names.is_empty() && !self.call_systemd("UnsetEnvironment", &names, false) {
             self.activation_environment.note_untold(&names);
@@ -225,12 +229,14 @@ impl Bus {
         self.keep_driver_message(bytes);
     }
 
-    /// A name has an owner now: if it is systemd's, it is told all that it should have been told
-    /// before (protocol.md A221).
-    pub(super) fn greet_systemd(&mut self, name: &str) {
-        if name != SYSTEMD_NAME || !self.identity.systemd_activation {
-            return;
-        }
+    /// Whether a name is that of systemd, which is to start services.
+    pub(super) fn is_expected_systemd(&self, name: &str) -> bool {
+        name == SYSTEMD_NAME && self.identity.systemd_activation
+    }
+
+    /// systemd has come: it is told first what became of variables in the meantime, since what it is
+    /// asked for then may need them (protocol.md A222).
+    pub(super) fn tell_systemd_untold(&mut self) {
         let removals = std::mem::take(&mut self.activation_environment.untold_removals);
         if !removals.is_empty() {
             let removals: Vec<&str> = removals.iter().map(String::as_str).collect();
@@ -239,6 +245,10 @@ impl Bus {
         if let Some(variables) = self.activation_environment.take_untold() {
             self.tell_systemd(&variables, true);
         }
+    }
+
+    /// And for what nobody could ask for before (protocol.md A221).
+    pub(super) fn ask_systemd_again(&mut self) {
         for unit in self.units_wanted() {
             self.ask_systemd(&unit, false);
         }
@@ -306,6 +316,10 @@ impl Bus {
         self.handle_unit_failed(unit, &failure_of(name, text));
         Ok(())
     }
+}
+
+fn is_variable_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains('=')
 }
 
 #[cfg(test)]

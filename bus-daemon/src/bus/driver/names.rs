@@ -94,8 +94,14 @@ impl Bus {
         if let Some(change) = &outcome.change {
             self.announce(change);
             if let (None, Some(owner)) = (change.old_owner, change.new_owner) {
+                let is_systemd = self.is_expected_systemd(name.as_str());
+                if is_systemd {
+                    self.tell_systemd_untold();
+                }
                 self.finish_start(name.as_str(), owner);
-                self.greet_systemd(name.as_str());
+                if is_systemd {
+                    self.ask_systemd_again();
+                }
             }
         }
         self.reply_uint32(&call.reply_to, outcome.reply as u32);

@@ -74,7 +74,7 @@ fn questions_in_words_are_answered_with_all_rules() {
         ("user=alice groups=x connect", "there is no group \"x\""),
         ("user=alice send type=call", "no message type"),
         ("user=alice send colour=red", "no key \"colour\""),
-        ("user=alice send fds=many", "no number"),
+        ("user=alice send fds=many", "write how many"),
         ("user=alice, own", "means nothing"),
         ("uid=1 own=a.b interface=i.A", "\"interface\" is about a message: add send or receive"),
         ("uid=1 connect destination=a.b", "\"destination\" is about a message"),
