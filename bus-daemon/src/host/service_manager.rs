@@ -2,7 +2,7 @@
 //!
 //! Without such a variable nothing happens; that the service manager does not listen is its own
 //! affair and changes nothing here: a thread tells it, and nobody waits for that but the end, for
-//! [`LAST_WORD_TIME`] at most.
+//! a second at most.
 
 use std::sync::OnceLock;
 use std::sync::mpsc::{SyncSender, sync_channel};
