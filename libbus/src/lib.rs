@@ -4,15 +4,18 @@
 //! D-Bus specification defines and never opens a file, reads a clock or waits. Each kind of name is
 //! parsed once and then trusted ([`names`]); a message is checked where it lies in the reader's
 //! buffer, in one pass and without allocating ([`wire`]); the authentication handshake is a state
-//! machine for each side ([`auth`]); server addresses ([`address`]) and match rules
+//! machine for each side ([`auth`]), and so is a whole connection as a program at its end has it
+//! ([`connection`]); server addresses ([`address`]) and match rules
 //! ([`match_rule`]) are plain values that print as they parse.
 #![forbid(unsafe_code)]
 
 pub mod address;
 pub mod auth;
+pub mod connection;
 pub mod guid;
 pub mod limits;
 pub mod match_rule;
+pub mod message;
 pub mod names;
 pub mod standard_error;
 pub mod wire;

@@ -195,6 +195,35 @@ pub fn write_message(
     out: &mut Vec<u8>,
     body: impl FnOnce(&mut BodyWriter<'_>),
 ) {
+    let body_start = write_unchecked(header, out, body);
+    debug_assert_eq!(check_written(header, out, body_start), Ok(()), "body of {header:?}");
+}
+
+/// As [`write_message`], where the values are somebody else's.
+///
+/// # Errors
+/// What the recipient would say of the body: a string with a NUL, or other types than those of the
+/// signature. Nothing is appended then.
+pub fn write_checked_message(
+    header: &Header<'_>,
+    out: &mut Vec<u8>,
+    body: impl FnOnce(&mut BodyWriter<'_>),
+) -> Result<(), MessageError> {
+    let start = out.len();
+    let body_start = write_unchecked(header, out, body);
+    let result = check_written(header, out, body_start);
+    if result.is_err() {
+        out.truncate(start);
+    }
+    result
+}
+
+/// Answers where the body begins.
+fn write_unchecked(
+    header: &Header<'_>,
+    out: &mut Vec<u8>,
+    body: impl FnOnce(&mut BodyWriter<'_>),
+) -> usize {
     let start = out.len();
     write_header(header, &mut BodyWriter::new(out, header.endian));
     let body_start = out.len();
@@ -202,7 +231,7 @@ pub fn write_message(
     body(&mut writer);
     let body_size = size_u32(writer.out.len() - body_start);
     writer.patch(start + BODY_SIZE_AT, body_size);
-    debug_assert_eq!(check_written(header, out, body_start), Ok(()), "body of {header:?}");
+    body_start
 }
 
 /// What a recipient would say of the body.

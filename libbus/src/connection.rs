@@ -1,0 +1,562 @@
+//! One connection as a program at its end sees it, without a socket: bytes and descriptors in, bytes and
+//! descriptors out.
+//!
+//! ```text
+//!            send ──→ write queue ──→ next_write, handle_written ──→ socket
+//!  take_reply, next_of, next_call ←── checked messages ←── read_space, handle_read ←── socket
+//! ```
+//!
+//! Calling order: [`ConnectionState::new`]; then, in any order, what is to be written is written and what
+//! can be read is read. Messages that are sent while the handshake lasts leave after it. When an error is
+//! returned the connection is over: the socket is to be closed, and the same error comes again.
+//!
+//! What comes is sorted: a reply to the one who waits for it, a signal to the streams whose rules it matches,
+//! a call to those who serve. Nobody waits for anybody else: each stream has its own bounded queue
+//! ([`Overflow`]). Messages for nobody are let go; a call that nobody serves is answered with an error
+//! (protocol.md A226), and those of `org.freedesktop.DBus.Peer` always are (A213, A214).
+//!
+//! Bounds: a message is no larger than `message_size_max`, descriptors that no message has taken are no
+//! more than [`FDS_WAITING_MAX`], calls that wait to be served no more than [`CALLS_WAITING_MAX`].
+
+mod read_buffer;
+mod replies;
+mod streams;
+#[cfg(test)]
+mod tests;
+mod write_queue;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::os::fd::OwnedFd;
+
+pub use self::streams::{Overflow, StreamId, Streamed};
+
+use self::read_buffer::ReadBuffer;
+use self::replies::Replies;
+use self::streams::Streams;
+use self::write_queue::WriteQueue;
+use crate::auth::{ClientAuth, ClientAuthConfig, ClientAuthError, ClientCookie, ClientProgress};
+use crate::guid::Guid;
+use crate::limits::MESSAGE_SIZE_MAX;
+use crate::match_rule::{MatchNames, MatchRule};
+use crate::message::Message;
+use crate::names::{ErrorName, InterfaceName};
+use crate::standard_error;
+use crate::wire::{
+    ArgumentSpans, BodyWriter, Flags, Header, MessageError, MessageType, Signature,
+    write_checked_message,
+};
+
+/// Descriptors that have come and that no complete message has taken: as many as the kernel passes with
+/// two messages (protocol.md A039).
+pub const FDS_WAITING_MAX: usize = 2 * 253;
+/// Calls of others that wait to be served; more are answered with `LimitsExceeded`.
+pub const CALLS_WAITING_MAX: usize = 4096;
+/// Bytes of answers to calls that nobody serves, beyond which nothing is read until some are written.
+const ANSWERS_SIZE_MAX: usize = 1 << 20;
+
+const PEER: InterfaceName<'static> = InterfaceName::from_static("org.freedesktop.DBus.Peer");
+const STRING: Signature<'static> = Signature::from_static("s");
+
+/// Why a connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionError {
+    /// The handshake failed.
+    Handshake(ClientAuthError),
+    /// The other end sent a message that breaks a rule of the protocol.
+    Malformed(MessageError),
+    /// The other end sent more descriptors than its messages announce.
+    TooManyFds,
+    /// A stream with [`Overflow::Disconnect`] was full.
+    StreamFull,
+}
+
+/// Why a message cannot be sent. The connection goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// Its body is not what the header's signature says, or a string in it has a NUL.
+    Malformed(MessageError),
+    /// It would have so many bytes, which is more than any message may have (protocol.md A037).
+    TooLong(usize),
+    /// It has descriptors, and the other end takes none on this connection.
+    NoFds,
+    /// It has more descriptors than one message can have: the kernel passes 253 (protocol.md A039).
+    TooManyFds(usize),
+    /// A file descriptor cannot be announced before the handshake has told whether the other end takes
+    /// any; wait for that.
+    HandshakePending,
+}
+
+/// What a connection is made with.
+#[derive(Clone, Debug)]
+pub struct ConnectionConfig {
+    /// Who to be, and how to prove it.
+    pub auth: ClientAuthConfig,
+    /// The machine's id, for who asks (protocol.md A214).
+    pub machine_id: Option<Guid>,
+    /// Longest message to take, in bytes; at most [`MESSAGE_SIZE_MAX`].
+    pub message_size_max: u32,
+}
+
+/// A cookie that is needed to go on: see [`ConnectionState::cookie_wanted`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieWanted {
+    /// The keyring's name, safe as a file name.
+    pub context: String,
+    /// The cookie's id.
+    pub id: u32,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct ConnectionState {
+    /// `None` once it is over.
+    handshake: Option<ClientAuth>,
+    cookie_wanted: Option<CookieWanted>,
+    guid: Option<Guid>,
+    takes_fds: bool,
+    machine_id: Option<Guid>,
+    message_size_max: u32,
+    /// Lines of the handshake, which go before all messages.
+    lines: WriteQueue,
+    messages: WriteQueue,
+    incoming: ReadBuffer,
+    /// Descriptors that no complete message has taken.
+    fds: VecDeque<OwnedFd>,
+    serial: u32,
+    replies: Replies,
+    streams: Streams,
+    is_serving: bool,
+    calls: VecDeque<Message>,
+    spans: ArgumentSpans,
+    failure: Option<ConnectionError>,
+}
+
+impl ConnectionState {
+    /// A connection that has said nothing yet.
+    ///
+    /// # Errors
+    /// No mechanism is to be tried.
+    pub fn new(config: ConnectionConfig) -> Result<Self, ConnectionError> {
+        let mut handshake = ClientAuth::new(config.auth);
+        let mut lines = WriteQueue::default();
+        handshake.start(lines.begin(Vec::new())).map_err(ConnectionError::Handshake)?;
+        Ok(Self {
+            handshake: Some(handshake),
+            cookie_wanted: None,
+            guid: None,
+            takes_fds: false,
+            machine_id: config.machine_id,
+            message_size_max: config.message_size_max.min(MESSAGE_SIZE_MAX),
+            lines,
+            messages: WriteQueue::default(),
+            incoming: ReadBuffer::default(),
+            fds: VecDeque::new(),
+            serial: 0,
+            replies: Replies::default(),
+            streams: Streams::default(),
+            is_serving: false,
+            calls: VecDeque::new(),
+            spans: ArgumentSpans::new(),
+            failure: None,
+        })
+    }
+
+    // --- the socket ---------------------------------------------------------------------------------
+
+    /// What to write next, and the descriptors that go with its first byte. Nothing: there is nothing.
+    #[must_use]
+    pub fn next_write(&self) -> (&[u8], &[OwnedFd]) {
+        if !self.lines.is_empty() {
+            self.lines.next()
+        } else if self.handshake.is_none() {
+            self.messages.next()
+        } else {
+            (&[], &[])
+        }
+    }
+
+    /// So many bytes of [`ConnectionState::next_write`] were written.
+    pub fn handle_written(&mut self, size: usize) {
+        if self.lines.is_empty() {
+            self.messages.handle_written(size);
+        } else {
+            self.lines.handle_written(size);
+        }
+    }
+
+    /// Whether to read. Not while there is no room in a stream that must miss nothing
+    /// ([`Overflow::Wait`]), nor while the other end asks much and reads nothing.
+    #[must_use]
+    pub fn may_read(&self) -> bool {
+        !self.streams.are_waited_for()
+            && (self.is_serving || self.messages.end() < ANSWERS_SIZE_MAX)
+    }
+
+    /// Where to read into.
+    pub fn read_space(&mut self) -> &mut [u8] {
+        self.incoming.space()
+    }
+
+    /// So many bytes were read into [`ConnectionState::read_space`], and these descriptors came with them,
+    /// which are taken out of `fds`.
+    ///
+    /// # Errors
+    /// The other end broke a rule: the connection is over.
+    pub fn handle_read(
+        &mut self,
+        size: usize,
+        fds: &mut Vec<OwnedFd>,
+    ) -> Result<(), ConnectionError> {
+        if let Some(failure) = self.failure {
+            fds.clear();
+            return Err(failure);
+        }
+        self.incoming.handle_read(size);
+        let result = self.keep_fds(fds).and_then(|()| self.handle_bytes());
+        self.failure = result.err();
+        result
+    }
+
+    fn keep_fds(&mut self, fds: &mut Vec<OwnedFd>) -> Result<(), ConnectionError> {
+        self.fds.extend(fds.drain(..));
+        match self.fds.len() <= FDS_WAITING_MAX {
+            true => Ok(()),
+            false => Err(ConnectionError::TooManyFds),
+        }
+    }
+
+    fn handle_bytes(&mut self) -> Result<(), ConnectionError> {
+        if self.handshake.is_some() {
+            let Self { handshake, incoming, lines, .. } = self;
+            let Some(auth) = handshake else { return Ok(()) };
+            let progress = auth.handle_bytes(incoming.held(), lines.begin(Vec::new()));
+            let held = self.incoming.held().len();
+            self.handle_progress(progress, held)?;
+            if self.handshake.is_some() {
+                return Ok(());
+            }
+        }
+        while let Some((bytes, frame)) =
+            self.incoming.next_message(self.message_size_max).map_err(ConnectionError::Malformed)?
+        {
+            let parsed = crate::wire::ParsedHeader::parse(&bytes, &frame);
+            let count = parsed.map_err(ConnectionError::Malformed)?.header.unix_fds as usize;
+            let fds = self.fds.drain(..count.min(self.fds.len())).collect();
+            let message = Message::check(bytes, &frame, fds, &mut self.spans)
+                .map_err(ConnectionError::Malformed)?;
+            self.handle_message(message)?;
+        }
+        // Between two messages there are none (protocol.md A057).
+        if self.incoming.held().is_empty() {
+            self.fds.clear();
+        }
+        Ok(())
+    }
+
+    // --- the handshake ------------------------------------------------------------------------------
+
+    /// Whether the handshake is over, so that the other end is known.
+    #[must_use]
+    pub const fn is_authenticated(&self) -> bool {
+        self.handshake.is_none()
+    }
+
+    /// The cookie that the handshake waits for (protocol.md A092); answer with
+    /// [`ConnectionState::handle_cookie`].
+    #[must_use]
+    pub const fn cookie_wanted(&self) -> Option<&CookieWanted> {
+        self.cookie_wanted.as_ref()
+    }
+
+    /// The cookie that was wanted, or that it cannot be had.
+    ///
+    /// # Errors
+    /// There is no other way to prove who this is.
+    pub fn handle_cookie(&mut self, cookie: Option<ClientCookie>) -> Result<(), ConnectionError> {
+        self.cookie_wanted = None;
+        let Self { handshake, lines, .. } = self;
+        let Some(auth) = handshake else { return Ok(()) };
+        let progress = auth.handle_cookie(cookie, lines.begin(Vec::new()));
+        let result = self.handle_progress(progress, 0);
+        self.failure = result.err();
+        result
+    }
+
+    /// `held`: how many bytes the handshake was given.
+    fn handle_progress(
+        &mut self,
+        progress: Result<ClientProgress, ClientAuthError>,
+        held: usize,
+    ) -> Result<(), ConnectionError> {
+        match progress.map_err(ConnectionError::Handshake)? {
+            ClientProgress::InProgress => self.incoming.skip(held),
+            ClientProgress::CookieNeeded { context, id } => {
+                self.incoming.skip(held);
+                self.cookie_wanted = Some(CookieWanted { context, id });
+            }
+            ClientProgress::Authenticated { consumed, guid, unix_fds } => {
+                self.incoming.skip(consumed);
+                (self.guid, self.takes_fds) = (Some(guid), unix_fds);
+                self.handshake = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// The server's GUID, once the handshake is over.
+    #[must_use]
+    pub const fn guid(&self) -> Option<Guid> {
+        self.guid
+    }
+
+    /// Whether messages may carry descriptors.
+    #[must_use]
+    pub const fn takes_fds(&self) -> bool {
+        self.takes_fds
+    }
+
+    // --- sending ------------------------------------------------------------------------------------
+
+    /// Queues a message and answers its serial; that of `header` and its number of descriptors do not
+    /// count. `body` writes values of the types that the header's signature names.
+    ///
+    /// # Errors
+    /// See [`SendError`]; nothing is queued then.
+    pub fn send(
+        &mut self,
+        header: &Header<'_>,
+        fds: Vec<OwnedFd>,
+        body: impl FnOnce(&mut BodyWriter<'_>),
+    ) -> Result<NonZeroU32, SendError> {
+        if !fds.is_empty() {
+            match () {
+                () if fds.len() > FDS_WAITING_MAX / 2 => {
+                    return Err(SendError::TooManyFds(fds.len()));
+                }
+                () if self.handshake.is_some() => return Err(SendError::HandshakePending),
+                () if !self.takes_fds => return Err(SendError::NoFds),
+                () => {}
+            }
+        }
+        let serial = self.next_serial();
+        let header = Header { serial, unix_fds: fds.len() as u32, ..*header };
+        let start = self.messages.end();
+        let written = write_checked_message(&header, self.messages.begin(fds), body);
+        if let Err(error) = written {
+            self.messages.take_back(start);
+            return Err(SendError::Malformed(error));
+        }
+        let size = self.messages.end() - start;
+        if size > MESSAGE_SIZE_MAX as usize {
+            self.messages.take_back(start);
+            return Err(SendError::TooLong(size));
+        }
+        Ok(serial)
+    }
+
+    /// As [`ConnectionState::send`], for a call whose reply somebody waits for.
+    ///
+    /// # Errors
+    /// See [`SendError`].
+    pub fn call(
+        &mut self,
+        header: &Header<'_>,
+        fds: Vec<OwnedFd>,
+        body: impl FnOnce(&mut BodyWriter<'_>),
+    ) -> Result<NonZeroU32, SendError> {
+        let serial = self.send(header, fds, body)?;
+        self.replies.expect(serial);
+        Ok(serial)
+    }
+
+    /// After four billion messages the numbers begin again; one in use is left out (protocol.md A033).
+    fn next_serial(&mut self) -> NonZeroU32 {
+        loop {
+            self.serial = self.serial.wrapping_add(1);
+            if let Some(serial) = NonZeroU32::new(self.serial)
+                && !self.replies.is_known(serial)
+            {
+                return serial;
+            }
+        }
+    }
+
+    // --- what came ----------------------------------------------------------------------------------
+
+    /// The reply to a call, a return or an error, once it has come. It is taken: a second one is for
+    /// nobody.
+    pub fn take_reply(&mut self, serial: NonZeroU32) -> Option<Message> {
+        self.replies.take(serial)
+    }
+
+    /// Nobody waits for the reply to this call any more.
+    pub fn forget_reply(&mut self, serial: NonZeroU32) {
+        self.replies.forget(serial);
+    }
+
+    /// Begins a stream of the signals that `rule` matches, of which at most `length_max` wait. On a bus, the
+    /// bus must be asked for them, too.
+    pub fn begin_stream(
+        &mut self,
+        rule: MatchRule,
+        length_max: usize,
+        overflow: Overflow,
+    ) -> StreamId {
+        self.streams.begin(rule, length_max, overflow)
+    }
+
+    /// Ends a stream, and lets go of what is in it.
+    pub fn end_stream(&mut self, id: StreamId) {
+        self.streams.end(id);
+    }
+
+    /// What a stream has next.
+    pub fn next_of(&mut self, id: StreamId) -> Option<Streamed> {
+        self.streams.next(id)
+    }
+
+    /// From now on calls of others are kept for [`ConnectionState::next_call`].
+    pub const fn serve(&mut self) {
+        self.is_serving = true;
+    }
+
+    /// The next call to serve.
+    pub fn next_call(&mut self) -> Option<Message> {
+        self.calls.pop_front()
+    }
+
+    fn handle_message(&mut self, message: Message) -> Result<(), ConnectionError> {
+        let header = message.header();
+        match (header.message_type, header.reply_serial) {
+            (MessageType::MethodReturn | MessageType::Error, Some(serial)) => {
+                self.replies.handle_reply(serial, message);
+            }
+            (MessageType::Signal, _) => {
+                let names = SenderAsWritten(header.sender.map_or("", |name| name.as_str()));
+                let result = self.streams.handle_signal(&message, &self.spans, &names);
+                result.map_err(|_| ConnectionError::StreamFull)?;
+            }
+            (MessageType::MethodCall, _) => self.handle_call(message),
+            // protocol.md A040: unknown types are ignored.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn handle_call(&mut self, call: Message) {
+        let header = call.header();
+        let member = header.member.map_or("", |member| member.as_str());
+        // A call without an interface may mean this one (protocol.md A042).
+        let is_for_peer = header.interface == Some(PEER);
+        match (is_for_peer, member, self.machine_id) {
+            (true, "Ping", _) => self.answer(&call, Signature::EMPTY, |_| {}),
+            (true, "GetMachineId", Some(id)) => {
+                let text = id.to_string();
+                self.answer(&call, STRING, |body| body.string(&text));
+            }
+            (true, _, _) => {
+                self.answer_error(&call, standard_error::UNKNOWN_METHOD, "no such method")
+            }
+            _ if !self.is_serving => {
+                let text = "this program serves no objects";
+                self.answer_error(&call, standard_error::UNKNOWN_OBJECT, text);
+            }
+            _ if self.calls.len() >= CALLS_WAITING_MAX => {
+                let text = "too many calls wait for this program";
+                self.answer_error(&call, standard_error::LIMITS_EXCEEDED, text);
+            }
+            _ => self.calls.push_back(call),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        call: &Message,
+        signature: Signature<'_>,
+        body: impl FnOnce(&mut BodyWriter<'_>),
+    ) {
+        let asked = call.header();
+        let header = Header { signature, ..answer_to(&asked, MessageType::MethodReturn) };
+        if !asked.flags.contains(Flags::NO_REPLY_EXPECTED) {
+            // It is short and has no descriptors.
+            let _ = self.send(&header, Vec::new(), body);
+        }
+    }
+
+    fn answer_error(&mut self, call: &Message, name: ErrorName<'_>, text: &str) {
+        let asked = call.header();
+        let header = Header {
+            error_name: Some(name),
+            signature: STRING,
+            ..answer_to(&asked, MessageType::Error)
+        };
+        if !asked.flags.contains(Flags::NO_REPLY_EXPECTED) {
+            let _ = self.send(&header, Vec::new(), |body| body.string(text));
+        }
+    }
+}
+
+fn answer_to<'a>(call: &Header<'a>, message_type: MessageType) -> Header<'a> {
+    let mut header = Header::new(message_type, call.serial);
+    header.flags = Flags::NO_REPLY_EXPECTED;
+    header.reply_serial = Some(call.serial);
+    header.destination = call.sender;
+    header
+}
+
+/// The sender of a message as the bus wrote it. A rule with a well-known name is for whoever follows who
+/// owns that name.
+struct SenderAsWritten<'a>(&'a str);
+
+impl MatchNames for SenderAsWritten<'_> {
+    fn sender_is(&self, name: &str) -> bool {
+        self.0 == name
+    }
+
+    fn destination_is(&self, _: &str) -> bool {
+        true
+    }
+}
+
+impl fmt::Display for ConnectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handshake(error) => write!(f, "the handshake failed: {error}"),
+            Self::Malformed(error) => {
+                write!(f, "the other end sent a malformed message: {error}")
+            }
+            Self::TooManyFds => {
+                f.write_str("the other end sent more file descriptors than its messages announce")
+            }
+            Self::StreamFull => {
+                f.write_str("signals came faster than a stream was read that must miss none")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConnectionError {}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(error) => write!(f, "the body of the message is wrong: {error}"),
+            Self::TooLong(size) => {
+                write!(f, "the message would have {size} bytes; {MESSAGE_SIZE_MAX} are possible")
+            }
+            Self::NoFds => f.write_str("the other end takes no file descriptors"),
+            Self::TooManyFds(count) => write!(
+                f,
+                "the message has {count} file descriptors; {} are possible",
+                FDS_WAITING_MAX / 2
+            ),
+            Self::HandshakePending => {
+                f.write_str("file descriptors cannot be sent before the handshake is over")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SendError {}

@@ -1,0 +1,111 @@
+//! A message as a program has it: checked, owned, and cheap to pass on.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::names::ErrorName;
+use crate::wire::{
+    ArgumentSpans, Arguments, BodyReader, Endian, Frame, Header, MessageError, MessageType,
+    ParsedHeader, check_body,
+};
+
+/// A message that keeps every rule of the protocol (protocol.md A001–A060). A copy of it is the same
+/// message: bytes and descriptors are held once, and descriptors are closed with the last of them.
+#[derive(Clone)]
+pub struct Message {
+    content: Arc<Content>,
+}
+
+struct Content {
+    bytes: Vec<u8>,
+    body_start: usize,
+    fds: Vec<OwnedFd>,
+}
+
+impl Message {
+    /// Checks a whole message. `frame` is what [`crate::wire::frame`] said of the same bytes, of which
+    /// there must be as many as that, and `fds` came with it. Where its string arguments are, which match
+    /// rules ask for, is noted in `spans`.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub(crate) fn check(
+        bytes: Vec<u8>,
+        frame: &Frame,
+        fds: Vec<OwnedFd>,
+        spans: &mut ArgumentSpans,
+    ) -> Result<Self, MessageError> {
+        let parsed = ParsedHeader::parse(&bytes, frame)?;
+        parsed.header.check_unix_fds(fds.len())?;
+        let body_start = parsed.size;
+        let body = bytes.get(body_start..).unwrap_or_default();
+        check_body(parsed.header.signature, body, parsed.header.endian, spans)?;
+        Ok(Self { content: Arc::new(Content { bytes, body_start, fds }) })
+    }
+
+    /// What it says about itself.
+    #[must_use]
+    pub fn header(&self) -> Header<'_> {
+        let bytes = &self.content.bytes;
+        let parsed = crate::wire::frame(bytes, u32::MAX)
+            .ok()
+            .flatten()
+            .and_then(|frame| ParsedHeader::parse(bytes, &frame).ok());
+        // INVARIANT: it was parsed before, from the same bytes.
+        parsed.map_or_else(
+            || Header::new(MessageType::MethodReturn, std::num::NonZeroU32::MIN),
+            |parsed| parsed.header,
+        )
+    }
+
+    /// The bytes of its body.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        self.content.bytes.get(self.content.body_start..).unwrap_or_default()
+    }
+
+    /// The arguments, one after the other.
+    #[must_use]
+    pub fn reader(&self) -> BodyReader<'_> {
+        BodyReader::new(self.body(), self.endian())
+    }
+
+    /// The byte order of header and body.
+    #[must_use]
+    pub fn endian(&self) -> Endian {
+        let code = self.content.bytes.first().copied().unwrap_or_default();
+        Endian::from_code(code).unwrap_or(Endian::NATIVE)
+    }
+
+    /// The descriptors that came with it; a value of type `h` is an index among them.
+    #[must_use]
+    pub fn fds(&self) -> &[OwnedFd] {
+        &self.content.fds
+    }
+
+    /// Which error it is, and what it says, if it is one (protocol.md A046).
+    #[must_use]
+    pub fn error(&self) -> Option<(ErrorName<'_>, &str)> {
+        let header = self.header();
+        let name = header.error_name.filter(|_| header.message_type == MessageType::Error)?;
+        let has_text = header.signature.as_str().starts_with('s');
+        let text = if has_text { self.reader().string().unwrap_or_default() } else { "" };
+        Some((name, text))
+    }
+
+    /// Its string arguments, which `spans` were noted from.
+    pub(crate) fn arguments<'a>(&'a self, spans: &'a ArgumentSpans) -> Arguments<'a> {
+        Arguments::new(spans, self.body())
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("header", &self.header())
+            .field("body_size", &self.body().len())
+            .field("fds", &self.fds())
+            .finish()
+    }
+}
