@@ -366,6 +366,8 @@ pub struct Bus {
     /// the last one.
     rounds: u64,
     had_turns: bool,
+    /// Whether the host has begun a round and not come to the turns in it.
+    round_began: bool,
     /// How often [`Event::TurnsBegan`] came.
     turns: u64,
     /// Whether one of `put_off_clients` caused broadcasts that wait to be written.
@@ -438,6 +440,7 @@ impl Bus {
             put_off_clients: Vec::new(),
             rounds: 0,
             had_turns: false,
+            round_began: false,
             turns: 0,
             broadcasts_continue: false,
             held_since: (0, 0),
@@ -461,12 +464,12 @@ impl Bus {
         self.now = self.now.max(now);
         match event {
             Event::Received { client, bytes, fds } => {
-                let turn = self.begin_turn(client);
+                let turn = self.begin_turn(client, bytes.len());
                 self.handle_received(client, bytes, fds);
                 self.end_turn(turn);
             }
             Event::ReceivedInPlace { client, size, fds } => {
-                let turn = self.begin_turn(client);
+                let turn = self.begin_turn(client, size);
                 self.handle_received_in_place(client, size, fds);
                 self.end_turn(turn);
             }

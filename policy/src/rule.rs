@@ -445,8 +445,9 @@ impl RuleAttributes<'_> {
 
     fn fd_count(&self, attribute: &'static str) -> Result<Option<u32>, RuleError> {
         let Some(value) = self.get(attribute) else { return Ok(None) };
-        // (ref) read as limits are: the number may be hexadecimal, and there may be blanks around it.
-        let count = match leading_integer(value.trim()) {
+        // (ref) the number may be hexadecimal, and there may be blanks around it.
+        // deviation: the reference passes over what follows a number; here it is told.
+        let count = match leading_integer(value.trim_ascii()) {
             Ok((count, "")) => u32::try_from(count).ok().filter(|count| *count <= FDS_MAX),
             _ => None,
         };

@@ -3,10 +3,14 @@
 //! Each name and each call is news for somebody, and a client may have hundreds. So it gives up as many
 //! as a turn has time for ([`WORK_PER_TURN_MAX`]) and the rest in the turns that follow, of which all
 //! those who go have one together. To others that is as if it had released its names one by one and then
-//! closed its connection: its unique name goes after the others, and then each call is answered.
+//! closed its connection: its unique name goes after the others, and then each call is answered. A name
+//! that somebody needs meanwhile, for a message or for himself, is given up first, so that nobody sees more
+//! of someone who goes than questions about names tell.
 //!
-//! Invariant: who stands in `departures` is in the client table, has no socket any more, and neither sends
-//! nor gets anything.
+//! Invariant: who stands in `departures` is in the client table, has no socket any more, neither sends
+//! nor gets anything, and is no connection that limits count.
+
+use libbus::names::WellKnownName;
 
 use super::Bus;
 use super::driver::Unique;
@@ -18,16 +22,34 @@ use super::quota::Resource;
 impl Bus {
     /// A client goes, whose socket is closed.
     pub(super) fn depart(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get(id) else { return };
+        self.completed_count -= u32::from(!client.is_incomplete());
+        self.clients.charge(id, Resource::Connections, 0);
+        let unread = self.take_unread(id);
         let turn_ends = self.work_done() + WORK_PER_TURN_MAX;
         if self.give_up(id, turn_ends) {
-            return self.forget(id);
+            self.forget(id);
+        } else {
+            self.clients.close(id);
+            self.put_off_clients.retain(|waiting| *waiting != id);
+            self.clients.charge(id, Resource::Replies, 0);
+            self.charge_counts(id);
+            self.departures.push_back(id);
         }
-        self.note_unread(id);
-        self.clients.close(id);
-        self.put_off_clients.retain(|waiting| *waiting != id);
-        self.clients.charge(id, Resource::Replies, 0);
-        self.charge_counts(id);
-        self.departures.push_back(id);
+        self.give_again(unread);
+    }
+
+    /// Somebody needs a name: who goes and has it gives it up now.
+    pub(super) fn take_from_departures(&mut self, name: WellKnownName<'_>) {
+        while !self.departures.is_empty()
+            && let Some(owner) = self.names.owner(name.as_str())
+            && self.departures.contains(&owner)
+        {
+            let outcome = self.names.release(owner, name);
+            self.charge_counts(owner);
+            let Some(change) = outcome.change else { return };
+            self.announce(&change);
+        }
     }
 
     /// One turn for all who go.

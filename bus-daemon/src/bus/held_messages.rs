@@ -11,6 +11,7 @@ use std::rc::Rc;
 use bus_policy::MatchedPatterns;
 use bus_policy::question::Circumstances;
 use foldhash::fast::FixedState;
+use libbus::names::WellKnownName;
 use libbus::wire::{self, Header, ParsedHeader, check_body};
 
 use super::Bus;
@@ -277,6 +278,9 @@ impl Bus {
             return self.deliver(&held, None);
         }
         let name = held.destination();
+        if let Ok(name) = WellKnownName::parse(&name) {
+            self.take_from_departures(name);
+        }
         if let Some(owner) = self.resolve_text(&name) {
             self.let_go(&mut held);
             return self.deliver(&held, Some(owner));

@@ -21,7 +21,7 @@ impl Bus {
         assert_eq!(in_handshake, self.incomplete_count as usize, "incomplete clients are counted");
         let incomplete = self.clients.iter().filter(|client| client.is_incomplete()).count();
         assert_eq!(
-            self.clients.len() - incomplete,
+            self.clients.len() - incomplete - self.departures.len(),
             self.completed_count as usize,
             "registered clients and monitors are counted"
         );

@@ -218,11 +218,7 @@ impl Bus {
 
     /// The end of a client that has given up everything.
     pub(super) fn forget(&mut self, id: ClientId) {
-        let Some(client) = self.clients.get(id) else { return };
-        self.completed_count -= u32::from(!client.is_incomplete());
-        let unread = self.take_unread(id);
         self.clients.remove(id);
-        self.give_again(unread);
         self.trim_queues();
         self.begin_handshakes();
         self.give_back_memory();

@@ -21,6 +21,8 @@ pub const WORK_PER_TURN_MAX: u64 = 200;
 pub const USER_WORK_PER_ROUND: u64 = 2 * WORK_PER_TURN_MAX;
 /// Work of one read, whatever it brings.
 pub const READ_WORK: u64 = 10;
+/// And so many bytes that it brings are work of one more unit.
+pub const READ_SIZE_PER_WORK: usize = 1024;
 /// So many bytes for one recipient are work of one such unit, beside the recipient itself.
 pub const QUEUED_SIZE_PER_WORK: usize = 512;
 /// Work of a description of the bus, which is written anew each time.

@@ -204,6 +204,9 @@ impl Bus {
         message: &Message<'_>,
         name: BusName<'_>,
     ) -> Result<(), Refusal> {
+        if let BusName::WellKnown(name) = name {
+            self.take_from_departures(name);
+        }
         let Some(recipient) = self.resolve(name) else { return self.activate(message, name) };
         let asked = message.header.reply_serial.filter(|_| is_reply(message.header));
         self.may_receive(message, recipient, asked)?;

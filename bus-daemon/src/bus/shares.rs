@@ -187,11 +187,12 @@ impl Bus {
             let id = client.id;
             client.check_charged_queues();
             let rules = self.match_rule_count(id) + self.monitors.rule_count(id);
+            let goes = self.departures.contains(&id);
             let held = [
                 (Resource::MatchRules, rules),
                 (Resource::VagueMatchRules, self.vague_rule_count(id)),
                 (Resource::Names, self.names.owned_count(id)),
-                (Resource::Connections, u32::from(!client.is_incomplete())),
+                (Resource::Connections, u32::from(!client.is_incomplete() && !goes)),
                 (Resource::IncompleteConnections, u32::from(client.is_in_handshake())),
             ];
             let calls = counted_replies(self.replies.count_of_caller(id));

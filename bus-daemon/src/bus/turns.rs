@@ -24,7 +24,8 @@ use super::Bus;
 use super::id::ClientId;
 use super::lifecycle::Disconnection;
 use super::limits::{
-    HELD_BROADCASTS_TURN_COUNT_MAX, READ_WORK, USER_WORK_PER_ROUND, WORK_PER_TURN_MAX,
+    HELD_BROADCASTS_TURN_COUNT_MAX, READ_SIZE_PER_WORK, READ_WORK, USER_WORK_PER_ROUND,
+    WORK_PER_TURN_MAX,
 };
 use super::quota::UserId;
 
@@ -33,12 +34,18 @@ use super::quota::UserId;
 pub(super) struct Turn {
     user: UserId,
     work_before: u64,
+    /// What the read was worth, if it was one.
+    reading: u64,
 }
 
 impl Bus {
     /// A round begins: everybody who is ready may be read from again. When nobody had a turn in the one
     /// before, those go on who wait for the fewest rounds.
+    ///
+    /// A host that waits for reads calls it before those; else the round begins with
+    /// [`Event::TurnsBegan`](super::Event).
     pub fn begin_round(&mut self) {
+        self.round_began = true;
         let passed = match std::mem::take(&mut self.had_turns) {
             true => 1,
             false => {
@@ -63,19 +70,20 @@ impl Bus {
             && self.clients.get(id).is_some_and(|client| users.work(client.user, self.rounds) > max)
     }
 
-    /// `None`: there is nobody beside its user.
-    pub(super) fn begin_turn(&self, id: ClientId) -> Option<Turn> {
+    /// `read`: how many bytes were. `None`: there is nobody beside its user.
+    pub(super) fn begin_turn(&self, id: ClientId, read: usize) -> Option<Turn> {
         if !self.clients.users().are_several() {
             return None;
         }
         let user = self.clients.get(id)?.user;
-        Some(Turn { user, work_before: self.work_done() })
+        let reading = READ_WORK + (read / READ_SIZE_PER_WORK) as u64;
+        Some(Turn { user, work_before: self.work_done(), reading })
     }
 
     pub(super) fn end_turn(&mut self, turn: Option<Turn>) {
         self.had_turns = true;
-        if let Some(Turn { user, work_before }) = turn {
-            let work = self.work_done() - work_before + READ_WORK;
+        if let Some(Turn { user, work_before, reading }) = turn {
+            let work = self.work_done() - work_before + reading;
             self.clients.add_work(user, self.rounds, work);
         }
     }
@@ -130,6 +138,10 @@ impl Bus {
     /// Goes on with each client of whom something was put off, for one turn; but not with those
     /// whose broadcasts must be written first, or whose user has done enough.
     pub(super) fn handle_put_off(&mut self) {
+        if !std::mem::take(&mut self.round_began) {
+            self.begin_round();
+            self.round_began = false;
+        }
         self.turns += 1;
         self.broadcasts_continue = false;
         let mut waiting = Vec::new();
@@ -142,7 +154,7 @@ impl Bus {
                 waiting.push(id);
                 continue;
             }
-            let turn = self.begin_turn(id);
+            let turn = self.begin_turn(id, 0);
             if let Err(reason) = self.continue_put_off(id) {
                 self.disconnect(id, reason);
             }

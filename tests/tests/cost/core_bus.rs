@@ -127,7 +127,6 @@ impl CoreBus {
 
     /// The next round begins: what was put off is handled. Answers how many bytes went out.
     pub(crate) fn begin_round(&mut self) -> usize {
-        self.bus.begin_round();
         self.handle(Event::TurnsBegan);
         self.write_all()
     }

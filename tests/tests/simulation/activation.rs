@@ -234,6 +234,44 @@ fn what_a_service_has_not_read_goes_to_the_next_start() {
     desk.bus.check_empty();
 }
 
+/// A service that goes in turns, since it has many names: what it has not read comes before what is sent
+/// while it goes.
+#[test]
+fn what_a_service_with_many_names_has_not_read_is_not_overtaken() {
+    for is_name_first in [true, false] {
+        let mut desk = desk();
+        let caller = desk.guest();
+        let silent = |serial| {
+            let mut silent = Mail::call(serial, NAME, "org.example.A", "Do");
+            silent.flags = Flags::NO_REPLY_EXPECTED;
+            silent
+        };
+        desk.send(caller.id, &silent(11));
+        started(&mut desk);
+        let service = desk.guest();
+        desk.read(service.id);
+        let mut names: Vec<String> = (0..100).map(|n| format!("org.example.More{n}")).collect();
+        names.insert(if is_name_first { 0 } else { names.len() }, NAME.to_owned());
+        for name in names {
+            let body = vec![Value::Text(name), Value::Number(0)];
+            let serial = desk.next_serial();
+            desk.send(service.id, &Mail::call_bus(serial, "RequestName", body));
+        }
+        desk.event(Event::Closed { client: service.id });
+        assert!(desk.bus.has_put_off());
+        desk.send(caller.id, &silent(12));
+        while desk.bus.has_put_off() {
+            desk.event(Event::TurnsBegan);
+        }
+        desk.send(caller.id, &silent(13));
+        started(&mut desk);
+        let next = desk.guest();
+        let got = take(&mut desk, &next, NAME);
+        let serials: Vec<_> = got.iter().filter(|got| got.sender == caller.name).collect();
+        assert_eq!(serials.iter().map(|got| got.serial).collect::<Vec<_>>(), [11, 12, 13]);
+    }
+}
+
 #[test]
 fn what_no_service_reads_is_lost_with_a_line_in_the_log() {
     let mut desk = desk();

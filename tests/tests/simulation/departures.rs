@@ -3,6 +3,7 @@
 use bus_daemon::bus::Event;
 use bus_daemon::bus::id::ClientId;
 use bus_policy::config::Limits;
+use libbus::standard_error as error;
 
 use crate::desk::{Desk, Got, Guest};
 use crate::mail::{Mail, Value};
@@ -71,19 +72,49 @@ fn many_names_go_in_turns_and_each_is_told_once() {
     assert_eq!(desk.bus.client_count(), 1);
 }
 
+/// A name that somebody needs is given up first; a call to the unique name is answered like others that
+/// were made before.
 #[test]
-fn who_goes_takes_no_more_calls_and_each_is_answered() {
+fn who_goes_takes_no_more_calls() {
     let (mut desk, owner, caller) = owner_and_watcher();
     closed(&mut desk, owner.id);
-    let call = Mail::call(90_001, &name(0), "org.example.A", "Get");
-    desk.send(caller.id, &call);
-    let before = desk.read(caller.id);
-    assert!(before.iter().all(|got| got.answered != Some(90_001)), "the name is still there");
+    desk.read(caller.id);
+    desk.send(caller.id, &Mail::call(90_001, &name(0), "org.example.A", "Get"));
+    desk.send(caller.id, &Mail::call(90_002, &owner.name, "org.example.A", "Get"));
+    let got = desk.read(caller.id);
+    assert_eq!(changed(&got), [name(0)]);
+    assert!(got.iter().any(|got| got.is_error(90_001, error::SERVICE_UNKNOWN)), "{got:?}");
     finish(&mut desk);
     let got = desk.read(caller.id);
-    let answers: Vec<_> = got.iter().filter(|got| got.answered == Some(90_001)).collect();
+    assert!(!changed(&got).contains(&name(0)), "it is told once");
+    let answers: Vec<_> = got.iter().filter(|got| got.answered.is_some()).collect();
     assert_eq!(answers.len(), 1);
-    assert_eq!(answers[0].error.as_deref(), Some("org.freedesktop.DBus.Error.NoReply"));
+    assert!(answers[0].is_error(90_002, error::NO_REPLY), "{answers:?}");
+}
+
+/// Somebody who comes back, as a service that is started again, finds neither its names taken nor its place.
+#[test]
+fn who_comes_back_finds_its_place_and_its_names_free() {
+    let limits = Limits { connections_per_user_max: 2, ..Limits::default() };
+    let mut desk = Desk::new(limits);
+    let [owner, watcher] = [1001, 1002].map(|uid| desk.guest_with(uid, true));
+    let other = desk.guest_with(1001, true);
+    for number in 0..MANY {
+        let arguments = vec![Value::Text(name(number)), Value::Number(0)];
+        assert_eq!(desk.error_of(owner.id, "RequestName", arguments), None);
+    }
+    closed(&mut desk, owner.id);
+    assert!(desk.bus.has_put_off());
+    let again = desk.guest_with(1001, true);
+    const DO_NOT_QUEUE: u32 = 4;
+    let arguments = vec![Value::Text(name(0)), Value::Number(DO_NOT_QUEUE)];
+    desk.call_bus(again.id, "RequestName", arguments);
+    let found = desk.call_bus(watcher.id, "GetNameOwner", vec![Value::Text(name(0))]);
+    assert_eq!(found.text.as_ref(), Some(&again.name));
+    finish(&mut desk);
+    let found = desk.call_bus(watcher.id, "GetNameOwner", vec![Value::Text(name(0))]);
+    assert_eq!(found.text, Some(again.name));
+    drop(other);
 }
 
 // protocol.md A147
@@ -101,6 +132,15 @@ fn many_unanswered_calls_are_answered_in_turns_after_the_name_has_gone() {
     closed(&mut desk, callee.id);
     let first = desk.read(caller.id);
     assert_eq!(changed(&first), [callee.name.as_str()]);
+    let names = desk.call_bus(caller.id, "NameHasOwner", vec![Value::Text(callee.name.clone())]);
+    assert_eq!(names.error, None);
+    let serial = desk.next_serial();
+    desk.send(caller.id, &Mail::call_bus(serial, "ListNames", vec![]));
+    let listed = desk.read_bytes(caller.id);
+    let is_listed = |name: &str| {
+        listed.windows(name.len() + 1).any(|part| part == [name.as_bytes(), b"\0"].concat())
+    };
+    assert!(is_listed(&caller.name) && !is_listed(&callee.name), "its name has gone");
     assert_eq!(first[0].member.as_deref(), Some("NameOwnerChanged"), "before any of the answers");
     assert!(first.len() < MANY as usize / 2, "{} at once", first.len());
     let again = desk.next_serial();

@@ -162,9 +162,6 @@ impl Desk {
     // --- what the host does ---------------------------------------------------------------------
 
     pub(crate) fn event(&mut self, event: Event<'_>) {
-        if matches!(event, Event::TurnsBegan) {
-            self.bus.begin_round();
-        }
         self.bus.handle_event(event, Timestamp(self.now));
         while let Some(effect) = self.bus.poll_effect() {
             match effect {

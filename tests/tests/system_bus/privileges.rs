@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use bus_tests::harness::run;
+use bus_tests::harness::{BUS_INTERFACE, BUS_NAME, BUS_PATH, Message, run};
 
 use crate::Case;
 use crate::launcher::{launcher_of, status as status_of};
+use crate::system_bus::NOBODY;
 use crate::system_bus::{
-    PID_FILE, SYSTEM_CONF, SystemBus, connect, daemon_command, number_of, place_of,
+    PID_FILE, SYSTEM_CONF, SystemBus, connect, connect_as, daemon_command, number_of, place_of,
 };
 
 const USER: &str = "messagebus";
@@ -17,6 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "runs as messagebus without capabilities", services: &[], run: dropped },
     Case { name: "a second bus is refused by the pid file", services: &[], run: second },
     Case { name: "SIGTERM ends it well", services: &[], run: terminated },
+    Case { name: "SIGTERM ends it whatever is waiting to be done", services: &[], run: flooded },
     Case { name: "its files go when it has ended", services: &[], run: removed },
 ];
 
@@ -93,4 +95,20 @@ fn terminated() {
         let log: Vec<_> = log.filter(|line| !line.contains(limit)).collect();
         assert!(log.is_empty(), "nothing went wrong: {log:?}");
     }
+}
+
+/// A user has asked for more than it may have done in a round, and another one is there: what is left of
+/// that is done when the bus ends.
+fn flooded() {
+    let mut bus = SystemBus::start();
+    let other = connect();
+    let call = Message::method_call(BUS_PATH, BUS_INTERFACE, "ListNames").to(BUS_NAME);
+    let mut clients: Vec<_> = (0..4).map(|_| connect_as(NOBODY)).collect();
+    for client in &mut clients {
+        for _ in 0..400 {
+            client.send(&call);
+        }
+    }
+    assert_eq!(bus.terminate().0, Some(0));
+    drop(other);
 }

@@ -105,6 +105,9 @@ impl ActivationEnvironment {
 impl Bus {
     pub(super) fn start_service_by_name(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         let name = call.name_argument()?;
+        if let Ok(name) = WellKnownName::parse(name) {
+            self.take_from_departures(name);
+        }
         if name == BUS_NAME.as_str() || self.resolve_text(name).is_some() {
             self.reply_uint32(&call.reply_to, ALREADY_RUNNING);
             return Ok(());

@@ -84,6 +84,7 @@ impl Bus {
             return Err(Refusal::TooManyNames { client: self.name_of(id), max });
         }
         self.check_share(id, Resource::Names, 1)?;
+        self.take_from_departures(name);
         let outcome = self.names.request(id, name, flags);
         self.charge_counts(id);
         self.note_name(id, name.as_str());
@@ -157,9 +158,11 @@ impl Bus {
     /// no particular order: sorting them would be half of the work.
     pub(super) fn list_names(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         self.reply_with_fds(&call.reply_to, STRINGS, None, |bus, body| {
+            // Not that of a client that goes and has still to leave calls unanswered.
+            let is_there = |name: &&UniqueNameText| bus.unique_names.contains_key(&name.number());
             let clients = bus.clients.iter().filter(|client| client.is_registered());
             let mut unique: Vec<&UniqueNameText> =
-                clients.filter_map(|client| client.unique.as_ref()).collect();
+                clients.filter_map(|client| client.unique.as_ref()).filter(is_there).collect();
             unique.sort_unstable_by_key(|name| name.number());
             let unique = unique.into_iter().map(UniqueNameText::as_str);
             body.strings([BUS_NAME.as_str()].into_iter().chain(unique).chain(bus.names.names()));

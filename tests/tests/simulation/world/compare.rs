@@ -31,7 +31,6 @@ impl World {
         self.model.begin(self.now, full);
         self.bus.handle_event(event, Timestamp(self.now));
         while self.bus.has_put_off() {
-            self.bus.begin_round();
             self.bus.handle_event(Event::TurnsBegan, Timestamp(self.now));
             // Broadcasts may have to be written before anybody has another turn.
             while let Some(id) = self.bus.poll_write() {
