@@ -457,9 +457,10 @@ impl Bus {
         }
     }
 
-    /// Whether a client is still there, and no monitor: nobody else is answered.
+    /// Whether a client is still there, not about to go, and no monitor: nobody else is answered.
     pub(super) fn takes_part(&self, id: ClientId) -> bool {
         self.clients.get(id).is_some_and(|client| client.is_registered())
+            && !self.departures.contains(&id)
     }
 
     /// A client goes, and is charged no longer for what it had held. Of large messages and those with

@@ -272,6 +272,34 @@ fn what_a_service_with_many_names_has_not_read_is_not_overtaken() {
     }
 }
 
+/// A sender that goes in turns is charged for nothing any more: what is held of it then is bounded like
+/// that of others who are gone.
+#[test]
+fn a_sender_that_goes_in_turns_is_gone() {
+    let mut desk = desk();
+    let caller = desk.guest();
+    for number in 0..100 {
+        take(&mut desk, &caller, &format!("org.example.More{number}"));
+    }
+    let mut silent = Mail::call(12, NAME, "org.example.A", "Do").with(Value::Bytes(9 << 20));
+    silent.flags = Flags::NO_REPLY_EXPECTED;
+    desk.send(caller.id, &silent);
+    started(&mut desk);
+    let service = desk.guest();
+    desk.read(service.id);
+    let body = vec![Value::Text(NAME.to_owned()), Value::Number(0)];
+    desk.send(service.id, &Mail::call_bus(5, "RequestName", body));
+    desk.event(Event::Closed { client: caller.id });
+    assert!(desk.bus.has_put_off());
+    desk.event(Event::Closed { client: service.id });
+    let line = desk.log.last().map(String::as_str).unwrap_or_default();
+    assert!(line.contains(&caller.name) && line.contains("too much is held"), "{line}");
+    while desk.bus.has_put_off() {
+        desk.event(Event::TurnsBegan);
+    }
+    desk.bus.check_empty();
+}
+
 #[test]
 fn what_no_service_reads_is_lost_with_a_line_in_the_log() {
     let mut desk = desk();
