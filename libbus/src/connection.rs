@@ -448,7 +448,7 @@ impl ConnectionState {
     fn handle_call(&mut self, call: Message) {
         let header = call.header();
         let member = header.member.map_or("", |member| member.as_str());
-        // A call without an interface may mean this one (protocol.md A042).
+        // One without an interface is for those who serve, who know what has such a member.
         let is_for_peer = header.interface == Some(PEER);
         match (is_for_peer, member, self.machine_id) {
             (true, "Ping", _) => self.answer(&call, Signature::EMPTY, |_| {}),
