@@ -55,6 +55,7 @@ pub mod unique_name;
 
 mod backlog;
 mod departures;
+mod given;
 mod half_messages;
 mod handshake;
 mod held_messages;
@@ -79,8 +80,9 @@ use client::{Client, ClientTable};
 use credentials::PeerCredentials;
 use driver::activation::ActivationEnvironment;
 use driver::error_reply::StartFailure;
+use given::Given;
 use half_messages::HalfMessages;
-use held_messages::{Given, Orphans};
+use held_messages::Orphans;
 use id::{ClientId, Timestamp};
 use lifecycle::Disconnection;
 use log::LogRecord;
@@ -192,6 +194,17 @@ pub enum Event<'a> {
     /// The other end reads no more. What it sent before is still to come: a program may say
     /// something and end while the bus is telling it something.
     WriteClosed {
+        /// Whose.
+        client: ClientId,
+    },
+    /// The client has read all that was written to it, which it [must](Bus::awaits_reading).
+    AllRead {
+        /// Who.
+        client: ClientId,
+    },
+    /// The other end is gone, or about to, and left unread something that was written to it, or
+    /// perhaps did. What it sent before is still to come.
+    LeftUnread {
         /// Whose.
         client: ClientId,
     },
@@ -477,12 +490,11 @@ impl Bus {
                 if self.clients.handle_written(client, size) {
                     self.handle_drained(client);
                 }
-                if !self.given.is_empty() {
-                    self.forget_given(client);
-                }
             }
+            Event::AllRead { client } => self.forget_given(client),
+            Event::LeftUnread { client } => self.note_unread(client),
             Event::WriteClosed { client } => {
-                self.note_unread(client);
+                self.note_unwritten(client);
                 self.clients.close_writing(client);
                 self.handle_drained(client);
             }
@@ -543,13 +555,13 @@ impl Bus {
     }
 
     /// What to write to a client next: slices in order, and the descriptors that go with their first
-    /// byte. No slices: nothing is owed to it, or it is gone.
+    /// byte. No slices: nothing is owed to it, it [must read first](Bus::awaits_reading), or it is gone.
     pub fn write_batch<'a>(
         &'a self,
         client: ClientId,
         slices: &mut WriteSlices<'a>,
     ) -> Option<&'a MessageFds> {
-        self.clients.get(client)?.outbox.batch(slices)
+        self.clients.get(client)?.outbox.batch(self.write_room(client), slices)
     }
 
     /// How many descriptors go with what is written to a client next.

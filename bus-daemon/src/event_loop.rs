@@ -16,13 +16,15 @@
 //!
 //! `Event` is closed: whatever can wake the daemon is a variant of it.
 //!
-//! Its parts: `accepting` lets clients in, `delays` has them wait that must be written to later, `interest` says what epoll watches, `writing` gives them what they are owed, `errands` is what
+//! Its parts: `accepting` lets clients in, `delays` has them wait that must be written to later, `interest` says what epoll watches, `writing` gives them what they are owed,
+//! `reading_watch` tells when somebody has read what must be read first, `errands` is what
 //! a worker's thread does meanwhile, and `services` are the processes that the bus starts.
 
 mod accepting;
 mod delays;
 mod errands;
 mod interest;
+mod reading_watch;
 mod services;
 mod writing;
 
@@ -41,6 +43,7 @@ use accepting::WatchedListener;
 use delays::{Delays, Lag};
 use errands::WorkResult;
 use interest::Hearing;
+use reading_watch::ReadingWatch;
 use services::Services;
 
 use crate::bus::id::{ClientId, Timestamp};
@@ -95,6 +98,8 @@ enum Event {
     ConfigChanged,
     /// The security module's policy or mode changed.
     SecurityChanged,
+    /// Clients have read something on which others of their messages wait.
+    SomethingRead,
 }
 
 /// One client's socket.
@@ -137,6 +142,7 @@ pub struct EventLoop {
     service_notes: Vec<String>,
     started: Instant,
     delays: Delays,
+    reading_watch: ReadingWatch,
     buffer: Box<[u8]>,
     fds: Vec<OwnedFd>,
     /// The first client in this round that was not read from, since its user had done enough.
@@ -214,6 +220,8 @@ impl EventLoop {
                 epoll::EventFlags::IN,
             )?;
         }
+        let reading_watch = ReadingWatch::new()?;
+        epoll::add(&epoll, &reading_watch, token(Event::SomethingRead), epoll::EventFlags::IN)?;
         let watched =
             |listener| WatchedListener { listener, watched: true, again_at: None, trouble: None };
         Ok(Self {
@@ -233,6 +241,7 @@ impl EventLoop {
             service_notes,
             started: Instant::now(),
             delays: Delays::new(),
+            reading_watch,
             buffer: vec![0; READ_BUFFER_SIZE].into_boxed_slice(),
             fds: Vec::new(),
             first_waiting: None,
@@ -342,6 +351,7 @@ impl EventLoop {
             Event::ConfigChanged => self.handle_config_change(now),
             Event::SecurityChanged => self.handle_security_change(now),
             Event::LauncherEnded => self.handle_launcher_end(),
+            Event::SomethingRead => self.write_to_readers(now),
         }
         self.carry_out(now);
     }
@@ -398,9 +408,10 @@ impl EventLoop {
     fn close(&mut self, id: ClientId, last_words: &[u8], now: Timestamp) {
         let Some(slot) = self.sockets.get_mut(id.index as usize) else { return };
         // Dropping the descriptor takes it out of the epoll.
-        let Some(socket) = slot.take_if(|socket| socket.generation == id.generation) else {
+        let Some(mut socket) = slot.take_if(|socket| socket.generation == id.generation) else {
             return;
         };
+        socket.end_delay(&self.reading_watch);
         if !last_words.is_empty() {
             // Whether the client reads them is its own affair.
             let _ = client_socket::send(&socket.fd, &[IoSlice::new(last_words)], &[]);
@@ -432,6 +443,7 @@ impl EventLoop {
             Ok(received) => received,
             Err(Errno::AGAIN) => return Read::All,
             Err(_) => {
+                self.bus.handle_event(bus::Event::LeftUnread { client: id }, now);
                 self.bus.handle_event(bus::Event::Closed { client: id }, now);
                 return Read::All;
             }
@@ -506,6 +518,7 @@ const LAUNCH_TOKEN: u32 = u32::MAX - 4;
 const SERVICE_END_TOKEN: u32 = u32::MAX - 5;
 const SERVICE_OUTPUT_TOKEN: u32 = u32::MAX - 6;
 const LAUNCHER_END_TOKEN: u32 = u32::MAX - 7;
+const READ_TOKEN: u32 = u32::MAX - 8;
 
 /// The 64 bits that the kernel hands back with an event.
 fn token(event: Event) -> epoll::EventData {
@@ -519,6 +532,7 @@ fn token(event: Event) -> epoll::EventData {
         Event::ServiceWrote { number } => (number, SERVICE_OUTPUT_TOKEN),
         Event::ConfigChanged => (0, CONFIG_TOKEN),
         Event::SecurityChanged => (0, SECURITY_TOKEN),
+        Event::SomethingRead => (0, READ_TOKEN),
         Event::LauncherEnded => (0, LAUNCHER_END_TOKEN),
     };
     epoll::EventData::new_u64(u64::from(high) << 32 | u64::from(low))
@@ -537,6 +551,7 @@ fn event_of(event: epoll::Event) -> Event {
         CONFIG_TOKEN => Event::ConfigChanged,
         SECURITY_TOKEN => Event::SecurityChanged,
         LAUNCHER_END_TOKEN => Event::LauncherEnded,
+        READ_TOKEN => Event::SomethingRead,
         OWN_TOKENS.. => Event::Listener {
             number: (low - OWN_TOKENS) as usize,
             failed: flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP),

@@ -19,7 +19,7 @@ use super::activation::Waiter;
 use super::client::{Outgoing, Urgency};
 use super::driver::error_reply::Refusal;
 use super::id::ClientId;
-use super::limits::{ORPHAN_FDS_MAX, ORPHANS_SIZE_MAX, UNCOUNTED_SIZE_MAX, VAIN_STARTS_MAX};
+use super::limits::{ORPHAN_FDS_MAX, ORPHANS_SIZE_MAX, UNCOUNTED_SIZE_MAX};
 use super::log::{LogRecord, Severity};
 use super::outbox::{MessageFds, OutgoingBody};
 use super::policing::{FormerClient, Party, Passage};
@@ -44,8 +44,8 @@ pub(super) struct HeldMessage {
     former: FormerClient,
     bytes: Rc<Vec<u8>>,
     fds: Option<MessageFds>,
-    expects_reply: bool,
-    vain_starts: u8,
+    pub(super) expects_reply: bool,
+    pub(super) vain_starts: u8,
     charged: Charged,
 }
 
@@ -114,16 +114,6 @@ impl Held {
         self.bytes -= held.size();
         self.fds -= held.fd_count();
     }
-}
-
-/// What the owner of a name has been given that was started for it, until it is written: signals and calls
-/// of which nobody would hear that they are lost.
-#[derive(Debug, Default)]
-pub(super) struct Given {
-    /// Each with where it ends in all that was queued for the owner.
-    messages: Vec<(u64, HeldMessage)>,
-    /// How much of that was written, if the owner reads no more.
-    written: Option<u64>,
 }
 
 impl HeldMessage {
@@ -216,61 +206,6 @@ impl Bus {
         }
     }
 
-    /// Gives what was held to the one who has taken the name, and remembers what must not get lost if that
-    /// goes before reading it.
-    pub(super) fn give(&mut self, held: HeldMessage, owner: ClientId) {
-        let queued = |bus: &Self| bus.clients.get(owner).map(|client| client.outbox.queued());
-        let before = queued(self);
-        self.deliver(&held, Some(owner));
-        let after = queued(self);
-        if let Some(end) = after.filter(|_| after > before && !held.expects_reply) {
-            self.given.entry(owner).or_default().messages.push((end, held));
-        }
-    }
-
-    /// Something was written to a client.
-    #[cold]
-    pub(super) fn forget_given(&mut self, id: ClientId) {
-        let Some(client) = self.clients.get(id) else { return };
-        let written = client.outbox.written();
-        if let Some(given) = self.given.get_mut(&id) {
-            given.messages.retain(|(end, _)| *end > written);
-            if given.messages.is_empty() {
-                self.given.remove(&id);
-            }
-        }
-    }
-
-    /// A client reads no more: what was not written to it, it has not read.
-    pub(super) fn note_unread(&mut self, id: ClientId) {
-        let Some(given) = self.given.get_mut(&id) else { return };
-        let written = self.clients.get(id).map(|client| client.outbox.written());
-        given.written = given.written.or(written);
-    }
-
-    /// A client goes: what it was given and has not read.
-    pub(super) fn take_unread(&mut self, id: ClientId) -> Vec<HeldMessage> {
-        if self.given.is_empty() {
-            return Vec::new();
-        }
-        self.note_unread(id);
-        let Some(Given { messages, written }) = self.given.remove(&id) else { return Vec::new() };
-        let is_unread = |end: u64| written.is_none_or(|written| end > written);
-        messages.into_iter().filter(|(end, _)| is_unread(*end)).map(|(_, held)| held).collect()
-    }
-
-    /// They go to the next start.
-    pub(super) fn give_again(&mut self, unread: Vec<HeldMessage>) {
-        for mut held in unread {
-            held.vain_starts += 1;
-            if held.vain_starts > VAIN_STARTS_MAX {
-                self.log_lost(&held, "each service that took the name went before it had read it");
-            } else {
-                self.pass_on(held);
-            }
-        }
-    }
-
     /// A message goes its way once more, to whoever has its name by now or to a start.
     pub(super) fn pass_on(&mut self, mut held: HeldMessage) {
         if self.takes_part(held.sender) {
@@ -319,7 +254,7 @@ impl Bus {
         with_header(&held.bytes, may_pass).unwrap_or(false) && !self.identity.mediation.is_active()
     }
 
-    fn log_lost(&mut self, held: &HeldMessage, why: &str) {
+    pub(super) fn log_lost(&mut self, held: &HeldMessage, why: &str) {
         let (sender, name) = (held.sender_name.as_str(), held.destination());
         let text = format_args!(
             "A message of {sender} to '{name}', which was to be started for it, is lost: {why}"

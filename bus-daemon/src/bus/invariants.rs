@@ -29,8 +29,8 @@ impl Bus {
         self.check_half_messages();
         self.check_newcomers();
         self.check_activation();
+        self.check_given();
         let is_there = |id: &super::ClientId| self.clients.get(*id).is_some();
-        assert!(self.given.keys().all(is_there), "who was given something is there");
         assert!(self.departures.iter().all(is_there), "who goes is there until nothing is left");
         let has_gone = |unique: &UniqueNameText| !self.unique_names.contains_key(&unique.number());
         let has_unique = |client: &&Client| {

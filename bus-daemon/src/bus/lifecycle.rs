@@ -213,6 +213,10 @@ impl Bus {
         self.forget_half_message(id);
         self.monitors.remove_client(id);
         self.effects.push_back(Effect::Close { client: id, last_words });
+        if reason != Disconnection::ByClient {
+            // What it has read since it was asked last, nobody knows.
+            self.note_unread(id);
+        }
         self.depart(id);
     }
 

@@ -159,7 +159,7 @@ pub const RELOAD_GAP_MS: u64 = 1_000;
 /// How long after a service's process has ended well, and all that it left behind, somebody else may take
 /// the name whom it had started by another manager.
 pub const EXITED_WELL_TIME_MS: u64 = 1_000;
-/// How many services are started for one message that go before they have read it; then it is lost.
+/// How many services are started for one message that go before they have read any; then it is lost.
 pub const VAIN_STARTS_MAX: u8 = 3;
 /// Bytes of messages above [`UNCOUNTED_SIZE_MAX`] that are held for starts although their senders are gone,
 /// and descriptors of such.

@@ -241,9 +241,13 @@ impl Outbox {
         Some(header)
     }
 
-    /// What the next write takes: slices in order, and the descriptors that go with their first
-    /// byte.
-    pub fn batch<'a>(&'a self, slices: &mut WriteSlices<'a>) -> Option<&'a MessageFds> {
+    /// What the next write takes, at most `room` bytes: slices in order, and the descriptors that go
+    /// with their first byte.
+    pub fn batch<'a>(
+        &'a self,
+        mut room: usize,
+        slices: &mut WriteSlices<'a>,
+    ) -> Option<&'a MessageFds> {
         let fds = self.segments.front()?.fds.as_ref();
         let mut skip = self.written;
         for (index, segment) in self.segments.iter().enumerate() {
@@ -251,11 +255,16 @@ impl Outbox {
             if begins_next_write || slices.len() + 2 > WRITE_SLICE_COUNT_MAX {
                 break;
             }
-            let parts = segment.slices(skip).into_iter().filter(|part| !part.is_empty());
-            slices.extend(parts.map(IoSlice::new));
+            for part in segment.slices(skip) {
+                let part = part.get(..room).unwrap_or(part);
+                room -= part.len();
+                if !part.is_empty() {
+                    slices.push(IoSlice::new(part));
+                }
+            }
             skip = 0;
         }
-        fds
+        fds.filter(|_| !slices.is_empty())
     }
 
     /// How many descriptors go with the next write.
@@ -272,7 +281,7 @@ impl Outbox {
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         let mut slices = WriteSlices::new();
-        self.batch(&mut slices);
+        self.batch(usize::MAX, &mut slices);
         slices.iter().flat_map(|slice| slice.iter().copied()).collect()
     }
 
@@ -426,7 +435,7 @@ mod tests {
         let (mut arrived, mut fds_at) = (Vec::new(), Vec::new());
         while !outbox.is_empty() {
             let mut slices = WriteSlices::new();
-            if let Some(fds) = outbox.batch(&mut slices) {
+            if let Some(fds) = outbox.batch(usize::MAX, &mut slices) {
                 fds_at.push((arrived.len(), fds.len()));
             }
             let write: Vec<u8> = slices.iter().flat_map(|s| s.iter().copied()).take(step).collect();
@@ -464,7 +473,7 @@ mod tests {
             outbox.push(&mut pool, b"0123456789", &OutgoingBody::Copied(b"x"), None);
         }
         let mut slices = WriteSlices::new();
-        assert!(outbox.batch(&mut slices).is_none());
+        assert!(outbox.batch(usize::MAX, &mut slices).is_none());
         assert_eq!(slices.len(), 1);
         drop(slices);
         outbox.handle_written(&mut pool, 1100);

@@ -18,7 +18,7 @@ use std::rc::Rc;
 use foldhash::fast::FixedState;
 use rustix::event::epoll;
 
-use super::{ClientSocket, EventLoop, socket_mut};
+use super::{ClientSocket, EventLoop, ReadingWatch, socket_mut};
 use crate::bus::id::{ClientId, Timestamp};
 use crate::host::client_socket::{has_unread, stop, unread_messages_max};
 use crate::host::resource_limits::fd_limit;
@@ -41,7 +41,9 @@ const LINGER_MS: u64 = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     Starved,
-    Unread,
+    UnreadFds,
+    /// What it was given first and has not read; [`ReadingWatch`] tells when it has.
+    UnreadMessage,
 }
 
 /// What is known of a client that had to wait or was sent descriptors.
@@ -56,6 +58,7 @@ pub(super) struct Lag {
 struct Delay {
     due: Timestamp,
     pause_ms: u64,
+    why: Why,
 }
 
 /// Descriptors that one client may not have read.
@@ -127,8 +130,16 @@ impl ClientSocket {
         self.lag.as_ref().and_then(|lag| lag.unread)
     }
 
+    /// Whether it is watched for that it has read something.
+    fn is_watched(&self) -> bool {
+        self.delay().is_some_and(|delay| delay.why == Why::UnreadMessage)
+    }
+
     /// It may be written to at any time.
-    pub(super) fn end_delay(&mut self) {
+    pub(super) fn end_delay(&mut self, watch: &ReadingWatch) {
+        if self.is_watched() {
+            watch.forget(&self.fd);
+        }
         if let Some(lag) = &mut self.lag {
             lag.delay = None;
         }
@@ -168,12 +179,19 @@ impl EventLoop {
 
     pub(super) fn write_later(&mut self, id: ClientId, why: Why, now: Timestamp) {
         let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
+        match (socket.is_watched(), why == Why::UnreadMessage) {
+            (false, true) => self.reading_watch.watch(&socket.fd, id),
+            (true, false) => self.reading_watch.forget(&socket.fd),
+            _ => {}
+        }
         let before = socket.delay().map_or(0, |delay| delay.pause_ms);
         let pause_ms = match why {
             Why::Starved => STARVED_PAUSE_MS,
-            Why::Unread => (2 * before).clamp(UNREAD_PAUSE_MS, UNREAD_PAUSE_MS_MAX),
+            Why::UnreadFds | Why::UnreadMessage => {
+                (2 * before).clamp(UNREAD_PAUSE_MS, UNREAD_PAUSE_MS_MAX)
+            }
         };
-        let delay = Delay { due: now.plus_ms(pause_ms), pause_ms };
+        let delay = Delay { due: now.plus_ms(pause_ms), pause_ms, why };
         socket.lag.get_or_insert_default().delay = Some(delay);
         if !self.delays.waiting.contains(&id) {
             self.delays.waiting.push(id);
@@ -223,7 +241,9 @@ impl EventLoop {
         let uid = self.bus.client(id).and_then(|client| client.uid);
         let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
         let lag = socket.lag.get_or_insert_default();
-        lag.delay = None;
+        if let Some(delay) = &mut lag.delay {
+            delay.pause_ms = 0;
+        }
         // It is the same for as long as the client is there.
         let unread = lag.unread.get_or_insert(Unread { uid, count: 0, largest: 0 });
         unread.count += count as u64;

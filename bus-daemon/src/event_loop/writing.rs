@@ -31,7 +31,7 @@ enum Wrote {
     /// The socket is full.
     Part,
     /// It must wait: the kernel had no memory for it, which says nothing about the client, or the client
-    /// has not read the descriptors that it was sent before.
+    /// has not read something that it was sent before.
     Delayed(Why),
     /// The client is gone.
     Failed,
@@ -109,11 +109,21 @@ impl EventLoop {
         let has_changed = std::mem::replace(&mut socket.wants_write, full) != full;
         match why {
             Some(why) => self.write_later(id, why, now),
-            None => socket.end_delay(),
+            None => socket.end_delay(&self.reading_watch),
         }
         if has_changed {
             self.update_interest(id, now);
         }
+    }
+
+    /// Whether a client has read all that was written to it; then the bus is told.
+    fn has_read_all(&mut self, id: ClientId, now: Timestamp) -> bool {
+        let Some(socket) = socket_mut(&mut self.sockets, id) else { return true };
+        let has_read = client_socket::has_read_all(&socket.fd);
+        if has_read {
+            self.bus.handle_event(bus::Event::AllRead { client: id }, now);
+        }
+        has_read
     }
 
     /// Makes room in a socket that is full for the first time; answers whether it did.
@@ -126,9 +136,12 @@ impl EventLoop {
     }
 
     fn write_once(&mut self, id: ClientId, now: Timestamp) -> Wrote {
+        if self.bus.awaits_reading(id) && !self.has_read_all(id, now) {
+            return Wrote::Delayed(Why::UnreadMessage);
+        }
         let fd_count = self.bus.next_fd_count(id);
         if fd_count > 0 && !self.may_send_fds(id, fd_count) {
-            return Wrote::Delayed(Why::Unread);
+            return Wrote::Delayed(Why::UnreadFds);
         }
         let Some(socket) = socket_mut(&mut self.sockets, id) else { return Wrote::Failed };
         let mut slices = WriteSlices::new();
@@ -149,14 +162,19 @@ impl EventLoop {
                 self.carry_out(now);
                 return Wrote::Batch;
             }
-            Err(Errno::PIPE | Errno::CONNRESET) => {
+            Err(error @ (Errno::PIPE | Errno::CONNRESET)) => {
                 drop((slices, fds));
+                // It is told once: reading tells it no more.
+                if error == Errno::CONNRESET {
+                    self.bus.handle_event(bus::Event::LeftUnread { client: id }, now);
+                }
                 // That it is gone shows when all it sent has been read.
                 self.bus.handle_event(bus::Event::WriteClosed { client: id }, now);
                 return Wrote::Everything;
             }
             Err(_) => {
                 drop((slices, fds));
+                self.bus.handle_event(bus::Event::LeftUnread { client: id }, now);
                 self.bus.handle_event(bus::Event::Closed { client: id }, now);
                 self.carry_out(now);
                 return Wrote::Failed;
@@ -167,6 +185,9 @@ impl EventLoop {
             self.note_sent_fds(id, fd_count);
         }
         self.bus.handle_event(bus::Event::Written { client: id, size: written }, now);
+        if self.bus.awaits_reading(id) {
+            return Wrote::Batch;
+        }
         let done = self.bus.client(id).is_none_or(|client| client.outbox.is_empty());
         match (done, written == size) {
             (true, _) => Wrote::Everything,

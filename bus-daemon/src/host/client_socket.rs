@@ -7,6 +7,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 pub use rustix::io::Errno;
 use rustix::io::retry_on_intr;
 use rustix::net::sockopt::{set_socket_send_buffer_size, socket_send_buffer_size};
@@ -90,6 +91,21 @@ pub fn send(
 #[must_use]
 pub fn has_unread(socket: impl AsFd) -> bool {
     unread_size(socket.as_fd()).is_ok_and(|size| size > 0)
+}
+
+/// Whether the peer has read all that it was sent, which is not known of one that is gone: what it left goes
+/// with it.
+#[must_use]
+pub fn has_read_all(socket: impl AsFd) -> bool {
+    // The peer goes before what it left does, so that it is asked for last.
+    !has_unread(socket.as_fd()) && !is_hung_up(socket)
+}
+
+/// Whether nothing more can come or be written (poll(2), `POLLHUP`).
+fn is_hung_up(socket: impl AsFd) -> bool {
+    let mut asked = [PollFd::new(&socket, PollFlags::empty())];
+    retry_on_intr(|| poll(&mut asked, Some(&Timespec::default()))).is_err()
+        || asked.iter().any(|asked| !asked.revents().is_empty())
 }
 
 /// How many messages at most the peer of a Unix socket has not read: the kernel needs so much for each.
@@ -220,6 +236,32 @@ mod tests {
         // Closing is not enough: a program that another test just starts holds a copy.
         receive(&theirs, &mut [0; 8], &mut fds).unwrap();
         assert!(!has_unread(&ours));
+    }
+
+    /// What [`crate::bus::Event::LeftUnread`] rests on: who leaves something unread is told from who does
+    /// not, before and after what it left is gone.
+    #[test]
+    fn the_kernel_says_whether_a_peer_that_is_gone_left_something_unread() {
+        for (read, expected) in [(0, Err(Errno::CONNRESET)), (2, Err(Errno::CONNRESET)), (3, Ok(0))]
+        {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let mut fds = Vec::new();
+            assert_eq!(sent(&theirs, b"last words", &[]), Ok(10));
+            assert_eq!(sent(&ours, b"abc", &[]), Ok(3));
+            assert!(!has_read_all(&ours));
+            if read > 0 {
+                receive(&theirs, &mut [0; 8][..read], &mut fds).unwrap();
+            }
+            assert_eq!(has_read_all(&ours), read == 3);
+            drop(theirs);
+            // A program that another test just starts holds a copy for a while.
+            poll(&mut [PollFd::new(&ours, PollFlags::empty())], None).unwrap();
+            assert!(!has_read_all(&ours), "it is not known of one that is gone");
+            assert_eq!(sent(&ours, b"x", &[]), Err(Errno::PIPE));
+            let mut received = || receive(&ours, &mut [0; 16], &mut fds).map(|got| got.bytes);
+            assert_eq!(received(), Ok(10), "what it said comes first");
+            assert_eq!(received(), expected, "{read} of 3 bytes were read");
+        }
     }
 
     #[test]

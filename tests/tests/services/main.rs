@@ -15,7 +15,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
-use bus_tests::harness::{Bus, Client, Config, Daemon, Message, RawClient, Value, field, kind};
+use bus_daemon::bus::limits::VAIN_STARTS_MAX;
+use bus_tests::harness::{
+    BUS_INTERFACE, BUS_NAME, BUS_PATH, Bus, Client, Config, Daemon, Message, RawClient, Value,
+    field, flag, kind,
+};
 use libtest_mimic::{Arguments, Trial};
 
 const CALLER_COUNT: usize = 1000;
@@ -44,8 +48,15 @@ fn main() -> ExitCode {
         serve(name);
         return ExitCode::SUCCESS;
     }
-    let trials: [(&str, fn()); 7] = [
+    if let [_, flag, name] = arguments.as_slice()
+        && flag == "--serve-two"
+    {
+        serve_two(name);
+        return ExitCode::SUCCESS;
+    }
+    let trials: [(&str, fn()); 8] = [
         ("a_storm_of_callers_is_answered", storm),
+        ("what_a_service_does_not_read_comes_to_the_next", unread),
         ("a_helper_starts_what_names_a_user", helper),
         ("services_get_variables_until_they_are_unset", variables),
         ("services_may_go_to_the_background", background),
@@ -62,13 +73,24 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
 }
 
+/// Says what it was told first and second, and ends, whatever else there is for it.
+fn serve_two(name: &str) {
+    let mut service = connect();
+    // What it is told comes before the answer.
+    let request = Message::method_call(BUS_PATH, BUS_INTERFACE, "RequestName").to(BUS_NAME);
+    service.send(&request.arg(name).arg(0_u32));
+    let messages = std::iter::from_fn(|| service.next_or_end());
+    let told: Vec<Message> = messages.filter(|told| told.sender() != BUS_NAME).take(2).collect();
+    for message in told {
+        let mut echo = Message::signal("/", "org.example.Interface", "Told").to(&message.sender());
+        echo.body = message.body;
+        service.send(&echo);
+    }
+}
+
 /// Answers every call with its own body until the bus is gone.
 fn serve(name: &str) {
-    let address = std::env::var("DBUS_STARTER_ADDRESS").expect("where the bus is");
-    let path = address.strip_prefix("unix:path=").and_then(|rest| rest.split(',').next());
-    let mut raw = RawClient::new(UnixStream::connect(path.expect("a path")).unwrap());
-    raw.authenticate(true);
-    let mut service = Client::register(raw);
+    let mut service = connect();
     println!("serving {name}");
     service.request_name(name, 0);
     while let Some(message) = service.next_or_end() {
@@ -78,6 +100,14 @@ fn serve(name: &str) {
             service.send(&reply);
         }
     }
+}
+
+fn connect() -> Client {
+    let address = std::env::var("DBUS_STARTER_ADDRESS").expect("where the bus is");
+    let path = address.strip_prefix("unix:path=").and_then(|rest| rest.split(',').next());
+    let mut raw = RawClient::new(UnixStream::connect(path.expect("a path")).unwrap());
+    raw.authenticate(true);
+    Client::register(raw)
 }
 
 fn name_of(service: usize) -> String {
@@ -267,6 +297,26 @@ fn background() {
     let comm = |pid: u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     while comm(parent(daemon)) == "bus-starter\n" {
         client.call("GetId", &[]);
+    }
+}
+
+/// A service that ends after two messages, over and over: calls without a reply and signals come to one of
+/// its starts each, in order.
+fn unread() {
+    let bus = start();
+    let name = "org.example.Two";
+    write_service(&bus, name, &format!("{} --serve-two {name}", own_program()));
+    let mut client = bus.connect();
+    client.call("ReloadConfig", &[]);
+    let count = 4 * u32::from(VAIN_STARTS_MAX);
+    for number in 0..count {
+        let mut call = call(name, number);
+        call.flags = flag::NO_REPLY_EXPECTED;
+        let signal = Message::signal("/", "org.example.Interface", "Echo").to(name).arg(number);
+        client.send(if number % 2 == 0 { &call } else { &signal });
+    }
+    for number in 0..count {
+        assert_eq!(client.next().body, [number.into()]);
     }
 }
 

@@ -234,6 +234,50 @@ fn what_a_service_has_not_read_goes_to_the_next_start() {
     desk.bus.check_empty();
 }
 
+/// What a service has in its socket and does not read is not read either; what it has read is its own. So
+/// nothing is written behind a message of which nobody would hear that it is lost until that is read.
+#[test]
+fn what_is_written_to_a_service_and_not_read_goes_to_the_next_start() {
+    let mut desk = desk();
+    let caller = desk.guest();
+    let serials: Vec<u32> = (11..17).collect();
+    for serial in &serials {
+        let mut mail = Mail::call(*serial, NAME, "org.example.A", "Do");
+        // Others lie between them.
+        mail.flags = if serial % 3 == 0 { Flags::empty() } else { Flags::NO_REPLY_EXPECTED };
+        desk.send(caller.id, &mail);
+    }
+    let body = vec![Value::Text(NAME.to_owned()), Value::Number(0)];
+    let request = Mail::call_bus(5, "RequestName", body);
+    let of_caller = |bytes: &[u8]| -> Vec<u32> {
+        let got = Got::all(bytes).into_iter().filter(|got| got.sender == caller.name);
+        got.map(|got| got.serial).collect()
+    };
+    let mut seen = Vec::new();
+    let mut left = Vec::new();
+    // Each service is written to twice, reads what came first, and goes.
+    while !desk.starts.is_empty() {
+        started(&mut desk);
+        let service = desk.guest();
+        desk.read(service.id);
+        desk.send(service.id, &request);
+        seen.extend(of_caller(&desk.write_batch(service.id).0));
+        assert!(desk.bus.awaits_reading(service.id), "it reads before it is written more to");
+        assert_eq!(desk.write_batch(service.id).0, []);
+        desk.event(Event::AllRead { client: service.id });
+        left.push(of_caller(&desk.write_batch(service.id).0));
+        desk.bus.check_invariants();
+        desk.event(Event::LeftUnread { client: service.id });
+        desk.event(Event::Closed { client: service.id });
+    }
+    assert_eq!(left, [&[12, 13][..], &[14], &[16], &[]]);
+    assert_eq!(seen, [11, 13, 14, 16], "those without a reply, once each");
+    let answered: Vec<_> = desk.read(caller.id).iter().filter_map(|got| got.answered).collect();
+    assert_eq!(answered, [12, 15], "the others, once each");
+    desk.event(Event::Closed { client: caller.id });
+    desk.bus.check_empty();
+}
+
 /// A service that goes in turns, since it has many names: what it has not read comes before what is sent
 /// while it goes.
 #[test]

@@ -194,8 +194,17 @@ impl Desk {
         std::mem::take(&mut self.closed)
     }
 
-    /// What waits for a client, and the descriptors that come first.
+    /// What waits for a client, and the descriptors that come first. It reads all of that.
     pub(crate) fn read_batch(&mut self, client: ClientId) -> (Vec<u8>, Vec<RawFd>) {
+        let batch = self.write_batch(client);
+        if self.bus.awaits_reading(client) {
+            self.event(Event::AllRead { client });
+        }
+        batch
+    }
+
+    /// What waits for a client goes into its socket; whether it reads that is its own affair.
+    pub(crate) fn write_batch(&mut self, client: ClientId) -> (Vec<u8>, Vec<RawFd>) {
         let mut slices = WriteSlices::new();
         let fds = self.bus.write_batch(client, &mut slices);
         let fds = fds.map(|fds| fds.iter().map(AsRawFd::as_raw_fd).collect()).unwrap_or_default();
@@ -218,15 +227,7 @@ impl Desk {
 
     /// All messages that wait for a client.
     pub(crate) fn read(&mut self, client: ClientId) -> Vec<Got> {
-        let bytes = self.read_bytes(client);
-        let mut rest = bytes.as_slice();
-        let mut got = Vec::new();
-        while let Some(frame) = frame(rest, u32::MAX).unwrap() {
-            let (message, after) = rest.split_at(frame.message_size());
-            got.push(Got::of(&Parsed::of(message)));
-            rest = after;
-        }
-        got
+        Got::all(&self.read_bytes(client))
     }
 
     /// What waits for a client, without its being read.
@@ -236,6 +237,17 @@ impl Desk {
 }
 
 impl Got {
+    /// What these whole messages are.
+    pub(crate) fn all(mut bytes: &[u8]) -> Vec<Self> {
+        let mut got = Vec::new();
+        while let Some(frame) = frame(bytes, u32::MAX).unwrap() {
+            let (message, after) = bytes.split_at(frame.message_size());
+            got.push(Self::of(&Parsed::of(message)));
+            bytes = after;
+        }
+        got
+    }
+
     fn of(message: &Parsed<'_>) -> Self {
         let header = message.header();
         let first = header.signature.as_str().starts_with('s');

@@ -1,0 +1,143 @@
+//! Messages that were held for a service, until the service has read them.
+//!
+//! Nobody hears it if a service goes before it has read a signal or a call that expects no reply; so such a
+//! message is kept when the service is given it, and goes to the next start if this one did not read it.
+//! What was written to a socket and not read is gone with its reader, and the kernel tells only that
+//! something was not read. Therefore **such a message is the last thing that is written until all is
+//! read**: if anything was not read then, it was this one.
+//!
+//! Invariant: of all that is given to a client and not known to be read at most the first message is
+//! written.
+
+use super::Bus;
+use super::held_messages::HeldMessage;
+use super::id::ClientId;
+use super::limits::VAIN_STARTS_MAX;
+use super::outbox::Outbox;
+
+/// What one client was given and is not known to have read.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    /// Each with where it ends in all that was queued for the client.
+    messages: Vec<(u64, HeldMessage)>,
+    /// How much of that was written, if nothing more is.
+    written: Option<u64>,
+    /// Whether the client left something unread.
+    left_unread: bool,
+    /// Whether it has read one of them.
+    has_read: bool,
+}
+
+/// What a client was given and has not read that goes.
+#[derive(Debug, Default)]
+pub(super) struct Unread {
+    messages: Vec<HeldMessage>,
+    /// It read nothing of what it was given.
+    was_vain: bool,
+}
+
+impl Given {
+    /// How much may be written before all of it must be read.
+    fn room(&self, outbox: &Outbox) -> usize {
+        let end = self.messages.first().map_or(u64::MAX, |(end, _)| *end);
+        usize::try_from(end.saturating_sub(outbox.written())).unwrap_or(usize::MAX)
+    }
+}
+
+impl Bus {
+    /// Gives what was held to the one who has taken the name.
+    pub(super) fn give(&mut self, held: HeldMessage, owner: ClientId) {
+        let queued = |bus: &Self| bus.clients.get(owner).map(|client| client.outbox.queued());
+        let before = queued(self);
+        self.deliver(&held, Some(owner));
+        let after = queued(self);
+        if let Some(end) = after.filter(|_| after > before && !held.expects_reply) {
+            self.given.entry(owner).or_default().messages.push((end, held));
+        }
+    }
+
+    /// How many bytes may be written to a client now.
+    pub(super) fn write_room(&self, id: ClientId) -> usize {
+        if self.given.is_empty() {
+            return usize::MAX;
+        }
+        let given = self.given.get(&id).zip(self.clients.get(id));
+        given.map_or(usize::MAX, |(given, client)| given.room(&client.outbox))
+    }
+
+    /// Whether nothing is written to a client until it has read everything, which the host finds out
+    /// and tells with [`AllRead`](super::Event::AllRead).
+    #[must_use]
+    pub fn awaits_reading(&self, client: ClientId) -> bool {
+        self.write_room(client) == 0
+    }
+
+    /// A client has read all that was written to it.
+    pub(super) fn forget_given(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get(id) else { return };
+        let written = client.outbox.written();
+        if let Some(given) = self.given.get_mut(&id) {
+            let is_read = |(end, _): &mut (u64, HeldMessage)| *end <= written;
+            given.has_read |= given.messages.extract_if(.., is_read).count() > 0;
+            if given.messages.is_empty() {
+                self.given.remove(&id);
+            }
+        }
+    }
+
+    /// Nothing more is written to a client.
+    pub(super) fn note_unwritten(&mut self, id: ClientId) {
+        let Some(given) = self.given.get_mut(&id) else { return };
+        let written = self.clients.get(id).map(|client| client.outbox.written());
+        given.written = given.written.or(written);
+    }
+
+    /// A client goes and leaves unread something that was written to it, or perhaps does.
+    pub(super) fn note_unread(&mut self, id: ClientId) {
+        if let Some(given) = self.given.get_mut(&id) {
+            given.left_unread = true;
+        }
+    }
+
+    /// A client goes: what it was given and has not read.
+    pub(super) fn take_unread(&mut self, id: ClientId) -> Unread {
+        if self.given.is_empty() {
+            return Unread::default();
+        }
+        self.note_unwritten(id);
+        let Some(given) = self.given.remove(&id) else { return Unread::default() };
+        let Given { messages, written, left_unread, has_read } = given;
+        let is_unread = |end: u64| left_unread || written.is_none_or(|written| end > written);
+        let count = messages.len();
+        let unread = messages.into_iter().filter(|(end, _)| is_unread(*end));
+        let messages: Vec<HeldMessage> = unread.map(|(_, held)| held).collect();
+        let was_vain = !has_read && messages.len() == count;
+        Unread { messages, was_vain }
+    }
+
+    /// They go to the next start.
+    pub(super) fn give_again(&mut self, unread: Unread) {
+        let Unread { messages, was_vain } = unread;
+        for mut held in messages {
+            held.vain_starts += u8::from(was_vain);
+            if held.vain_starts > VAIN_STARTS_MAX {
+                self.log_lost(&held, "each service that took the name went before it had read it");
+            } else {
+                self.pass_on(held);
+            }
+        }
+    }
+
+    /// For [`Bus::check_invariants`].
+    pub(super) fn check_given(&self) {
+        for (id, given) in &self.given {
+            let client = self.clients.get(*id);
+            assert!(client.is_some(), "who was given something is there");
+            assert!(!given.messages.is_empty(), "who has read everything is forgotten");
+            assert!(given.messages.is_sorted_by_key(|(end, _)| *end), "in order");
+            let written = given.written.or(client.map(|client| client.outbox.written()));
+            let begun = given.messages.iter().filter(|(end, _)| Some(*end) < written).count();
+            assert_eq!(begun, 0, "{id:?} gets nothing behind what it must read first");
+        }
+    }
+}
