@@ -7,7 +7,7 @@
 //! machine for each side ([`auth`]), and so is a whole connection as a program at its end has it
 //! ([`connection`]); server addresses ([`address`]) and match rules
 //! ([`match_rule`]) are plain values that print as they parse.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod address;
 pub mod auth;
@@ -18,4 +18,6 @@ pub mod match_rule;
 pub mod message;
 pub mod names;
 pub mod standard_error;
+#[cfg(feature = "client")]
+pub mod typed;
 pub mod wire;

@@ -20,6 +20,13 @@ pub struct BodyWriter<'b> {
     endian: Endian,
 }
 
+/// Where an ARRAY began that is not ended yet, as indices of the buffer.
+#[derive(Debug)]
+pub(crate) struct ArrayStart {
+    size_at: usize,
+    elements_at: usize,
+}
+
 impl<'b> BodyWriter<'b> {
     /// A writer of a body that starts at the end of `out`.
     pub const fn new(out: &'b mut Vec<u8>, endian: Endian) -> Self {
@@ -148,13 +155,45 @@ impl<'b> BodyWriter<'b> {
     }
 
     fn aligned_array(&mut self, alignment: usize, elements: impl FnOnce(&mut BodyWriter<'_>)) {
+        let start = self.begin_array(alignment);
+        elements(self);
+        self.end_array(start);
+    }
+
+    /// Begins an ARRAY whose elements have this alignment; they are written until
+    /// [`BodyWriter::end_array`].
+    pub(crate) fn begin_array(&mut self, alignment: usize) -> ArrayStart {
         self.size(0);
         let size_at = self.out.len() - 4;
         self.align(alignment);
-        let elements_start = self.out.len();
-        elements(self);
-        let size = size_u32(self.out.len() - elements_start);
-        self.patch(size_at, size);
+        ArrayStart { size_at, elements_at: self.out.len() }
+    }
+
+    /// Ends an ARRAY.
+    pub(crate) fn end_array(&mut self, start: ArrayStart) {
+        let size = size_u32(self.out.len() - start.elements_at);
+        self.patch(start.size_at, size);
+    }
+
+    /// Begins a STRUCT or a DICT_ENTRY, whose fields follow.
+    pub(crate) fn begin_structure(&mut self) {
+        self.align(8);
+    }
+
+    /// Writes values that were written before from the start of a body.
+    pub(crate) fn encoded(&mut self, values: &[u8]) {
+        self.align(8);
+        self.out.extend_from_slice(values);
+    }
+
+    /// How much is written.
+    pub(crate) const fn position(&self) -> usize {
+        self.out.len() - self.start
+    }
+
+    /// What was written after `position`.
+    pub(crate) fn written_since(&self, position: usize) -> &[u8] {
+        self.out.get(self.start + position..).unwrap_or_default()
     }
 
     /// Writes the padding before a value (A022).

@@ -199,7 +199,8 @@ impl<'a> BodyReader<'a> {
         self.endian
     }
 
-    fn aligned_array(&mut self, alignment: usize) -> Result<Self, MessageError> {
+    /// As [`BodyReader::array`], of elements that have this alignment.
+    pub(crate) fn aligned_array(&mut self, alignment: usize) -> Result<Self, MessageError> {
         let end = self.array_end(alignment)?;
         let position = self.position;
         let rest = self.take(end - position)?;

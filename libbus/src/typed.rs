@@ -1,0 +1,226 @@
+//! Values of Rust types in bodies: what serde and [`Type`] say of a type becomes arguments, and back.
+//!
+//! The types, their signatures and their derives are those of [`zbus::wire`]; reading and writing is done
+//! here, by the crate's own reader and writer, without an allocation but for what the values themselves
+//! need. Which type is at its turn the signature says: a value that wants to be another is an error with
+//! both types, never a wrong byte.
+
+mod deserialize;
+mod raw_fd;
+mod serialize;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
+use zbus::wire::{DynamicDeserialize, DynamicType, Signature as TypeSignature, Type};
+
+use self::deserialize::Deserializer;
+use self::serialize::{Serializer, Sink};
+use crate::limits::SIGNATURE_SIZE_MAX;
+use crate::message::Message;
+use crate::wire::{BodyWriter, Endian, MessageError, Signature, SignatureError};
+
+/// Why a value cannot be written to a message or read from one.
+#[derive(Debug)]
+pub enum TypeError {
+    /// The body has another signature than the type that is asked for.
+    Signature {
+        /// That of the type.
+        expected: String,
+        /// That of the message.
+        actual: String,
+    },
+    /// The type's signature is none that a message can have (protocol.md A016–A018).
+    InvalidSignature(SignatureError),
+    /// A part of the value is of another type than the signature says.
+    Mismatch {
+        /// What the signature says there.
+        expected: String,
+        /// What the value is.
+        actual: &'static str,
+    },
+    /// A value is wrong in itself.
+    Malformed(MessageError),
+    /// A descriptor cannot be duplicated, or there is none of that number.
+    Fd(std::io::Error),
+    /// What the type itself says is wrong.
+    Custom(String),
+}
+
+/// A body that is written: its bytes, its signature and the descriptors that go with it.
+#[derive(Debug, Default)]
+pub struct Body {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) fds: Vec<OwnedFd>,
+    signature: SignatureText,
+}
+
+impl Body {
+    /// Writes `value` in place of what is there: a tuple is several arguments, anything else is one, `()`
+    /// is none.
+    ///
+    /// # Errors
+    /// The value is not what its type's signature says, or has a descriptor that cannot be duplicated.
+    pub fn write<T>(&mut self, value: &T) -> Result<(), TypeError>
+    where
+        T: Serialize + DynamicType + ?Sized,
+    {
+        self.bytes.clear();
+        self.fds.clear();
+        let signature = value.signature();
+        self.signature = SignatureText::of(&signature)?;
+        let body = BodyWriter::new(&mut self.bytes, Endian::NATIVE);
+        let mut sink = Sink { body, fds: &mut self.fds };
+        value.serialize(Serializer { sink: &mut sink, signature: &signature })
+    }
+
+    /// What the arguments are.
+    ///
+    /// # Errors
+    /// None that [`Body::write`] has not told.
+    pub(crate) fn signature(&self) -> Result<Signature<'_>, TypeError> {
+        Signature::parse(self.signature.as_str()).map_err(TypeError::InvalidSignature)
+    }
+}
+
+impl Message {
+    /// Its arguments as a value of Rust: a tuple for several, the type itself for one, `()` for none. What
+    /// `T` borrows it borrows from the message.
+    ///
+    /// # Errors
+    /// Its arguments have other types than `T`, or `T` does not take their values.
+    pub fn deserialize<'m, T>(&'m self) -> Result<T, TypeError>
+    where
+        T: Deserialize<'m> + Type,
+    {
+        let expected = SignatureText::of(T::SIGNATURE)?;
+        let actual = self.header().signature;
+        if expected.as_str() != actual.as_str() {
+            return Err(TypeError::Signature {
+                expected: expected.as_str().to_owned(),
+                actual: actual.as_str().to_owned(),
+            });
+        }
+        let mut reader = self.reader();
+        let fds = self.fds();
+        T::deserialize(Deserializer { reader: &mut reader, fds, signature: T::SIGNATURE })
+    }
+
+    /// Its arguments as a value of a type that is known when it runs only, such as
+    /// [`Structure`](zbus::wire::Structure).
+    ///
+    /// # Errors
+    /// As [`Message::deserialize`].
+    pub fn deserialize_dynamic<'m, T>(&'m self) -> Result<T, TypeError>
+    where
+        T: DynamicDeserialize<'m>,
+    {
+        use serde::de::DeserializeSeed as _;
+
+        let text = self.header().signature.as_str();
+        let signature = parse_signature(text)?;
+        let actual = || TypeError::Signature {
+            expected: std::any::type_name::<T>().to_owned(),
+            actual: text.to_owned(),
+        };
+        let seed = T::deserializer_for_signature(&signature).map_err(|_| actual())?;
+        let mut reader = self.reader();
+        let fds = self.fds();
+        seed.deserialize(Deserializer { reader: &mut reader, fds, signature: &signature })
+    }
+}
+
+/// Several arguments are a structure to [`zbus::wire`].
+fn parse_signature(text: &str) -> Result<TypeSignature, TypeError> {
+    TypeSignature::try_from(text).map_err(|error| TypeError::Custom(error.to_string()))
+}
+
+/// The text of a signature, without a structure's brackets around several arguments.
+struct SignatureText {
+    text: [u8; SIGNATURE_SIZE_MAX],
+    size: usize,
+}
+
+impl SignatureText {
+    fn of(signature: &TypeSignature) -> Result<Self, TypeError> {
+        let mut text = Self::default();
+        signature
+            .write_as_string_no_parens(&mut text)
+            .map_err(|_| TypeError::InvalidSignature(SignatureError::TooLong))?;
+        Ok(text)
+    }
+
+    fn as_str(&self) -> &str {
+        let text = self.text.get(..self.size).unwrap_or_default();
+        // INVARIANT: it was written as text.
+        std::str::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl Default for SignatureText {
+    fn default() -> Self {
+        Self { text: [0; SIGNATURE_SIZE_MAX], size: 0 }
+    }
+}
+
+impl fmt::Debug for SignatureText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Write for SignatureText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.size + text.len();
+        let place = self.text.get_mut(self.size..end).ok_or(fmt::Error)?;
+        place.copy_from_slice(text.as_bytes());
+        self.size = end;
+        Ok(())
+    }
+}
+
+impl TypeError {
+    fn mismatch(expected: &TypeSignature, actual: &'static str) -> Self {
+        Self::Mismatch { expected: expected.to_string(), actual }
+    }
+}
+
+impl From<MessageError> for TypeError {
+    fn from(error: MessageError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl serde::ser::Error for TypeError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::Custom(message.to_string())
+    }
+}
+
+impl serde::de::Error for TypeError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::Custom(message.to_string())
+    }
+}
+
+impl fmt::Display for TypeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signature { expected, actual } => {
+                write!(f, "the message has the signature '{actual}', not '{expected}'")
+            }
+            Self::InvalidSignature(error) => write!(f, "the type has no signature: {error}"),
+            Self::Mismatch { expected, actual } => {
+                write!(f, "the signature says '{expected}' where the value is {actual}")
+            }
+            Self::Malformed(error) => write!(f, "{error}"),
+            Self::Fd(error) => write!(f, "a file descriptor cannot be passed on: {error}"),
+            Self::Custom(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for TypeError {}
