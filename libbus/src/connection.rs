@@ -18,6 +18,7 @@
 //! Bounds: a message is no larger than `message_size_max`, descriptors that no message has taken are no
 //! more than [`FDS_WAITING_MAX`], calls that wait to be served no more than [`CALLS_WAITING_MAX`].
 
+mod owners;
 mod read_buffer;
 mod replies;
 mod streams;
@@ -32,7 +33,8 @@ use std::os::fd::OwnedFd;
 
 pub use self::streams::{Overflow, StreamId, Streamed};
 
-use self::read_buffer::ReadBuffer;
+use self::owners::Owners;
+pub(crate) use self::read_buffer::ReadBuffer;
 use self::replies::Replies;
 use self::streams::Streams;
 use self::write_queue::WriteQueue;
@@ -41,7 +43,7 @@ use crate::guid::Guid;
 use crate::limits::MESSAGE_SIZE_MAX;
 use crate::match_rule::{MatchNames, MatchRule};
 use crate::message::Message;
-use crate::names::{ErrorName, InterfaceName};
+use crate::names::{BusName, ErrorName, InterfaceName, MemberName, ObjectPath, WellKnownName};
 use crate::standard_error;
 use crate::wire::{
     ArgumentSpans, BodyWriter, Flags, Header, MessageError, MessageType, Signature,
@@ -56,6 +58,9 @@ pub const CALLS_WAITING_MAX: usize = 4096;
 /// Bytes of answers to calls that nobody serves, beyond which nothing is read until some are written.
 const ANSWERS_SIZE_MAX: usize = 1 << 20;
 
+const BUS: BusName<'static> = BusName::from_static("org.freedesktop.DBus");
+const BUS_PATH: ObjectPath<'static> = ObjectPath::from_static("/org/freedesktop/DBus");
+const BUS_INTERFACE: InterfaceName<'static> = InterfaceName::from_static("org.freedesktop.DBus");
 const PEER: InterfaceName<'static> = InterfaceName::from_static("org.freedesktop.DBus.Peer");
 const STRING: Signature<'static> = Signature::from_static("s");
 
@@ -127,6 +132,7 @@ pub struct ConnectionState {
     serial: u32,
     replies: Replies,
     streams: Streams,
+    owners: Owners,
     is_serving: bool,
     calls: VecDeque<Message>,
     spans: ArgumentSpans,
@@ -156,6 +162,7 @@ impl ConnectionState {
             serial: 0,
             replies: Replies::default(),
             streams: Streams::default(),
+            owners: Owners::default(),
             is_serving: false,
             calls: VecDeque::new(),
             spans: ArgumentSpans::new(),
@@ -217,6 +224,24 @@ impl ConnectionState {
         let result = self.keep_fds(fds).and_then(|()| self.handle_bytes());
         self.failure = result.err();
         result
+    }
+
+    /// Takes out what is read into, so that reading needs nothing of the rest;
+    /// [`ConnectionState::put_back`] it before [`ConnectionState::handle_read`].
+    #[cfg(feature = "client")]
+    pub(crate) fn take_buffer(&mut self) -> ReadBuffer {
+        std::mem::take(&mut self.incoming)
+    }
+
+    #[cfg(feature = "client")]
+    pub(crate) fn put_back(&mut self, buffer: ReadBuffer) {
+        self.incoming = buffer;
+    }
+
+    /// The other end reads no more: nothing is written to it any more.
+    #[cfg(feature = "client")]
+    pub(crate) fn close_writing(&mut self) {
+        (self.lines, self.messages) = (WriteQueue::default(), WriteQueue::default());
     }
 
     fn keep_fds(&mut self, fds: &mut Vec<OwnedFd>) -> Result<(), ConnectionError> {
@@ -417,6 +442,40 @@ impl ConnectionState {
         self.streams.next(id)
     }
 
+    /// From now on a stream whose rule has this well-known name as sender takes signals of the name's
+    /// present owner, and of nobody else. It is to be called before such a stream begins, on a bus, once for
+    /// each, and undone by [`ConnectionState::forget_owner`].
+    ///
+    /// # Errors
+    /// None but that the name is longer than names can be.
+    pub fn follow_owner(&mut self, name: WellKnownName<'_>) -> Result<(), SendError> {
+        if self.owners.follow(name.as_str()) {
+            self.ask_bus("AddMatch", &owner_rule(name))?;
+            let serial = self.ask_bus("GetNameOwner", name.as_str())?;
+            self.owners.note_asked(name.as_str(), serial);
+        }
+        Ok(())
+    }
+
+    /// One stream less is about this name.
+    pub fn forget_owner(&mut self, name: WellKnownName<'_>) {
+        if self.owners.forget(name.as_str()) {
+            // It is short: nothing is wrong with it.
+            let _ = self.ask_bus("RemoveMatch", &owner_rule(name));
+        }
+    }
+
+    /// Calls a method of the bus that takes a string; nobody waits for the reply.
+    fn ask_bus(&mut self, member: &'static str, text: &str) -> Result<NonZeroU32, SendError> {
+        let mut header = Header::new(MessageType::MethodCall, NonZeroU32::MIN);
+        header.destination = Some(BUS);
+        header.path = Some(BUS_PATH);
+        header.interface = Some(BUS_INTERFACE);
+        header.member = MemberName::parse(member).ok();
+        header.signature = STRING;
+        self.send(&header, Vec::new(), |body| body.string(text))
+    }
+
     /// From now on calls of others are kept for [`ConnectionState::next_call`].
     pub const fn serve(&mut self) {
         self.is_serving = true;
@@ -431,10 +490,17 @@ impl ConnectionState {
         let header = message.header();
         match (header.message_type, header.reply_serial) {
             (MessageType::MethodReturn | MessageType::Error, Some(serial)) => {
-                self.replies.handle_reply(serial, message);
+                let owner = owner_in(&header, &message);
+                if !self.owners.handle_reply(serial, owner) {
+                    self.replies.handle_reply(serial, message);
+                }
             }
             (MessageType::Signal, _) => {
-                let names = SenderAsWritten(header.sender.map_or("", |name| name.as_str()));
+                if let Some((name, owner)) = owner_change(&header, &message) {
+                    self.owners.handle_change(name, owner);
+                }
+                let sender = header.sender.map_or("", |name| name.as_str());
+                let names = Sender { name: sender, owners: &self.owners };
                 let result = self.streams.handle_signal(&message, &self.spans, &names);
                 result.map_err(|_| ConnectionError::StreamFull)?;
             }
@@ -506,18 +572,47 @@ fn answer_to<'a>(call: &Header<'a>, message_type: MessageType) -> Header<'a> {
     header
 }
 
-/// The sender of a message as the bus wrote it. A rule with a well-known name is for whoever follows who
-/// owns that name.
-struct SenderAsWritten<'a>(&'a str);
+/// The sender of a message, as the bus wrote it, and which names it owns.
+struct Sender<'a> {
+    name: &'a str,
+    owners: &'a Owners,
+}
 
-impl MatchNames for SenderAsWritten<'_> {
+impl MatchNames for Sender<'_> {
     fn sender_is(&self, name: &str) -> bool {
-        self.0 == name
+        self.name == name || self.owners.is_owned_by(name, self.name)
     }
 
     fn destination_is(&self, _: &str) -> bool {
         true
     }
+}
+
+/// The rule by which the bus tells who owns a name (protocol.md A199).
+fn owner_rule(name: WellKnownName<'_>) -> String {
+    format!(
+        "type='signal',sender='{BUS}',path='{BUS_PATH}',interface='{BUS_INTERFACE}',\
+         member='NameOwnerChanged',arg0='{name}'"
+    )
+}
+
+/// The answer to the question who owns a name: nobody, if it is an error.
+fn owner_in<'m>(header: &Header<'_>, reply: &'m Message) -> Option<&'m str> {
+    let is_answer = header.message_type == MessageType::MethodReturn && header.signature == STRING;
+    is_answer.then(|| reply.reader().string().ok()).flatten()
+}
+
+/// Which name has which other owner, if the bus says so in this signal.
+fn owner_change<'m>(header: &Header<'_>, signal: &'m Message) -> Option<(&'m str, &'m str)> {
+    const THREE: Signature<'static> = Signature::from_static("sss");
+    let is_change = header.member.is_some_and(|member| member.as_str() == "NameOwnerChanged")
+        && header.sender == Some(BUS)
+        && header.interface == Some(BUS_INTERFACE)
+        && header.signature == THREE;
+    let mut arguments = signal.reader();
+    let mut next = || arguments.string().ok();
+    let (name, _, owner) = is_change.then(|| Some((next()?, next()?, next()?))).flatten()?;
+    Some((name, owner))
 }
 
 impl fmt::Display for ConnectionError {

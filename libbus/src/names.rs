@@ -56,6 +56,26 @@ impl fmt::Display for NameError {
 
 impl std::error::Error for NameError {}
 
+macro_rules! try_from_text {
+    ($name:ident) => {
+        impl<'a> TryFrom<&'a str> for $name<'a> {
+            type Error = NameError;
+
+            fn try_from(text: &'a str) -> Result<Self, NameError> {
+                Self::parse(text)
+            }
+        }
+
+        impl<'a> TryFrom<&'a String> for $name<'a> {
+            type Error = NameError;
+
+            fn try_from(text: &'a String) -> Result<Self, NameError> {
+                Self::parse(text)
+            }
+        }
+    };
+}
+
 macro_rules! name_type {
     ($(#[$meta:meta])* $name:ident, $check:path) => {
         $(#[$meta])*
@@ -95,6 +115,8 @@ macro_rules! name_type {
                 self.0
             }
         }
+
+        try_from_text!($name);
     };
 }
 
@@ -154,6 +176,8 @@ impl<'a> BusName<'a> {
         }
     }
 }
+
+try_from_text!(BusName);
 
 impl BusName<'static> {
     /// A name that the source code spells out; meant for constants, where an invalid name is an

@@ -23,6 +23,9 @@ use crate::limits::SIGNATURE_SIZE_MAX;
 use crate::message::Message;
 use crate::wire::{BodyWriter, Endian, MessageError, Signature, SignatureError};
 
+/// The room of a larger body is not kept, in bytes.
+const BODY_SIZE_KEPT: usize = 64 * 1024;
+
 /// Why a value cannot be written to a message or read from one.
 #[derive(Debug)]
 pub enum TypeError {
@@ -75,6 +78,14 @@ impl Body {
         let body = BodyWriter::new(&mut self.bytes, Endian::NATIVE);
         let mut sink = Sink { body, fds: &mut self.fds };
         value.serialize(Serializer { sink: &mut sink, signature: &signature })
+    }
+
+    /// Gives back the memory of a large one.
+    pub(crate) fn trim(&mut self) {
+        if self.bytes.capacity() > BODY_SIZE_KEPT {
+            self.bytes = Vec::new();
+        }
+        self.fds.clear();
     }
 
     /// What the arguments are.

@@ -28,6 +28,7 @@ mod unmarshal;
 
 pub use body::{Argument, ArgumentSpans, Arguments, check_body};
 pub use header::{Header, ParsedHeader};
+#[cfg(feature = "client")]
 pub(crate) use marshal::ArrayStart;
 pub use marshal::{BodyWriter, write_checked_message, write_message};
 pub use message::{Endian, FIXED_HEADER_SIZE, Flags, Frame, MessageError, MessageType, frame};

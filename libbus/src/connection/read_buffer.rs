@@ -10,7 +10,7 @@ const ANNOUNCED_SIZE_MAX: usize = 1 << 20;
 
 /// What has been read and not been taken.
 #[derive(Debug, Default)]
-pub(super) struct ReadBuffer {
+pub(crate) struct ReadBuffer {
     /// All of it may be read into.
     bytes: Vec<u8>,
     start: usize,
@@ -19,7 +19,7 @@ pub(super) struct ReadBuffer {
 
 impl ReadBuffer {
     /// Where the next read puts its bytes; [`ReadBuffer::handle_read`] says how many came.
-    pub(super) fn space(&mut self) -> &mut [u8] {
+    pub(crate) fn space(&mut self) -> &mut [u8] {
         let held = self.end - self.start;
         let wanted = match wire::frame(self.held(), u32::MAX) {
             Ok(Some(frame)) => {

@@ -176,22 +176,26 @@ impl<'b> BodyWriter<'b> {
     }
 
     /// Begins a STRUCT or a DICT_ENTRY, whose fields follow.
+    #[cfg(feature = "client")]
     pub(crate) fn begin_structure(&mut self) {
         self.align(8);
     }
 
     /// Writes values that were written before from the start of a body.
+    #[cfg(feature = "client")]
     pub(crate) fn encoded(&mut self, values: &[u8]) {
         self.align(8);
         self.out.extend_from_slice(values);
     }
 
     /// How much is written.
+    #[cfg(feature = "client")]
     pub(crate) const fn position(&self) -> usize {
         self.out.len() - self.start
     }
 
     /// What was written after `position`.
+    #[cfg(feature = "client")]
     pub(crate) fn written_since(&self, position: usize) -> &[u8] {
         self.out.get(self.start + position..).unwrap_or_default()
     }

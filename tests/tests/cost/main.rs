@@ -5,6 +5,7 @@
 //!
 //! - [`allocations`] and the first half of [`memory`] drive the core in this process, under an
 //!   allocator that counts.
+//! - [`client`] counts what a call costs the program that makes it.
 //! - [`fairness`] counts what one client may cost the others.
 //! - [`system_calls`] and the second half of [`memory`] look at the real daemon from outside, with
 //!   `strace` and `/proc`.
@@ -16,6 +17,7 @@
 )]
 
 mod allocations;
+mod client;
 mod core_bus;
 mod counting_allocator;
 mod fairness;

@@ -69,7 +69,7 @@ fn write_script(program: &Path, fifo: &Path) {
     fs::set_permissions(program, fs::Permissions::from_mode(0o700)).unwrap();
 }
 
-fn strace_works() -> bool {
+pub(crate) fn strace_works() -> bool {
     let silent = Stdio::null;
     let mut strace = Command::new("strace");
     strace.args(["-D", "-o", "/dev/null", "true"]).stdout(silent()).stderr(silent());

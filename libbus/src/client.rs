@@ -1,0 +1,31 @@
+//! What both styles of client are made of: everything but how a caller waits.
+//!
+//! ```text
+//! blocking ─┐            ┌→ call, names, signals, proxy → link → connection (state machine)
+//! async ────┴─ a Style ──┘                                  └──→ transport (socket)
+//! ```
+//!
+//! The functions are `async` and generic over a `Style`. That of [`blocking`] is never
+//! pending: it blocks where another would have its caller come back, so that its futures are done when they
+//! are asked for the first time and cost nothing.
+//!
+//! **Whoever waits reads for all.** There is no thread that reads. The first who waits reads from the socket
+//! and hands what comes to the state machine, which sorts it; who waits meanwhile is woken when something
+//! has come, and the next of them reads when the first has what it wants.
+
+#[cfg(feature = "blocking")]
+pub mod blocking;
+pub(crate) mod builder;
+pub(crate) mod call;
+pub(crate) mod connection;
+pub(crate) mod error;
+mod keyring;
+mod link;
+pub(crate) mod names;
+pub(crate) mod proxy;
+pub(crate) mod signals;
+
+pub use builder::Builder;
+pub use call::PendingReply;
+pub use connection::Connection;
+pub use proxy::Proxy;

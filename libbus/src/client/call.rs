@@ -1,0 +1,222 @@
+//! Calls (tools.md D080).
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use zbus::wire::DynamicType;
+
+use super::error::{Error, MethodError, Result};
+use super::link::{DEFAULT_TIMEOUT, Deadline, Expects, Link, Shared, Style};
+use crate::message::Message;
+use crate::names::{BusName, InterfaceName, MemberName, ObjectPath};
+use crate::wire::{Flags, Header, MessageType};
+
+/// A call, but for its arguments: whom, what, and how long to wait.
+///
+/// ```
+/// use libbus::MethodCall;
+///
+/// let call = MethodCall::new("/org/freedesktop/DBus", "GetId")?
+///     .destination("org.freedesktop.DBus")?
+///     .interface("org.freedesktop.DBus")?;
+/// # Ok::<(), libbus::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct MethodCall<'a> {
+    pub(crate) destination: Option<BusName<'a>>,
+    pub(crate) path: ObjectPath<'a>,
+    pub(crate) interface: Option<InterfaceName<'a>>,
+    pub(crate) member: MemberName<'a>,
+    flags: Flags,
+    timeout: Option<Duration>,
+}
+
+impl<'a> MethodCall<'a> {
+    /// A call of the method `member` of the object at `path`.
+    ///
+    /// # Errors
+    /// One of them is not valid (protocol.md A024, A027).
+    pub fn new<P, M>(path: P, member: M) -> Result<Self>
+    where
+        P: TryInto<ObjectPath<'a>, Error: Into<Error>>,
+        M: TryInto<MemberName<'a>, Error: Into<Error>>,
+    {
+        Ok(Self::of(path.try_into().map_err(Into::into)?, member.try_into().map_err(Into::into)?))
+    }
+
+    pub(crate) const fn of(path: ObjectPath<'a>, member: MemberName<'a>) -> Self {
+        Self {
+            destination: None,
+            path,
+            interface: None,
+            member,
+            flags: Flags::empty(),
+            timeout: Some(DEFAULT_TIMEOUT),
+        }
+    }
+
+    /// Who is called: a unique or a well-known name. Without one it is the peer at the other end, on a bus
+    /// the bus itself.
+    ///
+    /// # Errors
+    /// It is no bus name (protocol.md A028, A029).
+    pub fn destination<N: TryInto<BusName<'a>, Error: Into<Error>>>(self, name: N) -> Result<Self> {
+        Ok(Self { destination: Some(name.try_into().map_err(Into::into)?), ..self })
+    }
+
+    /// Of which interface the method is; without one the object chooses.
+    ///
+    /// # Errors
+    /// It is no interface name (protocol.md A025).
+    pub fn interface<N: TryInto<InterfaceName<'a>, Error: Into<Error>>>(
+        self,
+        name: N,
+    ) -> Result<Self> {
+        Ok(Self { interface: Some(name.try_into().map_err(Into::into)?), ..self })
+    }
+
+    /// How long to wait for the reply: 25 s if nothing else is said; `None` is for ever.
+    #[must_use]
+    pub fn timeout(self, timeout: Option<Duration>) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Whether a service that is not running may be started for it, as is so if nothing is said
+    /// (protocol.md A035).
+    #[must_use]
+    pub fn auto_start(self, may_start: bool) -> Self {
+        self.with(Flags::NO_AUTO_START, !may_start)
+    }
+
+    /// Whether the called program may ask the user to authorize it, which may take a while
+    /// (protocol.md A036).
+    #[must_use]
+    pub fn interactive_authorization(self, is_allowed: bool) -> Self {
+        self.with(Flags::ALLOW_INTERACTIVE_AUTHORIZATION, is_allowed)
+    }
+
+    fn with(self, flag: Flags, is_set: bool) -> Self {
+        let others = Flags::from_bits_truncate(self.flags.bits() & !flag.bits());
+        let flags = if is_set { others.union(flag) } else { others };
+        Self { flags, ..self }
+    }
+
+    fn header(&self) -> Header<'a> {
+        let mut header = Header::new(MessageType::MethodCall, NonZeroU32::MIN);
+        header.flags = self.flags;
+        header.destination = self.destination;
+        header.path = Some(self.path);
+        header.interface = self.interface;
+        header.member = Some(self.member);
+        header
+    }
+}
+
+impl<S: Style> Link<S> {
+    /// Calls and waits for the reply.
+    pub(crate) async fn call<T>(&self, call: &MethodCall<'_>, arguments: &T) -> Result<Message>
+    where
+        T: Serialize + DynamicType + ?Sized,
+    {
+        let serial = self.send(&call.header(), arguments, Expects::Reply)?;
+        let awaited = Awaited { link: self, serial };
+        awaited.reply(Deadline::after(call.timeout)).await
+    }
+
+    /// Calls, so that the reply can be waited for later.
+    pub(crate) fn begin_call<T>(
+        self: &Arc<Self>,
+        call: &MethodCall<'_>,
+        arguments: &T,
+    ) -> Result<PendingReply<S>>
+    where
+        T: Serialize + DynamicType + ?Sized,
+    {
+        let serial = self.send(&call.header(), arguments, Expects::Reply)?;
+        let deadline = Deadline::after(call.timeout);
+        Ok(PendingReply { link: Arc::clone(self), serial, deadline })
+    }
+
+    /// Calls without wanting a reply.
+    pub(crate) async fn call_no_reply<T>(&self, call: &MethodCall<'_>, arguments: &T) -> Result<()>
+    where
+        T: Serialize + DynamicType + ?Sized,
+    {
+        self.begin_unanswered(call, arguments)?;
+        self.flush().await
+    }
+
+    /// As [`Link::call_no_reply`]; what there is no room for leaves later.
+    pub(crate) fn begin_unanswered<T>(&self, call: &MethodCall<'_>, arguments: &T) -> Result<()>
+    where
+        T: Serialize + DynamicType + ?Sized,
+    {
+        let call = call.with(Flags::NO_REPLY_EXPECTED, true);
+        self.send(&call.header(), arguments, Expects::Nothing).map(drop)
+    }
+}
+
+/// A call whose reply somebody waits for. Who does not wait any more lets go of it, and what comes is for
+/// nobody.
+struct Awaited<'l, S: Style> {
+    link: &'l Link<S>,
+    serial: NonZeroU32,
+}
+
+impl<S: Style> Awaited<'_, S> {
+    async fn reply(self, deadline: Deadline) -> Result<Message> {
+        let serial = self.serial;
+        let take = move |shared: &mut Shared| shared.connection.take_reply(serial);
+        unless_error(S::wait(self.link, take, deadline).await?)
+    }
+}
+
+impl<S: Style> Drop for Awaited<'_, S> {
+    fn drop(&mut self) {
+        self.link.lock().connection.forget_reply(self.serial);
+    }
+}
+
+fn unless_error(reply: Message) -> Result<Message> {
+    match MethodError::new(reply.clone()) {
+        Some(error) => Err(Error::Method(error)),
+        None => Ok(reply),
+    }
+}
+
+/// A call that was sent and whose reply has not been waited for. Dropping it cancels that: the reply is for
+/// nobody then.
+pub struct PendingReply<S: Style> {
+    link: Arc<Link<S>>,
+    serial: NonZeroU32,
+    deadline: Deadline,
+}
+
+impl<S: Style> PendingReply<S> {
+    pub(crate) async fn reply(self) -> Result<Message> {
+        let serial = self.serial;
+        let take = move |shared: &mut Shared| shared.connection.take_reply(serial);
+        unless_error(S::wait(&self.link, take, self.deadline).await?)
+    }
+
+    /// The call's serial.
+    #[must_use]
+    pub const fn serial(&self) -> NonZeroU32 {
+        self.serial
+    }
+}
+
+impl<S: Style> Drop for PendingReply<S> {
+    fn drop(&mut self) {
+        self.link.lock().connection.forget_reply(self.serial);
+    }
+}
+
+impl<S: Style> fmt::Debug for PendingReply<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingReply").field("serial", &self.serial).finish_non_exhaustive()
+    }
+}

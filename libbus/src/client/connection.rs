@@ -1,0 +1,72 @@
+//! A connection to a bus or a peer, as programs have it.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use super::link::{Link, Style};
+use crate::guid::Guid;
+
+/// A connection to a bus or a peer. A copy of it is the same connection, which is closed with the last copy
+/// and the last stream, proxy or pending reply of it.
+///
+/// It is `Send` and `Sync`: several threads or tasks may use it at once.
+pub struct Connection<S: Style> {
+    inner: Arc<Inner<S>>,
+}
+
+struct Inner<S: Style> {
+    link: Arc<Link<S>>,
+    unique_name: OnceLock<Box<str>>,
+}
+
+impl<S: Style> Connection<S> {
+    pub(crate) fn new(link: Link<S>) -> Self {
+        Self { inner: Arc::new(Inner { link: Arc::new(link), unique_name: OnceLock::new() }) }
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link<S>> {
+        &self.inner.link
+    }
+
+    pub(crate) fn set_unique_name(&self, name: &str) {
+        self.inner.unique_name.get_or_init(|| name.into());
+    }
+
+    /// What the bus calls this program, such as `:1.42` (protocol.md A121); nothing without a bus.
+    #[must_use]
+    pub fn unique_name(&self) -> Option<&str> {
+        self.inner.unique_name.get().map(Deref::deref)
+    }
+
+    /// The GUID of the server at the other end (protocol.md A085).
+    #[must_use]
+    pub fn server_guid(&self) -> Option<Guid> {
+        self.link().lock().connection.guid()
+    }
+
+    /// Whether messages may carry file descriptors.
+    #[must_use]
+    pub fn takes_fds(&self) -> bool {
+        self.link().lock().connection.takes_fds()
+    }
+
+    /// Closes it for all who use it: what they wait for fails with [`Error::Closed`](super::error::Error).
+    pub fn close(&self) {
+        self.link().socket().shut_down();
+    }
+}
+
+impl<S: Style> Clone for Connection<S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<S: Style> fmt::Debug for Connection<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("unique_name", &self.unique_name())
+            .finish_non_exhaustive()
+    }
+}

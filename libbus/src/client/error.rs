@@ -1,0 +1,152 @@
+//! What can go wrong for a program on a bus.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::address::AddressError;
+use crate::connection::{ConnectionError, SendError};
+use crate::match_rule::MatchRuleError;
+use crate::message::Message;
+use crate::names::NameError;
+use crate::typed::TypeError;
+
+/// As everywhere in this crate's client.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong for a program on a bus.
+///
+/// When a connection is over every call on it fails in the same way ([`Error::is_disconnected`]).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The other side answered with an error: its reply.
+    Method(MethodError),
+    /// No reply within this time. It may still come, for nobody.
+    TimedOut(Duration),
+    /// Nothing that is tried can be reached.
+    Connect {
+        /// What was tried, as addresses are written.
+        address: String,
+        /// The last failure.
+        error: Arc<io::Error>,
+    },
+    /// There is no address of a bus to connect to.
+    NoAddress(String),
+    /// An address is written wrong.
+    Address(AddressError),
+    /// The other end has closed the connection.
+    Closed,
+    /// The socket failed.
+    Io(Arc<io::Error>),
+    /// The other end broke the protocol, or the program missed what it must not miss.
+    Connection(ConnectionError),
+    /// A message cannot be sent.
+    Send(SendError),
+    /// A value is not of the type that is asked for.
+    Type(Arc<TypeError>),
+    /// A name is none.
+    Name(NameError),
+    /// A match rule is none.
+    MatchRule(MatchRuleError),
+    /// Somebody else has the name that was requested, and keeps it.
+    NameTaken,
+}
+
+impl Error {
+    /// Whether the connection is over, and with it everything that is tried on it.
+    #[must_use]
+    pub const fn is_disconnected(&self) -> bool {
+        matches!(self, Self::Closed | Self::Io(_) | Self::Connection(_))
+    }
+
+    /// Whether the other side answered with the error of this name, such as
+    /// `org.freedesktop.DBus.Error.ServiceUnknown`.
+    #[must_use]
+    pub fn is_method_error(&self, name: &str) -> bool {
+        matches!(self, Self::Method(error) if error.name() == name)
+    }
+}
+
+/// An error as the other side answered it (protocol.md A046).
+#[derive(Clone, Debug)]
+pub struct MethodError {
+    reply: Message,
+}
+
+impl MethodError {
+    /// `None` if that is no error.
+    #[must_use]
+    pub fn new(reply: Message) -> Option<Self> {
+        reply.error().is_some().then_some(Self { reply })
+    }
+
+    /// Which error it is: `org.freedesktop.DBus.Error.AccessDenied`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.reply.error().map_or("", |(name, _)| name.as_str())
+    }
+
+    /// What it says to people; nothing if it says nothing.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.reply.error().map_or("", |(_, text)| text)
+    }
+
+    /// The whole message, for those that carry more.
+    #[must_use]
+    pub const fn message(&self) -> &Message {
+        &self.reply
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Method(error) if error.text().is_empty() => f.write_str(error.name()),
+            Self::Method(error) => write!(f, "{}: {}", error.name(), error.text()),
+            Self::TimedOut(time) => write!(f, "no reply within {} ms", time.as_millis()),
+            Self::Connect { address, error } => write!(f, "cannot connect to {address}: {error}"),
+            Self::NoAddress(why) => write!(f, "no bus is known: {why}"),
+            Self::Address(error) => write!(f, "the bus's address is wrong: {error}"),
+            Self::Closed => f.write_str("the other end has closed the connection"),
+            Self::Io(error) => write!(f, "the connection failed: {error}"),
+            Self::Connection(error) => write!(f, "the connection is over: {error}"),
+            Self::Send(error) => write!(f, "{error}"),
+            Self::Type(error) => write!(f, "{error}"),
+            Self::Name(error) => write!(f, "a name is wrong: {error}"),
+            Self::MatchRule(error) => write!(f, "a match rule is wrong: {error}"),
+            Self::NameTaken => f.write_str("somebody else has the name"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+macro_rules! from {
+    ($($variant:ident $type:ty,)*) => { $(
+        impl From<$type> for Error {
+            fn from(error: $type) -> Self {
+                Self::$variant(error.into())
+            }
+        }
+    )* };
+}
+
+from! {
+    Address AddressError,
+    Io io::Error,
+    Connection ConnectionError,
+    Send SendError,
+    Type TypeError,
+    Name NameError,
+    MatchRule MatchRuleError,
+}
+
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}

@@ -1,0 +1,225 @@
+//! One connection and its socket, shared by all who use it.
+
+use std::future::Future;
+use std::io;
+use std::num::NonZeroU32;
+use std::os::fd::OwnedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use zbus::wire::DynamicType;
+
+use super::error::{Error, Result};
+use crate::connection::{ConnectionState, ReadBuffer};
+use crate::transport::Socket;
+use crate::typed::Body;
+use crate::wire::{BodyWriter, Header};
+
+/// How long a call waits for its reply unless it is told otherwise (tools.md D080).
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// How a caller waits.
+pub trait Style: Sized + Send + Sync + 'static {
+    /// What it needs of the socket.
+    type Signal: Default + Send + Sync;
+
+    /// Waits until `ready` has something, reading for all meanwhile if nobody else does.
+    fn wait<T: Send>(
+        link: &Link<Self>,
+        ready: impl FnMut(&mut Shared) -> Option<T> + Send,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<T>> + Send;
+
+    /// Wakes all who wait: something has come, or the one who read does not any more.
+    fn wake(signal: &Self::Signal);
+}
+
+/// Until when somebody waits.
+#[derive(Clone, Copy, Debug)]
+pub enum Deadline {
+    /// For this long from that time on.
+    After(Instant, Duration),
+    Never,
+}
+
+impl Deadline {
+    pub(crate) fn after(timeout: Option<Duration>) -> Self {
+        timeout.map_or(Self::Never, |timeout| Self::After(Instant::now(), timeout))
+    }
+
+    /// How long from now.
+    ///
+    /// # Errors
+    /// It is over.
+    pub(crate) fn left(self) -> Result<Option<Duration>> {
+        let Self::After(start, timeout) = self else { return Ok(None) };
+        match timeout.checked_sub(start.elapsed()) {
+            Some(left) => Ok(Some(left)),
+            None => Err(Error::TimedOut(timeout)),
+        }
+    }
+}
+
+/// What all who use a connection share.
+pub struct Shared {
+    pub(crate) connection: ConnectionState,
+    /// Whether somebody reads.
+    pub(crate) is_read: bool,
+    /// How many wait for the one who reads.
+    pub(crate) waiting_count: usize,
+    /// Why it is over.
+    pub(crate) failure: Option<Error>,
+    /// Kept from message to message.
+    body: Option<Box<Body>>,
+}
+
+/// Whether a message is a call whose reply somebody waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expects {
+    Reply,
+    Nothing,
+}
+
+/// One connection and its socket.
+pub struct Link<S: Style> {
+    socket: Socket,
+    shared: Mutex<Shared>,
+    pub(crate) signal: S::Signal,
+}
+
+impl<S: Style> Link<S> {
+    pub(crate) fn new(socket: Socket, connection: ConnectionState) -> Self {
+        let shared =
+            Shared { connection, is_read: false, waiting_count: 0, failure: None, body: None };
+        Self { socket, shared: Mutex::new(shared), signal: S::Signal::default() }
+    }
+
+    pub(crate) const fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// Nothing that is done with it can leave it half done: what a panic of another thread left is sound.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a message and writes what there is room for. `header` says all but the serial and the
+    /// signature, which are those of `value`.
+    ///
+    /// # Errors
+    /// It cannot be sent, or the connection is over.
+    pub(crate) fn send<T>(
+        &self,
+        header: &Header<'_>,
+        value: &T,
+        expects: Expects,
+    ) -> Result<NonZeroU32>
+    where
+        T: Serialize + DynamicType + ?Sized,
+    {
+        // Not under the lock: the value's own code may use the connection.
+        let mut body = self.lock().body.take().unwrap_or_default();
+        let written = body.write(value);
+        let mut shared = self.lock();
+        let result =
+            written.map_err(Error::from).and_then(|()| shared.queue(header, &mut body, expects));
+        body.trim();
+        shared.body = Some(body);
+        if result.is_ok() {
+            self.write_some(&mut shared);
+        }
+        result
+    }
+
+    /// Waits until everything that was sent is written.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub(crate) async fn flush(&self) -> Result<()> {
+        let is_written = |shared: &mut Shared| (!shared.is_blocked()).then_some(());
+        S::wait(self, is_written, Deadline::Never).await
+    }
+
+    /// Writes what there is room for. That the connection is over shows when it is read.
+    pub(crate) fn write_some(&self, shared: &mut Shared) {
+        loop {
+            let (bytes, fds) = shared.connection.next_write();
+            if bytes.is_empty() {
+                return;
+            }
+            match self.socket.send(bytes, fds) {
+                Ok(0) => return,
+                Ok(size) => shared.connection.handle_written(size),
+                Err(error) => return shared.handle_write_error(error),
+            }
+        }
+    }
+
+    /// Takes in what a read brought for which the buffer was taken out.
+    pub(crate) fn handle_read(
+        &self,
+        shared: &mut Shared,
+        buffer: ReadBuffer,
+        fds: &mut Vec<OwnedFd>,
+        result: io::Result<Option<usize>>,
+    ) {
+        shared.connection.put_back(buffer);
+        match result {
+            Ok(None) => {}
+            Ok(Some(0)) => shared.fail(Error::Closed),
+            Err(error) => shared.fail(error.into()),
+            Ok(Some(size)) => {
+                if let Err(error) = shared.connection.handle_read(size, fds) {
+                    shared.fail(error.into());
+                }
+                // Answers to what nobody serves.
+                self.write_some(shared);
+            }
+        }
+        if shared.failure.is_some() {
+            self.socket.shut_down();
+        }
+    }
+}
+
+impl Shared {
+    fn queue(
+        &mut self,
+        header: &Header<'_>,
+        body: &mut Body,
+        expects: Expects,
+    ) -> Result<NonZeroU32> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        let fds = std::mem::take(&mut body.fds);
+        let header = Header { signature: body.signature()?, ..*header };
+        let copy = |writer: &mut BodyWriter<'_>| writer.encoded(&body.bytes);
+        Ok(match expects {
+            Expects::Reply => self.connection.call(&header, fds, copy)?,
+            Expects::Nothing => self.connection.send(&header, fds, copy)?,
+        })
+    }
+
+    /// It is over; the first reason stands.
+    pub(crate) fn fail(&mut self, error: Error) {
+        self.failure.get_or_insert(error);
+    }
+
+    /// What the other end said before it went is still to be read, and then that it went.
+    fn handle_write_error(&mut self, error: io::Error) {
+        let is_end =
+            matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+        if is_end {
+            self.connection.close_writing();
+        } else {
+            self.fail(error.into());
+        }
+    }
+
+    /// Whether something waits to be written for which there is no room.
+    pub(crate) fn is_blocked(&self) -> bool {
+        !self.connection.next_write().0.is_empty()
+    }
+}

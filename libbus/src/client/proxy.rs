@@ -1,0 +1,166 @@
+//! One interface of one object, with its methods, properties and signals.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use zbus::wire::{DynamicType, Type, as_variant};
+
+use super::call::MethodCall;
+use super::connection::Connection;
+use super::error::{Error, Result};
+use super::link::{DEFAULT_TIMEOUT, Style};
+use super::names::{BUS_NAME, BUS_PATH};
+use crate::match_rule::{MatchRule, PathMatch};
+use crate::message::Message;
+use crate::names::{BusName, InterfaceName, MemberName, ObjectPath};
+use crate::wire::MessageType;
+
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+
+/// One interface of one object of a program on the bus.
+#[derive(Debug)]
+pub struct Proxy<S: Style> {
+    connection: Connection<S>,
+    destination: Box<str>,
+    path: Box<str>,
+    interface: Box<str>,
+    timeout: Option<Duration>,
+}
+
+impl<S: Style> Proxy<S> {
+    /// The interface `interface` of the object at `path` of the program that has the name `destination`.
+    /// Nothing is asked of anybody.
+    ///
+    /// # Errors
+    /// One of them is not valid (protocol.md A024, A025, A028, A029).
+    pub fn new<'a, D, P, I>(
+        connection: &Connection<S>,
+        destination: D,
+        path: P,
+        interface: I,
+    ) -> Result<Self>
+    where
+        D: TryInto<BusName<'a>, Error: Into<Error>>,
+        P: TryInto<ObjectPath<'a>, Error: Into<Error>>,
+        I: TryInto<InterfaceName<'a>, Error: Into<Error>>,
+    {
+        Ok(Self {
+            connection: connection.clone(),
+            destination: destination.try_into().map_err(Into::into)?.as_str().into(),
+            path: path.try_into().map_err(Into::into)?.as_str().into(),
+            interface: interface.try_into().map_err(Into::into)?.as_str().into(),
+            timeout: Some(DEFAULT_TIMEOUT),
+        })
+    }
+
+    /// The bus itself.
+    pub(crate) fn of_bus(connection: &Connection<S>) -> Self {
+        Self {
+            connection: connection.clone(),
+            destination: BUS_NAME.as_str().into(),
+            path: BUS_PATH.as_str().into(),
+            interface: BUS_NAME.as_str().into(),
+            timeout: Some(DEFAULT_TIMEOUT),
+        }
+    }
+
+    /// How long its calls wait for a reply: 25 s if nothing is said; `None` is for ever.
+    #[must_use]
+    pub fn timeout(self, timeout: Option<Duration>) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// The connection on which it calls.
+    #[must_use]
+    pub const fn connection(&self) -> &Connection<S> {
+        &self.connection
+    }
+
+    /// The bus name of the program.
+    #[must_use]
+    pub fn destination(&self) -> &str {
+        &self.destination
+    }
+
+    /// The object's path.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The interface's name.
+    #[must_use]
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// A call of one of its methods.
+    ///
+    /// # Errors
+    /// `member` is no member name (protocol.md A027).
+    pub fn method_call<'a, M>(&'a self, member: M) -> Result<MethodCall<'a>>
+    where
+        M: TryInto<MemberName<'a>, Error: Into<Error>>,
+    {
+        self.call_of(&self.interface, member)
+    }
+
+    fn call_of<'a, M>(&'a self, interface: &'a str, member: M) -> Result<MethodCall<'a>>
+    where
+        M: TryInto<MemberName<'a>, Error: Into<Error>>,
+    {
+        let call = MethodCall::new(&*self.path, member)?;
+        Ok(call.destination(&*self.destination)?.interface(interface)?.timeout(self.timeout))
+    }
+
+    pub(crate) async fn ask<T>(&self, member: &str, arguments: &T) -> Result<Message>
+    where
+        T: Serialize + DynamicType + ?Sized,
+    {
+        let member = MemberName::parse(member)?;
+        self.connection.link().call(&self.call_of(&self.interface, member)?, arguments).await
+    }
+
+    pub(crate) async fn property<T>(&self, name: &str) -> Result<T>
+    where
+        T: Type + for<'de> Deserialize<'de>,
+    {
+        let call = self.call_of(PROPERTIES, "Get")?;
+        let reply = self.connection.link().call(&call, &(&*self.interface, name)).await?;
+        Ok(reply.deserialize::<as_variant::Deserialize<'_, T>>()?.0)
+    }
+
+    pub(crate) async fn change_property<T>(&self, name: &str, value: &T) -> Result<()>
+    where
+        T: Type + Serialize,
+    {
+        let call = self.call_of(PROPERTIES, "Set")?;
+        let arguments = (&*self.interface, name, as_variant::Serialize(value));
+        self.connection.link().call(&call, &arguments).await.map(drop)
+    }
+
+    /// What its signals are: those of this name, or all.
+    pub(crate) fn rule(&self, member: Option<&str>) -> Result<MatchRule> {
+        let member = member.map(MemberName::parse).transpose()?;
+        Ok(MatchRule {
+            message_type: Some(MessageType::Signal),
+            sender: Some(self.destination.clone()),
+            interface: Some(self.interface.clone()),
+            member: member.map(|member| member.as_str().into()),
+            path: Some(PathMatch::Exact(self.path.clone())),
+            ..MatchRule::default()
+        })
+    }
+}
+
+impl<S: Style> Clone for Proxy<S> {
+    fn clone(&self) -> Self {
+        Self {
+            connection: self.connection.clone(),
+            destination: self.destination.clone(),
+            path: self.path.clone(),
+            interface: self.interface.clone(),
+            timeout: self.timeout,
+        }
+    }
+}

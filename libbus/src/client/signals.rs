@@ -1,0 +1,140 @@
+//! Signals, in streams (tools.md D081).
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use serde::Serialize;
+use zbus::wire::DynamicType;
+
+use super::call::MethodCall;
+use super::error::Result;
+use super::link::{Deadline, Expects, Link, Shared, Style};
+use super::names::bus_call;
+use crate::connection::{Overflow, StreamId, Streamed};
+use crate::match_rule::MatchRule;
+use crate::message::Message;
+use crate::names::{BusName, InterfaceName, MemberName, ObjectPath, WellKnownName};
+use crate::wire::{Flags, Header, MessageType};
+
+/// How many signals wait in a stream for which nothing else was said.
+pub(crate) const DEFAULT_LENGTH_MAX: usize = 1024;
+
+/// A signal to be emitted, but for its arguments.
+pub(crate) struct SignalEmission<'a> {
+    pub(crate) destination: Option<BusName<'a>>,
+    pub(crate) path: ObjectPath<'a>,
+    pub(crate) interface: InterfaceName<'a>,
+    pub(crate) member: MemberName<'a>,
+}
+
+impl<S: Style> Link<S> {
+    /// Emits a signal.
+    pub(crate) async fn emit<T>(&self, signal: &SignalEmission<'_>, arguments: &T) -> Result<()>
+    where
+        T: Serialize + DynamicType + ?Sized,
+    {
+        let mut header = Header::new(MessageType::Signal, NonZeroU32::MIN);
+        header.flags = Flags::NO_REPLY_EXPECTED;
+        header.destination = signal.destination;
+        header.path = Some(signal.path);
+        header.interface = Some(signal.interface);
+        header.member = Some(signal.member);
+        self.send(&header, arguments, Expects::Nothing)?;
+        self.flush().await
+    }
+}
+
+/// The signals that a match rule is about, from when it was made.
+pub(crate) struct Stream<S: Style> {
+    link: Arc<Link<S>>,
+    id: StreamId,
+    rule: String,
+    /// Whose owner is followed.
+    sender: Option<Box<str>>,
+    missed: u64,
+    has_ended: bool,
+}
+
+impl<S: Style> Stream<S> {
+    /// Asks the bus for what `rule` is about.
+    pub(crate) async fn begin(
+        link: &Arc<Link<S>>,
+        rule: MatchRule,
+        length_max: usize,
+        overflow: Overflow,
+    ) -> Result<Self> {
+        let text = rule.to_string();
+        let sender = rule.sender.clone().filter(|sender| is_well_known(sender));
+        let id = {
+            let mut shared = link.lock();
+            if let Some(name) = sender.as_deref().and_then(|name| WellKnownName::parse(name).ok()) {
+                shared.connection.follow_owner(name)?;
+            }
+            shared.connection.begin_stream(rule, length_max, overflow)
+        };
+        // What comes before the bus's answer may already be for it.
+        let stream =
+            Self { link: Arc::clone(link), id, rule: text, sender, missed: 0, has_ended: false };
+        stream.link.call(&bus_call("AddMatch"), &stream.rule).await?;
+        Ok(stream)
+    }
+
+    /// The next signal, once there is one.
+    pub(crate) async fn next(&mut self, deadline: Deadline) -> Result<Message> {
+        let id = self.id;
+        loop {
+            let next = move |shared: &mut Shared| shared.connection.next_of(id);
+            match S::wait(&self.link, next, deadline)
+                .await
+                .inspect_err(|error| self.has_ended = error.is_disconnected())?
+            {
+                Streamed::Missed(count) => self.missed += count,
+                Streamed::Signal(signal) => {
+                    self.wake_reader();
+                    return Ok(signal);
+                }
+            }
+        }
+    }
+
+    /// There may be room again that somebody waits for ([`Overflow::Wait`]).
+    fn wake_reader(&self) {
+        let shared = self.link.lock();
+        if shared.waiting_count > 0 && shared.connection.may_read() {
+            S::wake(&self.link.signal);
+        }
+    }
+
+    /// Whether the error was told by which the connection ended.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// How many signals were let go since this was asked last.
+    pub(crate) const fn take_missed(&mut self) -> u64 {
+        let missed = self.missed;
+        self.missed = 0;
+        missed
+    }
+}
+
+/// The bus itself and unique names are senders as they are.
+fn is_well_known(sender: &str) -> bool {
+    !sender.starts_with(':') && sender != "org.freedesktop.DBus"
+}
+
+impl<S: Style> Drop for Stream<S> {
+    fn drop(&mut self) {
+        let mut shared = self.link.lock();
+        shared.connection.end_stream(self.id);
+        if let Some(name) = self.sender.as_deref().and_then(|name| WellKnownName::parse(name).ok())
+        {
+            shared.connection.forget_owner(name);
+        }
+        drop(shared);
+        // If there is no room it leaves with what is sent next.
+        let call: MethodCall<'_> = bus_call("RemoveMatch");
+        let _ = self.link.begin_unanswered(&call, &self.rule);
+        self.wake_reader();
+    }
+}

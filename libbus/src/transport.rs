@@ -1,0 +1,155 @@
+//! The socket of a connection: the only system calls of this crate.
+//!
+//! Writing never blocks; reading does if it is asked to, and for no longer than [`READ_TIMEOUT`]. A socket is
+//! never inherited by programs that are started, nor are descriptors that come over it.
+
+mod connect;
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::Child;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+
+/// How long a read waits at most that may wait.
+pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(25);
+/// The most descriptors that the kernel passes at once.
+const FDS_PER_SEND_MAX: usize = 253;
+/// Room for them, and for credentials that the kernel may add.
+const CONTROL_SIZE: usize = rustix::cmsg_space!(ScmRights(FDS_PER_SEND_MAX), ScmCredentials(1));
+
+/// A connected socket, and the program at its other end if that was started for it.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    fd: OwnedFd,
+    child: Option<Child>,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Reading,
+    Writing,
+    ReadingAndWriting,
+}
+
+/// Whether a read waits for something to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// At most [`READ_TIMEOUT`].
+    Waits,
+    None,
+}
+
+impl Socket {
+    /// A socket that is connected already.
+    ///
+    /// # Errors
+    /// It is no socket.
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
+        set_socket_timeout(&fd, Timeout::Recv, Some(READ_TIMEOUT))?;
+        Ok(Self { fd, child: None })
+    }
+
+    /// Writes what there is room for, with `fds` beside the first byte. Answers how much that was: nothing
+    /// if there is no room.
+    ///
+    /// # Errors
+    /// Those of `sendmsg(2)`; there is never a signal.
+    pub(crate) fn send(&self, bytes: &[u8], fds: &[OwnedFd]) -> io::Result<usize> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        let parts = [IoSlice::new(bytes)];
+        let mut space = [MaybeUninit::uninit(); CONTROL_SIZE];
+        let borrowed: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !borrowed.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&borrowed)) {
+            return Err(Errno::INVAL.into());
+        }
+        match retry_on_intr(|| sendmsg(&self.fd, &parts, &mut control, flags)) {
+            Err(Errno::AGAIN) => Ok(0),
+            result => Ok(result?),
+        }
+    }
+
+    /// Reads into `buffer`, and appends descriptors to `fds`. `None`: nothing has come. 0: the other end is
+    /// closed.
+    ///
+    /// # Errors
+    /// Those of `recvmsg(2)`, and `EMFILE` if there was no room for a descriptor: it is lost, and with it
+    /// the connection.
+    pub(crate) fn receive(
+        &self,
+        buffer: &mut [u8],
+        fds: &mut Vec<OwnedFd>,
+        patience: Patience,
+    ) -> io::Result<Option<usize>> {
+        let mut flags = RecvFlags::CMSG_CLOEXEC;
+        flags.set(RecvFlags::DONTWAIT, patience == Patience::None);
+        let mut space = [MaybeUninit::uninit(); CONTROL_SIZE];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut parts = [IoSliceMut::new(buffer)];
+        let received = match recvmsg(&self.fd, &mut parts, &mut control, flags) {
+            // A signal's handler may want the program to go on.
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
+            result => result?,
+        };
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(received) = message {
+                fds.extend(received);
+            }
+        }
+        match received.flags.contains(ReturnFlags::CTRUNC) {
+            true => Err(Errno::MFILE.into()),
+            false => Ok(Some(received.bytes)),
+        }
+    }
+
+    /// Waits until the socket can be read, or written if that is asked for too, or is broken. Answers
+    /// whether it is so; `false`: so much time has passed.
+    ///
+    /// # Errors
+    /// Those of `poll(2)`.
+    pub(crate) fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<bool> {
+        let flags = match interest {
+            Interest::Reading => PollFlags::IN,
+            Interest::Writing => PollFlags::OUT,
+            Interest::ReadingAndWriting => PollFlags::IN | PollFlags::OUT,
+        };
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        match poll(&mut [PollFd::new(&self.fd, flags)], timeout.as_ref()) {
+            Ok(count) => Ok(count > 0),
+            Err(Errno::INTR) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Wakes whoever reads: nothing comes and goes any more.
+    pub(crate) fn shut_down(&self) {
+        // It may be so already.
+        let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Both);
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It sees the end of its input and ends; one that does not is not waited for.
+            self.shut_down();
+            let _ = child.try_wait();
+        }
+    }
+}

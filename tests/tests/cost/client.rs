@@ -1,0 +1,74 @@
+//! What a call costs the program that makes it with `libbus::blocking`.
+
+use std::fs;
+use std::io::Write as _;
+use std::process::Command;
+
+use bus_tests::harness::{Bus, Config, Daemon};
+use libbus::blocking::{Builder, Connection, Proxy};
+use rustix::process::getppid;
+
+use crate::counting_allocator::allocations_of;
+use crate::trace::strace_works;
+
+const CALL_COUNT: u64 = 100;
+/// Tells the part of this program that is traced which bus to use.
+const ADDRESS: &str = "TRACED_CLIENT_BUS";
+
+fn call_repeatedly(bus: &Proxy) {
+    for _ in 0..CALL_COUNT {
+        let owner: String = bus.call("GetNameOwner", "org.freedesktop.DBus").unwrap();
+        assert_eq!(owner, "org.freedesktop.DBus");
+    }
+}
+
+fn connect(address: &str) -> Connection {
+    Builder::address(address).unwrap().build().unwrap()
+}
+
+#[test]
+fn a_call_with_a_string_each_way_allocates_three_times() {
+    let bus = Bus::start(&Daemon::ours(), &Config::SESSION);
+    let proxy = connect(bus.addresses().next().unwrap()).bus();
+    call_repeatedly(&proxy);
+    // The reply's bytes, the reply, and the string that is asked for.
+    assert_eq!(allocations_of(|| call_repeatedly(&proxy)), 3 * CALL_COUNT);
+}
+
+#[test]
+fn a_call_is_one_write_and_one_read_and_no_thread_is_started() {
+    if !strace_works() {
+        // Not eprintln, which the test runner keeps to itself when a test passes.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: strace is missing or may not trace");
+        return;
+    }
+    let bus = Bus::start(&Daemon::ours(), &Config::SESSION);
+    let trace = bus.dir.join("trace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-o"]).arg(&trace).arg(std::env::current_exe().unwrap());
+    command.args(["--exact", "client::the_client_that_is_traced", "--ignored"]);
+    let output = command.env(ADDRESS, bus.addresses().next().unwrap()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let text = fs::read_to_string(&trace).unwrap();
+    let parts: Vec<&str> = text.split("getppid(").collect();
+    let [_, of_connecting, of_calls, _] = parts.as_slice() else { panic!("{} marks", parts.len()) };
+    let count = |part: &str, name: &str| part.matches(&format!(" {name}(")).count() as u64;
+    let all = of_calls.lines().filter(|line| line.contains('(')).count() as u64;
+    assert_eq!((count(of_calls, "sendmsg"), count(of_calls, "recvmsg")), (CALL_COUNT, CALL_COUNT));
+    assert_eq!(all, 2 * CALL_COUNT, "{of_calls}");
+    for part in [of_connecting, of_calls] {
+        assert_eq!((count(part, "clone"), count(part, "clone3")), (0, 0));
+    }
+}
+
+/// Not a test by itself: the one above runs it, with marks around what it looks at.
+#[test]
+#[ignore = "part of another test"]
+fn the_client_that_is_traced() {
+    let address = std::env::var(ADDRESS).expect("this is run by another test");
+    let _ = getppid();
+    let proxy = connect(&address).bus();
+    let _ = getppid();
+    call_repeatedly(&proxy);
+    let _ = getppid();
+}
