@@ -5,7 +5,7 @@
 //! async ────┴─ a Style ──┘                                  └──→ transport (socket)
 //! ```
 //!
-//! The functions are `async` and generic over a `Style`. That of [`blocking`] is never
+//! The functions are `async` and generic over a `Style`. That of `blocking` is never
 //! pending: it blocks where another would have its caller come back, so that its futures are done when they
 //! are asked for the first time and cost nothing.
 //!
@@ -13,6 +13,7 @@
 //! and hands what comes to the state machine, which sorts it; who waits meanwhile is woken when something
 //! has come, and the next of them reads when the first has what it wants.
 
+pub(crate) mod api;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 pub(crate) mod builder;
@@ -22,6 +23,8 @@ pub(crate) mod error;
 mod keyring;
 mod link;
 pub(crate) mod names;
+#[cfg(feature = "async")]
+pub(crate) mod nonblocking;
 pub(crate) mod proxy;
 pub(crate) mod signals;
 
@@ -29,3 +32,4 @@ pub use builder::Builder;
 pub use call::PendingReply;
 pub use connection::Connection;
 pub use proxy::Proxy;
+pub use signals::SignalStream;

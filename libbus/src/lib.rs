@@ -8,12 +8,21 @@
 //! at its end has it ([`connection`]); server addresses ([`address`]) and match rules
 //! ([`match_rule`]) are plain values that print as they parse.
 //!
+//! The client comes in two styles with the same functions: those of `libbus::Connection` are futures,
+//! for any executor; those of `libbus::blocking::Connection` wait where they are called.
 #![cfg_attr(
-    feature = "blocking",
-    doc = "The client is [`blocking`]; values of Rust types become arguments by [`typed`]."
+    feature = "async",
+    doc = r#"
+```no_run
+# async fn example() -> libbus::Result<()> {
+let connection = libbus::Connection::session().await?;
+let names: Vec<String> = connection.bus().call("ListNames", &()).await?;
+# Ok(())
+# }
+```
+"#
 )]
-//!
-//! Features: `blocking` (default) is the client; without features there is the protocol alone.
+//! Features, all default: `async` and `blocking`. Without any there is the protocol alone.
 #![deny(unsafe_code)]
 
 pub mod address;
@@ -35,6 +44,8 @@ pub mod wire;
 
 #[cfg(feature = "blocking")]
 pub use client::blocking;
+#[cfg(feature = "async")]
+pub use client::nonblocking::{Async, Builder, Connection, PendingReply, Proxy, SignalStream};
 #[cfg(feature = "client")]
 pub use client::{
     call::MethodCall,

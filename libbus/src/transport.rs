@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Child;
 use std::time::Duration;
 
+#[cfg(feature = "blocking")]
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -28,12 +29,13 @@ const CONTROL_SIZE: usize = rustix::cmsg_space!(ScmRights(FDS_PER_SEND_MAX), Scm
 
 /// A connected socket, and the program at its other end if that was started for it.
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub struct Socket {
     fd: OwnedFd,
     child: Option<Child>,
 }
 
 /// What is waited for.
+#[cfg(feature = "blocking")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
     Reading,
@@ -45,6 +47,7 @@ pub(crate) enum Interest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
     /// At most [`READ_TIMEOUT`].
+    #[cfg(feature = "blocking")]
     Waits,
     None,
 }
@@ -117,6 +120,7 @@ impl Socket {
     ///
     /// # Errors
     /// Those of `poll(2)`.
+    #[cfg(feature = "blocking")]
     pub(crate) fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<bool> {
         let flags = match interest {
             Interest::Reading => PollFlags::IN,
@@ -151,5 +155,11 @@ impl Drop for Socket {
             self.shut_down();
             let _ = child.try_wait();
         }
+    }
+}
+
+impl AsRef<Self> for Socket {
+    fn as_ref(&self) -> &Self {
+        self
     }
 }

@@ -133,7 +133,7 @@ impl<S: Style> Builder<S> {
         let auth = ClientAuthConfig { mechanisms, uid, unix_fds: true, guid };
         let machine_id = machine_id();
         let config = ConnectionConfig { auth, machine_id, message_size_max };
-        let connection = Connection::new(Link::new(socket, ConnectionState::new(config)?));
+        let connection = Connection::new(Link::new(socket, ConnectionState::new(config)?)?);
         authenticate(connection.link()).await?;
         if is_bus {
             let hello = connection.link().call(&bus_call("Hello"), &()).await?;

@@ -21,10 +21,19 @@ pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// How a caller waits.
 pub trait Style: Sized + Send + Sync + 'static {
-    /// What it needs of the socket.
+    /// The socket as it needs it.
+    type Socket: AsRef<Socket> + Send + Sync;
+    /// By what those who wait are woken.
     type Signal: Default + Send + Sync;
 
+    /// # Errors
+    /// The system has no room to watch one more.
+    fn prepare(socket: Socket) -> io::Result<Self::Socket>;
+
     /// Waits until `ready` has something, reading for all meanwhile if nobody else does.
+    ///
+    /// # Errors
+    /// The connection is over, or the time.
     fn wait<T: Send>(
         link: &Link<Self>,
         ready: impl FnMut(&mut Shared) -> Option<T> + Send,
@@ -83,19 +92,27 @@ pub(crate) enum Expects {
 
 /// One connection and its socket.
 pub struct Link<S: Style> {
-    socket: Socket,
+    socket: S::Socket,
     shared: Mutex<Shared>,
     pub(crate) signal: S::Signal,
 }
 
 impl<S: Style> Link<S> {
-    pub(crate) fn new(socket: Socket, connection: ConnectionState) -> Self {
+    /// # Errors
+    /// The system has no room to watch one more socket.
+    pub(crate) fn new(socket: Socket, connection: ConnectionState) -> Result<Self> {
         let shared =
             Shared { connection, is_read: false, waiting_count: 0, failure: None, body: None };
-        Self { socket, shared: Mutex::new(shared), signal: S::Signal::default() }
+        let socket = S::prepare(socket)?;
+        Ok(Self { socket, shared: Mutex::new(shared), signal: S::Signal::default() })
     }
 
-    pub(crate) const fn socket(&self) -> &Socket {
+    pub(crate) fn socket(&self) -> &Socket {
+        self.socket.as_ref()
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) const fn watched_socket(&self) -> &S::Socket {
         &self.socket
     }
 
@@ -148,7 +165,7 @@ impl<S: Style> Link<S> {
             if bytes.is_empty() {
                 return;
             }
-            match self.socket.send(bytes, fds) {
+            match self.socket().send(bytes, fds) {
                 Ok(0) => return,
                 Ok(size) => shared.connection.handle_written(size),
                 Err(error) => return shared.handle_write_error(error),
@@ -178,7 +195,7 @@ impl<S: Style> Link<S> {
             }
         }
         if shared.failure.is_some() {
-            self.socket.shut_down();
+            self.socket().shut_down();
         }
     }
 }

@@ -45,7 +45,7 @@ impl<S: Style> Link<S> {
 }
 
 /// The signals that a match rule is about, from when it was made.
-pub(crate) struct Stream<S: Style> {
+pub struct SignalStream<S: Style> {
     link: Arc<Link<S>>,
     id: StreamId,
     rule: String,
@@ -55,7 +55,7 @@ pub(crate) struct Stream<S: Style> {
     has_ended: bool,
 }
 
-impl<S: Style> Stream<S> {
+impl<S: Style> SignalStream<S> {
     /// Asks the bus for what `rule` is about.
     pub(crate) async fn begin(
         link: &Arc<Link<S>>,
@@ -80,7 +80,7 @@ impl<S: Style> Stream<S> {
     }
 
     /// The next signal, once there is one.
-    pub(crate) async fn next(&mut self, deadline: Deadline) -> Result<Message> {
+    pub(crate) async fn take_next(&mut self, deadline: Deadline) -> Result<Message> {
         let id = self.id;
         loop {
             let next = move |shared: &mut Shared| shared.connection.next_of(id);
@@ -110,8 +110,8 @@ impl<S: Style> Stream<S> {
         self.has_ended
     }
 
-    /// How many signals were let go since this was asked last.
-    pub(crate) const fn take_missed(&mut self) -> u64 {
+    /// How many signals were let go since this was asked last, since nobody read them in time.
+    pub const fn take_missed(&mut self) -> u64 {
         let missed = self.missed;
         self.missed = 0;
         missed
@@ -123,7 +123,7 @@ fn is_well_known(sender: &str) -> bool {
     !sender.starts_with(':') && sender != "org.freedesktop.DBus"
 }
 
-impl<S: Style> Drop for Stream<S> {
+impl<S: Style> Drop for SignalStream<S> {
     fn drop(&mut self) {
         let mut shared = self.link.lock();
         shared.connection.end_stream(self.id);

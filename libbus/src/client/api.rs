@@ -1,0 +1,314 @@
+//! What a program can ask of a connection, written once for both styles.
+
+/// The functions of one style: those that wait are `$async`, and `$run` waits for a future in it.
+macro_rules! api {
+    ($style:ty, [$($async:tt)?], $run:ident) => {
+        use $crate::client::api::scope::*;
+
+        /// A connection to a bus or a peer.
+        pub type Connection = $crate::client::connection::Connection<$style>;
+        /// How a [`Connection`] is made.
+        pub type Builder = $crate::client::builder::Builder<$style>;
+        /// One interface of one object.
+        pub type Proxy = $crate::client::proxy::Proxy<$style>;
+        /// A call that was sent and whose reply has not been waited for.
+        pub type PendingReply = $crate::client::call::PendingReply<$style>;
+        /// Signals, one after the other, without end: the last item is the error by which the connection
+        /// ended.
+        pub type SignalStream = $crate::client::signals::SignalStream<$style>;
+
+        impl Builder {
+            /// Makes the connection: it is authenticated, has said Hello on a bus, and has its names.
+            ///
+            /// # Errors
+            /// Nothing can be reached, the other end refuses, or somebody else keeps a name.
+            pub $($async)? fn build(self) -> Result<Connection> {
+                $run!(self.connect())
+            }
+        }
+
+        impl Connection {
+            /// Connects to the bus of the user's session: [`Builder::session`].
+            ///
+            /// # Errors
+            /// As [`Builder::session`] and [`Builder::build`].
+            pub $($async)? fn session() -> Result<Self> {
+                $run!(Builder::session()?.connect())
+            }
+
+            /// Connects to the system bus: [`Builder::system`].
+            ///
+            /// # Errors
+            /// As [`Builder::system`] and [`Builder::build`].
+            pub $($async)? fn system() -> Result<Self> {
+                $run!(Builder::system()?.connect())
+            }
+
+            /// The bus itself.
+            #[must_use]
+            pub fn bus(&self) -> Proxy {
+                Proxy::of_bus(self)
+            }
+
+            /// Calls a method and waits for the reply, 25 s at most.
+            ///
+            /// # Errors
+            /// The other side answers with an error ([`Error::Method`]) or not in time, a name is not valid, or the
+            /// connection is over.
+            pub $($async)? fn call_method<'a, D, P, I, M, T>(
+                &self,
+                destination: Option<D>,
+                path: P,
+                interface: Option<I>,
+                member: M,
+                arguments: &T,
+            ) -> Result<Message>
+            where
+                D: TryInto<BusName<'a>, Error: Into<Error>>,
+                P: TryInto<ObjectPath<'a>, Error: Into<Error>>,
+                I: TryInto<InterfaceName<'a>, Error: Into<Error>>,
+                M: TryInto<MemberName<'a>, Error: Into<Error>>,
+                T: Serialize + DynamicType + ?Sized,
+            {
+                let mut call = MethodCall::new(path, member)?;
+                if let Some(destination) = destination {
+                    call = call.destination(destination)?;
+                }
+                if let Some(interface) = interface {
+                    call = call.interface(interface)?;
+                }
+                $run!(self.link().call(&call, arguments))
+            }
+
+            /// Calls and waits for the reply.
+            ///
+            /// # Errors
+            /// As [`Connection::call_method`].
+            pub $($async)? fn call<T>(&self, call: &MethodCall<'_>, arguments: &T) -> Result<Message>
+            where
+                T: Serialize + DynamicType + ?Sized,
+            {
+                $run!(self.link().call(call, arguments))
+            }
+
+            /// Calls, and leaves the waiting for later: several calls may be under way at once.
+            ///
+            /// # Errors
+            /// The call cannot be sent, or the connection is over.
+            pub fn send<T>(&self, call: &MethodCall<'_>, arguments: &T) -> Result<PendingReply>
+            where
+                T: Serialize + DynamicType + ?Sized,
+            {
+                self.link().begin_call(call, arguments)
+            }
+
+            /// Calls without wanting a reply; nobody hears if it is refused.
+            ///
+            /// # Errors
+            /// The call cannot be sent, or the connection is over.
+            pub $($async)? fn call_no_reply<T>(&self, call: &MethodCall<'_>, arguments: &T) -> Result<()>
+            where
+                T: Serialize + DynamicType + ?Sized,
+            {
+                $run!(self.link().call_no_reply(call, arguments))
+            }
+
+            /// Emits a signal: to all who asked for it, or to one.
+            ///
+            /// # Errors
+            /// A name is not valid, the signal cannot be sent, or the connection is over.
+            pub $($async)? fn emit_signal<'a, P, I, M, T>(
+                &self,
+                destination: Option<BusName<'a>>,
+                path: P,
+                interface: I,
+                member: M,
+                arguments: &T,
+            ) -> Result<()>
+            where
+                P: TryInto<ObjectPath<'a>, Error: Into<Error>>,
+                I: TryInto<InterfaceName<'a>, Error: Into<Error>>,
+                M: TryInto<MemberName<'a>, Error: Into<Error>>,
+                T: Serialize + DynamicType + ?Sized,
+            {
+                let signal = SignalEmission {
+                    destination,
+                    path: path.try_into().map_err(Into::into)?,
+                    interface: interface.try_into().map_err(Into::into)?,
+                    member: member.try_into().map_err(Into::into)?,
+                };
+                $run!(self.link().emit(&signal, arguments))
+            }
+
+            /// The signals that a match rule is about, from now on: `type='signal',path='/a'`. A sender that is a
+            /// well-known name is its owner at the time.
+            ///
+            /// # Errors
+            /// It is no match rule, or the bus refuses it.
+            pub $($async)? fn receive_signals(&self, rule: &str) -> Result<SignalStream> {
+                let rule = MatchRule { message_type: Some(MessageType::Signal), ..MatchRule::parse(rule)? };
+                $run!(SignalStream::begin(self.link(), rule, DEFAULT_LENGTH_MAX, Overflow::DropOldest))
+            }
+
+            /// As [`Connection::receive_signals`], of which at most `length_max` wait to be read.
+            ///
+            /// # Errors
+            /// The bus refuses the rule.
+            pub $($async)? fn receive_signals_with(
+                &self,
+                rule: MatchRule,
+                length_max: usize,
+                overflow: Overflow,
+            ) -> Result<SignalStream> {
+                $run!(SignalStream::begin(self.link(), rule, length_max, overflow))
+            }
+
+            /// Requests a well-known name. It is not waited for if somebody else keeps it.
+            ///
+            /// # Errors
+            /// Somebody else keeps it ([`Error::NameTaken`]), it is not valid, or the bus refuses it.
+            pub $($async)? fn request_name(&self, name: &str) -> Result<()> {
+                let flags = RequestNameFlags { do_not_queue: true, ..Default::default() };
+                match $run!(self.link().request_name(WellKnownName::parse(name)?, flags))? {
+                    RequestNameReply::Exists | RequestNameReply::InQueue => Err(Error::NameTaken),
+                    RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner => Ok(()),
+                }
+            }
+
+            /// As [`Connection::request_name`], as `flags` say.
+            ///
+            /// # Errors
+            /// It is not valid, or the bus refuses it.
+            pub $($async)? fn request_name_with(
+                &self,
+                name: &str,
+                flags: RequestNameFlags,
+            ) -> Result<RequestNameReply> {
+                $run!(self.link().request_name(WellKnownName::parse(name)?, flags))
+            }
+
+            /// Lets go of a well-known name.
+            ///
+            /// # Errors
+            /// It is not valid, or the bus refuses that.
+            pub $($async)? fn release_name(&self, name: &str) -> Result<ReleaseNameReply> {
+                $run!(self.link().release_name(WellKnownName::parse(name)?))
+            }
+        }
+
+        impl PendingReply {
+            /// Waits for the reply.
+            ///
+            /// # Errors
+            /// As [`Connection::call_method`].
+            pub $($async)? fn wait(self) -> Result<Message> {
+                $run!(self.reply())
+            }
+        }
+
+        impl Proxy {
+            /// Calls a method and waits for what it returns: a tuple for several values, the value itself for one,
+            /// `()` for none.
+            ///
+            /// # Errors
+            /// As [`Connection::call_method`], and if what it returns is of another type.
+            pub $($async)? fn call<T, R>(&self, member: &str, arguments: &T) -> Result<R>
+            where
+                T: Serialize + DynamicType + ?Sized,
+                R: for<'de> Deserialize<'de> + Type,
+            {
+                Ok($run!(self.ask(member, arguments))?.deserialize()?)
+            }
+
+            /// Calls a method and waits for the reply, from which values can be borrowed.
+            ///
+            /// # Errors
+            /// As [`Connection::call_method`].
+            pub $($async)? fn call_method<T>(&self, member: &str, arguments: &T) -> Result<Message>
+            where
+                T: Serialize + DynamicType + ?Sized,
+            {
+                $run!(self.ask(member, arguments))
+            }
+
+            /// A property's value, asked for now.
+            ///
+            /// # Errors
+            /// There is no such property, it may not be read, or is of another type.
+            pub $($async)? fn get_property<T>(&self, name: &str) -> Result<T>
+            where
+                T: Type + for<'de> Deserialize<'de>,
+            {
+                $run!(self.property(name))
+            }
+
+            /// Gives a property a value.
+            ///
+            /// # Errors
+            /// There is no such property, it may not be written, or is of another type.
+            pub $($async)? fn set_property<T>(&self, name: &str, value: &T) -> Result<()>
+            where
+                T: Type + Serialize,
+            {
+                $run!(self.change_property(name, value))
+            }
+
+            /// Its signals of this name, from now on.
+            ///
+            /// # Errors
+            /// `member` is no member name, or the bus refuses the match rule.
+            pub $($async)? fn receive_signal(&self, member: &str) -> Result<SignalStream> {
+                let rule = self.rule(Some(member))?;
+                $run!(SignalStream::begin(self.connection().link(), rule, DEFAULT_LENGTH_MAX, Overflow::DropOldest))
+            }
+
+            /// All its signals, from now on.
+            ///
+            /// # Errors
+            /// The bus refuses the match rule.
+            pub $($async)? fn receive_all_signals(&self) -> Result<SignalStream> {
+                let rule = self.rule(None)?;
+                $run!(SignalStream::begin(self.connection().link(), rule, DEFAULT_LENGTH_MAX, Overflow::DropOldest))
+            }
+        }
+
+        impl SignalStream {
+            /// Waits for the next signal.
+            ///
+            /// # Errors
+            /// The connection is over.
+            pub $($async)? fn next_signal(&mut self) -> Result<Message> {
+                $run!(self.take_next(Deadline::Never))
+            }
+
+            /// Waits for the next signal for so long.
+            ///
+            /// # Errors
+            /// There was none ([`Error::TimedOut`]), or the connection is over.
+            pub $($async)? fn next_within(&mut self, timeout: Duration) -> Result<Message> {
+                $run!(self.take_next(Deadline::after(Some(timeout))))
+            }
+        }
+    };
+}
+
+pub(crate) use api;
+
+/// What these functions name.
+pub(crate) mod scope {
+    pub(crate) use std::time::Duration;
+
+    pub(crate) use serde::{Deserialize, Serialize};
+    pub(crate) use zbus::wire::{DynamicType, Type};
+
+    pub(crate) use crate::client::call::MethodCall;
+    pub(crate) use crate::client::error::{Error, Result};
+    pub(crate) use crate::client::link::Deadline;
+    pub(crate) use crate::client::names::{ReleaseNameReply, RequestNameFlags, RequestNameReply};
+    pub(crate) use crate::client::signals::{DEFAULT_LENGTH_MAX, SignalEmission};
+    pub(crate) use crate::connection::Overflow;
+    pub(crate) use crate::match_rule::MatchRule;
+    pub(crate) use crate::message::Message;
+    pub(crate) use crate::names::{BusName, InterfaceName, MemberName, ObjectPath, WellKnownName};
+    pub(crate) use crate::wire::MessageType;
+}
