@@ -449,6 +449,9 @@ impl EventLoop {
             }
         };
         let size = received.bytes;
+        if self.bus.may_leave_unread(id) {
+            self.note_reading(id, size == 0, now);
+        }
         let had_fds = !self.fds.is_empty();
         let event = if size == 0 {
             bus::Event::Closed { client: id }

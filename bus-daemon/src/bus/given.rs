@@ -45,8 +45,14 @@ impl Given {
 }
 
 impl Bus {
-    /// Gives what was held to the one who has taken the name.
+    /// Gives what was held to the one who has the name now.
     pub(super) fn give(&mut self, held: HeldMessage, owner: ClientId) {
+        let is_leaving = self.clients.get(owner).is_some_and(|client| client.leaving);
+        if is_leaving && !held.expects_reply {
+            // It reads no more, and has the name until all is handled that it sent before.
+            self.given.entry(owner).or_default().messages.push((u64::MAX, held));
+            return;
+        }
         let queued = |bus: &Self| bus.clients.get(owner).map(|client| client.outbox.queued());
         let before = queued(self);
         self.deliver(&held, Some(owner));
@@ -72,11 +78,19 @@ impl Bus {
         self.write_room(client) == 0
     }
 
+    /// Whether a client was given something and is not known to have read it. When it goes, the host tells
+    /// if it left something unread ([`LeftUnread`](super::Event::LeftUnread)).
+    #[must_use]
+    pub fn may_leave_unread(&self, client: ClientId) -> bool {
+        self.given.contains_key(&client)
+    }
+
     /// A client has read all that was written to it.
     pub(super) fn forget_given(&mut self, id: ClientId) {
         let Some(client) = self.clients.get(id) else { return };
         let written = client.outbox.written();
-        if let Some(given) = self.given.get_mut(&id) {
+        // The kernel says once that one is gone and left something; after that all looks read.
+        if let Some(given) = self.given.get_mut(&id).filter(|given| !given.left_unread) {
             let is_read = |(end, _): &mut (u64, HeldMessage)| *end <= written;
             given.has_read |= given.messages.extract_if(.., is_read).count() > 0;
             if given.messages.is_empty() {

@@ -208,17 +208,17 @@ impl Bus {
 
     /// A message goes its way once more, to whoever has its name by now or to a start.
     pub(super) fn pass_on(&mut self, mut held: HeldMessage) {
-        if self.takes_part(held.sender) {
-            self.let_go(&mut held);
-            return self.deliver(&held, None);
-        }
         let name = held.destination();
         if let Ok(name) = WellKnownName::parse(&name) {
             self.take_from_departures(name);
         }
         if let Some(owner) = self.resolve_text(&name) {
             self.let_go(&mut held);
-            return self.deliver(&held, Some(owner));
+            return self.give(held, owner);
+        }
+        if self.takes_part(held.sender) {
+            self.let_go(&mut held);
+            return self.deliver(&held, None);
         }
         let Some(service) = self.settings.services.get(&name).cloned() else {
             self.let_go(&mut held);

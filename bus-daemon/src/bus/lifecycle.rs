@@ -214,7 +214,7 @@ impl Bus {
         self.monitors.remove_client(id);
         self.effects.push_back(Effect::Close { client: id, last_words });
         if reason != Disconnection::ByClient {
-            // What it has read since it was asked last, nobody knows.
+            // Nobody knows what it has read since the host looked last.
             self.note_unread(id);
         }
         self.depart(id);

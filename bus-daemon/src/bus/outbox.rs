@@ -251,8 +251,8 @@ impl Outbox {
         let fds = self.segments.front()?.fds.as_ref();
         let mut skip = self.written;
         for (index, segment) in self.segments.iter().enumerate() {
-            let begins_next_write = index > 0 && segment.fds.is_some();
-            if begins_next_write || slices.len() + 2 > WRITE_SLICE_COUNT_MAX {
+            let ends_here = room == 0 || (index > 0 && segment.fds.is_some());
+            if ends_here || slices.len() + 2 > WRITE_SLICE_COUNT_MAX {
                 break;
             }
             for part in segment.slices(skip) {

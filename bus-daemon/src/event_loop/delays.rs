@@ -135,6 +135,13 @@ impl ClientSocket {
         self.delay().is_some_and(|delay| delay.why == Why::UnreadMessage)
     }
 
+    /// It has read something: if it has to wait again, then no longer than at first.
+    pub(super) fn note_progress(&mut self) {
+        if let Some(delay) = self.lag.as_mut().and_then(|lag| lag.delay.as_mut()) {
+            delay.pause_ms = 0;
+        }
+    }
+
     /// It may be written to at any time.
     pub(super) fn end_delay(&mut self, watch: &ReadingWatch) {
         if self.is_watched() {
@@ -240,10 +247,8 @@ impl EventLoop {
     pub(super) fn note_sent_fds(&mut self, id: ClientId, count: usize) {
         let uid = self.bus.client(id).and_then(|client| client.uid);
         let Some(socket) = socket_mut(&mut self.sockets, id) else { return };
+        socket.note_progress();
         let lag = socket.lag.get_or_insert_default();
-        if let Some(delay) = &mut lag.delay {
-            delay.pause_ms = 0;
-        }
         // It is the same for as long as the client is there.
         let unread = lag.unread.get_or_insert(Unread { uid, count: 0, largest: 0 });
         unread.count += count as u64;

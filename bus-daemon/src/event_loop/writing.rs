@@ -13,7 +13,7 @@ use super::{ClientSocket, EventLoop, socket_mut};
 use crate::bus;
 use crate::bus::id::{ClientId, Timestamp};
 use crate::bus::outbox::WriteSlices;
-use crate::host::client_socket::{self, Errno, FDS_PER_SEND_MAX};
+use crate::host::client_socket::{self, Errno, FDS_PER_SEND_MAX, Reading};
 
 /// Writes in one round that are not urgent, and their size in bytes.
 const BULK_WRITE_COUNT_MAX: usize = 8;
@@ -116,14 +116,29 @@ impl EventLoop {
         }
     }
 
-    /// Whether a client has read all that was written to it; then the bus is told.
+    /// Whether a client has read all that was written to it. The bus is told that, or that it never will.
     fn has_read_all(&mut self, id: ClientId, now: Timestamp) -> bool {
         let Some(socket) = socket_mut(&mut self.sockets, id) else { return true };
-        let has_read = client_socket::has_read_all(&socket.fd);
-        if has_read {
-            self.bus.handle_event(bus::Event::AllRead { client: id }, now);
+        let reading = client_socket::reading(&socket.fd);
+        let event = match reading {
+            Reading::NotYet => return false,
+            Reading::All => bus::Event::AllRead { client: id },
+            Reading::Never => bus::Event::LeftUnread { client: id },
+        };
+        socket.note_progress();
+        self.bus.handle_event(event, now);
+        reading == Reading::All
+    }
+
+    /// A client that was given something has sent something, which may be the last that is heard of it, or
+    /// goes: whether it has read what it was given.
+    #[cold]
+    pub(super) fn note_reading(&mut self, id: ClientId, goes: bool, now: Timestamp) {
+        let has_read = self.has_read_all(id, now);
+        if goes && !has_read {
+            // It may read on, but nobody would hear what it did.
+            self.bus.handle_event(bus::Event::LeftUnread { client: id }, now);
         }
-        has_read
     }
 
     /// Makes room in a socket that is full for the first time; answers whether it did.

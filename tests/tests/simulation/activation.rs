@@ -278,6 +278,39 @@ fn what_is_written_to_a_service_and_not_read_goes_to_the_next_start() {
     desk.bus.check_empty();
 }
 
+/// A service may say something and go before the bus has heard it; then it has the name for a moment and
+/// reads nothing. The next in the queue for the name gets what it leaves.
+#[test]
+fn what_owners_leave_unread_that_are_about_to_go_comes_to_the_next_owner() {
+    let mut desk = desk();
+    let caller = desk.guest();
+    let mut silent = Mail::call(11, NAME, "org.example.A", "Do");
+    silent.flags = Flags::NO_REPLY_EXPECTED;
+    desk.send(caller.id, &silent);
+    started(&mut desk);
+    let body = vec![Value::Text(NAME.to_owned()), Value::Number(0)];
+    let request = Mail::call_bus(5, "RequestName", body);
+    let owners = [(); 3].map(|()| desk.guest());
+    let of_caller = |bytes: &[u8]| -> Vec<u32> {
+        let got = Got::all(bytes).into_iter().filter(|got| got.sender == caller.name);
+        got.map(|got| got.serial).collect()
+    };
+    desk.event(Event::WriteClosed { client: owners[0].id });
+    owners.iter().for_each(|owner| desk.send(owner.id, &request));
+    desk.event(Event::Closed { client: owners[0].id });
+    assert_eq!(of_caller(&desk.write_batch(owners[1].id).0), [11]);
+    desk.event(Event::LeftUnread { client: owners[1].id });
+    // The kernel says once that something was left; after that all looks read.
+    desk.event(Event::AllRead { client: owners[1].id });
+    desk.bus.check_invariants();
+    desk.event(Event::Closed { client: owners[1].id });
+    assert_eq!(of_caller(&desk.read_bytes(owners[2].id)), [11]);
+    desk.event(Event::Closed { client: owners[2].id });
+    assert_eq!(desk.starts, [], "it was read");
+    desk.event(Event::Closed { client: caller.id });
+    desk.bus.check_empty();
+}
+
 /// A service that goes in turns, since it has many names: what it has not read comes before what is sent
 /// while it goes.
 #[test]
