@@ -2,7 +2,8 @@
 //! (protocol.md A209–A214).
 //!
 //! [`Node`] and what it holds are plain values. [`Node::to_xml`] prints them, the same bytes each
-//! time; [`Node::from_xml`] reads what another program sent, strictly and within bounds; and
+//! time; [`Node::from_xml`] reads what another program sent, strictly and within bounds, and
+//! [`Node::from_xml_leniently`] what real services send, with a list of all that is odd about it;
 //! [`Node::check`] says which of its names, signatures and annotations break the rules, so that a
 //! reader can show a faulty description and complain about it too.
 //!
@@ -16,6 +17,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod arbitrary;
 mod check;
 mod model;
 mod parse;
@@ -26,4 +29,4 @@ pub use model::{
     Access, Annotation, Arg, EmitsChangedSignal, Interface, Method, Node, Property, Signal,
     annotation,
 };
-pub use parse::{ParseError, ParseErrorKind, XML_DEPTH_MAX, XML_SIZE_MAX};
+pub use parse::{FAULT_COUNT_MAX, ParseError, ParseErrorKind, XML_DEPTH_MAX, XML_SIZE_MAX};

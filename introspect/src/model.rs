@@ -4,7 +4,7 @@
 //! be wrong and is still worth showing; `check.rs` knows the rules. Everything keeps the order in
 //! which it was added.
 
-/// Names of the annotations that the specification defines (protocol.md A213).
+/// Names of annotations: those that the specification defines (protocol.md A213), and documentation.
 pub mod annotation {
     /// Whether something should no longer be used: `true` or `false`, which is the default.
     pub const DEPRECATED: &str = "org.freedesktop.DBus.Deprecated";
@@ -14,6 +14,11 @@ pub mod annotation {
     pub const NO_REPLY: &str = "org.freedesktop.DBus.Method.NoReply";
     /// What is said when a property changes: see [`EmitsChangedSignal`](super::EmitsChangedSignal).
     pub const EMITS_CHANGED_SIGNAL: &str = "org.freedesktop.DBus.Property.EmitsChangedSignal";
+    /// Documentation for people, which GDBus defines: plain text, with blank lines between
+    /// paragraphs.
+    pub const DOC_STRING: &str = "org.gtk.GDBus.DocString";
+    /// Documentation in one line.
+    pub const DOC_STRING_SHORT: &str = "org.gtk.GDBus.DocString.Short";
 }
 
 /// An object.
@@ -228,6 +233,13 @@ impl Interface {
         self
     }
 
+    /// Adds what people should know, as plain text.
+    #[must_use]
+    pub fn with_documentation(mut self, text: &str) -> Self {
+        self.annotations.push(Annotation::new(annotation::DOC_STRING, text));
+        self
+    }
+
     /// The method with this name.
     pub fn method(&self, name: &str) -> Option<&Method> {
         self.methods.iter().find(|method| method.name == name)
@@ -249,6 +261,11 @@ impl Interface {
     /// Whether the whole interface should no longer be used.
     pub fn is_deprecated(&self) -> bool {
         is_true(&self.annotations, annotation::DEPRECATED)
+    }
+
+    /// What people should know about the interface.
+    pub fn documentation(&self) -> Option<&str> {
+        value_of(&self.annotations, annotation::DOC_STRING)
     }
 }
 
@@ -279,6 +296,13 @@ impl Method {
         self
     }
 
+    /// Adds what people should know, as plain text.
+    #[must_use]
+    pub fn with_documentation(mut self, text: &str) -> Self {
+        self.annotations.push(Annotation::new(annotation::DOC_STRING, text));
+        self
+    }
+
     /// The signature of a call's body.
     pub fn input_signature(&self) -> String {
         self.inputs.iter().map(|argument| argument.signature.as_str()).collect()
@@ -297,6 +321,11 @@ impl Method {
     /// Whether the method should no longer be used.
     pub fn is_deprecated(&self) -> bool {
         is_true(&self.annotations, annotation::DEPRECATED)
+    }
+
+    /// What people should know about the method.
+    pub fn documentation(&self) -> Option<&str> {
+        value_of(&self.annotations, annotation::DOC_STRING)
     }
 }
 
@@ -320,6 +349,13 @@ impl Signal {
         self
     }
 
+    /// Adds what people should know, as plain text.
+    #[must_use]
+    pub fn with_documentation(mut self, text: &str) -> Self {
+        self.annotations.push(Annotation::new(annotation::DOC_STRING, text));
+        self
+    }
+
     /// The signature of the signal's body.
     pub fn signature(&self) -> String {
         self.arguments.iter().map(|argument| argument.signature.as_str()).collect()
@@ -329,6 +365,11 @@ impl Signal {
     pub fn is_deprecated(&self) -> bool {
         is_true(&self.annotations, annotation::DEPRECATED)
     }
+
+    /// What people should know about the signal.
+    pub fn documentation(&self) -> Option<&str> {
+        value_of(&self.annotations, annotation::DOC_STRING)
+    }
 }
 
 impl Arg {
@@ -336,6 +377,18 @@ impl Arg {
     pub fn new(name: &str, signature: &str) -> Self {
         let name = (!name.is_empty()).then(|| name.to_owned());
         Self { name, signature: signature.to_owned(), annotations: Vec::new() }
+    }
+
+    /// Adds what people should know, as plain text.
+    #[must_use]
+    pub fn with_documentation(mut self, text: &str) -> Self {
+        self.annotations.push(Annotation::new(annotation::DOC_STRING, text));
+        self
+    }
+
+    /// What people should know about the argument.
+    pub fn documentation(&self) -> Option<&str> {
+        value_of(&self.annotations, annotation::DOC_STRING)
     }
 }
 
@@ -353,9 +406,21 @@ impl Property {
         self
     }
 
+    /// Adds what people should know, as plain text.
+    #[must_use]
+    pub fn with_documentation(mut self, text: &str) -> Self {
+        self.annotations.push(Annotation::new(annotation::DOC_STRING, text));
+        self
+    }
+
     /// Whether the property should no longer be used.
     pub fn is_deprecated(&self) -> bool {
         is_true(&self.annotations, annotation::DEPRECATED)
+    }
+
+    /// What people should know about the property.
+    pub fn documentation(&self) -> Option<&str> {
+        value_of(&self.annotations, annotation::DOC_STRING)
     }
 }
 

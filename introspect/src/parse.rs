@@ -1,27 +1,46 @@
 //! XML into the model (protocol.md A212–A214).
 //!
-//! The document must be well-formed XML. Elements that the format does not know are left out with
-//! all they hold, as GLib does, since other formats are mixed in for documentation; elements that
-//! it knows must stand where they belong, with the attributes they need. Every complaint has a line
-//! and a column.
+//! The document must be well-formed XML. There is one reader with two manners:
+//!
+//! * *Strict*, for what must be right. Elements that the format does not know are left out with all
+//!   they hold, as GLib does, since other formats are mixed in for documentation; elements that it
+//!   knows must stand where they belong, with the attributes they need. The first fault is the end.
+//! * *Lenient*, for what real services send. What strict reading refuses is got over and listed, as
+//!   is all that gets left out. Documentation is kept, whichever way it was written
+//!   (`documentation.rs`).
+//!
+//! Every complaint has a line and a column.
 //!
 //! Bounds: [`XML_SIZE_MAX`] bytes, elements [`XML_DEPTH_MAX`] deep (and the reader recurses no
-//! deeper), entities that expand to little.
+//! deeper), entities that expand to little, [`FAULT_COUNT_MAX`] faults.
 
-use std::fmt;
+use std::collections::HashSet;
 
-use xml::attribute::OwnedAttribute;
-use xml::common::Position;
-use xml::reader::{ErrorKind, ParserConfig, XmlEvent};
-use xml::{Encoding, EventReader};
+use xml::reader::XmlEvent;
 
+use self::element::{Element, shown};
+use self::faults::Faults;
+use self::source::Source;
 use crate::model::{Access, Annotation, Arg, Interface, Method, Node, Property, Signal};
+
+mod documentation;
+mod element;
+mod error;
+mod faults;
+mod mending;
+mod prose;
+mod source;
+
+pub use self::error::{ParseError, ParseErrorKind};
 
 /// Longest document, in bytes.
 pub const XML_SIZE_MAX: usize = 4 << 20;
 
 /// Elements inside one another.
 pub const XML_DEPTH_MAX: usize = 64;
+
+/// Faults that lenient reading lists.
+pub const FAULT_COUNT_MAX: usize = 10_000;
 
 /// Attributes of one element.
 const ATTRIBUTE_COUNT_MAX: usize = 32;
@@ -32,251 +51,387 @@ const ATTRIBUTE_SIZE_MAX: usize = 64 << 10;
 /// Longest name of an element or an attribute, in bytes.
 const NAME_SIZE_MAX: usize = 1024;
 
-/// What is wrong with a document, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    /// The line, from 1.
-    pub line: u64,
-    /// The column in characters, from 1.
-    pub column: u64,
-    /// What is wrong.
-    pub kind: ParseErrorKind,
-}
-
-/// What is wrong with a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ParseErrorKind {
-    /// It is longer than [`XML_SIZE_MAX`].
-    TooLarge,
-    /// Elements are more than [`XML_DEPTH_MAX`] deep.
-    TooDeep,
-    /// It is not well-formed XML, in the words of the XML reader.
-    NotXml(String),
-    /// It defines entities.
-    DefinesEntities,
-    /// The outermost element is not `node`.
-    NoNode {
-        /// What it is.
-        found: String,
-    },
-    /// An element is not where it belongs.
-    Misplaced {
-        /// The element.
-        element: String,
-        /// The element around it.
-        parent: &'static str,
-    },
-    /// An attribute is missing.
-    MissingAttribute {
-        /// The element.
-        element: &'static str,
-        /// The attribute.
-        attribute: &'static str,
-    },
-    /// An attribute has a value that it may not have.
-    InvalidAttribute {
-        /// The element.
-        element: &'static str,
-        /// The attribute.
-        attribute: &'static str,
-        /// Its value.
-        value: String,
-    },
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}, column {}: {}", self.line, self.column, self.kind)
-    }
-}
-
-impl std::error::Error for ParseError {}
-
-impl fmt::Display for ParseErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLarge => write!(f, "the document is longer than {XML_SIZE_MAX} bytes"),
-            Self::TooDeep => write!(f, "elements are more than {XML_DEPTH_MAX} deep"),
-            Self::NotXml(reason) => write!(f, "not well-formed XML: {reason}"),
-            Self::DefinesEntities => f.write_str("the document defines entities"),
-            Self::NoNode { found } => write!(f, "the outermost element is <{found}>, not <node>"),
-            Self::Misplaced { element, parent } => {
-                write!(f, "<{element}> does not belong inside <{parent}>")
-            }
-            Self::MissingAttribute { element, attribute } => {
-                write!(f, "<{element}> lacks the attribute {attribute}")
-            }
-            Self::InvalidAttribute { element, attribute, value } => {
-                write!(f, "<{element}> has the attribute {attribute}={value:?}, which is not valid")
-            }
-        }
-    }
-}
-
 impl Node {
-    /// Reads an answer to Introspect.
+    /// Reads an answer to Introspect that keeps the rules of the format.
+    ///
+    /// # Errors
+    ///
+    /// The first fault.
     pub fn from_xml(xml: &str) -> Result<Self, ParseError> {
-        if xml.len() > XML_SIZE_MAX {
-            return Err(error_after("", ParseErrorKind::TooLarge));
+        let source = Source::strict(xml)?;
+        Reader { source, faults: None, comment: None }.document()
+    }
+
+    /// Reads an answer to Introspect, or a file that describes an interface, as well as can be:
+    /// beside the object all that is wrong with the document or was left out of it, in the order
+    /// of the document.
+    ///
+    /// How each fault is got over stands at its [kind](ParseErrorKind). Documentation becomes the
+    /// annotation [`DOC_STRING`](crate::annotation::DOC_STRING): the text of the elements
+    /// `tp:docstring` and `doc:doc` (of any namespace), and comments before an element that begin
+    /// with its name and a colon, as gtk-doc wants them. Documentation of nodes has no place in
+    /// the model and counts as left out; other comments and instructions do not count.
+    ///
+    /// # Errors
+    ///
+    /// The document is not well-formed XML, is no introspection at all, or exceeds a bound.
+    ///
+    /// ```
+    /// use bus_introspect::Node;
+    ///
+    /// let xml = "<node><interface name='org.example.Clock'>
+    ///     <method name='GetTime'><arg type='t' direction='Out'/></method>
+    /// </interface></node>";
+    /// let (node, faults) = Node::from_xml_leniently(xml).unwrap();
+    /// assert_eq!(node.interfaces[0].methods[0].output_signature(), "t");
+    /// assert_eq!(
+    ///     faults[0].to_string(),
+    ///     "line 2, column 28: <arg> has the attribute direction=\"Out\", which is not valid"
+    /// );
+    /// ```
+    pub fn from_xml_leniently(xml: &str) -> Result<(Self, Vec<ParseError>), ParseError> {
+        let mut faults = Faults::new(xml);
+        let trimmed = mending::begin(xml, &mut faults)?;
+        let read = read_leniently(xml, trimmed, faults.clone());
+        if let Err(ParseError { kind: ParseErrorKind::NotXml(_), .. }) = read
+            && let Some(bound) = mending::bind_prefixes(xml, trimmed, &mut faults)
+        {
+            return read_leniently(xml, &bound, faults);
         }
-        // Anywhere, since the XML reader expands some entities while it reads their definitions.
-        if let Some((before, _)) = xml.split_once("<!ENTITY") {
-            return Err(error_after(before, ParseErrorKind::DefinesEntities));
-        }
-        let events = EventReader::new_with_config(xml.as_bytes(), config());
-        Reader { xml, events, depth: 0 }.document()
+        read
     }
 }
 
-fn config() -> ParserConfig {
-    let mut config = ParserConfig::new();
-    config.allow_multiple_root_elements = false;
-    // The text is UTF-8 whatever its XML declaration says: it came in a D-Bus string.
-    config.override_encoding = Some(Encoding::Utf8);
-    config.ignore_invalid_encoding_declarations = true;
-    config.max_attributes = ATTRIBUTE_COUNT_MAX;
-    // The XML reader compares before it adds a byte.
-    config.max_attribute_length = ATTRIBUTE_SIZE_MAX - 1;
-    config.max_name_length = NAME_SIZE_MAX - 1;
-    config.max_data_length = XML_SIZE_MAX;
-    config
+/// Reads `mended`, which is `xml` but for the beginning.
+fn read_leniently(
+    xml: &str,
+    mended: &str,
+    faults: Faults<'_>,
+) -> Result<(Node, Vec<ParseError>), ParseError> {
+    let source = Source::lenient(xml, mended);
+    let mut reader = Reader { source, faults: Some(faults), comment: None };
+    let node = reader.document()?;
+    Ok((node, reader.faults.map(Faults::into_list).unwrap_or_default()))
 }
 
 struct Reader<'a> {
-    xml: &'a str,
-    events: EventReader<&'a [u8]>,
-    /// Elements that began and did not end, at most [`XML_DEPTH_MAX`].
-    depth: usize,
+    source: Source<'a>,
+    /// What was got over. Without this, nothing is.
+    faults: Option<Faults<'a>>,
+    /// The comment just before what comes next.
+    comment: Option<String>,
 }
 
-/// The beginning of an element.
-struct Element<'a> {
-    name: String,
-    attributes: Vec<OwnedAttribute>,
-    /// The document up to the element's tag.
-    before: &'a str,
+/// What may stand in any element beside what is its own.
+#[derive(Default)]
+struct Remarks {
+    annotations: Vec<Annotation>,
+    documentation: Vec<String>,
+    names: Names,
+}
+
+/// The kinds and names of what one element holds.
+type Names = HashSet<(&'static str, String)>;
+
+#[derive(Clone, Copy)]
+enum Direction {
+    In,
+    Out,
 }
 
 impl<'a> Reader<'a> {
     fn document(&mut self) -> Result<Node, ParseError> {
         let Some(root) = self.next_element()? else {
-            return Err(error_after(self.xml, ParseErrorKind::NoNode { found: String::new() }));
+            return Err(self.source.error(ParseErrorKind::NoNode { found: String::new() }));
         };
-        if root.name != "node" {
-            return Err(root.error(ParseErrorKind::NoNode { found: root.name.clone() }));
-        }
-        let node = self.node(root.optional("name"))?;
+        let node = match root.name.as_str() {
+            "node" => {
+                self.only_attributes(&root, "node", &["name"])?;
+                self.node(root.optional("name"))?
+            }
+            _ => self.lone_interface(&root)?,
+        };
         match self.next_element()? {
             None => Ok(node),
             Some(second) => Err(second.misplaced("node")),
         }
     }
 
+    fn lone_interface(&mut self, root: &Element<'a>) -> Result<Node, ParseError> {
+        let kind = ParseErrorKind::NoNode { found: root.name.clone() };
+        if root.name != "interface" {
+            return Err(root.error(kind));
+        }
+        self.get_over(root, kind)?;
+        let interface = self.interface(root, &mut Names::new())?;
+        Ok(Node::new().with_interface(interface))
+    }
+
     fn node(&mut self, name: Option<String>) -> Result<Node, ParseError> {
         let mut node = Node { name, ..Node::default() };
+        let mut names = Names::new();
         while let Some(element) = self.next_element()? {
             match element.name.as_str() {
-                "interface" => node.interfaces.push(self.interface(&element)?),
-                // protocol.md A214: only the outermost node may be unnamed.
-                "node" => node.children.push(self.node(Some(element.required("node", "name")?))?),
+                "interface" => node.interfaces.push(self.interface(&element, &mut names)?),
+                "node" => {
+                    // protocol.md A214: only the outermost node may be unnamed.
+                    let name = self.own_name(&element, "node", &mut names)?;
+                    self.only_attributes(&element, "node", &["name"])?;
+                    node.children.push(self.node(Some(name))?);
+                }
                 _ => self.leave_out(&element, "node")?,
             }
         }
         Ok(node)
     }
 
-    fn interface(&mut self, element: &Element<'_>) -> Result<Interface, ParseError> {
-        let mut interface = Interface::new(&element.required("interface", "name")?);
-        while let Some(element) = self.next_element()? {
-            match element.name.as_str() {
-                "method" => interface.methods.push(self.method(&element)?),
-                "signal" => interface.signals.push(self.signal(&element)?),
-                "property" => interface.properties.push(self.property(&element)?),
-                "annotation" => interface.annotations.push(self.annotation(&element)?),
-                _ => self.leave_out(&element, "interface")?,
+    fn interface(
+        &mut self,
+        element: &Element<'a>,
+        siblings: &mut Names,
+    ) -> Result<Interface, ParseError> {
+        let mut interface = Interface::new(&self.own_name(element, "interface", siblings)?);
+        self.only_attributes(element, "interface", &["name"])?;
+        let (mut names, mut remarks) = (Names::new(), Remarks::default());
+        while let Some(inner) = self.next_element()? {
+            match inner.name.as_str() {
+                "method" => interface.methods.push(self.method(&inner, &mut names)?),
+                "signal" => interface.signals.push(self.signal(&inner, &mut names)?),
+                "property" => interface.properties.push(self.property(&inner, &mut names)?),
+                _ => self.remark(&inner, "interface", &mut remarks)?,
             }
         }
+        remarks.documentation.extend(element.comment_on(&interface.name, &mut []));
+        interface.annotations = self.finished(element, remarks)?;
         Ok(interface)
     }
 
-    fn method(&mut self, element: &Element<'_>) -> Result<Method, ParseError> {
-        let mut method = Method::new(&element.required("method", "name")?);
-        while let Some(element) = self.next_element()? {
-            match element.name.as_str() {
-                "arg" => match element.direction("in")? {
-                    Direction::In => method.inputs.push(self.argument(&element)?),
-                    Direction::Out => method.outputs.push(self.argument(&element)?),
+    fn method(
+        &mut self,
+        element: &Element<'a>,
+        siblings: &mut Names,
+    ) -> Result<Method, ParseError> {
+        let mut method = Method::new(&self.own_name(element, "method", siblings)?);
+        self.only_attributes(element, "method", &["name"])?;
+        let mut remarks = Remarks::default();
+        while let Some(inner) = self.next_element()? {
+            match inner.name.as_str() {
+                "arg" => match self.direction(&inner, Direction::In)? {
+                    Direction::In => method.inputs.push(self.argument(&inner)?),
+                    Direction::Out => method.outputs.push(self.argument(&inner)?),
                 },
-                "annotation" => method.annotations.push(self.annotation(&element)?),
-                _ => self.leave_out(&element, "method")?,
+                _ => self.remark(&inner, "method", &mut remarks)?,
             }
         }
+        let mut arguments: Vec<_> = method.inputs.iter_mut().chain(&mut method.outputs).collect();
+        remarks.documentation.extend(element.comment_on(&method.name, &mut arguments));
+        method.annotations = self.finished(element, remarks)?;
         Ok(method)
     }
 
-    fn signal(&mut self, element: &Element<'_>) -> Result<Signal, ParseError> {
-        let mut signal = Signal::new(&element.required("signal", "name")?);
-        while let Some(element) = self.next_element()? {
-            match element.name.as_str() {
-                "arg" => match element.direction("out")? {
-                    Direction::Out => signal.arguments.push(self.argument(&element)?),
-                    Direction::In => return Err(element.invalid("arg", "direction", "in")),
-                },
-                "annotation" => signal.annotations.push(self.annotation(&element)?),
-                _ => self.leave_out(&element, "signal")?,
+    fn signal(
+        &mut self,
+        element: &Element<'a>,
+        siblings: &mut Names,
+    ) -> Result<Signal, ParseError> {
+        let mut signal = Signal::new(&self.own_name(element, "signal", siblings)?);
+        self.only_attributes(element, "signal", &["name"])?;
+        let mut remarks = Remarks::default();
+        while let Some(inner) = self.next_element()? {
+            match inner.name.as_str() {
+                "arg" => {
+                    if let Direction::In = self.direction(&inner, Direction::Out)? {
+                        self.get_over(&inner, invalid("arg", "direction", "in"))?;
+                    }
+                    signal.arguments.push(self.argument(&inner)?);
+                }
+                _ => self.remark(&inner, "signal", &mut remarks)?,
             }
         }
+        let mut arguments: Vec<_> = signal.arguments.iter_mut().collect();
+        remarks.documentation.extend(element.comment_on(&signal.name, &mut arguments));
+        signal.annotations = self.finished(element, remarks)?;
         Ok(signal)
     }
 
-    fn property(&mut self, element: &Element<'_>) -> Result<Property, ParseError> {
-        let name = element.required("property", "name")?;
-        let signature = element.required("property", "type")?;
-        let access = element.required("property", "access")?;
-        let access = Access::ALL
-            .into_iter()
-            .find(|known| known.as_str() == access)
-            .ok_or_else(|| element.invalid("property", "access", &access))?;
-        let annotations = self.annotations("property")?;
+    fn property(
+        &mut self,
+        element: &Element<'a>,
+        siblings: &mut Names,
+    ) -> Result<Property, ParseError> {
+        let name = self.own_name(element, "property", siblings)?;
+        let signature = self.required(element, "property", "type")?;
+        let access = self.access(element)?;
+        self.only_attributes(element, "property", &["name", "type", "access"])?;
+        let mut remarks = self.remarks("property")?;
+        remarks.documentation.extend(element.comment_on(&name, &mut []));
+        let annotations = self.finished(element, remarks)?;
         Ok(Property { name, signature, access, annotations })
     }
 
-    fn argument(&mut self, element: &Element<'_>) -> Result<Arg, ParseError> {
-        let signature = element.required("arg", "type")?;
+    fn argument(&mut self, element: &Element<'a>) -> Result<Arg, ParseError> {
+        let signature = self.required(element, "arg", "type")?;
         let name = element.optional("name").filter(|name| !name.is_empty());
-        Ok(Arg { name, signature, annotations: self.annotations("arg")? })
+        self.only_attributes(element, "arg", &["name", "type", "direction"])?;
+        let remarks = self.remarks("arg")?;
+        Ok(Arg { name, signature, annotations: self.finished(element, remarks)? })
     }
 
-    fn annotations(&mut self, parent: &'static str) -> Result<Vec<Annotation>, ParseError> {
-        let mut annotations = Vec::new();
+    fn remarks(&mut self, parent: &'static str) -> Result<Remarks, ParseError> {
+        let mut remarks = Remarks::default();
         while let Some(element) = self.next_element()? {
-            match element.name.as_str() {
-                "annotation" => annotations.push(self.annotation(&element)?),
-                _ => self.leave_out(&element, parent)?,
-            }
+            self.remark(&element, parent, &mut remarks)?;
         }
-        Ok(annotations)
+        Ok(remarks)
     }
 
-    fn annotation(&mut self, element: &Element<'_>) -> Result<Annotation, ParseError> {
-        let name = element.required("annotation", "name")?;
-        let value = element.required("annotation", "value")?;
+    fn remark(
+        &mut self,
+        element: &Element<'a>,
+        parent: &'static str,
+        remarks: &mut Remarks,
+    ) -> Result<(), ParseError> {
+        if element.name == "annotation" {
+            let annotation = self.annotation(element, &mut remarks.names)?;
+            remarks.annotations.push(annotation);
+        } else if self.faults.is_some() && documentation::is_documentation(&element.name) {
+            remarks.documentation.push(prose::read(&mut self.source)?);
+        } else {
+            self.leave_out(element, parent)?;
+        }
+        Ok(())
+    }
+
+    fn annotation(
+        &mut self,
+        element: &Element<'a>,
+        siblings: &mut Names,
+    ) -> Result<Annotation, ParseError> {
+        let name = self.own_name(element, "annotation", siblings)?;
+        let value = self.required(element, "annotation", "value")?;
+        self.only_attributes(element, "annotation", &["name", "value"])?;
         while let Some(element) = self.next_element()? {
             self.leave_out(&element, "annotation")?;
         }
         Ok(Annotation { name, value })
     }
 
+    /// The annotations of an element that has ended, its documentation among them.
+    fn finished(
+        &mut self,
+        element: &Element<'a>,
+        remarks: Remarks,
+    ) -> Result<Vec<Annotation>, ParseError> {
+        let Remarks { mut annotations, mut documentation, .. } = remarks;
+        documentation.retain(|text| !text.is_empty());
+        if !documentation::add(&mut annotations, &documentation.join("\n\n")) {
+            self.get_over(element, ParseErrorKind::LongDocumentation)?;
+        }
+        Ok(annotations)
+    }
+
     /// Skips an element that the format does not know; one that it knows is out of place.
-    fn leave_out(&mut self, element: &Element<'_>, parent: &'static str) -> Result<(), ParseError> {
+    fn leave_out(&mut self, element: &Element<'a>, parent: &'static str) -> Result<(), ParseError> {
         const KNOWN: [&str; 7] =
             ["node", "interface", "method", "signal", "property", "arg", "annotation"];
+        let name = element.name.clone();
         if KNOWN.contains(&element.name.as_str()) {
-            return Err(element.misplaced(parent));
+            self.get_over(element, ParseErrorKind::Misplaced { element: name, parent })?;
+        } else if let Some(faults) = &mut self.faults {
+            let kind = ParseErrorKind::ForeignElement { element: name, parent };
+            faults.add(element.before, kind);
         }
-        let outer_depth = self.depth - 1;
-        while self.depth > outer_depth {
-            self.next_element()?;
+        self.source.skip_element()
+    }
+
+    /// Lists a fault, or ends with it.
+    fn get_over(&mut self, element: &Element<'a>, kind: ParseErrorKind) -> Result<(), ParseError> {
+        let Some(faults) = &mut self.faults else { return Err(element.error(kind)) };
+        faults.add(element.before, kind);
+        Ok(())
+    }
+
+    fn required(
+        &mut self,
+        element: &Element<'a>,
+        kind: &'static str,
+        attribute: &'static str,
+    ) -> Result<String, ParseError> {
+        if let Some(value) = element.optional(attribute) {
+            return Ok(value);
+        }
+        self.get_over(element, ParseErrorKind::MissingAttribute { element: kind, attribute })?;
+        Ok(String::new())
+    }
+
+    /// The name of an element, and a complaint if another of the same kind has it.
+    fn own_name(
+        &mut self,
+        element: &Element<'a>,
+        kind: &'static str,
+        siblings: &mut Names,
+    ) -> Result<String, ParseError> {
+        let name = self.required(element, kind, "name")?;
+        if let Some(faults) = &mut self.faults
+            && !siblings.insert((kind, name.clone()))
+        {
+            let fault = ParseErrorKind::Duplicate { element: kind, name: name.clone() };
+            faults.add(element.before, fault);
+        }
+        Ok(name)
+    }
+
+    // protocol.md A214
+    fn access(&mut self, element: &Element<'a>) -> Result<Access, ParseError> {
+        let value = self.required(element, "property", "access")?;
+        if let Some(access) = Access::ALL.into_iter().find(|known| known.as_str() == value) {
+            return Ok(access);
+        }
+        // That one is missing has been said.
+        if element.optional("access").is_some() {
+            self.get_over(element, invalid("property", "access", &value))?;
+        }
+        let value = value.to_ascii_lowercase();
+        Ok(match (value.contains("read"), value.contains("write")) {
+            (true, true) => Access::ReadWrite,
+            (false, true) => Access::Write,
+            (_, false) => Access::Read,
+        })
+    }
+
+    // protocol.md A214
+    fn direction(
+        &mut self,
+        element: &Element<'a>,
+        default: Direction,
+    ) -> Result<Direction, ParseError> {
+        let Some(value) = element.optional("direction") else { return Ok(default) };
+        let known = |value: &str| match value {
+            "in" => Some(Direction::In),
+            "out" => Some(Direction::Out),
+            _ => None,
+        };
+        if let Some(direction) = known(&value) {
+            return Ok(direction);
+        }
+        self.get_over(element, invalid("arg", "direction", &value))?;
+        Ok(known(&value.trim().to_ascii_lowercase()).unwrap_or(default))
+    }
+
+    /// Complains about other attributes than these.
+    fn only_attributes(
+        &mut self,
+        element: &Element<'a>,
+        kind: &'static str,
+        known: &[&str],
+    ) -> Result<(), ParseError> {
+        let Some(faults) = &mut self.faults else { return Ok(()) };
+        for attribute in &element.attributes {
+            let name = shown(&attribute.name);
+            if !known.contains(&name.as_str()) {
+                let fault = ParseErrorKind::ForeignAttribute { element: kind, attribute: name };
+                faults.add(element.before, fault);
+            }
         }
         Ok(())
     }
@@ -285,103 +440,31 @@ impl<'a> Reader<'a> {
     /// instructions between elements mean nothing.
     fn next_element(&mut self) -> Result<Option<Element<'a>>, ParseError> {
         loop {
-            match self.events.next().map_err(|cause| not_xml(&cause))? {
+            let before_text = self.source.read();
+            match self.source.next_event()? {
                 XmlEvent::StartElement { name, attributes, .. } => {
-                    let name = name.borrow().to_repr();
-                    let element = Element { name, attributes, before: self.before_tag() };
-                    return self.enter(element).map(Some);
+                    let (name, before) = (shown(&name), self.source.before_tag());
+                    let comment = self.comment.take();
+                    return Ok(Some(Element { name, attributes, before, comment }));
                 }
-                XmlEvent::EndElement { .. } => {
-                    self.depth = self.depth.saturating_sub(1);
+                XmlEvent::EndElement { .. } | XmlEvent::EndDocument => {
+                    self.comment = None;
                     return Ok(None);
                 }
-                XmlEvent::EndDocument => {
-                    self.depth = 0;
-                    return Ok(None);
+                XmlEvent::Comment(text) => self.comment = Some(text),
+                XmlEvent::Characters(_) | XmlEvent::CData(_) => {
+                    if let Some(faults) = &mut self.faults {
+                        faults.add_after_blanks(before_text, ParseErrorKind::Text);
+                    }
                 }
                 _ => {}
             }
         }
     }
-
-    /// The document up to the last `<` that was read. In a tag that is where it begins, since
-    /// values cannot hold one.
-    fn before_tag(&self) -> &'a str {
-        let unread_size = self.events.source().len();
-        let read = self.xml.get(..self.xml.len() - unread_size).unwrap_or(self.xml);
-        read.rsplit_once('<').map_or(read, |(before, _)| before)
-    }
-
-    fn enter(&mut self, element: Element<'a>) -> Result<Element<'a>, ParseError> {
-        if self.depth >= XML_DEPTH_MAX {
-            return Err(element.error(ParseErrorKind::TooDeep));
-        }
-        self.depth += 1;
-        Ok(element)
-    }
 }
 
-enum Direction {
-    In,
-    Out,
-}
-
-impl Element<'_> {
-    fn required(
-        &self,
-        element: &'static str,
-        attribute: &'static str,
-    ) -> Result<String, ParseError> {
-        let missing = ParseErrorKind::MissingAttribute { element, attribute };
-        self.optional(attribute).ok_or_else(|| self.error(missing))
-    }
-
-    fn optional(&self, attribute: &str) -> Option<String> {
-        let is_it = |found: &&OwnedAttribute| {
-            found.name.prefix.is_none() && found.name.local_name == attribute
-        };
-        self.attributes.iter().find(is_it).map(|found| found.value.clone())
-    }
-
-    // protocol.md A214
-    fn direction(&self, default: &str) -> Result<Direction, ParseError> {
-        match self.optional("direction").as_deref().unwrap_or(default) {
-            "in" => Ok(Direction::In),
-            "out" => Ok(Direction::Out),
-            other => Err(self.invalid("arg", "direction", other)),
-        }
-    }
-
-    fn misplaced(&self, parent: &'static str) -> ParseError {
-        self.error(ParseErrorKind::Misplaced { element: self.name.clone(), parent })
-    }
-
-    fn invalid(&self, element: &'static str, attribute: &'static str, value: &str) -> ParseError {
-        let value = value.to_owned();
-        self.error(ParseErrorKind::InvalidAttribute { element, attribute, value })
-    }
-
-    fn error(&self, kind: ParseErrorKind) -> ParseError {
-        error_after(self.before, kind)
-    }
-}
-
-fn not_xml(cause: &xml::reader::Error) -> ParseError {
-    let position = cause.position();
-    let reason = match cause.kind() {
-        ErrorKind::Syntax(reason) => reason.to_string(),
-        _ => "the document ends too early".to_owned(),
-    };
-    let kind = ParseErrorKind::NotXml(reason);
-    // The XML reader counts from 0.
-    ParseError { line: position.row() + 1, column: position.column() + 1, kind }
-}
-
-/// An error in what follows the text `before`.
-fn error_after(before: &str, kind: ParseErrorKind) -> ParseError {
-    let line = before.matches('\n').count() as u64 + 1;
-    let last_line = before.rsplit('\n').next().unwrap_or_default();
-    ParseError { line, column: last_line.chars().count() as u64 + 1, kind }
+fn invalid(element: &'static str, attribute: &'static str, value: &str) -> ParseErrorKind {
+    ParseErrorKind::InvalidAttribute { element, attribute, value: value.to_owned() }
 }
 
 #[cfg(test)]
