@@ -5,7 +5,8 @@
 //! time; [`Node::from_xml`] reads what another program sent, strictly and within bounds, and
 //! [`Node::from_xml_leniently`] what real services send, with a list of all that is odd about it;
 //! [`Node::check`] says which of its names, signatures and annotations break the rules, so that a
-//! reader can show a faulty description and complain about it too.
+//! reader can show a faulty description and complain about it too; [`Node::diff`] and
+//! [`Interface::diff`] say what changed and whether programs break.
 //!
 //! ```
 //! use bus_introspect::{Interface, Method, Node};
@@ -20,11 +21,13 @@
 #[cfg(test)]
 mod arbitrary;
 mod check;
+mod diff;
 mod model;
 mod parse;
 mod render;
 
 pub use check::{Fault, Problem};
+pub use diff::{Change, ChangeKind, Element, Impact};
 pub use model::{
     Access, Annotation, Arg, EmitsChangedSignal, Interface, Method, Node, Property, Signal,
     annotation,

@@ -2,7 +2,7 @@
 //! and what lies in `interfaces` of the peers' cache.
 //!
 //! Every one of them is read leniently, with all that is wrong listed in its place, and is the same
-//! when it is written and read again. Where there are none, that is printed and counted as ignored;
+//! when it is written and read again, also to `diff`. Where there are none, that is printed and counted as ignored;
 //! with `REQUIRE_STOCK_CLIENTS` set it fails instead.
 #![allow(
     clippy::unwrap_used,
@@ -70,6 +70,7 @@ fn check(xml: &str) {
     let (again, faults) = Node::from_xml_leniently(&node.to_xml()).unwrap();
     assert_eq!(again, node);
     assert!(faults.iter().all(is_overlooked_by_strict_reading), "{faults:?}");
+    assert_eq!(again.diff(&node), []);
     assert_eq!(Node::from_xml(&node.to_xml()), Ok(node));
 }
 
