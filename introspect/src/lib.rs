@@ -6,7 +6,8 @@
 //! [`Node::from_xml_leniently`] what real services send, with a list of all that is odd about it;
 //! [`Node::check`] says which of its names, signatures and annotations break the rules, so that a
 //! reader can show a faulty description and complain about it too; [`Node::diff`] and
-//! [`Interface::diff`] say what changed and whether programs break.
+//! [`Interface::diff`] say what changed and whether programs break; [`Node::to_markdown`] and
+//! [`Node::to_html`] tell people what there is.
 //!
 //! ```
 //! use bus_introspect::{Interface, Method, Node};
@@ -22,6 +23,7 @@
 mod arbitrary;
 mod check;
 mod diff;
+mod document;
 mod model;
 mod parse;
 mod render;

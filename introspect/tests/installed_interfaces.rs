@@ -2,7 +2,7 @@
 //! and what lies in `interfaces` of the peers' cache.
 //!
 //! Every one of them is read leniently, with all that is wrong listed in its place, and is the same
-//! when it is written and read again, also to `diff`. Where there are none, that is printed and counted as ignored;
+//! when it is written and read again, also to `diff`; its documentation tells of all. Where there are none, that is printed and counted as ignored;
 //! with `REQUIRE_STOCK_CLIENTS` set it fails instead.
 #![allow(
     clippy::unwrap_used,
@@ -66,12 +66,25 @@ fn check(xml: &str) {
     let line_count = xml.lines().count() as u64;
     assert!(faults.iter().all(|fault| (1..=line_count).contains(&fault.line)), "{faults:?}");
     check_against_strict_reading(xml, &node, &faults);
+    check_documentation(&node);
 
     let (again, faults) = Node::from_xml_leniently(&node.to_xml()).unwrap();
     assert_eq!(again, node);
     assert!(faults.iter().all(is_overlooked_by_strict_reading), "{faults:?}");
     assert_eq!(again.diff(&node), []);
     assert_eq!(Node::from_xml(&node.to_xml()), Ok(node));
+}
+
+/// Everything is told of.
+fn check_documentation(node: &Node) {
+    let (markdown, html) = (node.to_markdown(), node.to_html());
+    for interface in &node.interfaces {
+        let names = interface.methods.iter().map(|it| &it.name).chain([&interface.name]);
+        for name in names {
+            assert!(markdown.contains(&format!("`{name}`\n")), "{name}");
+            assert!(html.contains(&format!("<code>{name}</code></h")), "{name}");
+        }
+    }
 }
 
 /// What strict reading reads is the same, but for documentation.
