@@ -132,11 +132,43 @@ impl fmt::Display for Overdrawn {
     }
 }
 
+/// A user has more descriptors in a client's queue than it may.
+#[derive(Clone, Copy, Debug)]
+struct OverdrawnFds {
+    uid: Option<u32>,
+    own: u64,
+    user_max: u64,
+    waiting: u64,
+}
+
+impl fmt::Display for OverdrawnFds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { uid, own, user_max, waiting } = self;
+        write!(
+            f,
+            "of {waiting} file descriptors that wait for it {} sent {own}, and it may have {user_max} there, \
+             half of what other users leave of max_outgoing_unix_fds",
+            name_of(*uid)
+        )
+    }
+}
+
 impl Crowder {
     /// `None`: it may have all, or is gone.
     pub(super) fn of(clients: &ClientTable, sender: ClientId) -> Option<Self> {
         let Client { uid, user, .. } = *clients.get(sender)?;
         (!clients.users().is_privileged(user)).then_some(Self { uid, user })
+    }
+
+    /// The same of the descriptors that wait for a client.
+    fn overdrawn_fds(&self, client: &Client, of_bus: &Limits) -> Option<OverdrawnFds> {
+        let of_user = client.outbox.fds_by_user().filter(|(uid, _)| *uid == self.uid);
+        let own: u64 = of_user.map(|(_, count)| count).sum();
+        let max = client.limits(of_bus).outgoing_unix_fds_max;
+        let waiting = client.outbox.fds() as u64;
+        let user_max = max.saturating_sub(waiting - own) / 2;
+        let overdrawn = OverdrawnFds { uid: self.uid, own, user_max, waiting };
+        (self.user != client.user && own > user_max).then_some(overdrawn)
     }
 
     /// Whether its user has its share of a client's queue. Like the limit of the queue it is asked before
@@ -161,15 +193,29 @@ impl Bus {
         message: &Message<'_>,
         client: &Client,
     ) -> Result<(), Refusal> {
-        let crowder = Crowder::of(&self.clients, message.sender);
-        let overdrawn =
-            crowder.and_then(|crowder| crowder.overdrawn(client, &self.settings.limits));
-        let Some(overdrawn) = overdrawn else { return Ok(()) };
+        let Some(crowder) = Crowder::of(&self.clients, message.sender) else { return Ok(()) };
+        let (of_bus, limits) = (&self.settings.limits, client.limits(&self.settings.limits));
+        let bytes = crowder.overdrawn(client, of_bus).filter(|_| client.has_shared_backlog());
+        let fds = message.fds.as_ref().and_then(|_| crowder.overdrawn_fds(client, of_bus));
+        let overdrawn = match (bytes, fds) {
+            (None, None) => return Ok(()),
+            (Some(bytes), _) => format!("{bytes}={}", limits.outgoing_bytes_max),
+            (None, Some(fds)) => format!("{fds}={}", limits.outgoing_unix_fds_max),
+        };
         let why = "Rejected: destination has a full message queue, 0 matched rules";
         let (from, to) = (Some(message.sender), Some(client.id));
         let rejection = self.describe_rejection(message.header, from, to, why, false);
-        let max = client.limits(&self.settings.limits).outgoing_bytes_max;
-        Err(Refusal::QueueFull { text: format!("{rejection}; {overdrawn}={max}") })
+        Err(Refusal::QueueFull { text: format!("{rejection}; {overdrawn}") })
+    }
+
+    /// Who has sent most of the descriptors that wait for a client.
+    pub(super) fn describe_fd_backlog(client: &Client) -> String {
+        let mut of_users = OfUsers::<2>::new();
+        client.outbox.fds_by_user().for_each(|(uid, count)| add_to(&mut of_users, uid, count));
+        let largest = of_users.into_iter().max_by_key(|(_, count)| *count);
+        largest.map_or_else(String::new, |(uid, count)| {
+            format!(", most of them from {} ({count})", name_of(uid))
+        })
     }
 
     /// Who has sent most of what waits for a client, if that is known.

@@ -126,13 +126,19 @@ impl Client {
         matches!(self.phase, Phase::Authenticating(_) | Phase::WaitingForHello)
     }
 
-    /// Whether its queue is too full for another message (protocol.md A151): the limit is asked
-    /// before a message is queued, so that one message may exceed it.
+    /// Whether its queue is too full for another message, with descriptors or without (protocol.md
+    /// A151): the limit is asked before a message is queued, so that one message may exceed it.
+    // deviation: the reference takes nothing more for a client for whom too many descriptors wait;
+    // here a message without descriptors is not refused on account of others that have some.
     #[must_use]
-    pub fn is_full(&self, limits: &Limits) -> bool {
-        let limits = self.limits(limits);
-        self.outbox.bytes() as u64 > limits.outgoing_bytes_max
-            || self.outbox.fds() as u64 > limits.outgoing_unix_fds_max
+    pub fn is_full(&self, limits: &Limits, with_fds: bool) -> bool {
+        self.outbox.bytes() as u64 > self.limits(limits).outgoing_bytes_max
+            || (with_fds && self.is_full_of_fds(limits))
+    }
+
+    /// Whether no more descriptors may wait for it.
+    pub(super) fn is_full_of_fds(&self, limits: &Limits) -> bool {
+        self.outbox.fds() as u64 > self.limits(limits).outgoing_unix_fds_max
     }
 
     /// Whether even the bus's own answers and signals to it no longer fit: they may go beyond the
@@ -185,6 +191,8 @@ pub struct Outgoing<'a> {
     pub body: OutgoingBody<'a>,
     /// Its descriptors.
     pub fds: Option<&'a MessageFds>,
+    /// The user who sent them.
+    pub uid: Option<u32>,
     /// How soon it is to be written.
     pub urgency: Urgency,
 }
@@ -193,7 +201,7 @@ impl<'a> Outgoing<'a> {
     /// A message in one piece.
     #[must_use]
     pub const fn whole(bytes: &'a [u8], fds: Option<&'a MessageFds>, urgency: Urgency) -> Self {
-        Self { head: bytes, body: OutgoingBody::Copied(&[]), fds, urgency }
+        Self { head: bytes, body: OutgoingBody::Copied(&[]), fds, uid: None, urgency }
     }
 
     /// All bytes of it.
@@ -313,7 +321,8 @@ impl ClientTable {
         if client.leaving || !can_take(client, users) {
             return None;
         }
-        client.outbox.push(pool, message.head, &message.body, message.fds);
+        let fds = message.fds.map(|fds| (fds, message.uid));
+        client.outbox.push(pool, message.head, &message.body, fds);
         if client.outbox.bytes() > UNCOUNTED_SIZE_MAX || message.fds.is_some() {
             client.charge_queues(users);
         }

@@ -332,7 +332,7 @@ impl Bus {
             Some("its sender is gone, and no security module can be asked about that")
         } else if message.fds.is_some() && !recipient.unix_fds {
             Some("its sender is gone, and the service takes no descriptors")
-        } else if recipient.is_full(&self.settings.limits)
+        } else if recipient.is_full(&self.settings.limits, message.fds.is_some())
             || !recipient.has_room(users, pools, message.fds.is_some())
         {
             Some("its sender is gone, and the queue of the service is full")
@@ -344,6 +344,7 @@ impl Bus {
                 head: &head,
                 body: OutgoingBody::Copied(message.body),
                 fds: message.fds.as_ref(),
+                uid: held.uid(),
                 urgency: Urgency::Urgent,
             };
             self.clients.push(owner, &outgoing);

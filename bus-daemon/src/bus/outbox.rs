@@ -112,6 +112,8 @@ struct Segment {
     own: Vec<u8>,
     body: Option<SharedBody>,
     fds: Option<MessageFds>,
+    /// The user who sent them.
+    uid: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -162,13 +164,13 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Queues one message: its stamped header, its body and its descriptors.
+    /// Queues one message: its stamped header, its body, and its descriptors with the user who sent them.
     pub fn push(
         &mut self,
         pool: &mut BufferPool,
         head: &[u8],
         body: &OutgoingBody<'_>,
-        fds: Option<&MessageFds>,
+        fds: Option<(&MessageFds, Option<u32>)>,
     ) {
         let last = match self.segments.back_mut() {
             Some(last) if fds.is_none() && last.may_grow() => last,
@@ -320,6 +322,14 @@ impl Outbox {
         self.fds as usize
     }
 
+    /// The users who sent the descriptors still to be sent, with how many, message by message. Walks the queue.
+    pub fn fds_by_user(&self) -> impl Iterator<Item = (Option<u32>, u64)> {
+        let segments = if self.fds > 0 { Some(&self.segments) } else { None };
+        let with_fds =
+            |segment: &Segment| Some((segment.uid, count_of(segment.fds.as_ref()?).into()));
+        segments.into_iter().flatten().filter_map(with_fds)
+    }
+
     /// The most bytes that waited here at once.
     #[must_use]
     pub const fn bytes_peak(&self) -> usize {
@@ -370,7 +380,7 @@ impl Outbox {
     fn begin_segment(
         &mut self,
         pool: &mut BufferPool,
-        fds: Option<&MessageFds>,
+        fds: Option<(&MessageFds, Option<u32>)>,
     ) -> Option<&mut Segment> {
         if self.segments.is_empty() {
             self.segments = pool.take_queue();
@@ -381,9 +391,11 @@ impl Outbox {
         {
             last.own.shrink_to_fit();
         }
+        let (fds, uid) = fds.unzip();
         self.fds += fds.map_or(0, count_of);
         self.fds_peak = self.fds_peak.max(self.fds);
-        self.segments.push_back(Segment { own: pool.take(), body: None, fds: fds.cloned() });
+        let uid = uid.flatten();
+        self.segments.push_back(Segment { own: pool.take(), body: None, fds: fds.cloned(), uid });
         self.segments.back_mut()
     }
 }
@@ -454,10 +466,11 @@ mod tests {
             let body = OutgoingBody::Copied(b"bb");
             outbox.push(&mut pool, b"head1", &body, None);
             outbox.push(&mut pool, b"head2", &shared(b"large"), None);
-            outbox.push(&mut pool, b"head3", &body, Some(&fds(2)));
+            outbox.push(&mut pool, b"head3", &body, Some((&fds(2), Some(1))));
             outbox.push(&mut pool, b"head4", &body, None);
-            outbox.push(&mut pool, b"head5", &shared(b"LARGE"), Some(&fds(1)));
+            outbox.push(&mut pool, b"head5", &shared(b"LARGE"), Some((&fds(1), Some(2))));
             assert_eq!((outbox.bytes(), outbox.fds()), (41, 3));
+            assert!(outbox.fds_by_user().eq([(Some(1), 2), (Some(2), 1)]));
             let (arrived, fds_at) = drain(&mut outbox, &mut pool, step);
             assert_eq!(arrived, b"head1bbhead2largehead3bbhead4bbhead5LARGE", "step {step}");
             assert_eq!(fds_at, [(17, 2), (31, 1)], "step {step}");

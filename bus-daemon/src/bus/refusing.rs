@@ -43,20 +43,25 @@ impl Bus {
     ) -> Refusal {
         let why = "Rejected: destination has a full message queue, 0 matched rules";
         let limits = self.limits_of(recipient);
-        let held = self.clients.get(recipient).map_or(0, |client| client.outbox.bytes());
-        let text = format!(
-            "{}; {held} bytes wait for it{} (max_outgoing_bytes={}, max_outgoing_unix_fds={})",
-            self.describe_rejection(
-                message.header,
-                Some(message.sender),
-                Some(recipient),
-                why,
-                requested_reply
+        let (from, to) = (Some(message.sender), Some(recipient));
+        let rejection = self.describe_rejection(message.header, from, to, why, requested_reply);
+        let client = self.clients.get(recipient);
+        let is_full_of_bytes =
+            client.is_some_and(|client| client.is_full(&self.settings.limits, false));
+        let text = match client.filter(|_| !is_full_of_bytes) {
+            Some(client) => format!(
+                "{rejection}; {} file descriptors wait for it{} (max_outgoing_unix_fds={})",
+                client.outbox.fds(),
+                Self::describe_fd_backlog(client),
+                limits.outgoing_unix_fds_max
             ),
-            self.describe_backlog(recipient),
-            limits.outgoing_bytes_max,
-            limits.outgoing_unix_fds_max
-        );
+            None => format!(
+                "{rejection}; {} bytes wait for it{} (max_outgoing_bytes={})",
+                client.map_or(0, |client| client.outbox.bytes()),
+                self.describe_backlog(recipient),
+                limits.outgoing_bytes_max
+            ),
+        };
         Refusal::QueueFull { text }
     }
 

@@ -219,15 +219,16 @@ impl Bus {
             self.replies.take(recipient, message.sender, serial);
             self.charge_replies(recipient);
         }
+        let uid = self.clients.get(message.sender).and_then(|client| client.uid);
         let outgoing = Outgoing {
             body: message.outgoing_body(1, self.clients.spares()),
             head: &self.scratch.stamped,
             fds: message.fds.as_ref(),
+            uid,
             urgency: Urgency::Urgent,
         };
         let size = outgoing.size();
         if self.clients.push_unicast(recipient, &outgoing, &self.settings.limits) {
-            let uid = self.clients.get(message.sender).and_then(|client| client.uid);
             if let Some(client) = self.clients.get_mut(recipient) {
                 client.note_backlog(uid, size);
             }
@@ -259,13 +260,14 @@ impl Bus {
         if message.fds.is_some() && !client.unix_fds {
             return Err(Refusal::FdsNotSupported);
         }
-        if client.is_full(&self.settings.limits) {
+        let has_fds = message.fds.is_some();
+        if client.is_full(&self.settings.limits, has_fds) {
             return Err(self.queue_full(message, recipient, is_expected));
         }
-        if client.has_charged_queues() {
+        if has_fds || client.has_charged_queues() {
             self.check_queue_share(message, client, is_expected)?;
         }
-        if client.has_shared_backlog() && !is_expected {
+        if (has_fds || client.has_shared_backlog()) && !is_expected {
             self.check_backlog(message, client)?;
         }
         Ok(())
@@ -411,7 +413,8 @@ impl Bus {
         let body = message.outgoing_body(count, self.clients.spares());
         let head = std::mem::take(&mut self.scratch.stamped);
         let urgency = self.scratch.recipients.urgency();
-        let outgoing = Outgoing { head: &head, body, fds: message.fds.as_ref(), urgency };
+        let uid = self.clients.get(message.sender).and_then(|client| client.uid);
+        let outgoing = Outgoing { head: &head, body, fds: message.fds.as_ref(), uid, urgency };
         let sender = self.clients.get(message.sender).and_then(|client| client.standing.clone());
         let watch = Watch {
             header: message.header,

@@ -114,6 +114,8 @@ pub(crate) struct Model {
     reload_rests_until: u64,
     /// Whose queue was full before the event in hand.
     full: BTreeSet<Who>,
+    /// Those, and who gets no more descriptors.
+    full_of_fds: BTreeSet<Who>,
     /// The same for what the bus itself has to say to a client, which may go beyond the limit.
     full_for_bus: BTreeSet<Who>,
     // What the event in hand led to, for whoever compares.
@@ -145,6 +147,7 @@ impl Model {
             reload_is_due: None,
             reload_rests_until: 0,
             full: BTreeSet::new(),
+            full_of_fds: BTreeSet::new(),
             full_for_bus: BTreeSet::new(),
             touched: BTreeSet::new(),
             closed: VecDeque::new(),
@@ -154,10 +157,10 @@ impl Model {
         }
     }
 
-    /// Before each event: the time, and whose queue is full, for others and for the bus.
-    pub(crate) fn begin(&mut self, now: u64, full: [BTreeSet<Who>; 2]) {
+    /// Before each event: the time, and whose queue is full, for others, for descriptors and for the bus.
+    pub(crate) fn begin(&mut self, now: u64, full: [BTreeSet<Who>; 3]) {
         self.now = now;
-        [self.full, self.full_for_bus] = full;
+        [self.full, self.full_of_fds, self.full_for_bus] = full;
         for who in std::mem::take(&mut self.touched) {
             if let Some(peer) = self.peers.get_mut(&who) {
                 peer.added = 0;
@@ -167,11 +170,11 @@ impl Model {
 
     /// Clients that may have missed something in this event.
     pub(crate) fn full_but_untouched(&self) -> Vec<Who> {
-        self.full.difference(&self.touched).copied().collect()
+        self.full_of_fds.difference(&self.touched).copied().collect()
     }
 
     pub(crate) fn was_full(&self, who: Who) -> bool {
-        self.full.contains(&who)
+        self.full_of_fds.contains(&who)
     }
 
     fn drop_rules(&mut self, is_dropped: impl Fn(&(Kind, MatchRule), Who) -> bool) {

@@ -317,6 +317,55 @@ fn descriptors_that_wait_are_shared() {
     assert_eq!(fill(&mut desk, &other), 72, "the limit of a connection, and one message");
 }
 
+/// A user with many idle clients of its own takes no more than its share of the bus's descriptors, though
+/// each of its clients may have a message in hand.
+#[test]
+fn descriptors_for_many_clients_of_one_user_are_its_share() {
+    let mut desk = Desk::new(Limits::default());
+    let sender = desk.guest_with(GREEDY, true);
+    let idle: Vec<Guest> = (0..100).map(|_| desk.guest_with(GREEDY, true)).collect();
+    let mail = |serial, to: &Guest| {
+        let mut mail = one_way(serial, &to.name);
+        mail.unix_fds = 16;
+        mail
+    };
+    for (serial, client) in (1..).zip(&idle) {
+        desk.send(sender.id, &mail(serial, client));
+    }
+    let held: usize =
+        idle.iter().map(|guest| desk.bus.client(guest.id).unwrap().outbox.fds()).sum();
+    assert_eq!(held, 512 + 16, "half of the pool of 1,024, and one message");
+    assert_eq!(refusals(&desk.read(sender.id)), 100 - 33);
+    let [one, other] = [(); 2].map(|()| desk.guest_with(MODEST, true));
+    for serial in 1..=4 {
+        desk.send(one.id, &mail(serial, &other));
+    }
+    assert_eq!(refusals(&desk.read(one.id)), 0);
+}
+
+/// Of the descriptors that wait for a client one user may have half of what the others leave, and messages
+/// without any are not refused on account of those.
+#[test]
+fn descriptors_of_one_user_shut_nobody_out_of_a_service() {
+    let mut desk = Desk::new(Limits::default());
+    let service = desk.guest();
+    let [greedy, modest] = [GREEDY, MODEST].map(|uid| desk.guest_with(uid, true));
+    let mail = |serial| {
+        let mut mail = one_way(serial, &service.name);
+        mail.unix_fds = 1;
+        mail
+    };
+    (1..=64).for_each(|serial| desk.send(greedy.id, &mail(serial)));
+    let got = desk.read(greedy.id);
+    assert_eq!(refusals(&got), 64 - 33, "half of 64, and one message");
+    let text = format!("of 33 file descriptors that wait for it user {GREEDY} sent 33");
+    assert!(desk.log.iter().any(|line| line.contains(&text)), "{:?}", desk.log);
+    (1..=15).for_each(|serial| desk.send(modest.id, &mail(serial)));
+    desk.send(modest.id, &one_way(16, &service.name));
+    assert_eq!(refusals(&desk.read(modest.id)), 0);
+    desk.bus.check_invariants();
+}
+
 // config.md B028, B032: of descriptors that came before the rest of their message a user may hold its
 // share; those beyond are closed, and their message is refused when it is whole. No client is
 // disconnected, and nobody else has less.

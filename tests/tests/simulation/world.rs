@@ -539,7 +539,7 @@ impl World {
     }
 
     fn is_full(&self, id: ClientId) -> bool {
-        self.bus.client(id).is_some_and(|client| client.is_full(&self.model.settings.limits))
+        self.bus.client(id).is_some_and(|client| client.is_full(&self.model.settings.limits, true))
     }
 
     fn is_somebody_nearly_full(&self) -> bool {

@@ -23,12 +23,21 @@ impl Client {
     /// it; and what the client is sending itself never keeps anything from it.
     #[must_use]
     pub fn has_room(&self, users: &UserTable, pools: &Pools, with_fds: bool) -> bool {
-        if !self.has_charged_queues() {
-            return true;
+        if with_fds && !self.fits_fds(users, pools) {
+            return false;
         }
-        let (bytes, fds) = (counted_bytes(self.outbox.bytes()), self.outbox.fds() as u64);
-        self.fits(Resource::Bytes, bytes, users, pools)
-            && (!with_fds || self.fits(Resource::Fds, fds, users, pools))
+        let bytes = counted_bytes(self.outbox.bytes());
+        !self.has_charged_queues() || self.fits(Resource::Bytes, bytes, users, pools)
+    }
+
+    /// One message with descriptors may be for each client, as long as its user has not all that it may
+    /// have.
+    fn fits_fds(&self, users: &UserTable, pools: &Pools) -> bool {
+        let share = users.share(self.user, Resource::Fds, pools, self.held(Resource::Fds));
+        match self.outbox.fds() as u64 {
+            0 => share.of_user <= share.user_max || users.is_privileged(self.user),
+            waiting => waiting <= share.client_max,
+        }
     }
 
     /// Whether even the bus's own messages to it go too far beyond its share: see
@@ -57,10 +66,10 @@ impl Client {
         with_fds: bool,
     ) -> bool {
         if !self.has_charged_queues() {
-            // No descriptors either.
-            return self.outbox.bytes() as u64 <= self.limits(of_bus).outgoing_bytes_max;
+            let fits = self.outbox.bytes() as u64 <= self.limits(of_bus).outgoing_bytes_max;
+            return fits && (!with_fds || self.fits_fds(users, pools));
         }
-        !self.is_full(of_bus) && self.has_room(users, pools, with_fds)
+        !self.is_full(of_bus, with_fds) && self.has_room(users, pools, with_fds)
     }
 
     /// Whether its share has room for the descriptors that wait for the rest of their message.

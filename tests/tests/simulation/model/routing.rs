@@ -152,7 +152,7 @@ impl Model {
         if !item.fds.is_empty() && !self.peers[&recipient].unix_fds {
             return Err(error::NOT_SUPPORTED);
         }
-        if self.full.contains(&recipient) {
+        if self.is_full(recipient, item) {
             return Err(error::LIMITS_EXCEEDED);
         }
         if let Some(serial) = answered {
@@ -256,9 +256,14 @@ impl Model {
         matching.flat_map(|(_, clients)| clients.keys().copied()).collect()
     }
 
+    /// Whether there is no room for this.
+    fn is_full(&self, to: Who, item: &Item) -> bool {
+        self.full.contains(&to) || (!item.fds.is_empty() && self.full_of_fds.contains(&to))
+    }
+
     /// Nobody with a full queue gets anything, and nobody gets descriptors who cannot take them.
     pub(super) fn deliver(&mut self, to: Who, item: &Rc<Item>) {
-        if !self.full.contains(&to) {
+        if !self.is_full(to, item) {
             self.expect(to, item, false);
         }
     }

@@ -27,7 +27,11 @@ impl World {
             let client = |id: &ClientId| self.bus.client(*id).is_some_and(|c| is_full(c, &limits));
             self.owed.iter().filter(|(_, id)| client(id)).map(|(who, _)| *who).collect()
         };
-        let full = [those(Client::is_full), those(Client::is_full_for_the_bus)];
+        let full = [
+            those(|client, limits| client.is_full(limits, false)),
+            those(|client, limits| client.is_full(limits, true)),
+            those(Client::is_full_for_the_bus),
+        ];
         self.model.begin(self.now, full);
         self.bus.handle_event(event, Timestamp(self.now));
         while self.bus.has_put_off() {
