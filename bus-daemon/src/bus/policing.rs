@@ -28,6 +28,7 @@ use super::driver::BUS_NAME;
 use super::id::ClientId;
 use super::limits::{KEPT_POLICY_COUNT_MAX, REMEMBERED_NAME_COUNT_MAX};
 use super::log::{LogField, LogRecord, Severity};
+use super::routing::Message;
 use super::{Bus, Effect};
 
 /// What the policy says about one client.
@@ -188,8 +189,8 @@ pub(super) struct Passage<'a> {
 /// How a message passes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Passing {
-    /// A rule asks for a log line about it (config.md B072).
-    pub(super) log: bool,
+    /// The sender's rule that let it pass, if it asks for a log line (config.md B072).
+    pub(super) log: Option<Verdict>,
     /// Single rules had to be looked for.
     pub(super) was_asked: bool,
 }
@@ -198,7 +199,7 @@ impl Passage<'_> {
     /// Whether it passes, and how.
     #[inline]
     pub(super) fn check(&self, policies: &Policies) -> Result<Passing, Denial> {
-        let mut log = false;
+        let mut log = None;
         let question = OnceCell::new();
         if let Some(standing) = self.sender.standing() {
             let names = self.recipient.names(policies);
@@ -206,7 +207,7 @@ impl Passage<'_> {
             if !verdict.is_allowed() {
                 return Err(Denial::Send(verdict));
             }
-            log = verdict.log;
+            log = Some(verdict).filter(|verdict| verdict.log);
         }
         if let Some(standing) = self.recipient.standing() {
             let names = self.sender.names(policies);
@@ -290,8 +291,8 @@ pub(super) struct Gate<'a> {
     policies: &'a Policies,
     watch: &'a Watch<'a>,
     last: Option<(Standing, bool)>,
-    /// Whether a rule asked for a log line.
-    pub(super) log: bool,
+    /// The first that asked for a log line.
+    pub(super) log: Option<Verdict>,
     /// Who was denied it, if that is to be noted.
     pub(super) denied: Vec<ClientId>,
 }
@@ -308,7 +309,7 @@ pub(super) struct Watch<'a> {
 
 impl<'a> Gate<'a> {
     pub(super) const fn new(policies: &'a Policies, watch: &'a Watch<'a>) -> Self {
-        Self { policies, watch, last: None, log: false, denied: Vec::new() }
+        Self { policies, watch, last: None, log: None, denied: Vec::new() }
     }
 
     pub(super) fn is_open_for(&mut self, client: &Client) -> bool {
@@ -330,7 +331,7 @@ impl<'a> Gate<'a> {
         let circumstances = Circumstances { requested_reply: false, eavesdropping };
         let recipient = Party::Client(Some(standing));
         let checked = Passage { header, circumstances, sender, recipient }.check(self.policies);
-        self.log |= checked.is_ok_and(|passing| passing.log);
+        self.log = self.log.or(checked.ok().and_then(|passing| passing.log));
         self.last = Some((standing.clone(), checked.is_ok()));
         checked.is_ok()
     }
@@ -497,9 +498,33 @@ impl Bus {
         fields.into_iter().filter_map(|(field, value)| Some((field, value?))).collect()
     }
 
-    /// Logs what a rule with log="true" let pass (config.md B072).
-    pub(super) fn log_passage(&mut self, text: &str) {
-        self.log(LogRecord::new(Severity::Security, &format_args!("{text}")));
+    /// Logs what a rule with log="true" let pass (config.md B072), if there is room in the log.
+    pub(super) fn log_passage(
+        &mut self,
+        message: &Message<'_>,
+        recipient: Option<ClientId>,
+        circumstances: Circumstances,
+        verdict: Verdict,
+    ) {
+        if !self.may_log_passage(message.sender) {
+            return;
+        }
+        let (header, sender) = (message.header, message.sender);
+        let passage = Passage {
+            header,
+            circumstances,
+            sender: Party::of(self.clients.get(sender)),
+            recipient: recipient.map_or(Party::Bus, |id| Party::of(self.clients.get(id))),
+        };
+        let denial = Denial::Send(verdict);
+        let count = passage.match_count(&self.policies, denial);
+        let (_, rule) = passage.describe_denial(&self.policies, denial);
+        let why = format!("Would reject message, {count} matched rules");
+        let requested = circumstances.requested_reply;
+        let text = self.describe_rejection(header, Some(sender), recipient, &why, requested);
+        let mut record = LogRecord::new(Severity::Security, &format_args!("{text}; {rule}"));
+        record.fields = self.log_fields(header, sender, verdict.rule);
+        self.log(record);
     }
 }
 

@@ -293,8 +293,8 @@ impl Bus {
             _ => passage.check(&self.policies),
         };
         match checked {
-            Ok(Passing { log: false, was_asked: false }) => {}
-            Ok(Passing { log: false, was_asked: true }) => {
+            Ok(Passing { log: None, was_asked: false }) => {}
+            Ok(Passing { log: None, was_asked: true }) => {
                 if passed.is_none_or(Passed::is_outdated)
                     && let Some(passed) = Passed::new(&passage, head)
                     && let Some(client) = self.clients.get_mut(message.sender)
@@ -302,17 +302,8 @@ impl Bus {
                     client.passed = Some(passed);
                 }
             }
-            Ok(Passing { log: true, .. }) => {
-                if self.may_log_passage(message.sender) {
-                    let text = self.describe_rejection(
-                        message.header,
-                        Some(message.sender),
-                        recipient,
-                        "Would reject message",
-                        requested_reply,
-                    );
-                    self.log_passage(&text);
-                }
+            Ok(Passing { log: Some(verdict), .. }) => {
+                self.log_passage(message, recipient, passage.circumstances, verdict);
             }
             Err(denial) => return Err(self.denied(message, recipient, &passage, denial)),
         }
@@ -428,15 +419,8 @@ impl Bus {
             self.push_copies(Some(message.sender), &outgoing, addressee, &refused, watch);
         drop(outgoing);
         self.scratch.stamped = head;
-        if log && self.may_log_passage(message.sender) {
-            let text = self.describe_rejection(
-                message.header,
-                Some(message.sender),
-                None,
-                "Would reject message",
-                false,
-            );
-            self.log_passage(&text);
+        if let Some(verdict) = log {
+            self.log_passage(message, None, Circumstances::default(), verdict);
         }
         self.capture_denials(message, &denied);
     }

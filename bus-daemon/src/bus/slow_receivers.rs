@@ -24,6 +24,7 @@
 
 use std::collections::VecDeque;
 
+use bus_policy::Verdict;
 use bus_policy::config::Limits;
 use smallvec::SmallVec;
 
@@ -160,7 +161,7 @@ impl Bus {
         addressee: Option<ClientId>,
         refused: &[ClientId],
         watch: Option<&Watch<'_>>,
-    ) -> (bool, Vec<ClientId>) {
+    ) -> (Option<Verdict>, Vec<ClientId>) {
         let mut newly_left_out = SmallVec::<[(ClientId, Option<Overdrawn>); 4]>::new();
         let Self { clients, scratch, settings, policies, pools, .. } = self;
         let crowder = sender.and_then(|sender| Crowder::of(clients, sender));
@@ -198,7 +199,7 @@ impl Bus {
         }
         let pushes = clients.pushes() - pushes;
         clients.weigh(outgoing, pushes);
-        let noted = gate.map_or((false, Vec::new()), |gate| (gate.log, gate.denied));
+        let noted = gate.map_or((None, Vec::new()), |gate| (gate.log, gate.denied));
         for (client, overdrawn) in newly_left_out {
             let is_told = self.may_log_left_out(client);
             if is_told {

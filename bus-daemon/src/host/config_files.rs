@@ -24,7 +24,14 @@ impl ConfigFiles for DiskFiles {
     fn read_listed(&self, path: &Path, size_max: usize) -> Result<Vec<u8>, FileError> {
         // A pipe is opened without waiting for whoever writes into it.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = open(path, flags, Mode::empty()).map_err(|error| file_error(error.into()))?;
+        let file =
+            open(path, flags, Mode::empty()).map_err(|error| match file_error(error.into()) {
+                // What it leads to may be what denies.
+                FileError::NotFound if path.is_symlink() => {
+                    FileError::Other("it is a link that leads nowhere".to_owned())
+                }
+                error => error,
+            })?;
         let file = File::from(file);
         if !file.metadata().map_err(file_error)?.is_file() {
             return Err(FileError::Other("it is no regular file".to_owned()));
@@ -233,6 +240,17 @@ mod tests {
         assert_eq!(DiskFiles.canonical(&link), DiskFiles.canonical(&path));
         let missing = directory.path().join("missing");
         assert_eq!(DiskFiles.canonical(&missing), missing);
+    }
+
+    /// A file that is gone has no say; a link to one is a mistake.
+    #[test]
+    fn a_link_that_leads_nowhere_is_told_from_a_file_that_is_not_there() {
+        let directory = TemporaryDirectory::new();
+        let link = directory.path().join("link.conf");
+        assert_eq!(DiskFiles.read_listed(&link, 10), Err(FileError::NotFound));
+        std::os::unix::fs::symlink("missing", &link).unwrap();
+        let reason = "it is a link that leads nowhere".to_owned();
+        assert_eq!(DiskFiles.read_listed(&link, 10), Err(FileError::Other(reason)));
     }
 
     // config.md B009, B114

@@ -211,15 +211,17 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
 
     /// `<includedir>` (config.md B010): every `*.conf`, those that are wrong left out (B005).
     ///
+    /// A directory that cannot be read is fatal, one that is not there is empty, and read when it comes.
+    ///
     /// deviation: in the order of their names, as dbus-broker does; the order of the reference is
-    /// that of the directory. A directory that cannot be read is left out like a file; for the
-    /// reference it is fatal.
+    /// that of the directory.
     pub(super) fn include_directory(
         &mut self,
         file: &mut OpenFile,
         element: &Element,
     ) -> Result<(), Problem> {
         let directory = file.resolve(element.value()?);
+        self.watch(directory.clone());
         let paths = match conf_files(&directory, self.files) {
             Ok(paths) => paths,
             Err(FileError::NotFound) => return Ok(()),
@@ -229,7 +231,6 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
                 return Err(Problem::fatal(&element.location, fault));
             }
         };
-        self.watch(directory);
         for path in paths {
             // config.md B009: it is in force once, and so nothing of it would be lost by a reload.
             if self.open_files.contains(&self.files.canonical(&path)) {

@@ -43,8 +43,7 @@ impl<F: ConfigFiles> Loader<'_, F> {
             return Err(Problem::fatal(&root.location, Fault::WrongRoot(root.name.clone())));
         }
         root.takes_attributes(&[])?;
-        root.takes_no_text()?;
-        let mut first = Ok(());
+        let mut first = root.takes_no_text();
         for element in &root.children {
             let read = self.read_element(file, element);
             first = self.note_further(first, read);
@@ -138,9 +137,11 @@ impl<F: ConfigFiles> Loader<'_, F> {
     /// `<policy>` (config.md B024, B047).
     fn read_policy(&mut self, file: &mut OpenFile, element: &Element) -> Result<(), Problem> {
         element.takes_attributes(&["context", "user", "group", "at_console"])?;
-        element.takes_no_text()?;
-        let context = policy_context(element)?;
-        let (mut rules, mut first) = (Vec::new(), Ok(()));
+        // Of a block in a wrong place, too, it is told what else is wrong in it.
+        let context = policy_context(element);
+        let mut first = self.note_further(element.takes_no_text(), context.clone().map(drop));
+        let context = context.unwrap_or(PolicyContext::Default);
+        let mut rules = Vec::new();
         for child in &element.children {
             let read = self.read_rule(&context, child).map(|rule| rules.push(rule));
             first = self.note_further(first, read);

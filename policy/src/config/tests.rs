@@ -567,7 +567,7 @@ fn leaves_out_bad_files_of_a_directory() {
     assert_eq!(config.user.as_deref(), Some("a"));
     assert!(config.fork);
     assert_eq!(config.listen.len(), 1);
-    assert_eq!(loaded.watched_directories, [PathBuf::from("/etc/d")]);
+    assert_eq!(loaded.watched_directories, ["/etc/d", "/etc/none"].map(PathBuf::from));
     let left_out: Vec<(Severity, &Fault)> =
         loaded.problems.iter().map(|problem| (problem.severity, &problem.fault)).collect();
     assert!(
@@ -736,4 +736,16 @@ fn all_problems_of_a_wrong_file_are_told() {
         load_files(&[("/etc/bus.conf", &top), ("/etc/d/1.conf", wrong), ("/etc/d/2.conf", good)]);
     assert_eq!(lines(&loaded, Severity::Ignored), [3, 4, 6, 7], "{:?}", loaded.problems);
     assert_eq!(loaded.config.unwrap().bus_type.as_deref(), Some("good"));
+}
+
+/// Neither stray text nor a context that does not exist hides what else is wrong in a block.
+#[test]
+fn everything_wrong_in_a_block_is_told() {
+    let loaded = load_elements(
+        "\n<policy context='defalt'>text\n<allow own='a.b' foo='1'/>\n</policy>more\n\
+         <limit name='foo'>5</limit>",
+    );
+    let mut lines: Vec<u64> = loaded.problems.iter().map(|one| one.location.line).collect();
+    lines.sort_unstable();
+    assert_eq!(lines, [2, 2, 3, 3, 5], "{:?}", problems(&loaded));
 }

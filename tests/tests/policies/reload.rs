@@ -36,3 +36,36 @@ fn a_file_that_was_sound_and_is_broken_now_keeps_the_old_configuration() {
     client.call("ReloadConfig", &[]);
     client.add_match("type='signal',path='/a'");
 }
+
+/// A directory may come after the start, and be moved away and back: it is watched all the same, and what a
+/// link leads to is not lost in silence (config.md B005, B105).
+#[test]
+fn a_directory_that_comes_later_is_read_and_one_that_comes_back_again() {
+    let config = Config { elements: "<includedir>parts</includedir>", ..Config::SESSION };
+    let bus = Bus::start(&Daemon::ours(), &config);
+    let (parts, new) = (bus.dir.join("parts"), bus.dir.join("new"));
+    let mut client = bus.connect();
+    let mut wait_until = |is_denied: bool| {
+        let refused = |client: &mut bus_tests::harness::Client| {
+            client.try_call("AddMatch", &["type='signal'".into()]).kind == kind::ERROR
+        };
+        while refused(&mut client) != is_denied {}
+    };
+    wait_until(false);
+    for _ in 0..2 {
+        fs::create_dir(&new).unwrap();
+        fs::write(new.join("a.conf"), NO_RULES).unwrap();
+        fs::rename(&new, &parts).unwrap();
+        wait_until(true);
+        fs::remove_dir_all(&parts).unwrap();
+        wait_until(false);
+    }
+    fs::create_dir(&parts).unwrap();
+    fs::write(&new, NO_RULES).unwrap();
+    std::os::unix::fs::symlink(&new, parts.join("a.conf")).unwrap();
+    wait_until(true);
+    fs::remove_file(&new).unwrap();
+    let answer = bus.connect().try_call("ReloadConfig", &[]);
+    assert_eq!(answer.kind, kind::ERROR, "{}", answer.describe());
+    assert!(answer.body[0].text().contains("leads nowhere"), "{}", answer.describe());
+}

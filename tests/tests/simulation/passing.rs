@@ -87,7 +87,9 @@ fn what_a_rule_wants_logged_is_logged_up_to_a_bound() {
     };
     call(&mut desk, "Get");
     assert_eq!(lines(&desk), 1);
-    assert!(desk.log.last().unwrap().contains(&caller.name), "{:?}", desk.log);
+    let line = desk.log.last().unwrap();
+    assert!(line.starts_with("Would reject message, 2 matched rules; "), "{line}");
+    assert!(line.contains(&caller.name) && line.contains("log=\"true\""), "{line}");
     call(&mut desk, "Set");
     assert_eq!(lines(&desk), 1, "no rule asks for that one");
     (0..max + 6).for_each(|_| call(&mut desk, "Get"));
