@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use bus_policy::ShownPath;
 use bus_policy::config::{ConfigFiles, FileError};
 use libbus::guid::Guid;
 use rustix::fs::{Mode, OFlags, open};
@@ -26,10 +27,7 @@ impl ConfigFiles for DiskFiles {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file =
             open(path, flags, Mode::empty()).map_err(|error| match file_error(error.into()) {
-                // What it leads to may be what denies.
-                FileError::NotFound if path.is_symlink() => {
-                    FileError::Other("it is a link that leads nowhere".to_owned())
-                }
+                FileError::NotFound => not_found(path),
                 error => error,
             })?;
         let file = File::from(file);
@@ -58,6 +56,14 @@ fn file_error(error: io::Error) -> FileError {
         io::ErrorKind::NotFound => FileError::NotFound,
         _ => FileError::Other(phrase(&error)),
     }
+}
+
+/// A file that is gone has no say; a link to one is a mistake.
+fn not_found(path: &Path) -> FileError {
+    fs::read_link(path).map_or(FileError::NotFound, |target| {
+        let target = ShownPath(&target);
+        FileError::Other(format!("it is a link to {target}, which does not exist"))
+    })
 }
 
 fn content_of(file: File, size_max: usize) -> Result<Vec<u8>, FileError> {
@@ -242,14 +248,13 @@ mod tests {
         assert_eq!(DiskFiles.canonical(&missing), missing);
     }
 
-    /// A file that is gone has no say; a link to one is a mistake.
     #[test]
     fn a_link_that_leads_nowhere_is_told_from_a_file_that_is_not_there() {
         let directory = TemporaryDirectory::new();
         let link = directory.path().join("link.conf");
         assert_eq!(DiskFiles.read_listed(&link, 10), Err(FileError::NotFound));
         std::os::unix::fs::symlink("missing", &link).unwrap();
-        let reason = "it is a link that leads nowhere".to_owned();
+        let reason = "it is a link to missing, which does not exist".to_owned();
         assert_eq!(DiskFiles.read_listed(&link, 10), Err(FileError::Other(reason)));
     }
 
