@@ -11,7 +11,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Child;
 use std::time::Duration;
 
-#[cfg(feature = "blocking")]
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -35,11 +34,12 @@ pub struct Socket {
 }
 
 /// What is waited for.
-#[cfg(feature = "blocking")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
     Reading,
+    #[cfg(feature = "blocking")]
     Writing,
+    #[cfg(feature = "blocking")]
     ReadingAndWriting,
 }
 
@@ -120,11 +120,12 @@ impl Socket {
     ///
     /// # Errors
     /// Those of `poll(2)`.
-    #[cfg(feature = "blocking")]
     pub(crate) fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<bool> {
         let flags = match interest {
             Interest::Reading => PollFlags::IN,
+            #[cfg(feature = "blocking")]
             Interest::Writing => PollFlags::OUT,
+            #[cfg(feature = "blocking")]
             Interest::ReadingAndWriting => PollFlags::IN | PollFlags::OUT,
         };
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());

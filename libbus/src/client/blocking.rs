@@ -95,7 +95,12 @@ fn wait<T>(
         if let Some(failure) = &shared.failure {
             return Err(failure.clone());
         }
-        let left = deadline.left()?;
+        let left = match deadline.left() {
+            Ok(left) => left,
+            // What came in time is read, however late.
+            Err(_) if link.may_have_input(&shared) => Some(Duration::ZERO),
+            Err(error) => return Err(error),
+        };
         shared = match () {
             () if !shared.is_read && shared.connection.may_read() => read(link, shared, left)?,
             () if shared.is_blocked() => write(link, shared, left)?,

@@ -12,7 +12,7 @@ use zbus::wire::DynamicType;
 
 use super::error::{Error, Result};
 use crate::connection::{ConnectionState, ReadBuffer};
-use crate::transport::Socket;
+use crate::transport::{Interest, Socket};
 use crate::typed::Body;
 use crate::wire::{BodyWriter, Header};
 
@@ -114,6 +114,12 @@ impl<S: Style> Link<S> {
     #[cfg(feature = "async")]
     pub(crate) const fn watched_socket(&self) -> &S::Socket {
         &self.socket
+    }
+
+    /// Whether there is something to read that nobody else reads.
+    pub(crate) fn may_have_input(&self, shared: &Shared) -> bool {
+        let has_input = || self.socket().wait(Interest::Reading, Some(Duration::ZERO));
+        !shared.is_read && shared.connection.may_read() && has_input().unwrap_or(false)
     }
 
     /// Nothing that is done with it can leave it half done: what a panic of another thread left is sound.

@@ -41,7 +41,7 @@ impl Style for Async {
         deadline: Deadline,
     ) -> Result<T> {
         loop {
-            let role = {
+            let (role, left) = {
                 let mut shared = link.lock();
                 if let Some(value) = ready(&mut shared) {
                     return Ok(value);
@@ -49,10 +49,15 @@ impl Style for Async {
                 if let Some(failure) = &shared.failure {
                     return Err(failure.clone());
                 }
-                Role::choose(link, &mut shared)
+                let left = match deadline.left() {
+                    Ok(left) => left,
+                    // What came in time is read, however late.
+                    Err(_) if link.may_have_input(&shared) => None,
+                    Err(error) => return Err(error),
+                };
+                (Role::choose(link, &mut shared), left)
             };
-            let role = role.enter(link);
-            within(deadline.left()?, role.wait()).await?;
+            within(left, role.enter(link).wait()).await?;
         }
     }
 

@@ -139,6 +139,27 @@ fn a_call_ends_when_its_time_is_over_and_what_comes_later_is_for_nobody() {
     });
 }
 
+/// Who looks late finds what came in time.
+#[test]
+fn a_reply_that_is_there_is_taken_however_late() {
+    on_each_bus(|bus| {
+        let (connection, other) = (connect(bus), connect(bus));
+        let proxy = connection.bus().timeout(Some(Duration::ZERO));
+        let call = proxy.method_call("GetId").unwrap();
+        let pending = [(); 3].map(|()| connection.send(&call, &()).unwrap());
+        // Then the bus has answered all, in whatever order it writes to clients.
+        for _ in 0..2 {
+            other.bus().call::<_, String>("GetId", &()).unwrap();
+        }
+        pending.into_iter().for_each(|reply| drop(reply.wait().unwrap()));
+        // Nothing is there any more, and there is no time.
+        let silent = bus.connect();
+        let never = self::proxy(&connection, &silent.name).timeout(Some(Duration::ZERO));
+        let error = never.call::<_, ()>("Never", &()).unwrap_err();
+        assert!(matches!(error, Error::TimedOut(_)), "{error}");
+    });
+}
+
 #[test]
 fn calls_that_are_sent_together_are_answered_each() {
     on_each_bus(|bus| {
