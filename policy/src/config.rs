@@ -85,6 +85,8 @@ impl ConfigFiles for NoFiles {
 pub enum FileError {
     /// It does not exist.
     NotFound,
+    /// It is a link to something that does not exist; the reason as a phrase.
+    LinkToNothing(String),
     /// It exists, but cannot be used; the reason as a phrase ("Permission denied").
     Other(String),
 }

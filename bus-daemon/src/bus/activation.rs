@@ -80,6 +80,17 @@ pub(super) struct Start {
     pub(super) waiters: Vec<(Option<u32>, Waiter)>,
 }
 
+impl Start {
+    /// Where another one waits: behind all others, but for what a service had and did not read.
+    fn place_of(&self, waiter: &Waiter) -> usize {
+        let was_given = |waiter: &Waiter| matches!(waiter, Waiter::Message(held) if held.was_given);
+        match was_given(waiter) {
+            true => self.waiters.iter().take_while(|(_, waiter)| was_given(waiter)).count(),
+            false => self.waiters.len(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// The host executes something.
@@ -261,7 +272,8 @@ impl Bus {
         self.activation.waiter_count += 1;
         *self.activation.of_users.entry(uid).or_default() += 1;
         if let Some(start) = self.activation.starts.get_mut(name) {
-            start.waiters.push((uid, waiter));
+            let place = start.place_of(&waiter);
+            start.waiters.insert(place, (uid, waiter));
             return Ok(None);
         }
         let id = StartId(self.activation.next_id);
@@ -505,10 +517,11 @@ impl Bus {
             assert!(self.resolve_text(name).is_none(), "{name} has no owner yet");
         }
         let waiters = || starts.values().flat_map(|start| &start.waiters);
-        self.orphans.check(waiters().filter_map(|(_, waiter)| match waiter {
+        let held = waiters().filter_map(|(_, waiter)| match waiter {
             Waiter::Message(held) => Some(held),
             Waiter::Caller(_) => None,
-        }));
+        });
+        self.orphans.check(held.chain(self.all_given()));
         for client in self.clients.iter() {
             let messages = starts.values().flat_map(|start| &start.waiters);
             let held = messages.filter_map(|(_, waiter)| match waiter {

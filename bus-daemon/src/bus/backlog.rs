@@ -162,13 +162,16 @@ impl Crowder {
 
     /// The same of the descriptors that wait for a client.
     fn overdrawn_fds(&self, client: &Client, of_bus: &Limits) -> Option<OverdrawnFds> {
+        if self.user == client.user {
+            return None;
+        }
         let of_user = client.outbox.fds_by_user().filter(|(uid, _)| *uid == self.uid);
         let own: u64 = of_user.map(|(_, count)| count).sum();
         let max = client.limits(of_bus).outgoing_unix_fds_max;
         let waiting = client.outbox.fds() as u64;
         let user_max = max.saturating_sub(waiting - own) / 2;
         let overdrawn = OverdrawnFds { uid: self.uid, own, user_max, waiting };
-        (self.user != client.user && own > user_max).then_some(overdrawn)
+        (own > user_max).then_some(overdrawn)
     }
 
     /// Whether its user has its share of a client's queue. Like the limit of the queue it is asked before

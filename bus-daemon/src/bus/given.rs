@@ -9,6 +9,8 @@
 //! Invariant: of all that is given to a client and not known to be read at most the first message is
 //! written.
 
+use std::collections::VecDeque;
+
 use super::Bus;
 use super::held_messages::HeldMessage;
 use super::id::ClientId;
@@ -19,7 +21,7 @@ use super::outbox::Outbox;
 #[derive(Debug, Default)]
 pub(super) struct Given {
     /// Each with where it ends in all that was queued for the client.
-    messages: Vec<(u64, HeldMessage)>,
+    messages: VecDeque<(u64, HeldMessage)>,
     /// How much of that was written, if nothing more is.
     written: Option<u64>,
     /// Whether the client left something unread.
@@ -39,7 +41,7 @@ pub(super) struct Unread {
 impl Given {
     /// How much may be written before all of it must be read.
     fn room(&self, outbox: &Outbox) -> usize {
-        let end = self.messages.first().map_or(u64::MAX, |(end, _)| *end);
+        let end = self.messages.front().map_or(u64::MAX, |(end, _)| *end);
         usize::try_from(end.saturating_sub(outbox.written())).unwrap_or(usize::MAX)
     }
 }
@@ -50,15 +52,15 @@ impl Bus {
         let is_leaving = self.clients.get(owner).is_some_and(|client| client.leaving);
         if is_leaving && !held.expects_reply {
             // It reads no more, and has the name until all is handled that it sent before.
-            self.given.entry(owner).or_default().messages.push((u64::MAX, held));
-            return;
+            self.given.entry(owner).or_default().messages.push_back((u64::MAX, held));
+            return self.charge_given(owner);
         }
         let queued = |bus: &Self| bus.clients.get(owner).map(|client| client.outbox.queued());
         let before = queued(self);
         self.deliver(&held, Some(owner));
         let after = queued(self);
         if let Some(end) = after.filter(|_| after > before && !held.expects_reply) {
-            self.given.entry(owner).or_default().messages.push((end, held));
+            self.given.entry(owner).or_default().messages.push_back((end, held));
         }
     }
 
@@ -91,8 +93,10 @@ impl Bus {
         let written = client.outbox.written();
         // The kernel says once that one is gone and left something; after that all looks read.
         if let Some(given) = self.given.get_mut(&id).filter(|given| !given.left_unread) {
-            let is_read = |(end, _): &mut (u64, HeldMessage)| *end <= written;
-            given.has_read |= given.messages.extract_if(.., is_read).count() > 0;
+            while given.messages.front().is_some_and(|(end, _)| *end <= written) {
+                given.messages.pop_front();
+                given.has_read = true;
+            }
             if given.messages.is_empty() {
                 self.given.remove(&id);
             }
@@ -104,6 +108,31 @@ impl Bus {
         let Some(given) = self.given.get_mut(&id) else { return };
         let written = self.clients.get(id).map(|client| client.outbox.written());
         given.written = given.written.or(written);
+        self.charge_given(id);
+    }
+
+    /// What a client was given that reads no more waits in no queue any more, and is charged like what is held
+    /// of those who are gone, until the client goes: of large messages and those with descriptors only so
+    /// many stay as there is room for.
+    fn charge_given(&mut self, id: ClientId) {
+        let Some(given) = self.given.get_mut(&id) else { return };
+        let mut lost = Vec::new();
+        given.messages = std::mem::take(&mut given.messages)
+            .into_iter()
+            .filter_map(|(end, mut held)| {
+                if held.is_charged() || held.become_orphan(&mut self.orphans) {
+                    return Some((end, held));
+                }
+                lost.push(held);
+                None
+            })
+            .collect();
+        if given.messages.is_empty() {
+            self.given.remove(&id);
+        }
+        for held in lost {
+            self.log_lost(&held, "the service reads no more, and too much is held of such");
+        }
     }
 
     /// A client goes and leaves unread something that was written to it, or perhaps does.
@@ -123,8 +152,10 @@ impl Bus {
         let Given { messages, written, left_unread, has_read } = given;
         let is_unread = |end: u64| left_unread || written.is_none_or(|written| end > written);
         let count = messages.len();
-        let unread = messages.into_iter().filter(|(end, _)| is_unread(*end));
-        let messages: Vec<HeldMessage> = unread.map(|(_, held)| held).collect();
+        let (unread, read): (Vec<_>, Vec<_>) =
+            messages.into_iter().partition(|(end, _)| is_unread(*end));
+        read.into_iter().for_each(|(_, mut held)| self.let_go(&mut held));
+        let messages: Vec<HeldMessage> = unread.into_iter().map(|(_, held)| held).collect();
         let was_vain = !has_read && messages.len() == count;
         Unread { messages, was_vain }
     }
@@ -134,12 +165,19 @@ impl Bus {
         let Unread { messages, was_vain } = unread;
         for mut held in messages {
             held.vain_starts += u8::from(was_vain);
+            held.was_given = true;
             if held.vain_starts > VAIN_STARTS_MAX {
+                self.let_go(&mut held);
                 self.log_lost(&held, "each service that took the name went before it had read it");
             } else {
                 self.pass_on(held);
             }
         }
+    }
+
+    /// Everything that was given and is not known to be read.
+    pub(super) fn all_given(&self) -> impl Iterator<Item = &HeldMessage> {
+        self.given.values().flat_map(|given| &given.messages).map(|(_, held)| held)
     }
 
     /// For [`Bus::check_invariants`].
@@ -148,7 +186,7 @@ impl Bus {
             let client = self.clients.get(*id);
             assert!(client.is_some(), "who was given something is there");
             assert!(!given.messages.is_empty(), "who has read everything is forgotten");
-            assert!(given.messages.is_sorted_by_key(|(end, _)| *end), "in order");
+            assert!(given.messages.iter().is_sorted_by_key(|(end, _)| *end), "in order");
             let written = given.written.or(client.map(|client| client.outbox.written()));
             let begun = given.messages.iter().filter(|(end, _)| Some(*end) < written).count();
             assert_eq!(begun, 0, "{id:?} gets nothing behind what it must read first");

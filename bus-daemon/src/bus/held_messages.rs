@@ -46,6 +46,8 @@ pub(super) struct HeldMessage {
     fds: Option<MessageFds>,
     pub(super) expects_reply: bool,
     pub(super) vain_starts: u8,
+    /// A service had it and did not read it: it goes before what came later.
+    pub(super) was_given: bool,
     charged: Charged,
 }
 
@@ -126,6 +128,11 @@ impl HeldMessage {
         self.size() <= UNCOUNTED_SIZE_MAX && self.fds.is_none()
     }
 
+    /// Whether somebody is charged for it.
+    pub(super) fn is_charged(&self) -> bool {
+        self.charged != Charged::Nobody
+    }
+
     /// Its sender goes, and is charged for it no longer. Whether it may stay.
     pub(super) fn become_orphan(&mut self, orphans: &mut Orphans) -> bool {
         let may_stay = self.is_small() || orphans.take(self.uid(), self);
@@ -182,6 +189,7 @@ impl Bus {
             fds: message.fds.clone(),
             expects_reply: message.expects_reply(),
             vain_starts: message.vain_starts,
+            was_given: false,
             charged: Charged::Sender,
         };
         client.held.get_or_insert_default().add(&held);

@@ -19,7 +19,11 @@ pub struct DiskFiles;
 
 impl ConfigFiles for DiskFiles {
     fn read(&self, path: &Path, size_max: usize) -> Result<Vec<u8>, FileError> {
-        content_of(File::open(path).map_err(file_error)?, size_max)
+        let file = File::open(path).map_err(|error| match file_error(error) {
+            FileError::NotFound => not_found(path),
+            error => error,
+        })?;
+        content_of(file, size_max)
     }
 
     fn read_listed(&self, path: &Path, size_max: usize) -> Result<Vec<u8>, FileError> {
@@ -38,7 +42,10 @@ impl ConfigFiles for DiskFiles {
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
-        let entries = fs::read_dir(directory).map_err(file_error)?;
+        let entries = fs::read_dir(directory).map_err(|error| match file_error(error) {
+            FileError::NotFound => not_found(directory),
+            error => error,
+        })?;
         entries.map(|entry| entry.map(|entry| entry.path()).map_err(file_error)).collect()
     }
 
@@ -62,7 +69,7 @@ fn file_error(error: io::Error) -> FileError {
 fn not_found(path: &Path) -> FileError {
     fs::read_link(path).map_or(FileError::NotFound, |target| {
         let target = ShownPath(&target);
-        FileError::Other(format!("it is a link to {target}, which does not exist"))
+        FileError::LinkToNothing(format!("it is a link to {target}, which does not exist"))
     })
 }
 
@@ -255,7 +262,8 @@ mod tests {
         assert_eq!(DiskFiles.read_listed(&link, 10), Err(FileError::NotFound));
         std::os::unix::fs::symlink("missing", &link).unwrap();
         let reason = "it is a link to missing, which does not exist".to_owned();
-        assert_eq!(DiskFiles.read_listed(&link, 10), Err(FileError::Other(reason)));
+        assert_eq!(DiskFiles.read_listed(&link, 10), Err(FileError::LinkToNothing(reason.clone())));
+        assert_eq!(DiskFiles.list(&link), Err(FileError::LinkToNothing(reason)));
     }
 
     // config.md B009, B114

@@ -137,7 +137,7 @@ impl FoundServices {
         self.stamps.note_directory(&directory.path);
         let mut paths = match DiskFiles.list(&directory.path) {
             Ok(paths) => paths,
-            Err(FileError::NotFound) => return,
+            Err(FileError::NotFound | FileError::LinkToNothing(_)) => return,
             Err(FileError::Other(reason)) => {
                 let text = format!(
                     "{}: no services of it can be started: {reason}; check its permissions",
@@ -171,7 +171,7 @@ fn read_file(
     let content = match DiskFiles.read_listed(path, SERVICE_FILE_SIZE_MAX) {
         Ok(content) => content,
         Err(FileError::NotFound) => return Err(None),
-        Err(FileError::Other(reason)) => {
+        Err(FileError::LinkToNothing(reason) | FileError::Other(reason)) => {
             return Err(Some(format!(
                 "{}: this service cannot be started: {reason}",
                 ShownPath(path)

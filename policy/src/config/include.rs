@@ -118,6 +118,11 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
         match text {
             Ok(text) => self.read_text(path, &text, included_at, limits).map(Some),
             Err(FileError::NotFound) => Ok(None),
+            // What it led to was removed, as files are; but that is told.
+            Err(FileError::LinkToNothing(reason)) => {
+                self.warn(included_at, Fault::Unreadable { path: path.to_owned(), reason });
+                Ok(None)
+            }
             Err(FileError::Other(reason)) => {
                 let path = path.to_owned();
                 Err(Problem::fatal(included_at, Fault::Unreadable { path, reason }))
@@ -225,6 +230,10 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
         let paths = match conf_files(&directory, self.files) {
             Ok(paths) => paths,
             Err(FileError::NotFound) => return Ok(()),
+            Err(FileError::LinkToNothing(reason)) => {
+                self.warn(&element.location, Fault::Unreadable { path: directory, reason });
+                return Ok(());
+            }
             // What is in there may be what denies: without it more would be allowed.
             Err(FileError::Other(reason)) => {
                 let fault = Fault::Unreadable { path: directory, reason };

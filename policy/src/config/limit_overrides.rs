@@ -102,7 +102,7 @@ pub fn load_overrides(
         let paths = match conf_files(directory, files) {
             Ok(paths) => paths,
             Err(FileError::NotFound) => continue,
-            Err(FileError::Other(reason)) => {
+            Err(FileError::LinkToNothing(reason) | FileError::Other(reason)) => {
                 leave_out(unreadable(directory, reason));
                 continue;
             }
@@ -128,7 +128,9 @@ impl NamedOverrides {
             Ok(text) => text,
             // It was removed since the directory was read.
             Err(FileError::NotFound) => return Ok(()),
-            Err(FileError::Other(reason)) => return Err(vec![unreadable(path, reason)]),
+            Err(FileError::LinkToNothing(reason) | FileError::Other(reason)) => {
+                return Err(vec![unreadable(path, reason)]);
+            }
         };
         let root = parse_document(&Arc::from(path), &text).map_err(|problem| vec![problem])?;
         if root.name != "buslimits" {
