@@ -189,7 +189,7 @@ impl Bus {
             fds: message.fds.clone(),
             expects_reply: message.expects_reply(),
             vain_starts: message.vain_starts,
-            was_given: false,
+            was_given: message.was_given,
             charged: Charged::Sender,
         };
         client.held.get_or_insert_default().add(&held);
@@ -294,6 +294,7 @@ impl Bus {
             held: Some(&held.bytes),
             fds,
             vain_starts: held.vain_starts,
+            was_given: held.was_given,
         };
         let Some(name) = header.destination else { return };
         let is_lost = match owner.filter(|_| !self.takes_part(held.sender)) {

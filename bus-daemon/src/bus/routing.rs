@@ -53,6 +53,8 @@ pub(super) struct Message<'a> {
     pub(super) fds: Option<MessageFds>,
     /// How many services were started for it and went before they read it.
     pub(super) vain_starts: u8,
+    /// Whether a service had it and did not read it.
+    pub(super) was_given: bool,
 }
 
 impl Message<'_> {
@@ -143,8 +145,17 @@ impl Bus {
         let body = bytes.get(frame.header_size..).unwrap_or_default();
         check_body(header.signature, body, header.endian, &mut self.scratch.spans)
             .map_err(Disconnection::Malformed)?;
-        let message =
-            Message { sender, header, body, parsed: &parsed, bytes, held, fds, vain_starts: 0 };
+        let message = Message {
+            sender,
+            header,
+            body,
+            parsed: &parsed,
+            bytes,
+            held,
+            fds,
+            vain_starts: 0,
+            was_given: false,
+        };
         match self.clients.get(sender).map(|client| &client.phase) {
             Some(Phase::Registered) => {}
             Some(Phase::Monitor) => return Err(Disconnection::MonitorSent),

@@ -278,6 +278,62 @@ fn what_is_written_to_a_service_and_not_read_goes_to_the_next_start() {
     desk.bus.check_empty();
 }
 
+/// A service may let go of its name before it goes, so that another start begins before what it leaves unread
+/// comes back: that goes before what was sent later.
+#[test]
+fn what_was_left_unread_goes_before_what_came_later() {
+    let mut desk = desk();
+    let [caller, first] = [(), ()].map(|()| desk.guest());
+    let silent = |serial| {
+        let mut silent = Mail::call(serial, NAME, "org.example.A", "Do");
+        silent.flags = Flags::NO_REPLY_EXPECTED;
+        silent
+    };
+    let name = || Value::Text(NAME.to_owned());
+    [11, 12].into_iter().for_each(|serial| desk.send(caller.id, &silent(serial)));
+    started(&mut desk);
+    desk.send(first.id, &Mail::call_bus(5, "RequestName", vec![name(), Value::Number(0)]));
+    desk.send(first.id, &Mail::call_bus(6, "ReleaseName", vec![name()]));
+    desk.send(caller.id, &silent(13));
+    started(&mut desk);
+    desk.event(Event::Closed { client: first.id });
+    desk.bus.check_invariants();
+    let second = desk.guest();
+    let got = take(&mut desk, &second, NAME);
+    let serials: Vec<_> = got.iter().filter(|got| got.sender == caller.name).collect();
+    assert_eq!(serials.iter().map(|got| got.serial).collect::<Vec<_>>(), [11, 12, 13]);
+    desk.event(Event::Closed { client: second.id });
+    desk.event(Event::Closed { client: caller.id });
+    desk.bus.check_empty();
+}
+
+/// What a service was given that reads no more waits in no queue; it is bounded all the same.
+#[test]
+fn what_is_kept_for_a_service_that_reads_no_more_is_bounded() {
+    let mut desk = desk();
+    let [caller, service] = [(), ()].map(|()| desk.guest());
+    for serial in [11, 12] {
+        let mut large = Mail::call(serial, NAME, "org.example.A", "Do");
+        large.flags = Flags::NO_REPLY_EXPECTED;
+        desk.send(caller.id, &large.with(Value::Bytes(3 << 20)));
+    }
+    started(&mut desk);
+    let body = vec![Value::Text(NAME.to_owned()), Value::Number(0)];
+    desk.send(service.id, &Mail::call_bus(5, "RequestName", body));
+    desk.event(Event::WriteClosed { client: service.id });
+    let line = desk.log.last().map(String::as_str).unwrap_or_default();
+    assert!(line.contains("too much is held of such"), "{line}");
+    desk.bus.check_invariants();
+    desk.event(Event::Closed { client: service.id });
+    started(&mut desk);
+    desk.event(Event::Closed { client: caller.id });
+    let next = desk.guest();
+    let got = take(&mut desk, &next, NAME);
+    assert!(got.iter().any(|got| got.serial == 11) && got.iter().all(|got| got.serial != 12));
+    desk.event(Event::Closed { client: next.id });
+    desk.bus.check_empty();
+}
+
 /// A service may say something and go before the bus has heard it; then it has the name for a moment and
 /// reads nothing. The next in the queue for the name gets what it leaves.
 #[test]
