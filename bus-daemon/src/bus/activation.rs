@@ -496,6 +496,10 @@ impl Bus {
             }
         }
         uids.into_iter().for_each(|uid| self.activation.forget_waiter(uid));
+        let given = self.orphan_given_of(id);
+        if given > 0 {
+            lost.push(format!("{given} that services left unread"));
+        }
         if !lost.is_empty() {
             let (who, lost) = (self.describe(id), lost.join(", "));
             let text = format_args!(
@@ -528,7 +532,8 @@ impl Bus {
                 Waiter::Message(held) if held.sender == client.id => Some(held),
                 _ => None,
             });
-            let sum = held.fold(Held::default(), |Held { bytes, fds }, held| Held {
+            let given = self.all_given().filter(|held| held.is_charged_to(client.id));
+            let sum = held.chain(given).fold(Held::default(), |Held { bytes, fds }, held| Held {
                 bytes: bytes + held.size(),
                 fds: fds + held.fd_count(),
             });

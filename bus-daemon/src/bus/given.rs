@@ -111,28 +111,36 @@ impl Bus {
         self.charge_given(id);
     }
 
-    /// What a client was given that reads no more waits in no queue any more, and is charged like what is held
-    /// of those who are gone, until the client goes: of large messages and those with descriptors only so
-    /// many stay as there is room for.
+    /// What a client was given that reads no more waits in no queue any more: until the client goes it is
+    /// charged as if it were held.
     fn charge_given(&mut self, id: ClientId) {
-        let Some(given) = self.given.get_mut(&id) else { return };
-        let mut lost = Vec::new();
-        given.messages = std::mem::take(&mut given.messages)
-            .into_iter()
-            .filter_map(|(end, mut held)| {
-                if held.is_charged() || held.become_orphan(&mut self.orphans) {
-                    return Some((end, held));
-                }
-                lost.push(held);
-                None
-            })
-            .collect();
-        if given.messages.is_empty() {
-            self.given.remove(&id);
+        let Some(mut given) = self.given.remove(&id) else { return };
+        for (end, mut held) in std::mem::take(&mut given.messages) {
+            if self.charge_held(&mut held) {
+                given.messages.push_back((end, held));
+            } else {
+                self.log_lost(&held, "its sender is gone, and too much is held of such");
+            }
         }
-        for held in lost {
-            self.log_lost(&held, "the service reads no more, and too much is held of such");
+        if !given.messages.is_empty() {
+            self.given.insert(id, given);
         }
+    }
+
+    /// The sender of messages that were given goes, and is charged for none of them any longer. Answers how
+    /// many are lost, since too much is held of such.
+    pub(super) fn orphan_given_of(&mut self, sender: ClientId) -> usize {
+        let Self { given, orphans, .. } = self;
+        let mut lost = 0;
+        for given in given.values_mut() {
+            given.messages.retain_mut(|(_, held)| {
+                let stays = !held.is_charged_to(sender) || held.become_orphan(orphans);
+                lost += usize::from(!stays);
+                stays
+            });
+        }
+        given.retain(|_, given| !given.messages.is_empty());
+        lost
     }
 
     /// A client goes and leaves unread something that was written to it, or perhaps does.
@@ -147,9 +155,9 @@ impl Bus {
         if self.given.is_empty() {
             return Unread::default();
         }
-        self.note_unwritten(id);
         let Some(given) = self.given.remove(&id) else { return Unread::default() };
         let Given { messages, written, left_unread, has_read } = given;
+        let written = written.or_else(|| Some(self.clients.get(id)?.outbox.written()));
         let is_unread = |end: u64| left_unread || written.is_none_or(|written| end > written);
         let count = messages.len();
         let (unread, read): (Vec<_>, Vec<_>) =

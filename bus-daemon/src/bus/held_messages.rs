@@ -128,9 +128,9 @@ impl HeldMessage {
         self.size() <= UNCOUNTED_SIZE_MAX && self.fds.is_none()
     }
 
-    /// Whether somebody is charged for it.
-    pub(super) fn is_charged(&self) -> bool {
-        self.charged != Charged::Nobody
+    /// Whether this sender of it is charged for it.
+    pub(super) fn is_charged_to(&self, sender: ClientId) -> bool {
+        self.sender == sender && self.charged == Charged::Sender
     }
 
     /// Its sender goes, and is charged for it no longer. Whether it may stay.
@@ -197,6 +197,23 @@ impl Bus {
         Ok(held)
     }
 
+    /// Charges for a message that is held again: its sender, or those together whose senders are gone.
+    /// Whether it may stay.
+    pub(super) fn charge_held(&mut self, held: &mut HeldMessage) -> bool {
+        if held.charged != Charged::Nobody {
+            return true;
+        }
+        if !self.takes_part(held.sender) {
+            return held.become_orphan(&mut self.orphans);
+        }
+        if let Some(client) = self.clients.get_mut(held.sender) {
+            client.held.get_or_insert_default().add(held);
+            held.charged = Charged::Sender;
+            self.clients.charge_queues(held.sender);
+        }
+        true
+    }
+
     /// A message is held no longer: nobody is charged for it any more.
     pub(super) fn let_go(&mut self, held: &mut HeldMessage) {
         match std::mem::replace(&mut held.charged, Charged::Nobody) {
@@ -236,7 +253,7 @@ impl Bus {
             self.let_go(&mut held);
             return self.log_lost(&held, "its sender is gone, and the policy denies it");
         }
-        if held.charged == Charged::Nobody && !held.become_orphan(&mut self.orphans) {
+        if !self.charge_held(&mut held) {
             return self.log_lost(&held, "its sender is gone, and too much is held of such");
         }
         let who = format!("'{}', which is gone", held.sender_name.as_str());

@@ -9,6 +9,7 @@ use bus_daemon::bus::driver::error_reply::StartFailure;
 use bus_daemon::bus::limits::{
     EXITED_WELL_TIME_MS, ORPHANS_SIZE_MAX, REMEMBERED_NAME_COUNT_MAX, VAIN_STARTS_MAX,
 };
+use bus_daemon::bus::quota::Resource;
 use bus_daemon::bus::services::{Service, Services};
 use bus_daemon::bus::{Event, Settings};
 use bus_daemon::service_file::ServiceFile;
@@ -307,31 +308,52 @@ fn what_was_left_unread_goes_before_what_came_later() {
     desk.bus.check_empty();
 }
 
-/// What a service was given that reads no more waits in no queue; it is bounded all the same.
+/// However much a service leaves unread, all of it comes to the next one while its sender is there, who is
+/// charged for it meanwhile; of what those left who are gone only so much is kept.
 #[test]
-fn what_is_kept_for_a_service_that_reads_no_more_is_bounded() {
-    let mut desk = desk();
-    let [caller, service] = [(), ()].map(|()| desk.guest());
-    for serial in [11, 12] {
-        let mut large = Mail::call(serial, NAME, "org.example.A", "Do");
-        large.flags = Flags::NO_REPLY_EXPECTED;
-        desk.send(caller.id, &large.with(Value::Bytes(3 << 20)));
+fn what_is_left_unread_is_charged_to_its_sender() {
+    for (reads_no_more, sender_goes) in [(false, false), (true, false), (false, true), (true, true)]
+    {
+        let mut desk = desk();
+        let [caller, service] = [(), ()].map(|()| desk.guest());
+        for serial in [11, 12] {
+            let mut large = Mail::call(serial, NAME, "org.example.A", "Do");
+            large.flags = Flags::NO_REPLY_EXPECTED;
+            desk.send(caller.id, &large.with(Value::Bytes(3 << 20)));
+        }
+        started(&mut desk);
+        let body = vec![Value::Text(NAME.to_owned()), Value::Number(0)];
+        desk.send(service.id, &Mail::call_bus(5, "RequestName", body));
+        let charged = |desk: &Desk| {
+            desk.bus.client(caller.id).map_or(0, |client| client.held(Resource::Bytes))
+        };
+        assert_eq!(charged(&desk), 0, "they wait for the service");
+        if reads_no_more {
+            desk.event(Event::WriteClosed { client: service.id });
+            assert!(charged(&desk) > 6 << 20);
+            desk.bus.check_invariants();
+        }
+        if sender_goes {
+            desk.event(Event::Closed { client: caller.id });
+            desk.bus.check_invariants();
+        }
+        desk.event(Event::Closed { client: service.id });
+        started(&mut desk);
+        let next = desk.guest();
+        let got = take(&mut desk, &next, NAME);
+        let serials: Vec<_> = got.iter().filter(|got| got.sender == caller.name).collect();
+        let expected: &[u32] = if sender_goes { &[11] } else { &[11, 12] };
+        assert_eq!(serials.iter().map(|got| got.serial).collect::<Vec<_>>(), expected);
+        assert_eq!(
+            desk.log.iter().any(|line| line.contains("too m")),
+            sender_goes,
+            "{:?}",
+            desk.log
+        );
+        desk.event(Event::Closed { client: next.id });
+        desk.event(Event::Closed { client: caller.id });
+        desk.bus.check_empty();
     }
-    started(&mut desk);
-    let body = vec![Value::Text(NAME.to_owned()), Value::Number(0)];
-    desk.send(service.id, &Mail::call_bus(5, "RequestName", body));
-    desk.event(Event::WriteClosed { client: service.id });
-    let line = desk.log.last().map(String::as_str).unwrap_or_default();
-    assert!(line.contains("too much is held of such"), "{line}");
-    desk.bus.check_invariants();
-    desk.event(Event::Closed { client: service.id });
-    started(&mut desk);
-    desk.event(Event::Closed { client: caller.id });
-    let next = desk.guest();
-    let got = take(&mut desk, &next, NAME);
-    assert!(got.iter().any(|got| got.serial == 11) && got.iter().all(|got| got.serial != 12));
-    desk.event(Event::Closed { client: next.id });
-    desk.bus.check_empty();
 }
 
 /// A service may say something and go before the bus has heard it; then it has the name for a moment and
