@@ -16,9 +16,10 @@
 //!
 //! `Event` is closed: whatever can wake the daemon is a variant of it.
 //!
-//! Its parts: `accepting` lets clients in, `delays` has them wait that must be written to later, `interest` says what epoll watches, `writing` gives them what they are owed,
-//! `reading_watch` tells when somebody has read what must be read first, `errands` is what
-//! a worker's thread does meanwhile, and `services` are the processes that the bus starts.
+//! Its parts: `accepting` lets clients in, `delays` has them wait that must be written to later,
+//! `interest` says what epoll watches, `writing` gives them what they are owed, `reading_watch` tells
+//! when somebody has read what must be read first, `errands` is what a worker's thread does meanwhile,
+//! and `services` are the processes that the bus starts.
 
 mod accepting;
 mod delays;

@@ -117,37 +117,24 @@ pub(super) struct Overdrawn {
     uid: Option<u32>,
     own: u64,
     user_max: u64,
-    waiting: usize,
+    waiting: u64,
+    /// Of what, in words, and by which limit.
+    what: (&'static str, &'static str),
+    max: u64,
+}
+
+impl Overdrawn {
+    const BYTES: (&'static str, &'static str) = ("bytes", "max_outgoing_bytes");
+    const FDS: (&'static str, &'static str) = ("file descriptors", "max_outgoing_unix_fds");
 }
 
 impl fmt::Display for Overdrawn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { uid, own, user_max, waiting } = self;
+        let Self { uid, own, user_max, waiting, what: (what, limit), max } = self;
         write!(
             f,
-            "of {waiting} bytes that wait for it {} sent {own}, and it may have {user_max} there, half of \
-             what other users leave of max_outgoing_bytes",
-            name_of(*uid)
-        )
-    }
-}
-
-/// A user has more descriptors in a client's queue than it may.
-#[derive(Clone, Copy, Debug)]
-struct OverdrawnFds {
-    uid: Option<u32>,
-    own: u64,
-    user_max: u64,
-    waiting: u64,
-}
-
-impl fmt::Display for OverdrawnFds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { uid, own, user_max, waiting } = self;
-        write!(
-            f,
-            "of {waiting} file descriptors that wait for it {} sent {own}, and it may have {user_max} there, \
-             half of what other users leave of max_outgoing_unix_fds",
+            "of {waiting} {what} that wait for it {} sent {own}, and it may have {user_max} there, half of \
+             what other users leave of {limit}={max}",
             name_of(*uid)
         )
     }
@@ -160,31 +147,43 @@ impl Crowder {
         (!clients.users().is_privileged(user)).then_some(Self { uid, user })
     }
 
-    /// The same of the descriptors that wait for a client.
-    fn overdrawn_fds(&self, client: &Client, of_bus: &Limits) -> Option<OverdrawnFds> {
-        if self.user == client.user {
-            return None;
-        }
-        let of_user = client.outbox.fds_by_user().filter(|(uid, _)| *uid == self.uid);
-        let own: u64 = of_user.map(|(_, count)| count).sum();
-        let max = client.limits(of_bus).outgoing_unix_fds_max;
-        let waiting = client.outbox.fds() as u64;
-        let user_max = max.saturating_sub(waiting - own) / 2;
-        let overdrawn = OverdrawnFds { uid: self.uid, own, user_max, waiting };
-        (own > user_max).then_some(overdrawn)
-    }
-
     /// Whether its user has its share of a client's queue. Like the limit of the queue it is asked before
     /// a message is queued, so that one message may exceed it.
     #[cold]
     pub(super) fn overdrawn(&self, client: &Client, of_bus: &Limits) -> Option<Overdrawn> {
         let backlog = &client.flow.as_ref()?.backlog;
-        let own = backlog.of(self.uid);
-        let max = client.limits(of_bus).outgoing_bytes_max;
-        let user_max = max.saturating_sub(backlog.sum() - own) / 2;
-        let waiting = client.outbox.bytes();
-        let overdrawn = Overdrawn { uid: self.uid, own, user_max, waiting };
-        (self.user != client.user && own > user_max).then_some(overdrawn)
+        let (own, others) = (backlog.of(self.uid), backlog.sum() - backlog.of(self.uid));
+        let (waiting, max) =
+            (client.outbox.bytes() as u64, client.limits(of_bus).outgoing_bytes_max);
+        let overdrawn = Overdrawn {
+            uid: self.uid,
+            own,
+            user_max: max.saturating_sub(others) / 2,
+            waiting,
+            what: Overdrawn::BYTES,
+            max,
+        };
+        (self.user != client.user && own > overdrawn.user_max).then_some(overdrawn)
+    }
+
+    /// The same of the descriptors that wait for a client.
+    fn overdrawn_fds(&self, client: &Client, of_bus: &Limits) -> Option<Overdrawn> {
+        if self.user == client.user {
+            return None;
+        }
+        let of_user = client.outbox.fds_by_user().filter(|(uid, _)| *uid == self.uid);
+        let own: u64 = of_user.map(|(_, count)| count).sum();
+        let (waiting, max) =
+            (client.outbox.fds() as u64, client.limits(of_bus).outgoing_unix_fds_max);
+        let overdrawn = Overdrawn {
+            uid: self.uid,
+            own,
+            user_max: max.saturating_sub(waiting - own) / 2,
+            waiting,
+            what: Overdrawn::FDS,
+            max,
+        };
+        (own > overdrawn.user_max).then_some(overdrawn)
     }
 }
 
@@ -197,14 +196,10 @@ impl Bus {
         client: &Client,
     ) -> Result<(), Refusal> {
         let Some(crowder) = Crowder::of(&self.clients, message.sender) else { return Ok(()) };
-        let (of_bus, limits) = (&self.settings.limits, client.limits(&self.settings.limits));
-        let bytes = crowder.overdrawn(client, of_bus).filter(|_| client.has_shared_backlog());
-        let fds = message.fds.as_ref().and_then(|_| crowder.overdrawn_fds(client, of_bus));
-        let overdrawn = match (bytes, fds) {
-            (None, None) => return Ok(()),
-            (Some(bytes), _) => format!("{bytes}={}", limits.outgoing_bytes_max),
-            (None, Some(fds)) => format!("{fds}={}", limits.outgoing_unix_fds_max),
-        };
+        let of_bus = &self.settings.limits;
+        let of_bytes = || crowder.overdrawn(client, of_bus).filter(|_| client.has_shared_backlog());
+        let of_fds = || message.fds.as_ref().and_then(|_| crowder.overdrawn_fds(client, of_bus));
+        let Some(overdrawn) = of_bytes().or_else(of_fds) else { return Ok(()) };
         let why = "Rejected: destination has a full message queue, 0 matched rules";
         let (from, to) = (Some(message.sender), Some(client.id));
         let rejection = self.describe_rejection(message.header, from, to, why, false);

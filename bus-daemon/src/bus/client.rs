@@ -132,13 +132,9 @@ impl Client {
     // here a message without descriptors is not refused on account of others that have some.
     #[must_use]
     pub fn is_full(&self, limits: &Limits, with_fds: bool) -> bool {
-        self.outbox.bytes() as u64 > self.limits(limits).outgoing_bytes_max
-            || (with_fds && self.is_full_of_fds(limits))
-    }
-
-    /// Whether no more descriptors may wait for it.
-    pub(super) fn is_full_of_fds(&self, limits: &Limits) -> bool {
-        self.outbox.fds() as u64 > self.limits(limits).outgoing_unix_fds_max
+        let limits = self.limits(limits);
+        self.outbox.bytes() as u64 > limits.outgoing_bytes_max
+            || (with_fds && self.outbox.fds() as u64 > limits.outgoing_unix_fds_max)
     }
 
     /// Whether even the bus's own answers and signals to it no longer fit: they may go beyond the

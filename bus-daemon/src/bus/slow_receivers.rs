@@ -366,7 +366,7 @@ impl Bus {
             ),
             Some(overdrawn) => format!(
                 "Broadcasts of one user leave out {who} from now on: \
-                 {overdrawn}={outgoing_bytes_max}; find out why it does not read, or who sends so many"
+                 {overdrawn}; find out why it does not read, or who sends so many"
             ),
         };
         self.log(LogRecord::new(Severity::Warning, &format_args!("{text}")));

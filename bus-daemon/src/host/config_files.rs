@@ -19,21 +19,14 @@ pub struct DiskFiles;
 
 impl ConfigFiles for DiskFiles {
     fn read(&self, path: &Path, size_max: usize) -> Result<Vec<u8>, FileError> {
-        let file = File::open(path).map_err(|error| match file_error(error) {
-            FileError::NotFound => not_found(path),
-            error => error,
-        })?;
-        content_of(file, size_max)
+        content_of(File::open(path).map_err(|error| open_error(path, error))?, size_max)
     }
 
     fn read_listed(&self, path: &Path, size_max: usize) -> Result<Vec<u8>, FileError> {
         // A pipe is opened without waiting for whoever writes into it.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file =
-            open(path, flags, Mode::empty()).map_err(|error| match file_error(error.into()) {
-                FileError::NotFound => not_found(path),
-                error => error,
-            })?;
+        let file = open(path, flags, Mode::empty());
+        let file = file.map_err(|error| open_error(path, error.into()))?;
         let file = File::from(file);
         if !file.metadata().map_err(file_error)?.is_file() {
             return Err(FileError::Other("it is no regular file".to_owned()));
@@ -42,10 +35,7 @@ impl ConfigFiles for DiskFiles {
     }
 
     fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError> {
-        let entries = fs::read_dir(directory).map_err(|error| match file_error(error) {
-            FileError::NotFound => not_found(directory),
-            error => error,
-        })?;
+        let entries = fs::read_dir(directory).map_err(|error| open_error(directory, error))?;
         entries.map(|entry| entry.map(|entry| entry.path()).map_err(file_error)).collect()
     }
 
@@ -66,11 +56,14 @@ fn file_error(error: io::Error) -> FileError {
 }
 
 /// A file that is gone has no say; a link to one is a mistake.
-fn not_found(path: &Path) -> FileError {
-    fs::read_link(path).map_or(FileError::NotFound, |target| {
-        let target = ShownPath(&target);
-        FileError::LinkToNothing(format!("it is a link to {target}, which does not exist"))
-    })
+fn open_error(path: &Path, error: io::Error) -> FileError {
+    match file_error(error) {
+        FileError::NotFound => fs::read_link(path).map_or(FileError::NotFound, |target| {
+            let target = ShownPath(&target);
+            FileError::LinkToNothing(format!("it is a link to {target}, which does not exist"))
+        }),
+        error => error,
+    }
 }
 
 fn content_of(file: File, size_max: usize) -> Result<Vec<u8>, FileError> {
