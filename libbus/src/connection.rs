@@ -266,10 +266,9 @@ impl ConnectionState {
         while let Some((bytes, frame)) =
             self.incoming.next_message(self.message_size_max).map_err(ConnectionError::Malformed)?
         {
-            let parsed = crate::wire::ParsedHeader::parse(&bytes, &frame);
-            let count = parsed.map_err(ConnectionError::Malformed)?.header.unix_fds as usize;
-            let fds = self.fds.drain(..count.min(self.fds.len())).collect();
-            let message = Message::check(bytes, &frame, fds, &mut self.spans)
+            let fds = &mut self.fds;
+            let take_fds = |count: usize| fds.drain(..count.min(fds.len())).collect();
+            let message = Message::check(bytes, &frame, take_fds, &mut self.spans)
                 .map_err(ConnectionError::Malformed)?;
             self.handle_message(message)?;
         }
@@ -490,7 +489,7 @@ impl ConnectionState {
         let header = message.header();
         match (header.message_type, header.reply_serial) {
             (MessageType::MethodReturn | MessageType::Error, Some(serial)) => {
-                let owner = owner_in(&header, &message);
+                let owner = || owner_in(&header, &message);
                 if !self.owners.handle_reply(serial, owner) {
                     self.replies.handle_reply(serial, message);
                 }

@@ -33,10 +33,11 @@ impl Message {
     pub(crate) fn check(
         bytes: Vec<u8>,
         frame: &Frame,
-        fds: Vec<OwnedFd>,
+        take_fds: impl FnOnce(usize) -> Vec<OwnedFd>,
         spans: &mut ArgumentSpans,
     ) -> Result<Self, MessageError> {
         let parsed = ParsedHeader::parse(&bytes, frame)?;
+        let fds = take_fds(parsed.header.unix_fds as usize);
         parsed.header.check_unix_fds(fds.len())?;
         let body_start = parsed.size;
         let body = bytes.get(body_start..).unwrap_or_default();

@@ -55,7 +55,7 @@ pub enum TypeError {
 
 /// A body that is written: its bytes, its signature and the descriptors that go with it.
 #[derive(Debug, Default)]
-pub struct Body {
+pub(crate) struct Body {
     pub(crate) bytes: Vec<u8>,
     pub(crate) fds: Vec<OwnedFd>,
     signature: SignatureText,
@@ -67,7 +67,7 @@ impl Body {
     ///
     /// # Errors
     /// The value is not what its type's signature says, or has a descriptor that cannot be duplicated.
-    pub fn write<T>(&mut self, value: &T) -> Result<(), TypeError>
+    pub(crate) fn write<T>(&mut self, value: &T) -> Result<(), TypeError>
     where
         T: Serialize + DynamicType + ?Sized,
     {

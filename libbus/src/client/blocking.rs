@@ -89,18 +89,10 @@ fn wait<T>(
 ) -> Result<T> {
     let mut shared = link.lock();
     loop {
-        if let Some(value) = ready(&mut shared) {
-            return Ok(value);
+        if let Some(result) = shared.settle(&mut ready) {
+            return result;
         }
-        if let Some(failure) = &shared.failure {
-            return Err(failure.clone());
-        }
-        let left = match deadline.left() {
-            Ok(left) => left,
-            // What came in time is read, however late.
-            Err(_) if link.may_have_input(&shared) => Some(Duration::ZERO),
-            Err(error) => return Err(error),
-        };
+        let left = link.time_left(&shared, deadline)?;
         shared = match () {
             () if !shared.is_read && shared.connection.may_read() => read(link, shared, left)?,
             () if shared.is_blocked() => write(link, shared, left)?,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -122,8 +123,7 @@ impl<S: Style> Link<S> {
         T: Serialize + DynamicType + ?Sized,
     {
         let serial = self.send(&call.header(), arguments, Expects::Reply)?;
-        let awaited = Awaited { link: self, serial };
-        awaited.reply(Deadline::after(call.timeout)).await
+        Awaited { link: self, serial }.reply(Deadline::after(call.timeout)).await
     }
 
     /// Calls, so that the reply can be waited for later.
@@ -137,7 +137,7 @@ impl<S: Style> Link<S> {
     {
         let serial = self.send(&call.header(), arguments, Expects::Reply)?;
         let deadline = Deadline::after(call.timeout);
-        Ok(PendingReply { link: Arc::clone(self), serial, deadline })
+        Ok(PendingReply { awaited: Awaited { link: Arc::clone(self), serial }, deadline })
     }
 
     /// Calls without wanting a reply.
@@ -161,20 +161,20 @@ impl<S: Style> Link<S> {
 
 /// A call whose reply somebody waits for. Who does not wait any more lets go of it, and what comes is for
 /// nobody.
-struct Awaited<'l, S: Style> {
-    link: &'l Link<S>,
+struct Awaited<S: Style, L: Deref<Target = Link<S>>> {
+    link: L,
     serial: NonZeroU32,
 }
 
-impl<S: Style> Awaited<'_, S> {
+impl<S: Style, L: Deref<Target = Link<S>>> Awaited<S, L> {
     async fn reply(self, deadline: Deadline) -> Result<Message> {
         let serial = self.serial;
         let take = move |shared: &mut Shared| shared.connection.take_reply(serial);
-        unless_error(S::wait(self.link, take, deadline).await?)
+        unless_error(S::wait(&self.link, take, deadline).await?)
     }
 }
 
-impl<S: Style> Drop for Awaited<'_, S> {
+impl<S: Style, L: Deref<Target = Link<S>>> Drop for Awaited<S, L> {
     fn drop(&mut self) {
         self.link.lock().connection.forget_reply(self.serial);
     }
@@ -190,33 +190,24 @@ fn unless_error(reply: Message) -> Result<Message> {
 /// A call that was sent and whose reply has not been waited for. Dropping it cancels that: the reply is for
 /// nobody then.
 pub struct PendingReply<S: Style> {
-    link: Arc<Link<S>>,
-    serial: NonZeroU32,
+    awaited: Awaited<S, Arc<Link<S>>>,
     deadline: Deadline,
 }
 
 impl<S: Style> PendingReply<S> {
     pub(crate) async fn reply(self) -> Result<Message> {
-        let serial = self.serial;
-        let take = move |shared: &mut Shared| shared.connection.take_reply(serial);
-        unless_error(S::wait(&self.link, take, self.deadline).await?)
+        self.awaited.reply(self.deadline).await
     }
 
     /// The call's serial.
     #[must_use]
     pub const fn serial(&self) -> NonZeroU32 {
-        self.serial
-    }
-}
-
-impl<S: Style> Drop for PendingReply<S> {
-    fn drop(&mut self) {
-        self.link.lock().connection.forget_reply(self.serial);
+        self.awaited.serial
     }
 }
 
 impl<S: Style> fmt::Debug for PendingReply<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PendingReply").field("serial", &self.serial).finish_non_exhaustive()
+        f.debug_struct("PendingReply").field("serial", &self.serial()).finish_non_exhaustive()
     }
 }

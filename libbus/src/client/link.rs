@@ -63,7 +63,7 @@ impl Deadline {
     /// It is over.
     pub(crate) fn left(self) -> Result<Option<Duration>> {
         let Self::After(start, timeout) = self else { return Ok(None) };
-        match timeout.checked_sub(start.elapsed()) {
+        match timeout.checked_sub(start.elapsed()).filter(|left| !left.is_zero()) {
             Some(left) => Ok(Some(left)),
             None => Err(Error::TimedOut(timeout)),
         }
@@ -116,10 +116,24 @@ impl<S: Style> Link<S> {
         &self.socket
     }
 
-    /// Whether there is something to read that nobody else reads.
-    pub(crate) fn may_have_input(&self, shared: &Shared) -> bool {
-        let has_input = || self.socket().wait(Interest::Reading, Some(Duration::ZERO));
-        !shared.is_read && shared.connection.may_read() && has_input().unwrap_or(false)
+    /// How long somebody may still wait: no time at all to read what is there, since what came in time is
+    /// read, however late.
+    ///
+    /// # Errors
+    /// The time is over, and there is nothing to read that nobody else reads.
+    pub(crate) fn time_left(
+        &self,
+        shared: &Shared,
+        deadline: Deadline,
+    ) -> Result<Option<Duration>> {
+        deadline.left().or_else(|error| {
+            let has_input = || self.socket().wait(Interest::Reading, Some(Duration::ZERO));
+            let may_read = !shared.is_read && shared.connection.may_read();
+            match may_read && has_input().unwrap_or(false) {
+                true => Ok(Some(Duration::ZERO)),
+                false => Err(error),
+            }
+        })
     }
 
     /// Nothing that is done with it can leave it half done: what a panic of another thread left is sound.
@@ -223,6 +237,17 @@ impl Shared {
             Expects::Reply => self.connection.call(&header, fds, copy)?,
             Expects::Nothing => self.connection.send(&header, fds, copy)?,
         })
+    }
+
+    /// Whether somebody who waits has what it waits for, or can have it no more.
+    pub(crate) fn settle<T>(
+        &mut self,
+        ready: &mut impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<Result<T>> {
+        match ready(self) {
+            Some(value) => Some(Ok(value)),
+            None => self.failure.clone().map(Err),
+        }
     }
 
     /// It is over; the first reason stands.

@@ -43,20 +43,14 @@ impl Style for Async {
         loop {
             let (role, left) = {
                 let mut shared = link.lock();
-                if let Some(value) = ready(&mut shared) {
-                    return Ok(value);
+                if let Some(result) = shared.settle(&mut ready) {
+                    return result;
                 }
-                if let Some(failure) = &shared.failure {
-                    return Err(failure.clone());
-                }
-                let left = match deadline.left() {
-                    Ok(left) => left,
-                    // What came in time is read, however late.
-                    Err(_) if link.may_have_input(&shared) => None,
-                    Err(error) => return Err(error),
-                };
+                let left = link.time_left(&shared, deadline)?;
                 (Role::choose(link, &mut shared), left)
             };
+            // What is there to be read does not let it wait.
+            let left = left.filter(|left| !left.is_zero());
             within(left, role.enter(link).wait()).await?;
         }
     }

@@ -50,12 +50,15 @@ impl Owners {
         was_last
     }
 
-    /// A reply has come: `owner` if it is one to the question and somebody owns the name. Answers whether it
-    /// was the question's.
-    pub(super) fn handle_reply(&mut self, serial: NonZeroU32, owner: Option<&str>) -> bool {
+    /// A reply has come. Answers whether it is one to a question; then `owner` says who owns the name.
+    pub(super) fn handle_reply<'m>(
+        &mut self,
+        serial: NonZeroU32,
+        owner: impl FnOnce() -> Option<&'m str>,
+    ) -> bool {
         let asked = self.0.values_mut().find(|owned| owned.asked == Some(serial));
         let Some(owned) = asked else { return false };
-        (owned.asked, owned.owner) = (None, owner.map(Into::into));
+        (owned.asked, owned.owner) = (None, owner().map(Into::into));
         true
     }
 

@@ -101,10 +101,10 @@ impl Pair {
         let mut rest = written.as_slice();
         while let Some(frame) = crate::wire::frame(rest, u32::MAX).unwrap() {
             let (bytes, after) = rest.split_at(frame.message_size());
-            let parsed = crate::wire::ParsedHeader::parse(bytes, &frame).unwrap();
-            let fds = self.fds.drain(..parsed.header.unix_fds as usize).collect();
+            let take_fds = |count: usize| self.fds.drain(..count).collect();
             let mut spans = ArgumentSpans::new();
-            self.sent.push(Message::check(bytes.to_vec(), &frame, fds, &mut spans).unwrap());
+            let message = Message::check(bytes.to_vec(), &frame, take_fds, &mut spans);
+            self.sent.push(message.unwrap());
             rest = after;
         }
         assert!(rest.is_empty());

@@ -29,7 +29,7 @@ impl<'s, 'b> Serializer<'s, 'b> {
         }
     }
 
-    /// As which type a whole number is written: it may be an enum's, whose number is of another type.
+    /// Begins a value that is written part by part, as the signature says.
     fn begin(self, actual: &'static str) -> Result<Compound<'s, 'b>, TypeError> {
         let Self { sink, signature } = self;
         let kind = match signature {
@@ -57,23 +57,26 @@ impl<'s, 'b> Serializer<'s, 'b> {
         Ok(Compound { sink, signature, kind })
     }
 
-    /// An enum with fields is a structure of its number and the fields, which are a structure themselves if
-    /// there are several.
-    fn begin_variant(self, index: u32) -> Result<Compound<'s, 'b>, TypeError> {
+    /// An enum with fields is a structure of its number and the fields. Answers what the first of them is.
+    fn begin_enum(&mut self, index: u32) -> Result<&'s Signature, TypeError> {
+        let signature = self.signature;
+        let wrong = || TypeError::mismatch(signature, "an enum with fields");
+        let Signature::Structure(fields) = signature else { return Err(wrong()) };
+        let (number, field) = fields.get(0).zip(fields.get(1)).ok_or_else(wrong)?;
+        self.sink.body.begin_structure();
+        index.serialize(Serializer { sink: &mut *self.sink, signature: number })?;
+        Ok(field)
+    }
+
+    /// Several fields are a structure of their own.
+    fn begin_variant(mut self, index: u32) -> Result<Compound<'s, 'b>, TypeError> {
+        let field = self.begin_enum(index)?;
         let Self { sink, signature } = self;
-        let Signature::Structure(fields) = signature else {
-            return Err(TypeError::mismatch(signature, "an enum with fields"));
-        };
-        sink.body.begin_structure();
-        let number = fields.get(0).ok_or_else(|| TypeError::mismatch(signature, "an enum"))?;
-        index.serialize(Serializer { sink, signature: number })?;
-        match fields.get(1) {
-            Some(inner @ Signature::Structure(_)) => {
-                sink.body.begin_structure();
-                Ok(Compound { sink, signature: inner, kind: Kind::Fields(0) })
-            }
-            _ => Ok(Compound { sink, signature, kind: Kind::Fields(1) }),
+        if let Signature::Structure(_) = field {
+            sink.body.begin_structure();
+            return Ok(Compound { sink, signature: field, kind: Kind::Fields(0) });
         }
+        Ok(Compound { sink, signature, kind: Kind::Fields(1) })
     }
 }
 
@@ -186,22 +189,14 @@ impl<'s, 'b> ser::Serializer for Serializer<'s, 'b> {
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
+        mut self,
         _: &'static str,
         index: u32,
         _: &'static str,
         value: &T,
     ) -> Result<(), TypeError> {
-        let Self { sink, signature } = self;
-        let Signature::Structure(fields) = signature else {
-            return Err(TypeError::mismatch(signature, "an enum with fields"));
-        };
-        let (Some(number), Some(field)) = (fields.get(0), fields.get(1)) else {
-            return Err(TypeError::mismatch(signature, "an enum with a field"));
-        };
-        sink.body.begin_structure();
-        index.serialize(Serializer { sink, signature: number })?;
-        value.serialize(Serializer { sink, signature: field })
+        let signature = self.begin_enum(index)?;
+        value.serialize(Serializer { sink: self.sink, signature })
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Compound<'s, 'b>, TypeError> {
@@ -307,10 +302,9 @@ impl Compound<'_, '_> {
     }
 
     fn key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), TypeError> {
-        let Self { sink, signature, kind: Kind::Entries { key: of_key, .. } } = self else {
+        let Self { sink, kind: Kind::Entries { key: of_key, .. }, .. } = self else {
             return Err(TypeError::mismatch(self.signature, "a map"));
         };
-        let _ = signature;
         sink.body.begin_structure();
         key.serialize(Serializer { sink, signature: of_key })
     }
