@@ -6,14 +6,11 @@ use std::process::Command;
 
 use bus_tests::harness::{Bus, Config, Daemon};
 use libbus::blocking::{Builder, Connection, Proxy};
-use rustix::process::getppid;
 
 use crate::counting_allocator::allocations_of;
 use crate::trace::strace_works;
 
 const CALL_COUNT: u64 = 100;
-/// Tells the part of this program that is traced which bus to use.
-const ADDRESS: &str = "TRACED_CLIENT_BUS";
 
 fn call_repeatedly(bus: &Proxy) {
     for _ in 0..CALL_COUNT {
@@ -45,10 +42,10 @@ fn a_call_is_one_write_and_one_read_and_no_thread_is_started() {
     let bus = Bus::start(&Daemon::ours(), &Config::SESSION);
     let trace = bus.dir.join("trace");
     let mut command = Command::new("strace");
-    command.args(["-f", "-o"]).arg(&trace).arg(std::env::current_exe().unwrap());
-    command.args(["--exact", "client::the_client_that_is_traced", "--ignored"]);
-    let output = command.env(ADDRESS, bus.addresses().next().unwrap()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    command.args(["-f", "-o"]).arg(&trace).arg(env!("CARGO_BIN_EXE_calling-client"));
+    command.arg(bus.addresses().next().unwrap()).arg(CALL_COUNT.to_string());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = fs::read_to_string(&trace).unwrap();
     let parts: Vec<&str> = text.split("getppid(").collect();
     let [_, of_connecting, of_calls, _] = parts.as_slice() else { panic!("{} marks", parts.len()) };
@@ -59,16 +56,4 @@ fn a_call_is_one_write_and_one_read_and_no_thread_is_started() {
     for part in [of_connecting, of_calls] {
         assert_eq!((count(part, "clone"), count(part, "clone3")), (0, 0));
     }
-}
-
-/// Not a test by itself: the one above runs it, with marks around what it looks at.
-#[test]
-#[ignore = "part of another test"]
-fn the_client_that_is_traced() {
-    let address = std::env::var(ADDRESS).expect("this is run by another test");
-    let _ = getppid();
-    let proxy = connect(&address).bus();
-    let _ = getppid();
-    call_repeatedly(&proxy);
-    let _ = getppid();
 }
