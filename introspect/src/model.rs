@@ -431,11 +431,11 @@ impl Annotation {
     }
 }
 
-fn is_true(annotations: &[Annotation], name: &str) -> bool {
+pub(crate) fn is_true(annotations: &[Annotation], name: &str) -> bool {
     value_of(annotations, name) == Some("true")
 }
 
-fn value_of<'a>(annotations: &'a [Annotation], name: &str) -> Option<&'a str> {
+pub(crate) fn value_of<'a>(annotations: &'a [Annotation], name: &str) -> Option<&'a str> {
     annotations.iter().find(|annotation| annotation.name == name).map(|found| found.value.as_str())
 }
 

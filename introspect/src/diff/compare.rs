@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{Change, ChangeKind, Element, Impact};
 use crate::model::{
     Access, Annotation, Arg, EmitsChangedSignal, Interface, Method, Node, Property, Signal,
-    annotation,
+    annotation, is_true,
 };
 
 /// What was found so far, and where the comparison is.
@@ -133,7 +133,8 @@ impl Comparison {
 
     /// Compares annotations but for those `told` of already by what they mean.
     fn annotations(&mut self, old: &[Annotation], new: &[Annotation], told: &[&str]) {
-        let deprecated = (is_deprecated(old), is_deprecated(new));
+        let deprecated =
+            (is_true(old, annotation::DEPRECATED), is_true(new, annotation::DEPRECATED));
         match deprecated {
             (false, true) => self.report(ChangeKind::DeprecatedAdded, Impact::Compatible),
             (true, false) => self.report(ChangeKind::DeprecatedRemoved, Impact::Compatible),
@@ -216,11 +217,6 @@ fn annotation_change(name: &str, old: Option<String>, new: Option<String>) -> Ch
         annotation::DOC_STRING | annotation::DOC_STRING_SHORT => ChangeKind::Documentation,
         _ => ChangeKind::Annotation { name: name.to_owned(), old, new },
     }
-}
-
-fn is_deprecated(annotations: &[Annotation]) -> bool {
-    let first = annotations.iter().find(|found| found.name == annotation::DEPRECATED);
-    first.is_some_and(|found| found.value == "true")
 }
 
 /// How much a program may rely on.

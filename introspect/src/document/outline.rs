@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::words;
 use crate::model::{
     Annotation, Arg, EmitsChangedSignal, Interface, Method, Node, Property, Signal, annotation,
+    is_true, value_of,
 };
 
 /// A part of the documentation.
@@ -316,12 +317,8 @@ fn joined(path: Option<&str>, name: &str) -> String {
     }
 }
 
-fn value_of<'a>(annotations: &'a [Annotation], name: &str) -> Option<&'a str> {
-    annotations.iter().find(|found| found.name == name).map(|found| found.value.as_str())
-}
-
 fn is_deprecated(annotations: &[Annotation]) -> bool {
-    value_of(annotations, annotation::DEPRECATED) == Some("true")
+    is_true(annotations, annotation::DEPRECATED)
 }
 
 fn documentation(annotations: &[Annotation]) -> &str {
