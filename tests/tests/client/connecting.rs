@@ -1,10 +1,14 @@
 //! How a connection is made, and names on it.
 
+use std::process::Command;
+
+use bus_tests::harness::{Bus, Config, Listen};
 use libbus::Error;
+use libbus::address::Address;
 use libbus::auth::Mechanism;
 use libbus::blocking::{Builder, Connection, Proxy};
 
-use crate::{address, connect, on_each_bus};
+use crate::{address, connect, daemons, on_each_bus, skip};
 
 #[test]
 fn a_connection_has_a_name_and_knows_the_server() {
@@ -97,4 +101,55 @@ fn a_peer_needs_no_bus() {
         let error = proxy.call::<_, ()>("Anything", &()).unwrap_err();
         assert!(error.is_method_error("org.freedesktop.DBus.Error.AccessDenied"), "{error}");
     });
+}
+
+/// Each way to reach a bus and to prove who one is, from a program with a home of its own for the cookies.
+#[test]
+fn every_transport_and_mechanism_leads_to_the_bus() {
+    const COOKIE: &[&str] = &["DBUS_COOKIE_SHA1"];
+    const ANONYMOUS: &[&str] = &["ANONYMOUS"];
+    let cases: [(&'static [&'static str], &'static [&'static str]); 5] = [
+        (&["unix:tmpdir=/tmp"], COOKIE),
+        (&["unix:abstract=libbus-client-test"], &["EXTERNAL"]),
+        (&["tcp:host=localhost,port=0"], COOKIE),
+        (&["nonce-tcp:host=127.0.0.1"], COOKIE),
+        (&["tcp:host=127.0.0.1,port=0,family=ipv4"], ANONYMOUS),
+    ];
+    for daemon in daemons() {
+        for (listen, auth) in cases {
+            let config = Config {
+                listen: Listen::Addresses(listen),
+                auth,
+                elements: "<allow_anonymous/>",
+                environment: &[("HOME", "{dir}")],
+                ..Config::SESSION
+            };
+            let bus = Bus::start(&daemon, &config);
+            assert_eq!(call_from(&bus.dir, &address(&bus)), "", "{listen:?} {auth:?}");
+        }
+    }
+}
+
+/// The standard input and output of a program are the connection (protocol.md A110).
+#[test]
+fn a_program_can_be_the_way_to_the_bus() {
+    let bridge = std::path::Path::new("/usr/bin/systemd-stdio-bridge");
+    if !bridge.exists() {
+        return skip("systemd-stdio-bridge is not installed");
+    }
+    on_each_bus(|bus| {
+        let argument = Address::new("x").with("y", format!("-p{}", address(bus))).to_string();
+        let argument = argument.strip_prefix("x:y=").unwrap();
+        let address = format!("unixexec:path={},argv1={argument}", bridge.display());
+        assert_eq!(call_from(&bus.dir, &address), "");
+    });
+}
+
+/// Calls three times, and answers what went wrong.
+fn call_from(home: &std::path::Path, address: &str) -> String {
+    let mut client = Command::new(env!("CARGO_BIN_EXE_calling-client"));
+    let output = client.args([address, "3"]).env("HOME", home).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.success(), text.is_empty(), "{text}");
+    text
 }

@@ -11,18 +11,28 @@ mod calls;
 mod connecting;
 mod signals;
 
+use std::io::Write as _;
+
 use bus_tests::harness::{Bus, Config, Daemon};
 use libbus::blocking::{Builder, Connection};
 
-/// Runs a test on each bus there is.
-fn on_each_bus(test: impl Fn(&Bus)) {
+/// Says what is not tested, and why. Not eprintln, which the test runner keeps to itself when a test passes.
+fn skip(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
+/// Each bus there is.
+fn daemons() -> Vec<Daemon> {
     let reference = Daemon::reference();
     if reference.is_none() {
-        println!("skipped on dbus-daemon: it is not installed");
+        skip("dbus-daemon is not installed");
     }
-    for daemon in [Some(Daemon::ours()), reference].into_iter().flatten() {
-        test(&Bus::start(&daemon, &Config::SESSION));
-    }
+    [Some(Daemon::ours()), reference].into_iter().flatten().collect()
+}
+
+/// Runs a test on each of them.
+fn on_each_bus(test: impl Fn(&Bus)) {
+    daemons().iter().for_each(|daemon| test(&Bus::start(daemon, &Config::SESSION)));
 }
 
 fn address(bus: &Bus) -> String {
