@@ -4,7 +4,8 @@
 //! message is kept when the service is given it, and goes to the next start if this one did not read it.
 //! What was written to a socket and not read is gone with its reader, and the kernel tells only that
 //! something was not read. Therefore **such a message is the last thing that is written until all is
-//! read**: if anything was not read then, it was this one.
+//! read**: if anything was not read then, it was this one. Of a peer that is elsewhere (TCP) nobody knows what it
+//! has read; there it passes for all.
 //!
 //! Invariant: of all that is given to a client and not known to be read at most the first message is
 //! written.
