@@ -58,9 +58,10 @@ pub const CALLS_WAITING_MAX: usize = 4096;
 /// Bytes of answers to calls that nobody serves, beyond which nothing is read until some are written.
 const ANSWERS_SIZE_MAX: usize = 1 << 20;
 
-const BUS: BusName<'static> = BusName::from_static("org.freedesktop.DBus");
-const BUS_PATH: ObjectPath<'static> = ObjectPath::from_static("/org/freedesktop/DBus");
-const BUS_INTERFACE: InterfaceName<'static> = InterfaceName::from_static("org.freedesktop.DBus");
+pub(crate) const BUS: BusName<'static> = BusName::from_static("org.freedesktop.DBus");
+pub(crate) const BUS_PATH: ObjectPath<'static> = ObjectPath::from_static("/org/freedesktop/DBus");
+pub(crate) const BUS_INTERFACE: InterfaceName<'static> =
+    InterfaceName::from_static("org.freedesktop.DBus");
 const PEER: InterfaceName<'static> = InterfaceName::from_static("org.freedesktop.DBus.Peer");
 const STRING: Signature<'static> = Signature::from_static("s");
 

@@ -19,10 +19,12 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
+use crate::connection::FDS_WAITING_MAX;
+
 /// How long a read waits at most that may wait.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(25);
 /// The most descriptors that the kernel passes at once.
-const FDS_PER_SEND_MAX: usize = 253;
+const FDS_PER_SEND_MAX: usize = FDS_WAITING_MAX / 2;
 /// Room for them, and for credentials that the kernel may add.
 const CONTROL_SIZE: usize = rustix::cmsg_space!(ScmRights(FDS_PER_SEND_MAX), ScmCredentials(1));
 

@@ -22,8 +22,8 @@ use crate::transport::Socket;
 
 /// Where the system bus listens, if nothing else is said (protocol.md A118).
 const SYSTEM_ADDRESS: &str = "unix:path=/var/run/dbus/system_bus_socket";
-/// Where the machine's id stands (protocol.md A214).
-const MACHINE_ID_FILES: [&str; 2] = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
+/// Where the machine's id stands, in the order looked at (protocol.md A119).
+const MACHINE_ID_FILES: [&str; 2] = ["/var/lib/dbus/machine-id", "/etc/machine-id"];
 
 /// How a connection is to be made; `build` of its style makes it.
 #[derive(Debug)]

@@ -3,16 +3,13 @@
 use super::call::MethodCall;
 use super::error::{Error, Result};
 use super::link::{Link, Style};
-use crate::names::{BusName, InterfaceName, MemberName, ObjectPath, WellKnownName};
-
-pub(crate) const BUS_NAME: BusName<'static> = BusName::from_static("org.freedesktop.DBus");
-pub(crate) const BUS_PATH: ObjectPath<'static> = ObjectPath::from_static("/org/freedesktop/DBus");
-const BUS_INTERFACE: InterfaceName<'static> = InterfaceName::from_static("org.freedesktop.DBus");
+use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH};
+use crate::names::{MemberName, WellKnownName};
 
 /// A call of a method of the bus itself.
 pub(crate) const fn bus_call(member: &'static str) -> MethodCall<'static> {
     let mut call = MethodCall::of(BUS_PATH, MemberName::from_static(member));
-    call.destination = Some(BUS_NAME);
+    call.destination = Some(BUS);
     call.interface = Some(BUS_INTERFACE);
     call
 }

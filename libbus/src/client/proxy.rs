@@ -9,7 +9,7 @@ use super::call::MethodCall;
 use super::connection::Connection;
 use super::error::{Error, Result};
 use super::link::{DEFAULT_TIMEOUT, Style};
-use super::names::{BUS_NAME, BUS_PATH};
+use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH};
 use crate::match_rule::{MatchRule, PathMatch};
 use crate::message::Message;
 use crate::names::{BusName, InterfaceName, MemberName, ObjectPath};
@@ -57,9 +57,9 @@ impl<S: Style> Proxy<S> {
     pub(crate) fn of_bus(connection: &Connection<S>) -> Self {
         Self {
             connection: connection.clone(),
-            destination: BUS_NAME.as_str().into(),
+            destination: BUS.as_str().into(),
             path: BUS_PATH.as_str().into(),
-            interface: BUS_NAME.as_str().into(),
+            interface: BUS_INTERFACE.as_str().into(),
             timeout: Some(DEFAULT_TIMEOUT),
         }
     }

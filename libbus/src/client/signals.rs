@@ -10,7 +10,7 @@ use super::call::MethodCall;
 use super::error::Result;
 use super::link::{Deadline, Expects, Link, Shared, Style};
 use super::names::bus_call;
-use crate::connection::{Overflow, StreamId, Streamed};
+use crate::connection::{BUS, Overflow, StreamId, Streamed};
 use crate::match_rule::MatchRule;
 use crate::message::Message;
 use crate::names::{BusName, InterfaceName, MemberName, ObjectPath, WellKnownName};
@@ -120,7 +120,7 @@ impl<S: Style> SignalStream<S> {
 
 /// The bus itself and unique names are senders as they are.
 fn is_well_known(sender: &str) -> bool {
-    !sender.starts_with(':') && sender != "org.freedesktop.DBus"
+    !sender.starts_with(':') && sender != BUS.as_str()
 }
 
 impl<S: Style> Drop for SignalStream<S> {
