@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
@@ -115,6 +116,8 @@ pub struct Config {
     pub arguments: &'static [&'static str],
     /// Environment variables; `{dir}` stands for the bus's own directory.
     pub environment: &'static [(&'static str, &'static str)],
+    /// Directories in the bus's own one that are there before it starts.
+    pub directories: &'static [&'static str],
 }
 
 impl Config {
@@ -126,6 +129,7 @@ impl Config {
         elements: "",
         arguments: &[],
         environment: &[],
+        directories: &[],
     };
 
     fn to_xml(self, dir: &Path) -> String {
@@ -185,6 +189,9 @@ impl Bus {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("bus-tests-{}-{number}", std::process::id()));
         fs::create_dir_all(&dir).expect("a directory for the bus");
+        for name in config.directories {
+            fs::create_dir(dir.join(name)).expect("a directory in it");
+        }
         let config_file = dir.join("bus.conf");
         fs::write(&config_file, config.to_xml(&dir)).expect("the configuration");
         let mut command = command_for(daemon, config, &dir);
@@ -311,6 +318,14 @@ impl Bus {
             let ready = poll(&mut [PollFd::new(&inotify, PollFlags::IN)], Some(&deadline));
             assert_eq!(ready, Ok(1), "{text:?} is not {count} times in the log:\n{log}");
             rustix::io::read(&inotify, &mut [0; 4096]).expect("an event");
+        }
+    }
+
+    /// Asks the bus again and again until `is_so` says yes.
+    pub fn wait_until(&self, what: &str, mut is_so: impl FnMut() -> bool) {
+        let deadline = Instant::now() + DEADLINE;
+        while !is_so() {
+            assert!(Instant::now() < deadline, "{what}: never; log:\n{}", self.log());
         }
     }
 

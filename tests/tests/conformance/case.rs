@@ -47,6 +47,12 @@ impl Case {
         self
     }
 
+    /// With these directories in the bus's own one.
+    pub(crate) const fn directories(mut self, directories: &'static [&'static str]) -> Self {
+        self.config.directories = directories;
+        self
+    }
+
     /// On a socket passed in.
     pub(crate) const fn listen_systemd(mut self) -> Self {
         self.config.listen = Listen::Systemd;

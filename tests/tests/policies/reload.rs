@@ -49,7 +49,7 @@ fn a_directory_that_comes_later_is_read_and_one_that_comes_back_again() {
         let refused = |client: &mut bus_tests::harness::Client| {
             client.try_call("AddMatch", &["type='signal'".into()]).kind == kind::ERROR
         };
-        while refused(&mut client) != is_denied {}
+        bus.wait_until("what the directory says", || refused(&mut client) == is_denied);
     };
     wait_until(false);
     for _ in 0..2 {
