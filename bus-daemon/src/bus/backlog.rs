@@ -5,7 +5,7 @@
 //! but for owners of the machine and the bus, for the client's own user, and for answers that it has
 //! asked for. Who would have more is refused, or its broadcasts leave that client out. What counts are
 //! messages for this client alone, from the moment on when too many wait (`slow_receivers.rs`), and
-//! broadcasts, from the moment on when the queue has become long.
+//! broadcasts, from the moment on when the queue has become long; and of descriptors, always all.
 //!
 //! Messages are written in their order, so that it is enough to know up to where what lies in the
 //! queue: in chunks, each with what users have in it.
@@ -147,10 +147,25 @@ impl Crowder {
         (!clients.users().is_privileged(user)).then_some(Self { uid, user })
     }
 
-    /// Whether its user has its share of a client's queue. Like the limit of the queue it is asked before
-    /// a message is queued, so that one message may exceed it.
+    /// Whether its user has its share of a client's queue, for a message with descriptors or without. Like
+    /// the limit of the queue it is asked before a message is queued, so that one message may exceed it.
     #[cold]
-    pub(super) fn overdrawn(&self, client: &Client, of_bus: &Limits) -> Option<Overdrawn> {
+    pub(super) fn overdrawn(
+        &self,
+        client: &Client,
+        of_bus: &Limits,
+        with_fds: bool,
+    ) -> Option<Overdrawn> {
+        if self.user == client.user {
+            return None;
+        }
+        let of_bytes = || self.overdrawn_bytes(client, of_bus);
+        let of_fds = || client.overdrawn_fds(self.uid, of_bus);
+        let is_long = client.has_shared_backlog();
+        is_long.then(of_bytes).flatten().or_else(|| with_fds.then(of_fds).flatten())
+    }
+
+    fn overdrawn_bytes(&self, client: &Client, of_bus: &Limits) -> Option<Overdrawn> {
         let backlog = &client.flow.as_ref()?.backlog;
         let (own, others) = (backlog.of(self.uid), backlog.sum() - backlog.of(self.uid));
         let (waiting, max) =
@@ -161,26 +176,6 @@ impl Crowder {
             user_max: max.saturating_sub(others) / 2,
             waiting,
             what: Overdrawn::BYTES,
-            max,
-        };
-        (self.user != client.user && own > overdrawn.user_max).then_some(overdrawn)
-    }
-
-    /// The same of the descriptors that wait for a client.
-    fn overdrawn_fds(&self, client: &Client, of_bus: &Limits) -> Option<Overdrawn> {
-        if self.user == client.user {
-            return None;
-        }
-        let of_user = client.outbox.fds_by_user().filter(|(uid, _)| *uid == self.uid);
-        let own: u64 = of_user.map(|(_, count)| count).sum();
-        let (waiting, max) =
-            (client.outbox.fds() as u64, client.limits(of_bus).outgoing_unix_fds_max);
-        let overdrawn = Overdrawn {
-            uid: self.uid,
-            own,
-            user_max: max.saturating_sub(waiting - own) / 2,
-            waiting,
-            what: Overdrawn::FDS,
             max,
         };
         (own > overdrawn.user_max).then_some(overdrawn)
@@ -196,10 +191,8 @@ impl Bus {
         client: &Client,
     ) -> Result<(), Refusal> {
         let Some(crowder) = Crowder::of(&self.clients, message.sender) else { return Ok(()) };
-        let of_bus = &self.settings.limits;
-        let of_bytes = || crowder.overdrawn(client, of_bus).filter(|_| client.has_shared_backlog());
-        let of_fds = || message.fds.as_ref().and_then(|_| crowder.overdrawn_fds(client, of_bus));
-        let Some(overdrawn) = of_bytes().or_else(of_fds) else { return Ok(()) };
+        let (of_bus, with_fds) = (&self.settings.limits, message.fds.is_some());
+        let Some(overdrawn) = crowder.overdrawn(client, of_bus, with_fds) else { return Ok(()) };
         let why = "Rejected: destination has a full message queue, 0 matched rules";
         let (from, to) = (Some(message.sender), Some(client.id));
         let rejection = self.describe_rejection(message.header, from, to, why, false);
@@ -208,11 +201,9 @@ impl Bus {
 
     /// Who has sent most of the descriptors that wait for a client.
     pub(super) fn describe_fd_backlog(client: &Client) -> String {
-        let mut of_users = OfUsers::<2>::new();
-        client.outbox.fds_by_user().for_each(|(uid, count)| add_to(&mut of_users, uid, count));
-        let largest = of_users.into_iter().max_by_key(|(_, count)| *count);
+        let largest = client.outbox.fds_by_user().iter().max_by_key(|(_, count)| *count);
         largest.map_or_else(String::new, |(uid, count)| {
-            format!(", most of them from {} ({count})", name_of(uid))
+            format!(", most of them from {} ({count})", name_of(*uid))
         })
     }
 
@@ -227,6 +218,22 @@ impl Bus {
 }
 
 impl Client {
+    /// Whether another user, who owns neither the machine nor the bus, has had its share of the descriptors
+    /// that may wait for this client.
+    #[must_use]
+    pub fn is_crowded_with_fds_of(&self, uid: Option<u32>, of_bus: &Limits) -> bool {
+        self.overdrawn_fds(uid, of_bus).is_some()
+    }
+
+    fn overdrawn_fds(&self, uid: Option<u32>, of_bus: &Limits) -> Option<Overdrawn> {
+        let own = self.outbox.fds_by_user().iter().find(|(other, _)| *other == uid);
+        let own = own.map_or(0, |(_, count)| u64::from(*count));
+        let (waiting, max) = (self.outbox.fds() as u64, self.limits(of_bus).outgoing_unix_fds_max);
+        let user_max = max.saturating_sub(waiting - own) / 2;
+        let overdrawn = Overdrawn { uid, own, user_max, waiting, what: Overdrawn::FDS, max };
+        (own > user_max).then_some(overdrawn)
+    }
+
     /// A message of this user was queued for it, and too many wait.
     pub(super) fn note_backlog(&mut self, uid: Option<u32>, size: usize) {
         let end = self.outbox.queued();

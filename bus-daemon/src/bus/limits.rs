@@ -79,6 +79,13 @@ pub fn slow_receiver_size_max(limits: &Limits) -> usize {
     usize::try_from(max).unwrap_or(usize::MAX)
 }
 
+/// Descriptors for one client alone beyond which the senders of more are paused; they go on below half of
+/// that.
+#[must_use]
+pub fn slow_receiver_fds_max(limits: &Limits) -> usize {
+    usize::try_from(limits.outgoing_unix_fds_max / 2).unwrap_or(usize::MAX)
+}
+
 /// Bytes of one client, waiting for it or half sent, that its user's share does not count.
 pub const UNCOUNTED_SIZE_MAX: usize = 16 * 1024;
 /// Calls in flight of one client that its user's share does not count.

@@ -111,9 +111,49 @@ impl BufferPool {
 struct Segment {
     own: Vec<u8>,
     body: Option<SharedBody>,
-    fds: Option<MessageFds>,
+    fds: Option<QueuedFds>,
+}
+
+#[derive(Debug)]
+struct QueuedFds {
+    fds: MessageFds,
     /// The user who sent them.
     uid: Option<u32>,
+    /// Whether their message is meant for this client alone.
+    is_unicast: bool,
+}
+
+/// How many descriptors wait for a client.
+#[derive(Debug, Default)]
+struct FdCounts {
+    all: u32,
+    peak: u32,
+    unicast: u32,
+    /// By the users who sent them; none of nothing.
+    of_users: SmallVec<[(Option<u32>, u32); 2]>,
+}
+
+impl FdCounts {
+    fn add(&mut self, uid: Option<u32>, count: u32) {
+        self.all += count;
+        self.peak = self.peak.max(self.all);
+        match self.of_users.iter_mut().find(|(other, _)| *other == uid) {
+            Some((_, sum)) => *sum += count,
+            None => self.of_users.push((uid, count)),
+        }
+    }
+
+    fn subtract(&mut self, queued: &QueuedFds) {
+        let count = count_of(&queued.fds);
+        self.all -= count;
+        if queued.is_unicast {
+            self.unicast -= count;
+        }
+        self.of_users.retain(|(uid, sum)| {
+            *sum -= if *uid == queued.uid { count } else { 0 };
+            *sum > 0
+        });
+    }
 }
 
 #[derive(Debug)]
@@ -156,8 +196,8 @@ pub struct Outbox {
     /// Of `bytes`, those of messages that were meant for this client alone. When messages of both kinds
     /// wait, what is written counts as these first: they are rather too few than too many.
     unicast_bytes: usize,
-    fds: u32,
-    fds_peak: u32,
+    /// There since the first descriptors came.
+    fd_counts: Option<Box<FdCounts>>,
     bytes_peak: usize,
     /// Bytes queued so far.
     queued: u64,
@@ -205,9 +245,9 @@ impl Outbox {
         self.subtract(rest);
         while rest > 0 {
             let Some(first) = self.segments.front_mut() else { return };
-            if let Some(fds) = first.fds.take() {
-                self.fds -= count_of(&fds);
-                pool.sent_fds.push(fds);
+            if let Some(queued) = first.fds.take() {
+                uncount(self.fd_counts.as_deref_mut(), &queued);
+                pool.sent_fds.push(queued.fds);
             }
             let left = first.size() - self.written;
             if rest < left {
@@ -233,8 +273,8 @@ impl Outbox {
             size += first.body().len();
             first.body = None;
         }
-        if let Some(fds) = first.fds.take() {
-            self.fds -= count_of(&fds);
+        if let Some(queued) = first.fds.take() {
+            uncount(self.fd_counts.as_deref_mut(), &queued);
         }
         if first.size() == 0 {
             self.drop_first_segment(pool);
@@ -250,7 +290,7 @@ impl Outbox {
         mut room: usize,
         slices: &mut WriteSlices<'a>,
     ) -> Option<&'a MessageFds> {
-        let fds = self.segments.front()?.fds.as_ref();
+        let fds = self.segments.front()?.fds.as_ref().map(|queued| &queued.fds);
         let mut skip = self.written;
         for (index, segment) in self.segments.iter().enumerate() {
             let ends_here = room == 0 || (index > 0 && segment.fds.is_some());
@@ -272,11 +312,11 @@ impl Outbox {
     /// How many descriptors go with the next write.
     #[must_use]
     pub fn next_fd_count(&self) -> usize {
-        if self.fds == 0 {
+        if self.fds() == 0 {
             return 0;
         }
         let first = self.segments.front().and_then(|segment| segment.fds.as_ref());
-        first.map_or(0, |fds| fds.len())
+        first.map_or(0, |queued| queued.fds.len())
     }
 
     /// What is still to be written, in one piece.
@@ -306,8 +346,15 @@ impl Outbox {
     }
 
     /// Counts the message pushed last, of `size` bytes, as meant for this client alone.
-    pub const fn note_unicast(&mut self, size: usize) {
+    pub fn note_unicast(&mut self, size: usize, has_fds: bool) {
         self.unicast_bytes += size;
+        if has_fds
+            && let Some(counts) = &mut self.fd_counts
+            && let Some(queued) = self.segments.back_mut().and_then(|last| last.fds.as_mut())
+        {
+            queued.is_unicast = true;
+            counts.unicast += count_of(&queued.fds);
+        }
     }
 
     /// Bytes still to be written of messages for this client alone, as far as can be told.
@@ -318,16 +365,20 @@ impl Outbox {
 
     /// Descriptors still to be sent.
     #[must_use]
-    pub const fn fds(&self) -> usize {
-        self.fds as usize
+    pub fn fds(&self) -> usize {
+        self.fd_counts.as_ref().map_or(0, |counts| counts.all as usize)
     }
 
-    /// The users who sent the descriptors still to be sent, with how many, message by message. Walks the queue.
-    pub fn fds_by_user(&self) -> impl Iterator<Item = (Option<u32>, u64)> {
-        let segments = if self.fds > 0 { Some(&self.segments) } else { None };
-        let with_fds =
-            |segment: &Segment| Some((segment.uid, count_of(segment.fds.as_ref()?).into()));
-        segments.into_iter().flatten().filter_map(with_fds)
+    /// Of those, the ones of messages for this client alone.
+    #[must_use]
+    pub fn unicast_fds(&self) -> usize {
+        self.fd_counts.as_ref().map_or(0, |counts| counts.unicast as usize)
+    }
+
+    /// The users who sent the descriptors still to be sent, with how many.
+    #[must_use]
+    pub fn fds_by_user(&self) -> &[(Option<u32>, u32)] {
+        self.fd_counts.as_ref().map_or(&[], |counts| &counts.of_users)
     }
 
     /// The most bytes that waited here at once.
@@ -338,8 +389,8 @@ impl Outbox {
 
     /// The most descriptors that waited here at once.
     #[must_use]
-    pub const fn fds_peak(&self) -> usize {
-        self.fds_peak as usize
+    pub fn fds_peak(&self) -> usize {
+        self.fd_counts.as_ref().map_or(0, |counts| counts.peak as usize)
     }
 
     /// Whether nothing is owed.
@@ -391,11 +442,11 @@ impl Outbox {
         {
             last.own.shrink_to_fit();
         }
-        let (fds, uid) = fds.unzip();
-        self.fds += fds.map_or(0, count_of);
-        self.fds_peak = self.fds_peak.max(self.fds);
-        let uid = uid.flatten();
-        self.segments.push_back(Segment { own: pool.take(), body: None, fds: fds.cloned(), uid });
+        let fds = fds.map(|(fds, uid)| {
+            self.fd_counts.get_or_insert_default().add(uid, count_of(fds));
+            QueuedFds { fds: Rc::clone(fds), uid, is_unicast: false }
+        });
+        self.segments.push_back(Segment { own: pool.take(), body: None, fds });
         self.segments.back_mut()
     }
 }
@@ -414,6 +465,12 @@ fn count_messages(bytes: &[u8], written: usize) -> usize {
         }
     }
     count
+}
+
+fn uncount(counts: Option<&mut FdCounts>, queued: &QueuedFds) {
+    if let Some(counts) = counts {
+        counts.subtract(queued);
+    }
 }
 
 /// How many descriptors a message has.
@@ -470,11 +527,14 @@ mod tests {
             outbox.push(&mut pool, b"head4", &body, None);
             outbox.push(&mut pool, b"head5", &shared(b"LARGE"), Some((&fds(1), Some(2))));
             assert_eq!((outbox.bytes(), outbox.fds()), (41, 3));
-            assert!(outbox.fds_by_user().eq([(Some(1), 2), (Some(2), 1)]));
+            outbox.note_unicast(10, true);
+            assert_eq!(outbox.fds_by_user(), [(Some(1), 2), (Some(2), 1)]);
+            assert_eq!(outbox.unicast_fds(), 1);
             let (arrived, fds_at) = drain(&mut outbox, &mut pool, step);
             assert_eq!(arrived, b"head1bbhead2largehead3bbhead4bbhead5LARGE", "step {step}");
             assert_eq!(fds_at, [(17, 2), (31, 1)], "step {step}");
-            assert_eq!((outbox.bytes(), outbox.fds()), (0, 0));
+            assert_eq!((outbox.bytes(), outbox.fds(), outbox.unicast_fds()), (0, 0, 0));
+            assert_eq!(outbox.fds_by_user(), []);
             assert_eq!((outbox.bytes_peak(), outbox.fds_peak()), (41, 3));
         }
     }

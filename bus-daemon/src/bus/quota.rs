@@ -20,6 +20,7 @@
 //! users who are not privileged. Nothing here allocates but the first client of a user.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use bus_policy::config::Limits;
 use foldhash::fast::FixedState;
@@ -233,6 +234,33 @@ pub struct Share {
     pub client_max: u64,
 }
 
+/// Users with how much they hold, the greatest first; in words by [`fmt::Display`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holders(Vec<(Option<u32>, u64)>);
+
+impl Holders {
+    fn new<'a>(users: impl Iterator<Item = &'a User>, resource: Resource, count: usize) -> Self {
+        let held = users.map(|user| (user.uid, user.held.of(resource)));
+        let mut all: Vec<_> = held.filter(|(_, held)| *held > 0).collect();
+        all.sort_unstable_by_key(|(uid, held)| (std::cmp::Reverse(*held), *uid));
+        all.truncate(count);
+        Self(all)
+    }
+}
+
+impl fmt::Display for Holders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (uid, held)) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ", " };
+            match uid {
+                Some(uid) => write!(f, "{separator}user {uid} has {held}")?,
+                None => write!(f, "{separator}unknown users have {held}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What every user holds; None stands for those whose user is not known.
 #[derive(Debug, Default)]
 pub struct UserTable {
@@ -368,12 +396,15 @@ impl UserTable {
 
     /// Who holds most, and how much, the greatest first; at most `count` of them.
     #[must_use]
-    pub fn largest(&self, resource: Resource, count: usize) -> Vec<(Option<u32>, u64)> {
-        let held = self.users.iter().map(|(_, user)| (user.uid, user.held.of(resource)));
-        let mut all: Vec<_> = held.filter(|(_, held)| *held > 0).collect();
-        all.sort_unstable_by_key(|(uid, held)| (std::cmp::Reverse(*held), *uid));
-        all.truncate(count);
-        all
+    pub fn largest(&self, resource: Resource, count: usize) -> Holders {
+        Holders::new(self.users.iter().map(|(_, user)| user), resource, count)
+    }
+
+    /// The same of those who share the pool with this user.
+    #[must_use]
+    pub fn largest_others(&self, id: UserId, resource: Resource, count: usize) -> Holders {
+        let is_other = |(key, user): &(usize, &User)| *key != id.0 as usize && !user.is_privileged;
+        Holders::new(self.users.iter().filter(is_other).map(|(_, user)| user), resource, count)
     }
 
     /// Held by all users, privileged or not.

@@ -173,9 +173,17 @@ impl Bus {
                  other clients leave"
             ),
         };
+        let holders = match others {
+            0 => String::new(),
+            _ => {
+                let users = self.clients.users();
+                let most = users.largest_others(client.user, share.resource, NAMED_HOLDER_COUNT);
+                format!(" ({most})")
+            }
+        };
         format!(
             "The share of {user} of the bus's {what} is used up: it holds {of_user}, other users \
-             hold {others} of {pool}, and it may hold {user_max}, half of what they leave{of_client}. \
+             hold {others} of {pool}{holders}, and it may hold {user_max}, half of what they leave{of_client}. \
              Close clients of {user}, or raise {limit}"
         )
     }

@@ -2,7 +2,8 @@
 //!
 //! What waits for one client is bounded by `max_outgoing_bytes` (config.md B029). Before a flood of
 //! messages for it alone comes to that, those who send them are slowed: when more than
-//! [`slow_receiver_size_max`] bytes of such messages wait, an *episode* of congestion begins, and
+//! [`slow_receiver_size_max`] bytes of such messages wait, or more than [`slow_receiver_fds_max`]
+//! descriptors, an *episode* of congestion begins, and
 //! who adds to them is *paused*, that is, not read from and given no turns, until less than half of
 //! that waits or [`SENDER_PAUSE_MS`] have passed. Each sender is paused once in an episode and then
 //! runs on until the limit, where calls get LimitsExceeded. Nobody is disconnected for being slow.
@@ -32,7 +33,8 @@ use super::backlog::{Backlog, Crowder, Overdrawn};
 use super::client::{Client, ClientTable, Outgoing};
 use super::id::{ClientId, Timestamp};
 use super::limits::{
-    PAUSE_LOG_GAP_MS, SENDER_PAUSE_GAP_MS, SENDER_PAUSE_MS, slow_receiver_size_max,
+    PAUSE_LOG_GAP_MS, SENDER_PAUSE_GAP_MS, SENDER_PAUSE_MS, slow_receiver_fds_max,
+    slow_receiver_size_max,
 };
 use super::log::{LogRecord, Severity};
 use super::policing::{Gate, Watch};
@@ -104,8 +106,13 @@ impl Client {
         self.flow.as_ref().map_or(0, |flow| flow.episode)
     }
 
+    /// Whether so many descriptors wait for it alone that those who send more are slowed.
+    fn has_many_fds(&self, of_bus: &Limits) -> bool {
+        self.outbox.unicast_fds() > slow_receiver_fds_max(self.limits(of_bus))
+    }
+
     /// Whether so much has been read of what waited that a limit which was reached is far again.
-    const fn has_recovered(&self, limits: &Limits) -> bool {
+    fn has_recovered(&self, limits: &Limits) -> bool {
         self.outbox.bytes() as u64 <= limits.outgoing_bytes_max / 4
             && self.outbox.fds() as u64 <= limits.outgoing_unix_fds_max / 4
     }
@@ -123,8 +130,10 @@ impl ClientTable {
         let Some(client) = self.push(recipient, outgoing) else { return false };
         let max = slow_receiver_size_max(client.limits(limits));
         let waiting = client.outbox.unicast_bytes();
-        client.outbox.note_unicast(outgoing.size());
-        waiting > 0 && client.outbox.unicast_bytes() > max
+        client.outbox.note_unicast(outgoing.size(), outgoing.fds.is_some());
+        let is_too_much = client.outbox.unicast_bytes() > max
+            || outgoing.fds.is_some() && client.has_many_fds(limits);
+        waiting > 0 && is_too_much
     }
 }
 
@@ -178,8 +187,10 @@ impl Bus {
                 let with_fds = outgoing.fds.is_some();
                 let is_able = !with_fds || client.unix_fds;
                 is_behind = client.has_charged_queues() && client.has_shared_backlog();
-                if is_behind && let Some(crowder) = &crowder {
-                    overdrawn = crowder.overdrawn(client, &settings.limits);
+                if let Some(crowder) = &crowder
+                    && (is_behind || with_fds)
+                {
+                    overdrawn = crowder.overdrawn(client, &settings.limits, with_fds);
                 }
                 is_left_out = is_able
                     && (overdrawn.is_some()
@@ -217,13 +228,14 @@ impl Bus {
     pub(super) fn handle_drained(&mut self, id: ClientId) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let limits = client.limits(&self.settings.limits);
-        let (waiting, low) = (client.outbox.unicast_bytes(), slow_receiver_size_max(limits) / 2);
+        let is_eased = client.outbox.unicast_bytes() <= slow_receiver_size_max(limits) / 2
+            && client.outbox.unicast_fds() <= slow_receiver_fds_max(limits) / 2;
         let has_recovered = client.has_recovered(limits);
         let written = client.outbox.written();
         let Some(flow) = &mut client.flow else { return };
         flow.backlog.forget(written);
         let missed = if has_recovered { flow.take_missed() } else { 0 };
-        if flow.episode != 0 && waiting <= low {
+        if flow.episode != 0 && is_eased {
             flow.episode = 0;
             self.end_pauses_for(id);
         }
@@ -290,11 +302,13 @@ impl Bus {
             return;
         }
         self.slow_receivers.log_from = self.now.plus_ms(PAUSE_LOG_GAP_MS);
-        let waiting = self.clients.get(recipient).map_or(0, |client| client.outbox.unicast_bytes());
+        let outbox = self.clients.get(recipient).map(|client| &client.outbox);
+        let (bytes, fds) =
+            outbox.map_or((0, 0), |outbox| (outbox.unicast_bytes(), outbox.unicast_fds()));
         let (sender, recipient) = (self.describe(sender), self.describe(recipient));
         let text = format_args!(
-            "{sender} is not read from for up to {SENDER_PAUSE_MS} ms: {waiting} bytes of messages \
-             for {recipient} alone wait, which reads too slowly"
+            "{sender} is not read from for up to {SENDER_PAUSE_MS} ms: {bytes} bytes and {fds} file \
+             descriptors of messages for {recipient} alone wait, which reads too slowly"
         );
         self.log(LogRecord::new(Severity::Info, &text));
     }

@@ -9,7 +9,7 @@ use bus_daemon::bus::Event;
 use bus_daemon::bus::credentials::PeerCredentials;
 use bus_daemon::bus::limits::{
     BUS_MESSAGES_BEYOND_LIMIT_SIZE_MAX, LOGGED_REFUSALS_GAP_MS, LOGGED_REFUSALS_MAX,
-    RELOAD_CALLER_COUNT_MAX, RELOAD_GAP_MS, WORK_PER_TURN_MAX,
+    RELOAD_CALLER_COUNT_MAX, RELOAD_GAP_MS, SENDER_PAUSE_MS, WORK_PER_TURN_MAX,
 };
 use bus_policy::config::Limits;
 use libbus::limits::MATCH_RULE_SIZE_MAX;
@@ -186,6 +186,8 @@ fn a_client_may_be_owed_max_outgoing_unix_fds() {
         let mut mail = one_way(serial, &slow.name);
         mail.unix_fds = 1;
         desk.send(sender.id, &mail);
+        // It is paused before.
+        desk.pass_time(SENDER_PAUSE_MS);
         let refusals = desk.read(sender.id);
         let is_error = refusals.iter().any(|got| got.is_error(serial, error::LIMITS_EXCEEDED));
         assert_eq!(is_error, is_refused, "message {serial}");

@@ -11,12 +11,14 @@ use libbus::wire::{
     ArgumentSpans, Header, MessageType, ParsedHeader, Signature, check_body, frame, write_message,
 };
 
-use crate::model::{BUS, BUS_PATH};
+use crate::model::{BUS, BUS_PATH, Who};
 
 /// One message on its way to all of its recipients.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) content: Content,
+    /// The client that sent it, unless the bus did.
+    pub(crate) sender: Option<Who>,
     /// The numbers of its descriptors in this process.
     pub(crate) fds: Vec<RawFd>,
     /// What the first recipient got; all others must get the same.

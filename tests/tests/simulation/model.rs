@@ -116,6 +116,8 @@ pub(crate) struct Model {
     full: BTreeSet<Who>,
     /// Those, and who gets no more descriptors.
     full_of_fds: BTreeSet<Who>,
+    /// Clients, and users who have had their share of the descriptors that may wait there.
+    crowding: BTreeSet<(Who, Option<u32>)>,
     /// The same for what the bus itself has to say to a client, which may go beyond the limit.
     full_for_bus: BTreeSet<Who>,
     // What the event in hand led to, for whoever compares.
@@ -148,6 +150,7 @@ impl Model {
             reload_rests_until: 0,
             full: BTreeSet::new(),
             full_of_fds: BTreeSet::new(),
+            crowding: BTreeSet::new(),
             full_for_bus: BTreeSet::new(),
             touched: BTreeSet::new(),
             closed: VecDeque::new(),
@@ -157,10 +160,17 @@ impl Model {
         }
     }
 
-    /// Before each event: the time, and whose queue is full, for others, for descriptors and for the bus.
-    pub(crate) fn begin(&mut self, now: u64, full: [BTreeSet<Who>; 3]) {
+    /// Before each event: the time, whose queue is full, for others, for descriptors and for the bus, and who
+    /// has had its share of the descriptors in which.
+    pub(crate) fn begin(
+        &mut self,
+        now: u64,
+        [full, full_of_fds, full_for_bus]: [BTreeSet<Who>; 3],
+        crowding: BTreeSet<(Who, Option<u32>)>,
+    ) {
         self.now = now;
-        [self.full, self.full_of_fds, self.full_for_bus] = full;
+        (self.full, self.full_of_fds, self.full_for_bus) = (full, full_of_fds, full_for_bus);
+        self.crowding = crowding;
         for who in std::mem::take(&mut self.touched) {
             if let Some(peer) = self.peers.get_mut(&who) {
                 peer.added = 0;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bus_daemon::bus::Event;
 use bus_daemon::bus::credentials::PeerCredentials;
 use bus_daemon::bus::id::ClientId;
-use bus_daemon::bus::limits::UNCOUNTED_REPLY_COUNT_MAX;
+use bus_daemon::bus::limits::{SENDER_PAUSE_MS, UNCOUNTED_REPLY_COUNT_MAX};
 use bus_policy::config::limit_overrides::{LimitOverrides, OVERRIDABLE, load_overrides};
 use bus_policy::config::{ConfigFiles, FileError, Limits};
 use bus_policy::subject::NumbersOnly;
@@ -209,6 +209,8 @@ fn descriptors_that_are_owed(name: &str) {
         mail.unix_fds = 1;
         [1, 2, 3, 4].map(|_| {
             desk.send(sender.id, &mail);
+            // It is paused before.
+            desk.pass_time(SENDER_PAUSE_MS);
             refused(desk, sender.id)
         })
     });

@@ -51,7 +51,7 @@ impl Scenario {
             limits: Limits {
                 incoming_unix_fds_max: *random.pick(&[1, 4, 8]),
                 outgoing_bytes_max: 160 * 1024,
-                outgoing_unix_fds_max: 6,
+                outgoing_unix_fds_max: 8,
                 message_size_max: 1 << 20,
                 message_unix_fds_max: 3,
                 auth_timeout_ms: 30_000,

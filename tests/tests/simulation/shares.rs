@@ -220,6 +220,8 @@ fn rules_names_and_replies_are_shared() {
         assert_eq!(take(&mut desk, second), second_share, "{case}: half of what the first left");
         let left = 16_384 - 4000 - second_share;
         assert_eq!(take(&mut desk, other), left / 4, "{case}: a quarter of what one user left");
+        let holder = format!("of 16384 (user {GREEDY} has {})", 4000 + second_share);
+        assert!(desk.log.iter().any(|line| line.contains(&holder)), "{:?}", desk.log);
         assert_eq!(take(&mut desk, root), 4000, "{case}: root has a pool of its own");
         assert!(desk.log.iter().any(|line| line.contains("user 1001") && line.contains("16384")));
         // What is given back can be had again.
@@ -300,6 +302,8 @@ fn descriptors_that_wait_are_shared() {
             let mut mail = one_way(serial, &slow.name);
             mail.unix_fds = 8;
             desk.send(sender.id, &mail);
+            // It is paused before.
+            desk.pass_time(SENDER_PAUSE_MS);
             if refusals(&desk.read(sender.id)) > 0 {
                 break desk.bus.client(slow.id).unwrap().outbox.fds();
             }
@@ -343,6 +347,14 @@ fn descriptors_for_many_clients_of_one_user_are_its_share() {
     assert_eq!(refusals(&desk.read(one.id)), 0);
 }
 
+/// Ends all pauses, and handles what was put off.
+fn pass_pauses(desk: &mut Desk) {
+    desk.pass_time(SENDER_PAUSE_MS);
+    while desk.bus.has_put_off() {
+        desk.event(Event::TurnsBegan);
+    }
+}
+
 /// Of the descriptors that wait for a client one user may have half of what the others leave, and messages
 /// without any are not refused on account of those.
 #[test]
@@ -356,14 +368,53 @@ fn descriptors_of_one_user_shut_nobody_out_of_a_service() {
         mail
     };
     (1..=64).for_each(|serial| desk.send(greedy.id, &mail(serial)));
+    assert!(!desk.bus.may_read(greedy.id), "it is slowed first");
+    pass_pauses(&mut desk);
     let got = desk.read(greedy.id);
     assert_eq!(refusals(&got), 64 - 33, "half of 64, and one message");
     let text = format!("of 33 file descriptors that wait for it user {GREEDY} sent 33");
     assert!(desk.log.iter().any(|line| line.contains(&text)), "{:?}", desk.log);
     (1..=15).for_each(|serial| desk.send(modest.id, &mail(serial)));
     desk.send(modest.id, &one_way(16, &service.name));
+    pass_pauses(&mut desk);
     assert_eq!(refusals(&desk.read(modest.id)), 0);
     desk.bus.check_invariants();
+}
+
+/// Nor by broadcasts: they leave out who has half of its queue full of them, and those of others do not.
+/// Nobody is paused on account of broadcasts.
+#[test]
+fn descriptors_of_one_users_broadcasts_leave_room_for_others() {
+    let mut desk = Desk::new(Limits::default());
+    let [listener, greedy, modest] =
+        [SERVANT, GREEDY, MODEST].map(|uid| desk.guest_with(uid, true));
+    let rule = Value::Text("member='Changed'".to_owned());
+    assert_eq!(desk.error_of(listener.id, "AddMatch", vec![rule]), None);
+    let flood = |desk: &mut Desk, from: &Guest| {
+        let outbox = |desk: &Desk| desk.bus.client(listener.id).unwrap().outbox.fds();
+        let before = outbox(desk);
+        for serial in 1..=40 {
+            let mut signal = Mail::signal(serial, "/a", "org.example.A", "Changed");
+            signal.unix_fds = 1;
+            desk.send(from.id, &signal);
+            assert!(desk.bus.may_read(from.id));
+        }
+        outbox(desk) - before
+    };
+    assert_eq!(flood(&mut desk, &greedy), 33, "half of 64, and one message");
+    let text = format!("of 33 file descriptors that wait for it user {GREEDY} sent 33");
+    assert!(desk.log.iter().any(|line| line.contains(&text)), "{:?}", desk.log);
+    assert_eq!(flood(&mut desk, &modest), 16, "half of 64 - 33, and one message");
+    // Calls of who has had its share are refused, and those of others are not.
+    let mut call = Mail::call(50, &listener.name, "org.example.A", "Get");
+    call.unix_fds = 1;
+    for (from, refused) in [(&greedy, 1), (&modest, 1), (&desk.guest_with(SERVANT + 1, true), 0)] {
+        desk.send(from.id, &call);
+        assert_eq!(refusals(&desk.read(from.id)), refused);
+    }
+    desk.bus.check_invariants();
+    desk.read_bytes(listener.id);
+    assert_eq!(flood(&mut desk, &greedy), 33);
 }
 
 // config.md B028, B032: of descriptors that came before the rest of their message a user may hold its

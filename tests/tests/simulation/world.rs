@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 use bus_daemon::bus::credentials::{PeerCredentials, ProcessFdSource};
 use bus_daemon::bus::id::{ClientId, Timestamp};
-use bus_daemon::bus::limits::{SENDER_PAUSE_MS, slow_receiver_size_max};
+use bus_daemon::bus::limits::{SENDER_PAUSE_MS, slow_receiver_fds_max, slow_receiver_size_max};
 use bus_daemon::bus::mediation::{Mediation, NoMediation};
 use bus_daemon::bus::outbox::{MessageFds, WriteSlices};
 use bus_daemon::bus::{Bus, Event, Identity, Settings};
@@ -227,7 +227,7 @@ impl World {
         let credentials = PeerCredentials { uid, process_fd, ..Default::default() };
         self.tick();
         let id = self.bus.handle_connected(credentials, 0, fds_possible, Timestamp(self.now));
-        self.model.begin(self.now, Default::default());
+        self.model.begin(self.now, Default::default(), BTreeSet::new());
         self.model.connect(who, uid, number);
         let mut actor = Actor::new(id, temper, uid, &mut self.random);
         actor.introduce(fds_possible, &mut self.random);
@@ -549,6 +549,7 @@ impl World {
             (outbox.bytes() + NEARLY_FULL) as u64 >= limits.outgoing_bytes_max
                 || outbox.unicast_bytes() + NEARLY_FULL > slow_receiver_size_max(limits)
                 || outbox.fds() as u64 + 3 > limits.outgoing_unix_fds_max
+                || outbox.unicast_fds() + 3 > slow_receiver_fds_max(limits)
         })
     }
 }

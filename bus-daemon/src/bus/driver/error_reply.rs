@@ -13,6 +13,7 @@ use libbus::wire::MessageError;
 
 use crate::bus::MachineIdError;
 use crate::bus::log::Severity;
+use crate::bus::quota::Holders;
 
 /// Why a client does not get what it asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub enum Refusal {
         /// How many of them only root and the bus's own user may have, if the client is another's.
         kept: u32,
         /// Who has most of them, and how many.
-        holders: Vec<(Option<u32>, u64)>,
+        holders: Holders,
     },
     /// config.md B038
     TooManyConnectionsOfUser {
@@ -459,14 +460,7 @@ impl fmt::Display for Refusal {
                 if *kept > 0 {
                     write!(f, ", {kept} of them kept for root and the bus's own user")?;
                 }
-                f.write_str("); those who have most:")?;
-                for (index, (uid, count)) in holders.iter().enumerate() {
-                    let separator = if index == 0 { "" } else { "," };
-                    match uid {
-                        Some(uid) => write!(f, "{separator} user {uid} has {count}")?,
-                        None => write!(f, "{separator} unknown users have {count}")?,
-                    }
-                }
+                write!(f, "); those who have most: {holders}")?;
                 f.write_str(". Close some of them, or raise max_completed_connections")
             }
             Self::TooManyConnectionsOfUser { uid: Some(uid), max } => write!(

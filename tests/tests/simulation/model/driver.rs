@@ -69,7 +69,7 @@ impl Model {
     }
 
     /// Whether a user owns the machine or the bus.
-    fn owns_something(&self, uid: Option<u32>) -> bool {
+    pub(super) fn owns_something(&self, uid: Option<u32>) -> bool {
         uid.is_some_and(|uid| uid == 0 || uid == self.own_uid)
     }
 

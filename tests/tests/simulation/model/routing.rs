@@ -62,6 +62,7 @@ impl Model {
         let sender = peer.unique.as_deref().unwrap_or(":not.active.yet");
         let item = Rc::new(Item {
             content: Content::Passed(message.stamped(sender)),
+            sender: Some(who),
             fds,
             seen: OnceCell::new(),
         });
@@ -152,7 +153,9 @@ impl Model {
         if !item.fds.is_empty() && !self.peers[&recipient].unix_fds {
             return Err(error::NOT_SUPPORTED);
         }
-        if self.is_full(recipient, item) {
+        let is_expected =
+            answered.is_some_and(|it| self.position_of_call(recipient, who, it).is_some());
+        if self.is_full(recipient, item) || self.is_crowded(recipient, item) && !is_expected {
             return Err(error::LIMITS_EXCEEDED);
         }
         if let Some(serial) = answered {
@@ -163,7 +166,7 @@ impl Model {
         if wants_reply {
             self.note_call(who, recipient, header.serial)?;
         }
-        self.deliver(recipient, item);
+        self.expect(recipient, item, false);
         self.eavesdrop(who, message, item, Some(recipient));
         Ok(())
     }
@@ -261,9 +264,16 @@ impl Model {
         self.full.contains(&to) || (!item.fds.is_empty() && self.full_of_fds.contains(&to))
     }
 
+    /// Whether the sender's user has had its share of the descriptors that may wait there.
+    fn is_crowded(&self, to: Who, item: &Item) -> bool {
+        let Some(sender) = item.sender.filter(|_| !item.fds.is_empty()) else { return false };
+        let [from, own] = [sender, to].map(|who| self.peers[&who].uid);
+        from != own && !self.owns_something(from) && self.crowding.contains(&(to, from))
+    }
+
     /// Nobody with a full queue gets anything, and nobody gets descriptors who cannot take them.
     pub(super) fn deliver(&mut self, to: Who, item: &Rc<Item>) {
-        if !self.is_full(to, item) {
+        if !self.is_full(to, item) && !self.is_crowded(to, item) {
             self.expect(to, item, false);
         }
     }
@@ -347,7 +357,12 @@ impl Model {
     fn show_monitors(&mut self, outline: Outline, fds: Vec<RawFd>) -> Rc<Item> {
         let bytes = outline.write();
         let message = Parsed::of(&bytes);
-        let item = Rc::new(Item { content: Content::FromBus(outline), fds, seen: OnceCell::new() });
+        let item = Rc::new(Item {
+            content: Content::FromBus(outline),
+            sender: None,
+            fds,
+            seen: OnceCell::new(),
+        });
         for monitor in self.find(&[Kind::Monitoring], &message, None) {
             self.deliver(monitor, &item);
         }

@@ -32,7 +32,16 @@ impl World {
             those(|client, limits| client.is_full(limits, true)),
             those(Client::is_full_for_the_bus),
         ];
-        self.model.begin(self.now, full);
+        let crowds = |(who, id): (&Who, &ClientId)| {
+            let client = self.bus.client(*id);
+            let is_in = |uid: &Option<u32>| {
+                client.is_some_and(|client| client.is_crowded_with_fds_of(*uid, &limits))
+            };
+            let uids = self.scenario.uids.iter().copied().filter(is_in);
+            uids.map(|uid| (*who, uid)).collect::<Vec<_>>()
+        };
+        let crowding = self.owed.iter().flat_map(crowds).collect();
+        self.model.begin(self.now, full, crowding);
         self.bus.handle_event(event, Timestamp(self.now));
         while self.bus.has_put_off() {
             self.bus.handle_event(Event::TurnsBegan, Timestamp(self.now));
