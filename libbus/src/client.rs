@@ -21,7 +21,7 @@ pub(crate) mod call;
 pub(crate) mod connection;
 pub(crate) mod error;
 mod keyring;
-mod link;
+pub(crate) mod link;
 pub(crate) mod names;
 #[cfg(feature = "async")]
 pub(crate) mod nonblocking;

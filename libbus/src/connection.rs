@@ -16,8 +16,10 @@
 //! (protocol.md A226), and those of `org.freedesktop.DBus.Peer` always are (A213, A214).
 //!
 //! Bounds: a message is no larger than `message_size_max`, descriptors that no message has taken are no
-//! more than [`FDS_WAITING_MAX`], calls that wait to be served no more than [`CALLS_WAITING_MAX`].
+//! more than [`FDS_WAITING_MAX`], calls that wait to be served no more than [`CALLS_WAITING_MAX`]
+//! and their bytes no more than [`CALLS_WAITING_SIZE_MAX`] and one message.
 
+mod calls;
 mod owners;
 mod read_buffer;
 mod replies;
@@ -31,8 +33,10 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 
+pub use self::calls::{CALLS_WAITING_MAX, CALLS_WAITING_SIZE_MAX};
 pub use self::streams::{Overflow, StreamId, Streamed};
 
+use self::calls::Calls;
 use self::owners::Owners;
 pub(crate) use self::read_buffer::ReadBuffer;
 use self::replies::Replies;
@@ -53,9 +57,8 @@ use crate::wire::{
 /// Descriptors that have come and that no complete message has taken: as many as the kernel passes with
 /// two messages (protocol.md A039).
 pub const FDS_WAITING_MAX: usize = 2 * 253;
-/// Calls of others that wait to be served; more are answered with `LimitsExceeded`.
-pub const CALLS_WAITING_MAX: usize = 4096;
-/// Bytes of answers to calls that nobody serves, beyond which nothing is read until some are written.
+/// Bytes of answers that wait to be written, beyond which no calls are served, and if they are answers to what
+/// nobody serves, nothing is read.
 const ANSWERS_SIZE_MAX: usize = 1 << 20;
 
 pub(crate) const BUS: BusName<'static> = BusName::from_static("org.freedesktop.DBus");
@@ -127,6 +130,8 @@ pub struct ConnectionState {
     /// Lines of the handshake, which go before all messages.
     lines: WriteQueue,
     messages: WriteQueue,
+    /// Bytes of answers of this state machine itself, since `messages` was empty last.
+    answers_size: usize,
     incoming: ReadBuffer,
     /// Descriptors that no complete message has taken.
     fds: VecDeque<OwnedFd>,
@@ -135,7 +140,7 @@ pub struct ConnectionState {
     streams: Streams,
     owners: Owners,
     is_serving: bool,
-    calls: VecDeque<Message>,
+    calls: Calls,
     spans: ArgumentSpans,
     failure: Option<ConnectionError>,
 }
@@ -158,6 +163,7 @@ impl ConnectionState {
             message_size_max: config.message_size_max.min(MESSAGE_SIZE_MAX),
             lines,
             messages: WriteQueue::default(),
+            answers_size: 0,
             incoming: ReadBuffer::default(),
             fds: VecDeque::new(),
             serial: 0,
@@ -165,7 +171,7 @@ impl ConnectionState {
             streams: Streams::default(),
             owners: Owners::default(),
             is_serving: false,
-            calls: VecDeque::new(),
+            calls: Calls::default(),
             spans: ArgumentSpans::new(),
             failure: None,
         })
@@ -189,6 +195,9 @@ impl ConnectionState {
     pub fn handle_written(&mut self, size: usize) {
         if self.lines.is_empty() {
             self.messages.handle_written(size);
+            if self.messages.is_empty() {
+                self.answers_size = 0;
+            }
         } else {
             self.lines.handle_written(size);
         }
@@ -198,8 +207,7 @@ impl ConnectionState {
     /// ([`Overflow::Wait`]), nor while the other end asks much and reads nothing.
     #[must_use]
     pub fn may_read(&self) -> bool {
-        !self.streams.are_waited_for()
-            && (self.is_serving || self.messages.end() < ANSWERS_SIZE_MAX)
+        !self.streams.are_waited_for() && self.answers_size < ANSWERS_SIZE_MAX
     }
 
     /// Where to read into.
@@ -481,9 +489,18 @@ impl ConnectionState {
         self.is_serving = true;
     }
 
-    /// The next call to serve.
-    pub fn next_call(&mut self) -> Option<Message> {
-        self.calls.pop_front()
+    /// The next call to serve. Those of one sender come one after the other: the next one after
+    /// [`ConnectionState::finish_call`]; but what this program, whose unique name is `own`, asks itself comes
+    /// at once. None comes while much waits to be written.
+    pub fn next_call(&mut self, own: Option<&str>) -> Option<Message> {
+        let may_answer = self.messages.end() < ANSWERS_SIZE_MAX;
+        may_answer.then(|| self.calls.next(own)).flatten()
+    }
+
+    /// This call was served, or its sender's next one need not wait for that. Answers whether any wait.
+    pub fn finish_call(&mut self, call: &Message) -> bool {
+        self.calls.finish(call);
+        !self.calls.is_empty()
     }
 
     fn handle_message(&mut self, message: Message) -> Result<(), ConnectionError> {
@@ -529,11 +546,11 @@ impl ConnectionState {
                 let text = "this program serves no objects";
                 self.answer_error(&call, standard_error::UNKNOWN_OBJECT, text);
             }
-            _ if self.calls.len() >= CALLS_WAITING_MAX => {
+            _ if !self.calls.has_room() => {
                 let text = "too many calls wait for this program";
                 self.answer_error(&call, standard_error::LIMITS_EXCEEDED, text);
             }
-            _ => self.calls.push_back(call),
+            _ => self.calls.push(call),
         }
     }
 
@@ -545,10 +562,7 @@ impl ConnectionState {
     ) {
         let asked = call.header();
         let header = Header { signature, ..answer_to(&asked, MessageType::MethodReturn) };
-        if !asked.flags.contains(Flags::NO_REPLY_EXPECTED) {
-            // It is short and has no descriptors.
-            let _ = self.send(&header, Vec::new(), body);
-        }
+        self.send_answer(&asked, &header, body);
     }
 
     fn answer_error(&mut self, call: &Message, name: ErrorName<'_>, text: &str) {
@@ -558,13 +572,26 @@ impl ConnectionState {
             signature: STRING,
             ..answer_to(&asked, MessageType::Error)
         };
+        self.send_answer(&asked, &header, |body| body.string(text));
+    }
+
+    fn send_answer(
+        &mut self,
+        asked: &Header<'_>,
+        header: &Header<'_>,
+        body: impl FnOnce(&mut BodyWriter<'_>),
+    ) {
         if !asked.flags.contains(Flags::NO_REPLY_EXPECTED) {
-            let _ = self.send(&header, Vec::new(), |body| body.string(text));
+            let start = self.messages.end();
+            // It is short and has no descriptors.
+            let _ = self.send(header, Vec::new(), body);
+            self.answers_size += self.messages.end() - start;
         }
     }
 }
 
-fn answer_to<'a>(call: &Header<'a>, message_type: MessageType) -> Header<'a> {
+/// The header of what answers a call.
+pub(crate) fn answer_to<'a>(call: &Header<'a>, message_type: MessageType) -> Header<'a> {
     let mut header = Header::new(message_type, call.serial);
     header.flags = Flags::NO_REPLY_EXPECTED;
     header.reply_serial = Some(call.serial);

@@ -31,11 +31,15 @@ pub mod auth;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod connection;
+#[cfg(feature = "client")]
+pub mod fdo;
 pub mod guid;
 pub mod limits;
 pub mod match_rule;
 pub mod message;
 pub mod names;
+#[cfg(feature = "client")]
+pub mod server;
 pub mod standard_error;
 #[cfg(feature = "client")]
 mod transport;
@@ -46,10 +50,29 @@ pub mod wire;
 #[cfg(feature = "blocking")]
 pub use client::blocking;
 #[cfg(feature = "async")]
-pub use client::nonblocking::{Async, Builder, Connection, PendingReply, Proxy, SignalStream};
+pub use libbus_macros::interface;
+#[cfg(feature = "client")]
+pub use libbus_macros::{DeserializeDict, OwnedVariant, SerializeDict, Type, Variant};
+#[cfg(feature = "client")]
+pub use server::DBusError;
+/// The types of values, which those of zbus are: [`ObjectPath`](wire_types::ObjectPath), variants, signatures.
+#[cfg(feature = "client")]
+pub use zbus::wire as wire_types;
+/// The traits beside their derives.
+#[cfg(feature = "client")]
+mod traits {
+    pub use zbus::wire::{OwnedVariant, Type, Variant};
+}
+#[cfg(feature = "async")]
+pub use client::nonblocking::{
+    Async, Builder, Connection, InterfaceRef, ObjectServer, PendingReply, Proxy, SignalEmitter,
+    SignalStream,
+};
 #[cfg(feature = "client")]
 pub use client::{
     call::MethodCall,
     error::{Error, MethodError, Result},
     names::{ReleaseNameReply, RequestNameFlags, RequestNameReply},
 };
+#[cfg(feature = "client")]
+pub use traits::*;

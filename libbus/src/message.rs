@@ -60,6 +60,12 @@ impl Message {
         )
     }
 
+    /// Its bytes, header and body.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.content.bytes.len()
+    }
+
     /// The bytes of its body.
     #[must_use]
     pub fn body(&self) -> &[u8] {

@@ -75,9 +75,36 @@ impl Body {
         self.fds.clear();
         let signature = value.signature();
         self.signature = SignatureText::of(&signature)?;
-        let body = BodyWriter::new(&mut self.bytes, Endian::NATIVE);
+        self.append_as(value, &signature)
+    }
+
+    /// Writes `value` after what is there, whose signature stays.
+    ///
+    /// # Errors
+    /// As [`Body::write`].
+    pub(crate) fn append<T>(&mut self, value: &T) -> Result<(), TypeError>
+    where
+        T: Serialize + Type,
+    {
+        self.append_as(value, T::SIGNATURE)
+    }
+
+    fn append_as<T>(&mut self, value: &T, signature: &TypeSignature) -> Result<(), TypeError>
+    where
+        T: Serialize + ?Sized,
+    {
+        let body = BodyWriter::resume(&mut self.bytes, Endian::NATIVE);
         let mut sink = Sink { body, fds: &mut self.fds };
-        value.serialize(Serializer { sink: &mut sink, signature: &signature })
+        value.serialize(Serializer { sink: &mut sink, signature })
+    }
+
+    /// What the arguments are that were appended.
+    ///
+    /// # Errors
+    /// The signature is none.
+    pub(crate) fn set_signature(&mut self, signature: &TypeSignature) -> Result<(), TypeError> {
+        self.signature = SignatureText::of(signature)?;
+        Ok(())
     }
 
     /// Gives back the memory of a large one.

@@ -17,6 +17,13 @@ macro_rules! api {
         /// ended.
         pub type SignalStream = $crate::client::signals::SignalStream<$style>;
 
+        /// The objects that a program serves.
+        pub type ObjectServer = $crate::server::ObjectServer<$style>;
+        /// Emits the signals of one object.
+        pub type SignalEmitter<'a> = $crate::server::SignalEmitter<'a, $style>;
+        /// A value that is served, from outside of its methods.
+        pub type InterfaceRef<I> = $crate::server::InterfaceRef<I, $style>;
+
         impl Builder {
             /// Makes the connection: it is authenticated, has said Hello on a bus, and has its names.
             ///
@@ -272,6 +279,94 @@ macro_rules! api {
             }
         }
 
+        impl ObjectServer {
+            /// Serves `interface` at `path`. Answers whether it is new there: one of that name is not replaced.
+            ///
+            /// # Errors
+            /// It is no object path, or the connection is over.
+            pub $($async)? fn at<'p, P, I>(&self, path: P, interface: I) -> Result<bool>
+            where
+                P: TryInto<ObjectPath<'p>, Error: Into<Error>>,
+                I: Interface<$style>,
+            {
+                $run!(self.add(path, interface, false))
+            }
+
+            /// As [`ObjectServer::at`], and at all paths below, where that interface is not served by another; which
+            /// it is the method learns from the call.
+            ///
+            /// # Errors
+            /// It is no object path, or the connection is over.
+            pub $($async)? fn at_subtree<'p, P, I>(&self, path: P, interface: I) -> Result<bool>
+            where
+                P: TryInto<ObjectPath<'p>, Error: Into<Error>>,
+                I: Interface<$style>,
+            {
+                $run!(self.add(path, interface, true))
+            }
+
+            /// Serves this interface at `path` no more. Answers whether it was served there.
+            ///
+            /// # Errors
+            /// It is no object path, or the connection is over.
+            pub $($async)? fn remove<'p, I, P>(&self, path: P) -> Result<bool>
+            where
+                P: TryInto<ObjectPath<'p>, Error: Into<Error>>,
+                I: Interface<$style>,
+            {
+                $run!(self.take::<P, I>(path))
+            }
+
+            /// The value that is served at `path`.
+            ///
+            /// # Errors
+            /// None of that type is ([`Error::NotServed`]).
+            pub $($async)? fn interface<'p, P, I>(&self, path: P) -> Result<InterfaceRef<I>>
+            where
+                P: TryInto<ObjectPath<'p>, Error: Into<Error>>,
+                I: Interface<$style>,
+            {
+                self.find(path)
+            }
+        }
+
+        impl SignalEmitter<'_> {
+            /// Emits a signal of the object.
+            ///
+            /// # Errors
+            /// A name is not valid, the signal cannot be sent, or the connection is over.
+            pub $($async)? fn emit<T>(&self, interface: &str, member: &str, arguments: &T) -> Result<()>
+            where
+                T: Serialize + DynamicType + ?Sized,
+            {
+                $run!(self.send(interface, member, arguments))
+            }
+
+            /// Tells that a property has changed, and to what.
+            ///
+            /// # Errors
+            /// As [`SignalEmitter::emit`].
+            pub $($async)? fn property_changed<T>(
+                &self,
+                interface: &str,
+                property: &str,
+                value: &T,
+            ) -> Result<()>
+            where
+                T: Serialize + Type,
+            {
+                $run!(self.send_changed(interface, property, value))
+            }
+
+            /// Tells that a property has changed, but not to what.
+            ///
+            /// # Errors
+            /// As [`SignalEmitter::emit`].
+            pub $($async)? fn property_invalidated(&self, interface: &str, property: &str) -> Result<()> {
+                $run!(self.send_invalidated(interface, property))
+            }
+        }
+
         impl SignalStream {
             /// Waits for the next signal.
             ///
@@ -310,5 +405,6 @@ pub(crate) mod scope {
     pub(crate) use crate::match_rule::MatchRule;
     pub(crate) use crate::message::Message;
     pub(crate) use crate::names::{BusName, InterfaceName, MemberName, ObjectPath, WellKnownName};
+    pub(crate) use crate::server::Interface;
     pub(crate) use crate::wire::MessageType;
 }

@@ -14,6 +14,7 @@
 //! A [`Connection`] may be used by several threads at once: whichever waits reads for all. Nothing is read
 //! while nobody waits: the kernel and the bus keep what comes until somebody does.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -22,6 +23,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::api::api;
 use super::link::{Link, Shared, Style};
+use crate::server::dispatch;
 use crate::transport::{Interest, Patience, READ_TIMEOUT, Socket};
 
 /// A deadline that is nearer is waited for by `poll(2)`.
@@ -47,6 +49,15 @@ impl Style for Blocking {
         wait(link, ready, deadline)
     }
 
+    type Tasks = ();
+
+    /// Calls are served by whoever asks for that: [`Connection::serve`].
+    fn begin_serving(_: &Connection) -> Result<()> {
+        Ok(())
+    }
+
+    fn end_serving((): &()) {}
+
     fn wake(signal: &Condvar) {
         signal.notify_all();
     }
@@ -60,6 +71,8 @@ macro_rules! run {
 
 api!(Blocking, [], run);
 
+pub use libbus_macros::blocking_interface as interface;
+
 impl Iterator for SignalStream {
     type Item = Result<Message>;
 
@@ -68,6 +81,95 @@ impl Iterator for SignalStream {
             return None;
         }
         Some(self.next_signal())
+    }
+}
+
+impl Connection {
+    /// Serves the objects of this program: waits for calls and answers them, one after the other, until the
+    /// connection is over. Several threads may serve at once; calls of one sender keep their order then.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub fn serve(&self) -> Result<()> {
+        loop {
+            self.serve_one(Deadline::Never)?;
+        }
+    }
+
+    /// Waits for one call for so long, and answers it.
+    ///
+    /// # Errors
+    /// There was none ([`Error::TimedOut`]), or the connection is over.
+    pub fn serve_within(&self, timeout: Duration) -> Result<()> {
+        self.serve_one(Deadline::after(Some(timeout)))
+    }
+
+    fn serve_one(&self, deadline: Deadline) -> Result<()> {
+        let own = self.unique_name();
+        let next = |shared: &mut Shared| {
+            shared.connection.serve();
+            shared.connection.next_call(own)
+        };
+        self.answer(wait(self.link(), next, deadline)?);
+        Ok(())
+    }
+
+    fn answer(&self, call: Message) {
+        let _busy = Busy { connection: self, call: call.clone() };
+        let _nested = Nested::enter(self);
+        if let Some(answering) = dispatch(self, call) {
+            block(answering.task);
+        }
+    }
+}
+
+/// A call that is being served; the next one of its sender comes after it, whatever becomes of it.
+struct Busy<'c> {
+    connection: &'c Connection,
+    call: Message,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let link = self.connection.link();
+        let mut shared = link.lock();
+        if shared.connection.finish_call(&self.call) && shared.waiting_count > 0 {
+            Blocking::wake(&link.signal);
+        }
+    }
+}
+
+/// How many handlers of one thread may wait for something within each other.
+const NESTED_MAX: usize = 16;
+
+thread_local! {
+    /// The connections whose calls this thread serves, the innermost last.
+    static SERVED: RefCell<Vec<Connection>> = const { RefCell::new(Vec::new()) };
+}
+
+/// While it is there, this thread serves a call; when its handler waits, it serves others meanwhile.
+struct Nested;
+
+impl Nested {
+    fn enter(connection: &Connection) -> Self {
+        SERVED.with_borrow_mut(|served| served.push(connection.clone()));
+        Self
+    }
+
+    /// The connection of this link, if a handler of this thread may serve another call of it.
+    fn of(link: &Link<Blocking>) -> Option<Connection> {
+        SERVED.with_borrow(|served| {
+            let is_it =
+                |connection: &&Connection| std::ptr::eq(&raw const **connection.link(), link);
+            let innermost = served.last().filter(is_it);
+            innermost.filter(|_| served.len() < NESTED_MAX).cloned()
+        })
+    }
+}
+
+impl Drop for Nested {
+    fn drop(&mut self) {
+        SERVED.with_borrow_mut(Vec::pop);
     }
 }
 
@@ -91,6 +193,15 @@ fn wait<T>(
     loop {
         if let Some(result) = shared.settle(&mut ready) {
             return result;
+        }
+        // Whom a handler asks may call back before it answers.
+        if let Some(connection) = Nested::of(link)
+            && let Some(call) = shared.connection.next_call(connection.unique_name())
+        {
+            drop(shared);
+            connection.answer(call);
+            shared = link.lock();
+            continue;
         }
         let left = link.time_left(&shared, deadline)?;
         shared = match () {

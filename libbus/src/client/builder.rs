@@ -1,10 +1,11 @@
 //! How a connection is made (tools.md D078).
 
 use std::env;
+use std::fmt;
 use std::fs;
 use std::io;
-use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use super::connection::Connection;
@@ -17,7 +18,8 @@ use crate::auth::{ClientAuthConfig, Mechanism};
 use crate::connection::{ConnectionConfig, ConnectionState, CookieWanted};
 use crate::guid::Guid;
 use crate::limits::MESSAGE_SIZE_MAX;
-use crate::names::WellKnownName;
+use crate::names::{ObjectPath, WellKnownName};
+use crate::server::{Interface, ObjectServer};
 use crate::transport::Socket;
 
 /// Where the system bus listens, if nothing else is said (protocol.md A118).
@@ -27,13 +29,26 @@ const MACHINE_ID_FILES: [&str; 2] = ["/var/lib/dbus/machine-id", "/etc/machine-i
 
 /// How a connection is to be made; `build` of its style makes it.
 #[derive(Debug)]
-pub struct Builder<S> {
+pub struct Builder<S: Style> {
     target: Target,
     mechanisms: Vec<Mechanism>,
     is_bus: bool,
     names: Vec<String>,
     message_size_max: u32,
-    style: PhantomData<S>,
+    is_served_by_program: bool,
+    objects: Objects<S>,
+}
+
+/// What is done with the connection before it has its names: serves one object.
+type Serve<S> = Box<dyn FnOnce(ObjectServer<S>) -> ServeFuture + Send>;
+type ServeFuture = Pin<Box<dyn Future<Output = Result<bool>> + Send>>;
+
+struct Objects<S: Style>(Vec<Serve<S>>);
+
+impl<S: Style> fmt::Debug for Objects<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} objects", self.0.len())
+    }
 }
 
 #[derive(Debug)]
@@ -91,7 +106,8 @@ impl<S: Style> Builder<S> {
             is_bus: true,
             names: Vec::new(),
             message_size_max: MESSAGE_SIZE_MAX,
-            style: PhantomData,
+            is_served_by_program: false,
+            objects: Objects(Vec::new()),
         }
     }
 
@@ -117,6 +133,27 @@ impl<S: Style> Builder<S> {
         Ok(self)
     }
 
+    /// Serves `interface` at `path`, from before the program has its names.
+    ///
+    /// # Errors
+    /// It is no object path (protocol.md A024).
+    pub fn serve_at<'p, P, I>(mut self, path: P, interface: I) -> Result<Self>
+    where
+        P: TryInto<ObjectPath<'p>, Error: Into<Error>>,
+        I: Interface<S>,
+    {
+        let path = path.try_into().map_err(Into::into)?.as_str().to_owned();
+        self.objects.0.push(Box::new(move |server| {
+            Box::pin(async move { server.add(path.as_str(), interface, false).await })
+        }));
+        Ok(self)
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) fn serve_by_program(self, is_served_by_program: bool) -> Self {
+        Self { is_served_by_program, ..self }
+    }
+
     /// Longest message to take, in bytes; 128 MiB if nothing is said (protocol.md A037).
     #[must_use]
     pub fn message_size_max(self, message_size_max: u32) -> Self {
@@ -125,6 +162,7 @@ impl<S: Style> Builder<S> {
 
     pub(crate) async fn connect(self) -> Result<Connection<S>> {
         let Self { target, mechanisms, is_bus, names, message_size_max, .. } = self;
+        let objects = self.objects.0;
         let (socket, guid) = match target {
             Target::Socket(socket) => (Socket::new(socket)?, None),
             Target::Addresses(addresses) => connect_to_one(&addresses)?,
@@ -138,6 +176,12 @@ impl<S: Style> Builder<S> {
         if is_bus {
             let hello = connection.link().call(&bus_call("Hello"), &()).await?;
             connection.set_unique_name(hello.deserialize()?);
+        }
+        if self.is_served_by_program {
+            S::leave_serving(connection.tasks());
+        }
+        for serve in objects {
+            serve(connection.object_server()).await?;
         }
         for name in names {
             let flags = RequestNameFlags { do_not_queue: true, ..Default::default() };

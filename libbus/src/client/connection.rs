@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::ops::Deref;
+#[cfg(feature = "async")]
+use std::sync::Weak;
 use std::sync::{Arc, OnceLock};
 
 use super::link::{Link, Style};
 use crate::guid::Guid;
+use crate::server::{ObjectServer, Objects};
 
 /// A connection to a bus or a peer. A copy of it is the same connection, which is closed with the last copy
 /// and the last stream, proxy or pending reply of it.
@@ -18,11 +21,54 @@ pub struct Connection<S: Style> {
 struct Inner<S: Style> {
     link: Arc<Link<S>>,
     unique_name: OnceLock<Box<str>>,
+    objects: Objects<S>,
+    tasks: Arc<S::Tasks>,
+}
+
+#[cfg(feature = "async")]
+/// A connection that is closed all the same when nobody else uses it.
+pub(crate) struct WeakConnection<S: Style> {
+    inner: Weak<Inner<S>>,
+}
+
+#[cfg(feature = "async")]
+impl<S: Style> WeakConnection<S> {
+    /// The connection, if somebody still uses it.
+    pub(crate) fn upgrade(&self) -> Option<Connection<S>> {
+        self.inner.upgrade().map(|inner| Connection { inner })
+    }
+}
+
+impl<S: Style> Drop for Inner<S> {
+    fn drop(&mut self) {
+        S::end_serving(&self.tasks);
+    }
 }
 
 impl<S: Style> Connection<S> {
     pub(crate) fn new(link: Link<S>) -> Self {
-        Self { inner: Arc::new(Inner { link: Arc::new(link), unique_name: OnceLock::new() }) }
+        let (link, unique_name) = (Arc::new(link), OnceLock::new());
+        let (objects, tasks) = (Objects::default(), Arc::default());
+        Self { inner: Arc::new(Inner { link, unique_name, objects, tasks }) }
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) fn downgrade(&self) -> WeakConnection<S> {
+        WeakConnection { inner: Arc::downgrade(&self.inner) }
+    }
+
+    pub(crate) fn objects(&self) -> &Objects<S> {
+        &self.inner.objects
+    }
+
+    pub(crate) fn tasks(&self) -> &Arc<S::Tasks> {
+        &self.inner.tasks
+    }
+
+    /// The objects that this program serves on it.
+    #[must_use]
+    pub fn object_server(&self) -> ObjectServer<S> {
+        ObjectServer::new(self.clone())
     }
 
     pub(crate) fn link(&self) -> &Arc<Link<S>> {

@@ -53,6 +53,8 @@ pub enum Error {
     MatchRule(MatchRuleError),
     /// Somebody else has the name that was requested, and keeps it.
     NameTaken,
+    /// This program does not serve that object, or has not that interface there.
+    NotServed(String),
 }
 
 impl Error {
@@ -119,6 +121,7 @@ impl fmt::Display for Error {
             Self::Name(error) => write!(f, "a name is wrong: {error}"),
             Self::MatchRule(error) => write!(f, "a match rule is wrong: {error}"),
             Self::NameTaken => f.write_str("somebody else has the name"),
+            Self::NotServed(what) => write!(f, "this program does not serve {what}"),
         }
     }
 }

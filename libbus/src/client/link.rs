@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use zbus::wire::DynamicType;
 
+use super::connection::Connection;
 use super::error::{Error, Result};
 use crate::connection::{ConnectionState, ReadBuffer};
 use crate::transport::{Interest, Socket};
@@ -39,6 +40,21 @@ pub trait Style: Sized + Send + Sync + 'static {
         ready: impl FnMut(&mut Shared) -> Option<T> + Send,
         deadline: Deadline,
     ) -> impl Future<Output = Result<T>> + Send;
+
+    /// What a connection needs to serve objects.
+    type Tasks: Default + Send + Sync;
+
+    /// The first object is served.
+    ///
+    /// # Errors
+    /// The system has no room for what it needs.
+    fn begin_serving(connection: &Connection<Self>) -> Result<()>;
+
+    /// The program serves by itself.
+    fn leave_serving(_: &Self::Tasks) {}
+
+    /// The connection is used no more.
+    fn end_serving(tasks: &Self::Tasks);
 
     /// Wakes all who wait: something has come, or the one who read does not any more.
     fn wake(signal: &Self::Signal);
@@ -157,10 +173,28 @@ impl<S: Style> Link<S> {
     {
         // Not under the lock: the value's own code may use the connection.
         let mut body = self.lock().body.take().unwrap_or_default();
-        let written = body.write(value);
+        match body.write(value) {
+            Ok(()) => self.send_body(header, body, expects),
+            Err(error) => {
+                body.trim();
+                self.lock().body = Some(body);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// As [`Link::send`], for what is written already.
+    ///
+    /// # Errors
+    /// It cannot be sent, or the connection is over.
+    pub(crate) fn send_body(
+        &self,
+        header: &Header<'_>,
+        mut body: Box<Body>,
+        expects: Expects,
+    ) -> Result<NonZeroU32> {
         let mut shared = self.lock();
-        let result =
-            written.map_err(Error::from).and_then(|()| shared.queue(header, &mut body, expects));
+        let result = shared.queue(header, &mut body, expects);
         body.trim();
         shared.body = Some(body);
         if result.is_ok() {

@@ -5,14 +5,19 @@
 //! to be spawned for the connection. A future that is dropped lets the next one read.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_executor::Executor;
 use async_io::{Async as Watched, Timer};
 use event_listener::{Event, EventListener};
-use futures_lite::future::{or, pending};
+use futures_lite::future::{block_on, or, pending};
 use futures_lite::stream::{self, Stream};
 
 use super::api::api;
+use super::connection::WeakConnection;
 use super::link::{Link, Shared, Style};
+use crate::server::{Answering, dispatch};
 use crate::transport::{Patience, Socket};
 
 /// The style of [`Connection`]: functions are `async`.
@@ -55,8 +60,102 @@ impl Style for Async {
         }
     }
 
+    type Tasks = Tasks;
+
+    /// A thread that does nothing else serves, unless the program wants to do it itself.
+    fn begin_serving(connection: &Connection) -> Result<()> {
+        let tasks = Arc::clone(connection.tasks());
+        if tasks.are_of_program.load(Ordering::Relaxed)
+            || tasks.have_thread.swap(true, Ordering::Relaxed)
+        {
+            return Ok(());
+        }
+        let (weak, link) = (connection.downgrade(), Arc::clone(connection.link()));
+        let serve = move || {
+            // It ends with the connection, whichever way.
+            let _ = block_on(tasks.executor.run(serve(&tasks, &weak, &link)));
+        };
+        std::thread::Builder::new().name("libbus".to_owned()).spawn(serve)?;
+        Ok(())
+    }
+
+    fn leave_serving(tasks: &Tasks) {
+        tasks.are_of_program.store(true, Ordering::Relaxed);
+    }
+
+    fn end_serving(tasks: &Tasks) {
+        tasks.kick.notify(usize::MAX);
+    }
+
     fn wake(signal: &Event) {
         signal.notify(usize::MAX);
+    }
+}
+
+/// What serves the objects of a connection.
+#[derive(Debug, Default)]
+pub struct Tasks {
+    /// Handlers that wait for something.
+    executor: Executor<'static>,
+    /// Tells who serves to look again whether there is a call, and whether anybody uses the connection.
+    kick: Event,
+    have_thread: AtomicBool,
+    /// Whether the program serves by itself.
+    are_of_program: AtomicBool,
+}
+
+/// Waits for calls and answers them, until the connection is over or used no more.
+async fn serve(
+    tasks: &Arc<Tasks>,
+    weak: &WeakConnection<Async>,
+    link: &Arc<Link<Async>>,
+) -> Result<()> {
+    loop {
+        let kicked = tasks.kick.listen();
+        let Some(connection) = weak.upgrade() else { return Ok(()) };
+        let own = connection.unique_name().map(ToOwned::to_owned);
+        drop(connection);
+        let next = |shared: &mut Shared| {
+            shared.connection.serve();
+            shared.connection.next_call(own.as_deref())
+        };
+        let call = async { Async::wait(link, next, Deadline::Never).await.map(Some) };
+        let looked_again = async {
+            kicked.await;
+            Ok(None)
+        };
+        if let Some(call) = or(call, looked_again).await?
+            && let Some(connection) = weak.upgrade()
+        {
+            answer(tasks, &connection, call);
+        }
+    }
+}
+
+fn answer(tasks: &Arc<Tasks>, connection: &Connection, call: Message) {
+    let busy =
+        Busy { tasks: Arc::clone(tasks), link: Arc::clone(connection.link()), call: call.clone() };
+    let Some(Answering { task, is_concurrent }) = dispatch(connection, call) else { return };
+    let busy = (!is_concurrent).then_some(busy);
+    let task = async move {
+        task.await;
+        drop(busy);
+    };
+    tasks.executor.spawn(task).detach();
+}
+
+/// A call that is being served; the next one of its sender comes after it, whatever becomes of it.
+struct Busy {
+    tasks: Arc<Tasks>,
+    link: Arc<Link<Async>>,
+    call: Message,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if self.link.lock().connection.finish_call(&self.call) {
+            self.tasks.kick.notify(usize::MAX);
+        }
     }
 }
 
@@ -150,6 +249,26 @@ macro_rules! run {
 }
 
 api!(Async, [async], run);
+
+impl Builder {
+    /// Whether a thread of the connection serves its objects, as is so if nothing is said. If not, the program
+    /// awaits [`Connection::serve`], and whoever does runs the methods.
+    #[must_use]
+    pub fn internal_executor(self, is_wanted: bool) -> Self {
+        self.serve_by_program(!is_wanted)
+    }
+}
+
+impl Connection {
+    /// Serves the objects of this program: waits for calls and answers them, until the connection is over.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub async fn serve(&self) -> Result<()> {
+        let (tasks, link) = (self.tasks(), self.link());
+        tasks.executor.run(serve(tasks, &self.downgrade(), link)).await
+    }
+}
 
 impl SignalStream {
     /// The next signal; `None` after the error by which the connection ended.

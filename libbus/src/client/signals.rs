@@ -27,19 +27,25 @@ pub(crate) struct SignalEmission<'a> {
     pub(crate) member: MemberName<'a>,
 }
 
+impl<'a> SignalEmission<'a> {
+    pub(crate) fn header(&self) -> Header<'a> {
+        let mut header = Header::new(MessageType::Signal, NonZeroU32::MIN);
+        header.flags = Flags::NO_REPLY_EXPECTED;
+        header.destination = self.destination;
+        header.path = Some(self.path);
+        header.interface = Some(self.interface);
+        header.member = Some(self.member);
+        header
+    }
+}
+
 impl<S: Style> Link<S> {
     /// Emits a signal.
     pub(crate) async fn emit<T>(&self, signal: &SignalEmission<'_>, arguments: &T) -> Result<()>
     where
         T: Serialize + DynamicType + ?Sized,
     {
-        let mut header = Header::new(MessageType::Signal, NonZeroU32::MIN);
-        header.flags = Flags::NO_REPLY_EXPECTED;
-        header.destination = signal.destination;
-        header.path = Some(signal.path);
-        header.interface = Some(signal.interface);
-        header.member = Some(signal.member);
-        self.send(&header, arguments, Expects::Nothing)?;
+        self.send(&signal.header(), arguments, Expects::Nothing)?;
         self.flush().await
     }
 }

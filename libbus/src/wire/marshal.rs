@@ -34,6 +34,12 @@ impl<'b> BodyWriter<'b> {
         Self { out, start, endian }
     }
 
+    /// A writer of the rest of a body, all of which is in `out`.
+    #[cfg(feature = "client")]
+    pub(crate) const fn resume(out: &'b mut Vec<u8>, endian: Endian) -> Self {
+        Self { out, start: 0, endian }
+    }
+
     /// Writes a BYTE.
     pub fn byte(&mut self, value: u8) {
         self.out.push(value);
