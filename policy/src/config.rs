@@ -59,6 +59,16 @@ pub trait ConfigFiles {
         None
     }
 
+    /// Whether there is this user, by name or number. Asked where it decides whether a file is wrong.
+    fn has_user(&self, _name: &str) -> bool {
+        true
+    }
+
+    /// The same for a group.
+    fn has_group(&self, _name: &str) -> bool {
+        true
+    }
+
     /// One path for all the ways to name the file `path`, to recognise a file that includes
     /// itself. `path` itself if it cannot be resolved.
     fn canonical(&self, path: &Path) -> PathBuf {

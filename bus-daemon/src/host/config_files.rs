@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use bus_policy::ShownPath;
 use bus_policy::config::{ConfigFiles, FileError};
+use bus_policy::subject::{gid_of, uid_of};
 use libbus::guid::Guid;
 use rustix::fs::{Mode, OFlags, open};
 
+use super::accounts::SystemAccounts;
 use super::phrase;
 
 /// The real file system, as the configuration reader sees it.
@@ -41,6 +43,14 @@ impl ConfigFiles for DiskFiles {
 
     fn selinux_root(&self) -> Option<PathBuf> {
         selinux_root_under(Path::new("/"))
+    }
+
+    fn has_user(&self, name: &str) -> bool {
+        uid_of(name, &SystemAccounts).is_some()
+    }
+
+    fn has_group(&self, name: &str) -> bool {
+        gid_of(name, &SystemAccounts).is_some()
     }
 
     fn canonical(&self, path: &Path) -> PathBuf {
@@ -257,6 +267,14 @@ mod tests {
         let reason = "it is a link to missing, which does not exist".to_owned();
         assert_eq!(DiskFiles.read_listed(&link, 10), Err(FileError::LinkToNothing(reason.clone())));
         assert_eq!(DiskFiles.list(&link), Err(FileError::LinkToNothing(reason)));
+    }
+
+    #[test]
+    fn accounts_have_names_and_numbers() {
+        for name in ["root", "0", "4000000000"] {
+            assert!(DiskFiles.has_user(name) && DiskFiles.has_group(name), "{name}");
+        }
+        assert!(!DiskFiles.has_user("no-such-user") && !DiskFiles.has_group("no-such-group"));
     }
 
     // config.md B009, B114

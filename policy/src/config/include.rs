@@ -40,7 +40,7 @@ pub(super) fn load_text(path: &Path, text: &[u8], files: &impl ConfigFiles) -> L
 
 /// The reading of all files of one configuration.
 pub(super) struct Loader<'a, F> {
-    files: &'a F,
+    pub(super) files: &'a F,
     problems: Vec<Problem>,
     watched_directories: Vec<PathBuf>,
     /// What the top-level file says, if it is wrong.

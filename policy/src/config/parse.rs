@@ -8,7 +8,7 @@ use super::document::Element;
 use super::include::{Loader, OpenFile};
 use super::{AppArmorMode, ConfigFiles, Fault, Problem, ServiceDirectory};
 use crate::policy_set::{PolicyBlock, PolicyContext};
-use crate::rule::{Action, Effect, RULE_ATTRIBUTES, Rule, RuleAttributes, RuleError};
+use crate::rule::{Account, Action, Effect, RULE_ATTRIBUTES, Rule, RuleAttributes, RuleError};
 
 /// The elements that `<busconfig>` takes, to guess what was meant by another.
 const ELEMENTS: &[&str] = &[
@@ -163,22 +163,39 @@ impl<F: ConfigFiles> Loader<'_, F> {
         let wrong = |error: RuleError| Problem::fatal(&element.location, error);
         let attributes = RuleAttributes(&element.attributes);
         let action = attributes.action(effect).map_err(wrong)?;
-        let connects = matches!(action, Action::ConnectUser(_) | Action::ConnectGroup(_));
         match context {
+            _ if !matches!(action, Action::ConnectUser(_) | Action::ConnectGroup(_)) => {}
+            PolicyContext::Default | PolicyContext::Mandatory => {}
             // B071
-            PolicyContext::User(_) | PolicyContext::Group(_) if connects => {
+            PolicyContext::User(_) | PolicyContext::Group(_)
+                if self.is_for_somebody(context) && self.is_about_somebody(&action) =>
+            {
                 return Err(wrong(RuleError::ConnectNotGlobal));
             }
-            // (ref) no error here, but the rule is never looked at.
-            PolicyContext::AtConsole(_) if connects => {
-                self.warn(&element.location, RuleError::ConnectNotGlobal);
-            }
-            _ => {}
+            // (ref) no error where nobody is at the console, or an account does not exist (B048): the
+            // rule is never looked at.
+            _ => self.warn(&element.location, RuleError::ConnectNotGlobal),
         }
         for warning in attributes.warnings(&action) {
             self.warn(&element.location, warning);
         }
         Ok(Rule { location: element.location.clone(), effect, action })
+    }
+
+    fn is_for_somebody(&self, context: &PolicyContext) -> bool {
+        match context {
+            PolicyContext::User(name) => self.files.has_user(name),
+            PolicyContext::Group(name) => self.files.has_group(name),
+            _ => true,
+        }
+    }
+
+    fn is_about_somebody(&self, action: &Action) -> bool {
+        match action {
+            Action::ConnectUser(Account::Named(name)) => self.files.has_user(name),
+            Action::ConnectGroup(Account::Named(name)) => self.files.has_group(name),
+            _ => true,
+        }
     }
 
     /// `<selinux>` (config.md B025).

@@ -39,6 +39,14 @@ impl ConfigFiles for MemoryFiles {
         self.selinux_root.clone()
     }
 
+    fn has_user(&self, name: &str) -> bool {
+        name == "alice"
+    }
+
+    fn has_group(&self, name: &str) -> bool {
+        name == "wheel"
+    }
+
     fn canonical(&self, path: &Path) -> PathBuf {
         path.components().filter(|part| part.as_os_str() != ".").collect()
     }
@@ -748,4 +756,33 @@ fn everything_wrong_in_a_block_is_told() {
     let mut lines: Vec<u64> = loaded.problems.iter().map(|one| one.location.line).collect();
     lines.sort_unstable();
     assert_eq!(lines, [2, 2, 3, 3, 5], "{:?}", problems(&loaded));
+}
+
+// config.md B048, B071
+#[test]
+fn a_connect_rule_of_a_block_for_nobody_is_passed_over() {
+    let check = |block: &str, rule: &str, expected: Option<Severity>| {
+        let loaded = load_elements(&format!("<policy {block}><{rule}/></policy>"));
+        let severities: Vec<Severity> = loaded.problems.iter().map(|one| one.severity).collect();
+        assert_eq!(
+            severities,
+            Vec::from_iter(expected),
+            "{block}: {rule}: {:?}",
+            problems(&loaded)
+        );
+        assert!(loaded.problems.iter().all(|one| one.fault == RuleError::ConnectNotGlobal.into()));
+        assert_eq!(loaded.config.is_none(), expected == Some(Severity::Fatal), "{block}: {rule}");
+    };
+    let (wrong, nothing) = (Some(Severity::Fatal), Some(Severity::Warning));
+    for (somebody, nobody) in [("user='alice'", "user='nosuch'"), ("group='wheel'", "group='no'")] {
+        for rule in ["allow user='*'", "deny group='*'", "deny user='alice'", "allow group='wheel'"]
+        {
+            check(somebody, rule, wrong);
+            check(nobody, rule, nothing);
+        }
+        check(somebody, "allow user='nosuch'", nothing);
+        check(somebody, "deny group='no'", nothing);
+    }
+    check("at_console='false'", "allow user='alice'", nothing);
+    check("context='mandatory'", "allow user='nosuch'", None);
 }
