@@ -54,9 +54,14 @@ pub trait ConfigFiles {
     /// read.
     fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError>;
 
-    /// The root of the SELinux policy, such as `/etc/selinux/targeted`, if SELinux is enabled.
-    fn selinux_root(&self) -> Option<PathBuf> {
-        None
+    /// Whether SELinux mediates on this machine.
+    fn selinux_enabled(&self) -> bool {
+        false
+    }
+
+    /// Where the files of the SELinux policy are, or would be if it were enabled.
+    fn selinux_root(&self) -> PathBuf {
+        "/etc/selinux/targeted".into()
     }
 
     /// Whether there is this user, by name or number. Asked where it decides whether a file is wrong.
@@ -432,8 +437,6 @@ pub enum Fault {
     TooLarge,
     /// More elements inside each other than any configuration has.
     NestedTooDeeply,
-    /// `selinux_root_relative` without SELinux.
-    NoSelinuxRoot,
     /// Warning: an unknown `<auth>` mechanism, which no client can use.
     UnknownMechanism(String),
     /// Warning: `<associate own="*">` has no effect (B025).
@@ -569,10 +572,6 @@ impl fmt::Display for Fault {
             Self::NestedTooDeeply => {
                 f.write_str("too many elements inside each other; close the outer ones first")
             }
-            Self::NoSelinuxRoot => f.write_str(
-                "selinux_root_relative=\"yes\", but SELinux is not enabled; add \
-                 if_selinux_enabled=\"yes\"",
-            ),
             Self::UnknownMechanism(name) => write!(
                 f,
                 "no client can use the mechanism {name:?}; write EXTERNAL, DBUS_COOKIE_SHA1 or \

@@ -197,14 +197,13 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
         let if_selinux_enabled = element.yes_or_no("if_selinux_enabled")?;
         let selinux_root_relative = element.yes_or_no("selinux_root_relative")?;
         let target = element.text_alone()?;
-        let selinux_root = self.files.selinux_root();
-        if if_selinux_enabled && selinux_root.is_none() {
+        if if_selinux_enabled && !self.files.selinux_enabled() {
             return Ok(());
         }
-        let path = match (selinux_root_relative, selinux_root) {
-            (false, _) => file.resolve(target),
-            (true, Some(root)) => root.join(target),
-            (true, None) => return Err(Problem::fatal(&element.location, Fault::NoSelinuxRoot)),
+        // (ref) that there is a root does not depend on SELinux.
+        let path = match selinux_root_relative {
+            true => self.files.selinux_root().join(target),
+            false => file.resolve(target),
         };
         match self.read_file(&path, &element.location, &file.config.limits)? {
             Some(included) => file.config.absorb(included),

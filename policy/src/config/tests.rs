@@ -7,13 +7,13 @@ use crate::rule::{Action, NamePattern};
 /// Files in memory, by path. A content of `None` cannot be read.
 pub(super) struct MemoryFiles {
     pub(super) files: BTreeMap<PathBuf, Option<Vec<u8>>>,
-    selinux_root: Option<PathBuf>,
+    selinux_enabled: bool,
 }
 
 impl MemoryFiles {
     pub(super) fn new(files: &[(&str, &str)]) -> Self {
         let entry = |(path, text): &(&str, &str)| (path.into(), Some(text.as_bytes().to_vec()));
-        Self { files: files.iter().map(entry).collect(), selinux_root: None }
+        Self { files: files.iter().map(entry).collect(), selinux_enabled: false }
     }
 }
 
@@ -35,8 +35,8 @@ impl ConfigFiles for MemoryFiles {
         if paths.is_empty() { Err(FileError::NotFound) } else { Ok(paths) }
     }
 
-    fn selinux_root(&self) -> Option<PathBuf> {
-        self.selinux_root.clone()
+    fn selinux_enabled(&self) -> bool {
+        self.selinux_enabled
     }
 
     fn has_user(&self, name: &str) -> bool {
@@ -243,8 +243,8 @@ fn refuses_what_is_wrong_with_its_place() {
     check(
         "SELinux root without SELinux",
         "<include selinux_root_relative='yes'>x</include>",
-        "1:12: selinux_root_relative=\"yes\", but SELinux is not enabled; add \
-         if_selinux_enabled=\"yes\"",
+        "1:12: there is no file /etc/selinux/targeted/x; create it, correct its name, or add \
+         ignore_missing=\"yes\"",
     );
     check(
         "AppArmor mode",
@@ -619,18 +619,39 @@ fn a_directory_that_cannot_be_read_is_fatal_to_the_file_that_names_it() {
 // config.md B009, B114
 #[test]
 fn includes_from_the_selinux_root() {
-    let include =
-        "<include if_selinux_enabled='yes' selinux_root_relative='yes'>contexts/x</include>";
-    let text = format!("<busconfig>{LISTEN}{include}</busconfig>");
+    const RELATIVE: &str = "selinux_root_relative='yes'";
+    const IF_ENABLED: &str = "if_selinux_enabled='yes'";
     let contexts = "<busconfig><user>selinux</user></busconfig>";
-    let mut files = MemoryFiles::new(&[
-        ("/etc/bus.conf", &text),
-        ("/etc/selinux/targeted/contexts/x", contexts),
-    ]);
-    let user = |files: &MemoryFiles| load(Path::new("/etc/bus.conf"), files).config.unwrap().user;
-    assert_eq!(user(&files), None);
-    files.selinux_root = Some("/etc/selinux/targeted".into());
-    assert_eq!(user(&files).as_deref(), Some("selinux"));
+    let check = |attributes: &str, file: &str, expected: [Result<Option<&str>, ()>; 2]| {
+        let include = format!("<include {attributes}>{file}</include>");
+        let text = format!("<busconfig>{LISTEN}{include}</busconfig>");
+        let mut files = MemoryFiles::new(&[
+            ("/etc/bus.conf", &text),
+            ("/etc/selinux/targeted/contexts/x", contexts),
+            ("/etc/selinux/targeted/bad", "<buscomfig/>"),
+        ]);
+        for (is_enabled, expected) in [false, true].into_iter().zip(expected) {
+            files.selinux_enabled = is_enabled;
+            let loaded = load(Path::new("/etc/bus.conf"), &files);
+            let user = loaded.config.as_ref().map(|config| config.user.as_deref()).ok_or(());
+            assert_eq!(user, expected, "{include} {is_enabled}: {:?}", problems(&loaded));
+        }
+    };
+    let both = format!("{RELATIVE} {IF_ENABLED}");
+    let all = format!("{both} ignore_missing='yes'");
+    let (read, not_read, wrong) = (Ok(Some("selinux")), Ok(None), Err(()));
+    check(&both, "contexts/x", [not_read, read]);
+    check(&all, "contexts/x", [not_read, read]);
+    // Whatever the file is, it is not looked at.
+    for file in ["bad", "/etc/bus.conf"] {
+        check(&all, file, [not_read, wrong]);
+    }
+    check(&all, "missing", [not_read, not_read]);
+    check(&both, "missing", [not_read, wrong]);
+    // (ref) the root is there without SELinux, too.
+    check(RELATIVE, "contexts/x", [read, read]);
+    check(RELATIVE, "missing", [wrong, wrong]);
+    check(&format!("{RELATIVE} ignore_missing='yes'"), "missing", [not_read, not_read]);
 }
 
 #[test]
