@@ -414,6 +414,11 @@ pub enum Fault {
         /// The bound.
         max: usize,
     },
+    /// There are more problems in a file than are told of.
+    MoreProblems {
+        /// How many more.
+        count: usize,
+    },
     /// No `<listen>` in any of the files (B004).
     NoListen,
     /// The top-level file is missing.
@@ -531,6 +536,11 @@ impl fmt::Display for Fault {
             Self::TooManyOverrides { max } => {
                 write!(f, "there are more than {max} limits of users and groups; remove some")
             }
+            Self::MoreProblems { count } => write!(
+                f,
+                "{count} more {} wrong here and in what this includes; correct the others first",
+                if *count == 1 { "thing is" } else { "things are" }
+            ),
             Self::NoListen => f.write_str(
                 "Configuration file needs one or more <listen> elements giving addresses; \
                  add one such as <listen>unix:tmpdir=/tmp</listen>",

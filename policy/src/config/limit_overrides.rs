@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::{Element, parse_document};
-use super::include::{conf_files, sort_by_place};
+use super::include::{conf_files, more_problems, sort_by_place};
 use super::limits::WITHOUT_EFFECT;
 use super::{CONFIG_SIZE_MAX, ConfigFiles, Fault, FileError, Limits, Location, Problem, Severity};
 use crate::subject::{AccountNames, gid_of, uid_of};
@@ -139,12 +139,12 @@ impl NamedOverrides {
         let mut wrong = Vec::new();
         wrong.extend(root.takes_attributes(&[]).err());
         wrong.extend(root.takes_no_text().err());
-        let mut of_file = Vec::new();
+        let (mut of_file, mut untold_count) = (Vec::new(), 0);
         for element in &root.children {
             match read_override(element) {
                 Ok(one) => of_file.push(one),
                 Err(problem) if wrong.len() < PROBLEM_COUNT_MAX => wrong.push(problem),
-                Err(_) => {}
+                Err(_) => untold_count += 1,
             }
         }
         if self.0.len() + of_file.len() > OVERRIDE_COUNT_MAX {
@@ -156,6 +156,7 @@ impl NamedOverrides {
             return Ok(());
         }
         sort_by_place(&mut wrong);
+        wrong.extend(more_problems(path, untold_count));
         Err(wrong)
     }
 

@@ -807,3 +807,33 @@ fn a_connect_rule_of_a_block_for_nobody_is_passed_over() {
     check("at_console='false'", "allow user='alice'", nothing);
     check("context='mandatory'", "allow user='nosuch'", None);
 }
+
+#[test]
+fn how_much_more_is_wrong_is_told() {
+    let wrong =
+        |count: usize| format!("<busconfig>{LISTEN}{}</busconfig>", "<frok/>".repeat(count));
+    let check = |count: usize, expected: Option<&str>| {
+        let text = wrong(count);
+        let loaded = load_files(&[("/etc/bus.conf", &text)]);
+        let found = problems(&loaded);
+        let last = found.last().filter(|last| !last.contains("no element <frok>"));
+        assert_eq!(found.len(), count.min(1001) + usize::from(last.is_some()));
+        let expected = expected.map(|text| format!("Fatal /etc/bus.conf: {text}"));
+        assert_eq!(last, expected.as_ref(), "{count}");
+    };
+    let rest = "wrong here and in what this includes; correct the others first";
+    check(1001, None);
+    check(1002, Some(&format!("1 more thing is {rest}")));
+    check(1500, Some(&format!("499 more things are {rest}")));
+    // Each file that is left out is another one.
+    let top = format!("<busconfig>{LISTEN}<includedir>d</includedir></busconfig>");
+    let (much, little) = (wrong(1003), wrong(1));
+    let files =
+        [("/etc/bus.conf", top.as_str()), ("/etc/d/1.conf", &much), ("/etc/d/2.conf", &little)];
+    let found = problems(&load_files(&files));
+    assert_eq!(found.len(), 1001 + 1 + 1);
+    let expected =
+        format!("Ignored /etc/d/1.conf: 2 more things are {rest}; this file is left out");
+    assert_eq!(found[1001], expected);
+    assert!(found[1002].contains("/etc/d/2.conf:1:"), "{}", found[1002]);
+}

@@ -162,7 +162,8 @@ fn everything_that_is_wrong_with_a_file_is_told_in_its_order() {
     }
     let many = "<limits/>".repeat(PROBLEM_COUNT_MAX + 1);
     let (_, problems) = load(&[("1.conf", &format!("<buslimits>{many}</buslimits>"))]);
-    assert_eq!(problems.len(), PROBLEM_COUNT_MAX);
+    assert_eq!(problems.len(), PROBLEM_COUNT_MAX + 1);
+    assert!(problems[PROBLEM_COUNT_MAX].contains("1 more thing is wrong"));
 }
 
 #[test]
