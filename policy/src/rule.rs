@@ -27,12 +27,21 @@ pub struct Rule {
 }
 
 /// What follows if a rule matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// `<allow>`
     Allow,
     /// `<deny>`
     Deny,
+}
+
+impl Effect {
+    pub(crate) const fn opposite(self) -> Self {
+        match self {
+            Self::Allow => Self::Deny,
+            Self::Deny => Self::Allow,
+        }
+    }
 }
 
 /// What a rule is about.
@@ -128,7 +137,7 @@ impl MessagePattern {
 }
 
 /// The message types that a rule can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageType {
     /// `method_call`
     MethodCall,
