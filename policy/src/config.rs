@@ -370,7 +370,7 @@ pub enum Fault {
         /// A permitted attribute with nearly the same name.
         meant: Option<&'static str>,
     },
-    /// Text in an element that takes none (B003); placed at the start tag before it.
+    /// Text in an element that takes none (B003).
     UnexpectedText {
         /// The element.
         element: String,

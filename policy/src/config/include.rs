@@ -200,7 +200,7 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
         let ignore_missing = element.yes_or_no("ignore_missing")?;
         let if_selinux_enabled = element.yes_or_no("if_selinux_enabled")?;
         let selinux_root_relative = element.yes_or_no("selinux_root_relative")?;
-        let target = element.text_alone()?;
+        let target = element.value()?;
         if if_selinux_enabled && !self.files.selinux_enabled() {
             return Ok(());
         }

@@ -137,7 +137,7 @@ impl NamedOverrides {
             return Err(vec![Problem::fatal(&root.location, Fault::WrongLimitsRoot(root.name))]);
         }
         let mut wrong = Vec::new();
-        wrong.extend(root.takes_attributes(&[]).err());
+        wrong.extend(root.unexpected_attributes(&[]));
         wrong.extend(root.takes_no_text().err());
         let (mut of_file, mut untold_count) = (Vec::new(), 0);
         for element in &root.children {
@@ -229,7 +229,9 @@ fn read_override(element: &Element) -> Result<Override<Named>, Problem> {
     if element.name != "limit" {
         return Err(element.unexpected("buslimits", &["limit"]));
     }
-    element.takes_attributes(&["name", "user", "group"])?;
+    if let Some(unexpected) = element.unexpected_attributes(&["name", "user", "group"]).next() {
+        return Err(unexpected);
+    }
     let given = element
         .attribute("name")
         .ok_or_else(|| wrong(Fault::MissingAttribute { element: "limit", attribute: "name" }))?;
@@ -238,7 +240,7 @@ fn read_override(element: &Element) -> Result<Override<Named>, Problem> {
         (None, Some(group)) if !group.is_empty() => Named::Group(group.to_owned()),
         _ => return Err(wrong(Fault::LimitSubject)),
     };
-    let text = element.text_alone()?.to_owned();
+    let text = element.value()?.to_owned();
     let mut tried = Limits::default();
     let warning = tried.set(given, &text).map_err(|error| wrong(error.into()))?;
     if let Some(warning) = warning {

@@ -186,14 +186,14 @@ fn refuses_what_is_wrong_with_its_place() {
     check(
         "unknown attribute",
         "<listen carefully='yes'>x</listen>",
-        "1:12: <listen> has no attribute \"carefully\"; remove it",
+        "1:20: <listen> has no attribute \"carefully\"; remove it",
     );
     check(
         "misspelt attribute",
         "<include ignore_mising='yes'>x</include>",
-        "1:12: <include> has no attribute \"ignore_mising\"; did you mean \"ignore_missing\"?",
+        "1:21: <include> has no attribute \"ignore_mising\"; did you mean \"ignore_missing\"?",
     );
-    check("namespace", "<fork xmlns='a'/>", "1:12: <fork> has no attribute \"xmlns\"; remove it");
+    check("namespace", "<fork xmlns='a'/>", "1:18: <fork> has no attribute \"xmlns\"; remove it");
     check(
         "namespace prefix",
         "<x:fork xmlns:x='a'/>",
@@ -207,17 +207,17 @@ fn refuses_what_is_wrong_with_its_place() {
     check(
         "text in busconfig",
         "\n\n <fork/> moo",
-        "3:2: <busconfig> takes no text such as \"moo\"; remove it or put it in a comment",
+        "3:10: <busconfig> takes no text such as \"moo\"; remove it or put it in a comment",
     );
     check(
         "text in policy",
         "<policy context='default'>a</policy>",
-        "1:12: <policy> takes no text such as \"a\"; remove it or put it in a comment",
+        "1:38: <policy> takes no text such as \"a\"; remove it or put it in a comment",
     );
     check(
         "text in fork",
         "<fork>yes</fork>",
-        "1:12: <fork> takes no text such as \"yes\"; remove it or put it in a comment",
+        "1:18: <fork> takes no text such as \"yes\"; remove it or put it in a comment",
     );
     check(
         "empty text",
@@ -238,7 +238,7 @@ fn refuses_what_is_wrong_with_its_place() {
     check(
         "yes or no",
         "<include if_selinux_enabled='moo'>x</include>",
-        "1:12: if_selinux_enabled=\"moo\" is not possible; write \"yes\" or \"no\"",
+        "1:21: if_selinux_enabled=\"moo\" is not possible; write \"yes\" or \"no\"",
     );
     check(
         "SELinux root without SELinux",
@@ -249,7 +249,7 @@ fn refuses_what_is_wrong_with_its_place() {
     check(
         "AppArmor mode",
         "<apparmor mode='plaintive'/>",
-        "1:12: mode=\"plaintive\" is not possible; write \"enabled\", \"disabled\" or \"required\"",
+        "1:22: mode=\"plaintive\" is not possible; write \"enabled\", \"disabled\" or \"required\"",
     );
     check(
         "association without context",
@@ -270,12 +270,12 @@ fn refuses_what_is_wrong_with_its_place() {
     check(
         "policy context",
         "<policy context='x'/>",
-        "1:12: context=\"x\" is not possible; write \"default\" or \"mandatory\"",
+        "1:20: context=\"x\" is not possible; write \"default\" or \"mandatory\"",
     );
     check(
         "policy at_console",
         "<policy at_console='near'/>",
-        "1:12: at_console=\"near\" is not possible; write \"true\" or \"false\"",
+        "1:20: at_console=\"near\" is not possible; write \"true\" or \"false\"",
     );
     check(
         "element in policy",
@@ -293,7 +293,7 @@ fn refuses_what_is_wrong_with_its_place() {
 #[test]
 fn finds_the_place_behind_any_markup() {
     let check = |case: &str, before: &str, expected: &str| {
-        let text = format!("{before}\n <busconfig a='b'/>");
+        let text = format!("{before}\n <bees/>");
         let loaded = load_text(Path::new("a"), text.as_bytes(), &MemoryFiles::new(&[]));
         assert_eq!(loaded.problems[0].location.to_string(), expected, "{case}");
     };
@@ -342,7 +342,7 @@ fn refuses_what_is_no_configuration() {
     check(
         "root attribute",
         "<busconfig a='b'/>",
-        "/etc/bus.conf:1:1: <busconfig> has no attribute",
+        "/etc/bus.conf:1:12: <busconfig> has no attribute",
     );
     check(
         "no listen",
@@ -776,7 +776,7 @@ fn everything_wrong_in_a_block_is_told() {
     );
     let mut lines: Vec<u64> = loaded.problems.iter().map(|one| one.location.line).collect();
     lines.sort_unstable();
-    assert_eq!(lines, [2, 2, 3, 3, 5], "{:?}", problems(&loaded));
+    assert_eq!(lines, [2, 2, 3, 4, 5], "{:?}", problems(&loaded));
 }
 
 // config.md B048, B071
@@ -836,4 +836,42 @@ fn how_much_more_is_wrong_is_told() {
         format!("Ignored /etc/d/1.conf: 2 more things are {rest}; this file is left out");
     assert_eq!(found[1001], expected);
     assert!(found[1002].contains("/etc/d/2.conf:1:"), "{}", found[1002]);
+}
+
+/// Each wrong attribute, and a value of one where it stands.
+#[test]
+fn attributes_and_texts_are_told_where_they_stand() {
+    let check = |case: &str, elements: &str, expected: &[&str]| {
+        let loaded = load_elements(&format!("\n{elements}"));
+        let found = problems(&loaded);
+        assert_eq!(found.len(), expected.len(), "{case}: {found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(&format!("/etc/bus.conf:{expected}")), "{case}: {found}");
+        }
+    };
+    let has_no = |place: &str, name: &str| format!("{place}: <allow> has no attribute \"{name}\"");
+    let allow = |rule: &str| format!("<policy context='default'>\n<{rule}/></policy>");
+    check(
+        "several",
+        &allow("allow\n ä='>' own='a.b'\tone = \"'\"\n\n  two\n=\n'='"),
+        &[&has_no("4:2", "ä"), &has_no("4:18", "one"), &has_no("6:3", "two")],
+    );
+    check("of a fork", "<fork a=''  b='' ></fork>", &["2:7: <fork> has", "2:13: <fork> has"]);
+    check("a type", &allow("deny own='' send_type='x'"), &["3:1: own, own_prefix"]);
+    check("a type", &allow("deny  send_type='x'"), &["3:8: there is no message type"]);
+    check("a boolean", &allow("deny send_type='error' eavesdrop='x'"), &["3:25: eavesdrop="]);
+    check("a number", &allow("deny send_type='*' max_fds='x'"), &["3:21: max_fds="]);
+    check("a pattern", &allow("deny send_type='error' send_path='/*'"), &["3:25: send_path="]);
+    let text = |place: &str| format!("{place}: <policy> takes no text such as");
+    let policy = |inside: &str| format!("<policy context='default'>{inside}</policy>");
+    check("behind a rule", &policy("\n<deny own='a.b'/> x <deny own='a'/>"), &[&text("3:19")]);
+    check("behind its end", &policy("\n<deny own='a.b'> </deny>\n x"), &[&text("4:2")]);
+    check("behind a comment", &policy("\n<!-- </x> -->\n<?y </x> ?> x"), &[&text("4:13")]);
+    check("in CDATA", &policy("\n<![CDATA[ <x> ]]>"), &[&text("3:11")]);
+    check("as an entity", &policy("\n&lt;"), &[&text("3:1")]);
+    check(
+        "behind a text that belongs there",
+        "<type>a<!-- </type> --><![CDATA[</type>]]></type>\nx",
+        &["3:1: <busconfig> takes no text"],
+    );
 }
