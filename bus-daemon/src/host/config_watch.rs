@@ -430,7 +430,9 @@ mod tests {
         let directory = TemporaryDirectory::new();
         let path = |name: &str| directory.path().join(name);
         let link = |target: &str, name: &str| symlink(target, path(name)).unwrap();
-        ["there", "there/conf.d", "other"].map(|name| fs::create_dir(path(name)).unwrap());
+        for name in ["there", "there/conf.d", "other"] {
+            fs::create_dir(path(name)).unwrap();
+        }
         link("current/conf.d", "link");
         link("there", "current");
         let watch = watching(&[&path("link")]);

@@ -127,8 +127,11 @@ impl<F: ConfigFiles> Loader<'_, F> {
         element: &Element,
         names: &[&'static str],
     ) -> Result<(), Problem> {
-        let unexpected = element.unexpected_attributes(names).map(Err);
-        unexpected.fold(Ok(()), |first, next| self.note_further(first, next))
+        let mut first = Ok(());
+        for unexpected in element.unexpected_attributes(names) {
+            first = self.note_further(first, Err(unexpected));
+        }
+        first
     }
 
     /// `<auth>` (config.md B018).
