@@ -242,5 +242,5 @@ fn an_answer_says_which_files_are_left_out() {
     assert_eq!(output.status.code(), Some(0));
     assert!(text_of(&output).starts_with('{'), "the answer stays what programs read");
     let notes = String::from_utf8(output.stderr).unwrap();
-    assert!(notes.contains("bad.conf:1:12: ") && notes.contains("left out"), "{notes}");
+    assert!(notes.contains("bad.conf:1:20: ") && notes.contains("left out"), "{notes}");
 }
