@@ -54,9 +54,24 @@ pub trait ConfigFiles {
     /// read.
     fn list(&self, directory: &Path) -> Result<Vec<PathBuf>, FileError>;
 
-    /// The root of the SELinux policy, such as `/etc/selinux/targeted`, if SELinux is enabled.
-    fn selinux_root(&self) -> Option<PathBuf> {
-        None
+    /// Whether SELinux mediates on this machine.
+    fn selinux_enabled(&self) -> bool {
+        false
+    }
+
+    /// Where the files of the SELinux policy are, or would be if it were enabled.
+    fn selinux_root(&self) -> PathBuf {
+        "/etc/selinux/targeted".into()
+    }
+
+    /// Whether there is this user, by name or number. Asked where it decides whether a file is wrong.
+    fn has_user(&self, _name: &str) -> bool {
+        true
+    }
+
+    /// The same for a group.
+    fn has_group(&self, _name: &str) -> bool {
+        true
     }
 
     /// One path for all the ways to name the file `path`, to recognise a file that includes
@@ -355,7 +370,7 @@ pub enum Fault {
         /// A permitted attribute with nearly the same name.
         meant: Option<&'static str>,
     },
-    /// Text in an element that takes none (B003); placed at the start tag before it.
+    /// Text in an element that takes none (B003).
     UnexpectedText {
         /// The element.
         element: String,
@@ -399,6 +414,11 @@ pub enum Fault {
         /// The bound.
         max: usize,
     },
+    /// There are more problems in a file than are told of.
+    MoreProblems {
+        /// How many more.
+        count: usize,
+    },
     /// No `<listen>` in any of the files (B004).
     NoListen,
     /// The top-level file is missing.
@@ -422,8 +442,6 @@ pub enum Fault {
     TooLarge,
     /// More elements inside each other than any configuration has.
     NestedTooDeeply,
-    /// `selinux_root_relative` without SELinux.
-    NoSelinuxRoot,
     /// Warning: an unknown `<auth>` mechanism, which no client can use.
     UnknownMechanism(String),
     /// Warning: `<associate own="*">` has no effect (B025).
@@ -518,6 +536,11 @@ impl fmt::Display for Fault {
             Self::TooManyOverrides { max } => {
                 write!(f, "there are more than {max} limits of users and groups; remove some")
             }
+            Self::MoreProblems { count } => write!(
+                f,
+                "{count} more {} wrong here and in what this includes; correct the others first",
+                if *count == 1 { "thing is" } else { "things are" }
+            ),
             Self::NoListen => f.write_str(
                 "Configuration file needs one or more <listen> elements giving addresses; \
                  add one such as <listen>unix:tmpdir=/tmp</listen>",
@@ -559,10 +582,6 @@ impl fmt::Display for Fault {
             Self::NestedTooDeeply => {
                 f.write_str("too many elements inside each other; close the outer ones first")
             }
-            Self::NoSelinuxRoot => f.write_str(
-                "selinux_root_relative=\"yes\", but SELinux is not enabled; add \
-                 if_selinux_enabled=\"yes\"",
-            ),
             Self::UnknownMechanism(name) => write!(
                 f,
                 "no client can use the mechanism {name:?}; write EXTERNAL, DBUS_COOKIE_SHA1 or \

@@ -6,9 +6,10 @@
 use std::fmt;
 
 use crate::config::Location;
-use crate::policy_set::{MatchedPatterns, PlacedRule, PolicySet};
+use crate::policy_set::{MatchedPatterns, PlacedRule, PolicySet, Who};
 use crate::question::{Circumstances, Message, Mismatch};
 use crate::rule::{Action, Effect};
+use crate::subject::Subject;
 use crate::table::is_wildcard;
 use crate::user_policy::UserPolicy;
 use crate::verdict::Verdict;
@@ -42,6 +43,10 @@ pub enum Outcome<'a> {
     Mismatch(Mismatch),
     /// It is about another name.
     OtherName,
+    /// It is about another user.
+    OtherUser,
+    /// It is about a group that the user is not in.
+    OtherGroup,
     /// A later rule without any restriction removed it (config.md B054).
     Removed {
         /// Where that one stands.
@@ -56,6 +61,8 @@ impl fmt::Display for Outcome<'_> {
             Self::Overruled => f.write_str("matches, but a later rule does too"),
             Self::Mismatch(reason) => write!(f, "does not match: {reason}"),
             Self::OtherName => f.write_str("does not match: another name"),
+            Self::OtherUser => f.write_str("does not match: another user"),
+            Self::OtherGroup => f.write_str("does not match: a group that the user is not in"),
             Self::Removed { by } => write!(
                 f,
                 "does not count: the rule without restrictions at {by} removes all before it"
@@ -176,9 +183,20 @@ impl fmt::Display for RuleText<'_> {
 }
 
 impl PolicySet {
-    /// Every connect rule in the order in which they apply, without those for accounts that do not
-    /// exist (config.md B071).
-    pub fn connect_rules(&self) -> impl Iterator<Item = &PlacedRule> {
-        self.connect_rules_in_order().filter_map(|connect| self.rule(connect.id))
+    /// [`may_connect`](Self::may_connect), explained. Rules for accounts that do not exist are not among
+    /// the steps (config.md B071).
+    #[must_use]
+    pub fn explain_connect(&self, subject: Subject<'_>, own_uid: u32) -> Explanation<'_> {
+        let verdict = self.may_connect(subject, own_uid);
+        let steps = self.connect_rules_in_order().filter_map(|connect| {
+            let outcome = match connect.who {
+                Who::User(uid) if subject.uid != Some(uid) => Outcome::OtherUser,
+                Who::Group(gid) if !subject.gids.contains(&gid) => Outcome::OtherGroup,
+                _ if verdict.rule == Some(connect.id) => Outcome::Decides,
+                _ => Outcome::Overruled,
+            };
+            Some(Step { placed: self.rule(connect.id)?, outcome })
+        });
+        Explanation { verdict, steps: steps.collect() }
     }
 }

@@ -33,7 +33,6 @@ use crate::question::{Circumstances, Message};
 use crate::rule::MessageType;
 use crate::subject::{AccountNames, Subject};
 use crate::user_policy::UserPolicy;
-use crate::verdict::Verdict;
 
 /// Words of one question.
 const WORD_COUNT_MAX: usize = 64;
@@ -190,30 +189,19 @@ impl Inquiry {
         let policy = set.for_audience(&set.audience(subject));
         let explained = match &self.action {
             Asked::Connect if self.uid.is_none() => return self.answer_anonymous(door.anonymous),
-            Asked::Connect => return self.answer_connect(set, door.own_uid),
+            Asked::Connect => set.explain_connect(subject, door.own_uid),
             Asked::Own(name) => policy.explain_own(name),
             Asked::Send(mail) => mail.explain(&policy, Direction::Send),
             Asked::Receive(mail) => mail.explain(&policy, Direction::Receive),
         };
-        let default = "by default: no rule matches, and what no rule allows is denied".to_owned();
-        self.answer_from(set, explained.verdict, rules_of(&explained), default)
-    }
-
-    fn answer_connect(&self, set: &PolicySet, own_uid: u32) -> Answer {
-        let subject = Subject { uid: self.uid, gids: &self.gids };
-        let verdict = set.may_connect(subject, own_uid);
-        let decided = verdict.rule.and_then(|id| set.rule(id)).map(|placed| &placed.rule.location);
-        let considered = set.connect_rules().map(|placed| {
-            let outcome = match decided == Some(&placed.rule.location) {
-                true => Outcome::Decides.to_string(),
-                false => "does not decide".to_owned(),
-            };
-            Considered::new(placed, outcome)
-        });
-        let default = format!(
-            "by default: no rule matches, and only uid {own_uid}, as which the bus runs, may connect"
-        );
-        self.answer_from(set, verdict, considered.collect(), default)
+        let default = match &self.action {
+            Asked::Connect => {
+                let own_uid = door.own_uid;
+                format!("only uid {own_uid}, as which the bus runs, may connect")
+            }
+            _ => "what no rule allows is denied".to_owned(),
+        };
+        self.answer_from(set, &explained, &default)
     }
 
     fn answer_anonymous(&self, anonymous: Anonymous) -> Answer {
@@ -226,21 +214,15 @@ impl Inquiry {
         }
     }
 
-    fn answer_from(
-        &self,
-        set: &PolicySet,
-        verdict: Verdict,
-        considered: Vec<Considered>,
-        default: String,
-    ) -> Answer {
-        let decided = verdict.rule.and_then(|id| set.rule(id));
-        let reason = decided.is_none().then_some(default);
+    fn answer_from(&self, set: &PolicySet, explained: &Explanation<'_>, default: &str) -> Answer {
+        let decided = explained.verdict.rule.and_then(|id| set.rule(id));
+        let reason = || format!("by default: no rule matches, and {default}");
         Answer {
             question: self.to_string(),
-            allowed: verdict.is_allowed(),
+            allowed: explained.verdict.is_allowed(),
             decided: decided.map(|placed| Considered::new(placed, Outcome::Decides.to_string())),
-            reason,
-            considered,
+            reason: decided.is_none().then(reason),
+            considered: rules_of(explained),
         }
     }
 }

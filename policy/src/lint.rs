@@ -5,9 +5,11 @@ mod overruled;
 mod removed;
 mod values;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use foldhash::fast::FixedState;
 use libbus::names::{BusName, Namespace};
 
 use crate::config::{Limits, Location};
@@ -17,8 +19,8 @@ use crate::rule::{
 };
 use crate::subject::Subject;
 use crate::user_policy::UserPolicy;
-use connecting::lint_connecting;
-use overruled::overruled_by;
+use connecting::Connecting;
+use overruled::Overruled;
 use removed::Removals;
 pub use values::InvalidValue;
 use values::lint_values;
@@ -70,8 +72,8 @@ pub enum Suspicion {
         /// Where that one stands.
         by: Location,
     },
-    /// A later rule of the same block, or of any if they are about connecting, is about all that the
-    /// rule is about, and says the opposite.
+    /// A later rule applies to all to whom the rule applies, is about all that it is about, and says the
+    /// opposite.
     Overruled {
         /// Where that one stands.
         by: Location,
@@ -190,18 +192,18 @@ pub fn lint(set: &Arc<PolicySet>, limits: &Limits) -> Vec<Finding> {
             (audience, policy)
         })
         .collect();
-    let removals = Removals::new(policies.iter().map(|(_, policy)| policy));
+    let (connecting, in_vain) = (Connecting::new(set), InVain::new(set, &policies));
     let mut findings = Vec::new();
     for (index, placed) in set.rules().iter().enumerate() {
         let mut note = |suspicion| {
             findings.push(Finding { location: placed.rule.location.clone(), suspicion });
         };
-        let action = &placed.rule.action;
+        let (id, action) = (RuleId(index as u32), &placed.rule.action);
         match action {
             Action::Send(send) => lint_send(placed, send, &policies, &mut note),
             Action::Receive(receive) => lint_receive(placed, receive, &policies, &mut note),
             Action::ConnectUser(_) | Action::ConnectGroup(_) => {
-                lint_connecting(set, RuleId(index as u32), &mut note);
+                connecting.about(id).cloned().into_iter().for_each(&mut note);
             }
             Action::Own(_) => {}
         }
@@ -209,7 +211,7 @@ pub fn lint(set: &Arc<PolicySet>, limits: &Limits) -> Vec<Finding> {
             lint_message(pattern, limits, &mut note);
         }
         lint_values(action, &mut note);
-        note_in_vain(set, index, &policies, &removals, &mut note);
+        in_vain.reason(placed, id).into_iter().for_each(&mut note);
         if *placed.context == PolicyContext::AtConsole(true) && is_first_of_block(set, index) {
             note(Suspicion::NobodyAtConsole);
         }
@@ -304,27 +306,53 @@ fn is_ownable(name: &str) -> bool {
     matches!(BusName::parse(name), Ok(BusName::WellKnown(name)) if name.as_str() != BUS_NAME)
 }
 
-/// Why a rule has no effect, or not the one that it says: of several reasons the one that says most.
-fn note_in_vain(
-    set: &Arc<PolicySet>,
-    index: usize,
-    policies: &[(Audience, UserPolicy)],
-    removals: &Removals,
-    note: &mut impl FnMut(Suspicion),
-) {
-    let Some(placed) = set.rules().get(index) else { return };
-    let removed = || removals.removed_by(set, RuleId(index as u32));
-    let overruled = || overruled_by(placed, rest_of_block(set, index));
-    if let Some(suspicion) = never_ownable(set, placed, policies) {
-        note(suspicion);
-    } else if let Some(by) = removed() {
-        note(Suspicion::Removed { by });
-    } else if let Some(by) = overruled() {
-        note(Suspicion::Overruled { by });
+/// Why rules have no effect, or not the one that they say.
+struct InVain<'a> {
+    set: &'a PolicySet,
+    policies: &'a [(Audience, UserPolicy)],
+    /// Of each rule for some, whose policy it is in.
+    of_some: HashMap<RuleId, usize, FixedState>,
+    removals: Removals,
+    overruled: Overruled,
+}
+
+impl<'a> InVain<'a> {
+    fn new(set: &'a PolicySet, policies: &'a [(Audience, UserPolicy)]) -> Self {
+        let of_some = policies.iter().enumerate().flat_map(|(place, (audience, _))| {
+            set.special_rules_of(audience).map(move |id| (id, place))
+        });
+        Self {
+            set,
+            policies,
+            of_some: of_some.collect(),
+            removals: Removals::new(set),
+            overruled: Overruled::new(set),
+        }
+    }
+
+    /// Of several reasons the one that says most.
+    fn reason(&self, placed: &PlacedRule, id: RuleId) -> Option<Suspicion> {
+        let removed = || self.removals.removed_by(self.set, id);
+        let removed = || removed().map(|by| Suspicion::Removed { by });
+        let overruled = || self.overruled.overruled_by(self.set, id);
+        let overruled = || overruled().map(|by| Suspicion::Overruled { by });
+        never_ownable(self.set, placed, self.policies_with(placed, id))
+            .or_else(removed)
+            .or_else(overruled)
+    }
+
+    /// The policies of all to whom a rule applies.
+    fn policies_with(&self, placed: &PlacedRule, id: RuleId) -> &'a [(Audience, UserPolicy)] {
+        let one = |place: &usize| self.policies.get(*place..=*place).unwrap_or_default();
+        match *placed.context {
+            PolicyContext::Default | PolicyContext::Mandatory => self.policies,
+            PolicyContext::AtConsole(is_there) if !is_there => self.policies,
+            _ => self.of_some.get(&id).map(one).unwrap_or_default(),
+        }
     }
 }
 
-/// Whether those whom an allow rule is for may own none of its names in the end.
+/// Whether those whom an allow rule is for, who have these policies, may own none of its names in the end.
 fn never_ownable(
     set: &PolicySet,
     placed: &PlacedRule,
@@ -344,9 +372,8 @@ fn never_ownable(
     if placed.rule.effect == Effect::Deny || !is_ownable {
         return None;
     }
-    let mut for_its_block = policies.iter().filter(|(audience, _)| set.applies(placed, audience));
-    let (_, first) = for_its_block.next()?;
-    if may_own(first) || for_its_block.any(|(_, policy)| may_own(policy)) {
+    let (_, first) = policies.first()?;
+    if policies.iter().any(|(_, policy)| may_own(policy)) {
         return None;
     }
     let by = set.rule(first.may_own(&name).rule?)?.rule.location.clone();
@@ -354,15 +381,6 @@ fn never_ownable(
         NamePattern::Prefix(prefix) => Suspicion::NeverOwnableAny { prefix: prefix.clone(), by },
         _ => Suspicion::NeverOwnable { name: name.into(), by },
     })
-}
-
-/// The rules behind rule number `index` in its block.
-fn rest_of_block(set: &PolicySet, index: usize) -> &[PlacedRule] {
-    let Some((before, after)) = set.rules().split_at_checked(index + 1) else { return &[] };
-    let Some(rule) = before.last() else { return &[] };
-    let in_block = |later: &&PlacedRule| Arc::ptr_eq(&later.context, &rule.context);
-    let count = after.iter().take_while(in_block).count();
-    after.get(..count).unwrap_or_default()
 }
 
 fn is_first_of_block(set: &PolicySet, index: usize) -> bool {
@@ -380,14 +398,5 @@ impl PolicySet {
             .named_gids()
             .map(|gid| self.audience(Subject { uid: Some(u32::MAX), gids: &[gid] }));
         [self.audience(nobody_special)].into_iter().chain(users).chain(groups)
-    }
-
-    /// Whether a rule's block is for an audience.
-    fn applies(&self, placed: &PlacedRule, audience: &Audience) -> bool {
-        let everybody = matches!(
-            *placed.context,
-            PolicyContext::Default | PolicyContext::Mandatory | PolicyContext::AtConsole(false)
-        );
-        everybody || self.rules_of(audience).any(|one| std::ptr::eq(one, placed))
     }
 }

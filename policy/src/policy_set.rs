@@ -253,11 +253,9 @@ impl PolicySet {
     ///
     /// deviation: groups come in the order of their numbers; the reference's order is undefined.
     fn rules_in_order<'a>(&'a self, audience: &'a Audience) -> impl Iterator<Item = RuleId> + 'a {
-        let groups = audience.gids.iter().filter_map(|gid| self.groups.get(gid)).flatten();
-        let user = audience.uid.and_then(|uid| self.users.get(&uid)).into_iter().flatten();
         let console = self.not_at_console.iter().filter(|_| audience.has_user);
-        let chain = self.default.iter().chain(groups).chain(user).chain(console);
-        chain.chain(&self.mandatory).copied()
+        let chain = self.default.iter().copied().chain(self.special_rules_of(audience));
+        chain.chain(console.copied()).chain(self.mandatory.iter().copied())
     }
 
     /// Whether `subject` may connect (config.md B071): by default only `own_uid`, the user that the
@@ -290,6 +288,36 @@ impl PolicySet {
         self.patterns.of(name)
     }
 
+    /// The numbers of all prefixes that `prefix` is or begins with.
+    pub(crate) fn prefixes_of<'a>(
+        &'a self,
+        prefix: &'a str,
+    ) -> impl Iterator<Item = NamePatternId> + 'a {
+        self.patterns.prefixes_of(prefix)
+    }
+
+    /// The rules for everybody that come before those for some.
+    pub(crate) fn default_rules(&self) -> &[RuleId] {
+        &self.default
+    }
+
+    /// The rules for each group and each user.
+    pub(crate) fn special_rules(&self) -> impl Iterator<Item = &[RuleId]> {
+        self.groups.values().chain(self.users.values()).map(Vec::as_slice)
+    }
+
+    /// The rules for the groups and the user of an audience.
+    pub(crate) fn special_rules_of(&self, audience: &Audience) -> impl Iterator<Item = RuleId> {
+        let groups = audience.gids.iter().filter_map(|gid| self.groups.get(gid)).flatten();
+        let user = audience.uid.and_then(|uid| self.users.get(&uid)).into_iter().flatten();
+        groups.chain(user).copied()
+    }
+
+    /// The rules that come last, for every user.
+    pub(crate) fn last_rules(&self) -> impl DoubleEndedIterator<Item = RuleId> + '_ {
+        self.not_at_console.iter().chain(&self.mandatory).copied()
+    }
+
     /// The users that a block is for.
     pub(crate) fn named_uids(&self) -> impl Iterator<Item = u32> + '_ {
         self.users.keys().copied()
@@ -298,14 +326,6 @@ impl PolicySet {
     /// The groups that a block is for.
     pub(crate) fn named_gids(&self) -> impl Iterator<Item = u32> + '_ {
         self.groups.keys().copied()
-    }
-
-    /// The rules for an audience in the order in which they apply.
-    pub(crate) fn rules_of<'a>(
-        &'a self,
-        audience: &'a Audience,
-    ) -> impl Iterator<Item = &'a PlacedRule> + 'a {
-        self.rules_in_order(audience).filter_map(|id| self.rule(id))
     }
 
     /// Those about connecting, all blocks together, in the order in which they apply.
@@ -347,11 +367,13 @@ impl NamePatterns {
     }
 
     fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = NamePatternId> + 'a {
-        let exact = self.exact.get(name).copied();
+        self.exact.get(name).copied().into_iter().chain(self.prefixes_of(name))
+    }
+
+    fn prefixes_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = NamePatternId> + 'a {
         let dots = name.bytes().enumerate().filter(|(_, byte)| *byte == b'.').map(|(at, _)| at);
         let ends = dots.chain([name.len()]).filter(|_| !self.prefixes.is_empty());
-        let prefixes = ends.filter_map(|end| self.prefixes.get(name.get(..end)?).copied());
-        exact.into_iter().chain(prefixes)
+        ends.filter_map(|end| self.prefixes.get(name.get(..end)?).copied())
     }
 }
 

@@ -27,12 +27,21 @@ pub struct Rule {
 }
 
 /// What follows if a rule matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// `<allow>`
     Allow,
     /// `<deny>`
     Deny,
+}
+
+impl Effect {
+    pub(crate) const fn opposite(self) -> Self {
+        match self {
+            Self::Allow => Self::Deny,
+            Self::Deny => Self::Allow,
+        }
+    }
 }
 
 /// What a rule is about.
@@ -128,7 +137,7 @@ impl MessagePattern {
 }
 
 /// The message types that a rule can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MessageType {
     /// `method_call`
     MethodCall,
@@ -193,7 +202,12 @@ pub enum RuleError {
         value: String,
     },
     /// `…_type` is none of the four types (B061).
-    UnknownMessageType(String),
+    UnknownMessageType {
+        /// The attribute.
+        attribute: String,
+        /// Its value.
+        value: String,
+    },
     /// `min_fds` or `max_fds` is no number between 0 and [`FDS_MAX`] (B068).
     BadFdCount {
         /// The attribute.
@@ -214,16 +228,29 @@ pub enum RuleError {
     NoFdCount,
 }
 
+impl RuleError {
+    /// The attribute whose value is wrong, if it is one alone.
+    pub(crate) fn attribute(&self) -> Option<&str> {
+        match self {
+            Self::NotABoolean { attribute, .. }
+            | Self::UnknownMessageType { attribute, .. }
+            | Self::Glob { attribute, .. } => Some(attribute),
+            Self::BadFdCount { attribute, .. } => Some(attribute),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for RuleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
             Self::NotABoolean { attribute, value } => {
                 return write!(f, "{attribute}={value:?} is not possible; write true or false");
             }
-            Self::UnknownMessageType(name) => {
+            Self::UnknownMessageType { value, .. } => {
                 return write!(
                     f,
-                    "there is no message type {name:?}; write method_call, method_return, error, \
+                    "there is no message type {value:?}; write method_call, method_return, error, \
                      signal or *"
                 );
             }
@@ -411,10 +438,10 @@ impl RuleAttributes<'_> {
         if has("error") && (has("interface") || has("member")) {
             return Err(RuleError::ErrorWithInterface);
         }
-        let message_type = self.restriction(prefix, "type");
+        let message_type = self.message_type(&format!("{prefix}type"))?;
         let requested_reply = self.boolean(&format!("{prefix}requested_reply"))?;
         Ok(MessagePattern {
-            message_type: message_type.as_deref().map(message_type_from).transpose()?,
+            message_type,
             path: self.restriction(prefix, "path"),
             interface: self.restriction(prefix, "interface"),
             member: self.restriction(prefix, "member"),
@@ -429,6 +456,11 @@ impl RuleAttributes<'_> {
     /// The value of an attribute that restricts the rule; `None` if it is absent or `*`.
     fn restriction(&self, prefix: &str, name: &str) -> Option<Box<str>> {
         self.get(&format!("{prefix}{name}")).filter(|value| *value != "*").map(Into::into)
+    }
+
+    fn message_type(&self, attribute: &str) -> Result<Option<MessageType>, RuleError> {
+        let named = self.get(attribute).filter(|value| *value != "*");
+        named.map(|value| message_type_from(attribute, value)).transpose()
     }
 
     fn boolean(&self, attribute: &str) -> Result<Option<bool>, RuleError> {
@@ -473,12 +505,15 @@ fn account(name: &str) -> Account {
     }
 }
 
-fn message_type_from(name: &str) -> Result<MessageType, RuleError> {
+fn message_type_from(attribute: &str, name: &str) -> Result<MessageType, RuleError> {
     match name {
         "method_call" => Ok(MessageType::MethodCall),
         "method_return" => Ok(MessageType::MethodReturn),
         "error" => Ok(MessageType::Error),
         "signal" => Ok(MessageType::Signal),
-        name => Err(RuleError::UnknownMessageType(name.to_owned())),
+        name => {
+            let (attribute, value) = (attribute.to_owned(), name.to_owned());
+            Err(RuleError::UnknownMessageType { attribute, value })
+        }
     }
 }

@@ -18,7 +18,7 @@ use crate::rule::MessagePattern;
 pub(crate) const FIELD_COUNT: usize = 4;
 
 /// A text that rules name in one field, by number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Symbol(pub(crate) u32);
 
 /// All texts that rules name, by field.

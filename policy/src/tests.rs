@@ -40,7 +40,7 @@ fn read(policies: &str) -> BusConfig {
     loaded.config.unwrap()
 }
 
-fn set(policies: &str) -> Arc<PolicySet> {
+pub(crate) fn set(policies: &str) -> Arc<PolicySet> {
     Arc::new(PolicySet::new(&read(policies), &Accounts).0)
 }
 

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 
 use bus_policy::ShownPath;
 use bus_policy::config::{ConfigFiles, FileError};
+use bus_policy::subject::{gid_of, uid_of};
 use libbus::guid::Guid;
 use rustix::fs::{Mode, OFlags, open};
 
+use super::accounts::SystemAccounts;
 use super::phrase;
 
 /// The real file system, as the configuration reader sees it.
@@ -39,8 +41,20 @@ impl ConfigFiles for DiskFiles {
         entries.map(|entry| entry.map(|entry| entry.path()).map_err(file_error)).collect()
     }
 
-    fn selinux_root(&self) -> Option<PathBuf> {
+    fn selinux_enabled(&self) -> bool {
+        selinux_enabled()
+    }
+
+    fn selinux_root(&self) -> PathBuf {
         selinux_root_under(Path::new("/"))
+    }
+
+    fn has_user(&self, name: &str) -> bool {
+        uid_of(name, &SystemAccounts).is_some()
+    }
+
+    fn has_group(&self, name: &str) -> bool {
+        gid_of(name, &SystemAccounts).is_some()
     }
 
     fn canonical(&self, path: &Path) -> PathBuf {
@@ -83,25 +97,27 @@ fn read_to_end(file: File, size_max: usize) -> io::Result<Option<Vec<u8>>> {
     Ok((content.len() <= size_max).then_some(content))
 }
 
-/// SELinux is enabled where its file system is mounted; the policy's root has the name of the type
-/// that its configuration chooses.
-fn selinux_root_under(root: &Path) -> Option<PathBuf> {
+/// Where the policy of SELinux is: a directory with the name of the type that its configuration
+/// chooses, whether or not SELinux is enabled.
+fn selinux_root_under(root: &Path) -> PathBuf {
     /// The configuration is a few lines.
     const SIZE_MAX: usize = 64 * 1024;
-    if !root.join("sys/fs/selinux/enforce").exists() {
-        return None;
-    }
     let directory = root.join("etc/selinux");
     let content = read_at_most(&directory.join("config"), SIZE_MAX).ok().flatten();
     let content = String::from_utf8_lossy(content.as_deref().unwrap_or_default()).into_owned();
     let chosen = content.lines().find_map(|line| line.trim().strip_prefix("SELINUXTYPE="));
-    Some(directory.join(chosen.map_or("targeted", str::trim)))
+    directory.join(chosen.map_or("targeted", str::trim))
 }
 
 /// Whether SELinux mediates on this machine (config.md B110).
 #[must_use]
 pub fn selinux_enabled() -> bool {
-    selinux_root_under(Path::new("/")).is_some()
+    selinux_enabled_under(Path::new("/"))
+}
+
+/// It is enabled where its file system is mounted.
+fn selinux_enabled_under(root: &Path) -> bool {
+    root.join("sys/fs/selinux/enforce").exists()
 }
 
 /// Where the machine's id stands, in the order looked at (protocol.md A119).
@@ -259,18 +275,28 @@ mod tests {
         assert_eq!(DiskFiles.list(&link), Err(FileError::LinkToNothing(reason)));
     }
 
+    #[test]
+    fn accounts_have_names_and_numbers() {
+        for name in ["root", "0", "4000000000"] {
+            assert!(DiskFiles.has_user(name) && DiskFiles.has_group(name), "{name}");
+        }
+        assert!(!DiskFiles.has_user("no-such-user") && !DiskFiles.has_group("no-such-group"));
+    }
+
     // config.md B009, B114
     #[test]
     fn selinux_is_found_by_its_file_system_and_type() {
         let root = TemporaryDirectory::new();
         let config = "# SELINUXTYPE=wrong\nSELINUX=enforcing\nSELINUXTYPE=mls \n";
         written(&root, "etc/selinux/config", config);
-        assert_eq!(selinux_root_under(root.path()), None);
+        let of_type = |name: &str| root.path().join("etc/selinux").join(name);
+        assert_eq!(selinux_root_under(root.path()), of_type("mls"));
+        assert!(!selinux_enabled_under(root.path()));
         written(&root, "sys/fs/selinux/enforce", "1");
-        assert_eq!(selinux_root_under(root.path()), Some(root.path().join("etc/selinux/mls")));
-        fs::remove_file(root.path().join("etc/selinux/config")).unwrap();
-        let default = root.path().join("etc/selinux/targeted");
-        assert_eq!(selinux_root_under(root.path()), Some(default));
+        assert_eq!(selinux_root_under(root.path()), of_type("mls"));
+        assert!(selinux_enabled_under(root.path()));
+        fs::remove_file(of_type("config")).unwrap();
+        assert_eq!(selinux_root_under(root.path()), of_type("targeted"));
     }
 
     // protocol.md A119, A237

@@ -7,10 +7,12 @@
 //! path is the same. It may wait for a slow file system, so a worker's thread calls it.
 //!
 //! For a directory that does not exist the nearest one above it is watched, until the next part of the
-//! way appears. What changes between the reading of a directory and the first watch of it is not noticed:
-//! [`Replaced::has_more`] says that it is to be read again.
+//! way appears. Where the way leads over a link, the directory of the link is watched as well: the link
+//! may come to lead elsewhere. What changes between the reading of a directory and the first watch of it
+//! is not noticed: [`Replaced::has_more`] says that it is to be read again.
 //!
-//! Bounds: [`DIRECTORY_COUNT_MAX`] watches, `READ_COUNT_MAX` reads at once.
+//! Bounds: [`WATCH_COUNT_MAX`] watches, of which the directories that exist have the first;
+//! `LINK_COUNT_MAX` links on one way, `READ_COUNT_MAX` reads at once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
@@ -18,17 +20,20 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use bus_policy::ShownPath;
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
+use rustix::fs::{CWD, readlinkat};
 use rustix::io::Errno;
 
 use super::phrase;
 
-/// Directories that are watched at most (config.md B105).
-pub const DIRECTORY_COUNT_MAX: usize = 128;
+/// Directories that are watched at most (config.md B105), also those on the way to others.
+pub const WATCH_COUNT_MAX: usize = 128;
+/// Links that are followed from one directory's path; the kernel follows as many.
+const LINK_COUNT_MAX: usize = 40;
 /// Reads of one call of [`ConfigWatch::take_changes`]; what is left wakes the reader again.
 const READ_COUNT_MAX: usize = 16;
 /// A name has up to 255 bytes, so that dozens of changes fit.
@@ -51,8 +56,17 @@ struct Watched {
     path: PathBuf,
     /// Whether files are read from it.
     has_files: bool,
-    /// What leads from here to directories that do not exist yet.
+    /// What leads from here to directories that do not exist yet, or leads there as a link.
     awaited: BTreeSet<OsString>,
+}
+
+/// How a path leads to a directory.
+#[derive(Debug, Default)]
+struct Way {
+    /// The directory without any link in its path, if it exists.
+    end: Option<PathBuf>,
+    /// Each link, and the part that is missing: the directory where it is, or would be, and its name.
+    turns: Vec<(PathBuf, OsString)>,
 }
 
 /// What [`ConfigWatch::replace`] did.
@@ -78,21 +92,28 @@ impl ConfigWatch {
     /// Watches these directories and no others.
     pub fn replace(&self, directories: &[PathBuf]) -> Replaced {
         let mut replaced = Replaced::default();
-        if directories.len() > DIRECTORY_COUNT_MAX {
-            replaced.complaints.push(format!(
-                "Too many directories to watch them all: only the first {DIRECTORY_COUNT_MAX} of \
-                 {}; send SIGHUP after a change in one of the others",
-                directories.len()
-            ));
+        let (mut seen, mut ways) = (BTreeSet::new(), Vec::new());
+        for directory in directories.iter().filter(|directory| seen.insert(*directory)) {
+            match Way::to(directory) {
+                Ok(way) => ways.push((directory.as_path(), way)),
+                Err(error) => replaced.complaints.push(complaint(directory, error)),
+            }
         }
+        let (planned, left_out) = plan(&ways);
+        replaced.complaints.extend(too_many(&left_out, ways.len()));
         let mut fresh: BTreeMap<i32, Watched> = BTreeMap::new();
-        for directory in directories.iter().take(DIRECTORY_COUNT_MAX) {
-            if let Err(error) = self.watch(directory, &mut fresh) {
-                replaced.complaints.push(complaint(directory, error));
+        for one in planned {
+            match self.watch(&one) {
+                Ok(watch) => fresh.entry(watch).or_default().join(one),
+                // It went while the ways were looked for.
+                Err(Errno::NOENT) => replaced.has_more = true,
+                // It is no directory, and nothing can come below it.
+                Err(Errno::NOTDIR) => {}
+                Err(error) => replaced.complaints.push(complaint(&one.path, error)),
             }
         }
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        replaced.has_more = fresh.iter().any(|(watch, one)| {
+        replaced.has_more |= fresh.iter().any(|(watch, one)| {
             let before = watched.get(watch);
             let had_files = before.is_some_and(|before| before.has_files);
             let awaits = |name| before.is_some_and(|before| before.awaited.contains(name));
@@ -106,30 +127,13 @@ impl ConfigWatch {
         replaced
     }
 
-    /// Watches a directory, or the nearest one above it.
-    fn watch(&self, directory: &Path, fresh: &mut BTreeMap<i32, Watched>) -> Result<(), Errno> {
-        let mut awaited: Option<OsString> = None;
-        for at in directory.ancestors() {
-            // A directory may be on the way to others, too.
-            let flags = match &awaited {
-                None => changes_of_files() | WatchFlags::MASK_ADD,
-                Some(_) => changes_on_the_way() | WatchFlags::MASK_ADD,
-            };
-            match inotify::add_watch(&self.inotify, at, flags) {
-                Ok(watch) => {
-                    let one = fresh.entry(watch).or_default();
-                    one.path = at.to_owned();
-                    one.has_files |= awaited.is_none();
-                    one.awaited.extend(awaited);
-                    return Ok(());
-                }
-                Err(Errno::NOENT) => awaited = at.file_name().map(ToOwned::to_owned),
-                // It is no directory, and nothing can come below it.
-                Err(Errno::NOTDIR) => return Ok(()),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+    fn watch(&self, one: &Watched) -> Result<i32, Errno> {
+        let of_files = if one.has_files { changes_of_files() } else { WatchFlags::empty() };
+        let awaited = !one.awaited.is_empty();
+        let on_the_way = if awaited { changes_on_the_way() } else { WatchFlags::empty() };
+        // Two paths may be one directory to the kernel.
+        let flags = of_files | on_the_way | WatchFlags::MASK_ADD;
+        inotify::add_watch(&self.inotify, &one.path, flags)
     }
 
     /// Whether anything changed since the last call.
@@ -160,6 +164,82 @@ impl AsFd for ConfigWatch {
     }
 }
 
+impl Way {
+    /// Goes from part to part and from link to link, as the kernel does.
+    fn to(directory: &Path) -> Result<Self, Errno> {
+        let mut way = Self::default();
+        let (mut at, mut rest) = (PathBuf::new(), directory.to_owned());
+        loop {
+            let mut parts = rest.components();
+            let Some(part) = parts.next() else { break };
+            let behind = parts.as_path().to_owned();
+            let next = at.join(part);
+            let link = match part {
+                Component::Normal(_) => readlinkat(CWD, &next, Vec::new()),
+                _ => Err(Errno::INVAL),
+            };
+            let turn = (at.clone(), part.as_os_str().to_owned());
+            match link {
+                Ok(_) if way.turns.len() == LINK_COUNT_MAX => return Err(Errno::LOOP),
+                Ok(target) => {
+                    way.turns.push(turn);
+                    rest = Path::new(OsStr::from_bytes(target.to_bytes())).join(behind);
+                }
+                // It is no link.
+                Err(Errno::INVAL) => (at, rest) = (next, behind),
+                Err(Errno::NOENT) => {
+                    way.turns.push(turn);
+                    return Ok(way);
+                }
+                // Above it is no directory, and nothing can come below that.
+                Err(Errno::NOTDIR) => return Ok(way),
+                Err(error) => return Err(error),
+            }
+        }
+        way.end = Some(at);
+        Ok(way)
+    }
+}
+
+impl Watched {
+    fn join(&mut self, other: Self) {
+        self.path = other.path;
+        self.has_files |= other.has_files;
+        self.awaited.extend(other.awaited);
+    }
+}
+
+/// What to watch, at most [`WATCH_COUNT_MAX`] directories, and for whose directories that is not all.
+/// What exists comes before what may come.
+fn plan<'a>(ways: &[(&'a Path, Way)]) -> (Vec<Watched>, BTreeSet<&'a Path>) {
+    let mut planned: BTreeMap<&Path, Watched> = BTreeMap::new();
+    let mut left_out = BTreeSet::new();
+    let ends = ways.iter().filter_map(|(path, way)| Some((*path, way.end.as_deref()?, None)));
+    let turns = ways.iter().flat_map(|(path, way)| {
+        way.turns.iter().map(|(at, name)| (*path, at.as_path(), Some(name.clone())))
+    });
+    for (path, at, name) in ends.chain(turns) {
+        if planned.len() == WATCH_COUNT_MAX && !planned.contains_key(at) {
+            left_out.insert(path);
+            continue;
+        }
+        let one = planned.entry(at).or_default();
+        one.path = at.to_owned();
+        one.has_files |= name.is_none();
+        one.awaited.extend(name);
+    }
+    (planned.into_values().collect(), left_out)
+}
+
+fn too_many(left_out: &BTreeSet<&Path>, count: usize) -> Option<String> {
+    let example = ShownPath(left_out.first()?);
+    Some(format!(
+        "Too many directories to watch them all: not every change in {} of {count}, such as \
+         {example}, is noticed; send SIGHUP after one",
+        left_out.len()
+    ))
+}
+
 /// A file that is being written is not read before its writer has closed it; a link is there at once.
 fn changes_of_files() -> WatchFlags {
     WatchFlags::CREATE
@@ -172,8 +252,15 @@ fn changes_of_files() -> WatchFlags {
         | WatchFlags::ONLYDIR
 }
 
+/// A part of the way comes, or a link goes; and the directory where that would be seen may go itself.
 fn changes_on_the_way() -> WatchFlags {
-    WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR
+    WatchFlags::CREATE
+        | WatchFlags::MOVED_TO
+        | WatchFlags::DELETE
+        | WatchFlags::MOVED_FROM
+        | WatchFlags::DELETE_SELF
+        | WatchFlags::MOVE_SELF
+        | WatchFlags::ONLYDIR
 }
 
 /// Whether to reload for this. A change without a name is one of the directory itself, or says that
@@ -194,8 +281,8 @@ fn matters(event: &inotify::Event<'_>, watched: Option<&Watched>) -> bool {
             && SUFFIXES.iter().any(|suffix| name.as_bytes().ends_with(suffix))
             && (!is_new || watched.path.join(name).is_symlink())
     });
-    let has_appeared = what.intersects(inotify::ReadFlags::CREATE | inotify::ReadFlags::MOVED_TO);
-    is_file || is_awaited && has_appeared
+    let is_written = what.contains(inotify::ReadFlags::CLOSE_WRITE);
+    is_file || is_awaited && !is_written
 }
 
 fn complaint(directory: &Path, error: Errno) -> String {
@@ -215,6 +302,7 @@ fn complaint(directory: &Path, error: Errno) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::symlink;
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -330,25 +418,109 @@ mod tests {
         assert!(!watch.take_changes(), "no files are read from there");
         fs::write(all[0].join("x.service"), "").unwrap();
         assert!(watch.take_changes());
-        std::os::unix::fs::symlink("x.service", all[0].join("y.service")).unwrap();
+        symlink("x.service", all[0].join("y.service")).unwrap();
         assert!(watch.take_changes(), "a link is there at once");
         fs::create_dir(&all[1]).unwrap();
         assert!(watch.take_changes(), "the other way goes on");
     }
 
+    // config.md B105
+    #[test]
+    fn links_on_the_way_are_followed() {
+        let directory = TemporaryDirectory::new();
+        let path = |name: &str| directory.path().join(name);
+        let link = |target: &str, name: &str| symlink(target, path(name)).unwrap();
+        for name in ["there", "there/conf.d", "other"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        link("current/conf.d", "link");
+        link("there", "current");
+        let watch = watching(&[&path("link")]);
+        let check = |case: &str, change: &dyn Fn()| {
+            change();
+            assert!(watch.take_changes(), "{case}");
+            watch.replace(&[path("link")]);
+            assert!(!watch.replace(&[path("link")]).has_more, "{case}");
+            assert!(!watch.take_changes(), "{case}: more than once");
+        };
+        let write = |name: &str| fs::write(path(name), "").unwrap();
+        check("a file behind links", &|| write("there/conf.d/a.conf"));
+        check("what they lead to goes", &|| fs::remove_dir_all(path("there/conf.d")).unwrap());
+        check("and all above it", &|| fs::remove_dir_all(path("there")).unwrap());
+        check("it comes back in part", &|| fs::create_dir(path("there")).unwrap());
+        check("it comes back", &|| fs::create_dir(path("there/conf.d")).unwrap());
+        check("a file in it", &|| write("there/conf.d/a.conf"));
+        check("a link leads elsewhere", &|| {
+            symlink("other", path("new")).unwrap();
+            fs::rename(path("new"), path("current")).unwrap();
+        });
+        check("what it leads to now comes", &|| fs::create_dir(path("other/conf.d")).unwrap());
+        check("a file there", &|| write("other/conf.d/a.conf"));
+        check("a link goes", &|| fs::remove_file(path("link")).unwrap());
+        check("and comes back", &|| link("other/../there/conf.d", "link"));
+        check("a file behind it", &|| write("there/conf.d/a.conf"));
+        write("other/conf.d/a.conf");
+        assert!(!watch.take_changes(), "nothing leads there");
+    }
+
+    #[test]
+    fn links_that_lead_to_each_other_are_said() {
+        let directory = TemporaryDirectory::new();
+        let [one, other] = ["one", "other"].map(|name| directory.path().join(name));
+        symlink(&one, &other).unwrap();
+        symlink(&other, &one).unwrap();
+        let complaints = ConfigWatch::new().unwrap().replace(&[one]).complaints;
+        assert!(complaints[0].contains("Too many"), "{complaints:?}");
+    }
+
+    #[test]
+    fn directories_that_exist_come_before_those_that_may() {
+        let directory = TemporaryDirectory::new();
+        let path = |name: String| directory.path().join(name);
+        let there = path("there".to_owned());
+        fs::create_dir(&there).unwrap();
+        // All are awaited in one directory.
+        let missing = (0..=WATCH_COUNT_MAX).map(|number| path(format!("missing {number}")));
+        let mut all: Vec<PathBuf> = missing.collect();
+        all.extend([there.clone(), there.clone()]);
+        let watch = ConfigWatch::new().unwrap();
+        assert_eq!(watch.replace(&all).complaints, [""; 0], "two directories are watched");
+        // Each of these is awaited in one of its own.
+        let far: Vec<PathBuf> = (1..WATCH_COUNT_MAX)
+            .map(|number| path(format!("{number}/missing")))
+            .inspect(|path| fs::create_dir(path.parent().unwrap()).unwrap())
+            .chain([there.clone()])
+            .collect();
+        assert_eq!(watch.replace(&far).complaints, [""; 0], "at the bound");
+        fs::create_dir(path("0".to_owned())).unwrap();
+        let complaints =
+            watch.replace(&[&[path("0/missing".to_owned())], &far[..]].concat()).complaints;
+        let last = ShownPath(&far[WATCH_COUNT_MAX - 2]).to_string();
+        assert!(
+            complaints[0].contains(" 1 of 129,") && complaints[0].contains(&last),
+            "{complaints:?}"
+        );
+        watch.take_changes();
+        fs::create_dir(&far[WATCH_COUNT_MAX - 2]).unwrap();
+        assert!(!watch.take_changes(), "one past the bound");
+        fs::create_dir(&far[WATCH_COUNT_MAX - 3]).unwrap();
+        assert!(watch.take_changes(), "the last but one");
+        fs::write(there.join("a.conf"), "").unwrap();
+        assert!(watch.take_changes(), "what exists");
+    }
+
     #[test]
     fn what_cannot_be_watched_is_said() {
         let directory = TemporaryDirectory::new();
-        let paths: Vec<PathBuf> = (0..=DIRECTORY_COUNT_MAX)
-            .map(|number| directory.path().join(number.to_string()))
-            .collect();
+        let paths: Vec<PathBuf> =
+            (0..=WATCH_COUNT_MAX).map(|number| directory.path().join(number.to_string())).collect();
         paths.iter().for_each(|path| fs::create_dir(path).unwrap());
         let watch = ConfigWatch::new().unwrap();
         assert_eq!(watch.replace(&paths[1..]).complaints, [""; 0], "at the bound");
         let complaints = watch.replace(&paths).complaints;
-        assert!(complaints[0].contains("only the first 128 of 129;"), "{complaints:?}");
+        assert!(complaints[0].contains(" 1 of 129, such as"), "{complaints:?}");
         assert_eq!(complaints.len(), 1);
-        fs::write(paths[DIRECTORY_COUNT_MAX].join("a.conf"), "").unwrap();
+        fs::write(paths[WATCH_COUNT_MAX].join("a.conf"), "").unwrap();
         assert!(!watch.take_changes(), "one past the bound");
         let text = complaint(Path::new("/d"), Errno::NOSPC);
         assert!(text.contains("/d: ") && text.contains("fs.inotify.max_user_watches"), "{text}");

@@ -4,8 +4,8 @@
 //! (config.md B006); a doctype may be there or not (B001). Bounds: [`DEPTH_MAX`],
 //! [`ATTRIBUTE_COUNT_MAX`]; the file's own size bounds the rest.
 //!
-//! The XML reader loses count of its positions behind a doctype, so [`StartTags`] finds them in
-//! the text. They only serve messages.
+//! The XML reader loses count of its positions behind a doctype and has none of attributes, so
+//! [`Places`] finds them in the text. They only serve messages.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,17 +31,19 @@ pub(super) struct Element {
     pub(super) name: String,
     pub(super) location: Location,
     pub(super) attributes: Vec<(String, String)>,
+    /// Where each attribute stands.
+    attribute_places: Vec<(String, Location)>,
     pub(super) children: Vec<Element>,
     /// All text directly in this element.
     text: String,
-    /// The start tag before the first text that is not white space.
+    /// The first text that is not white space.
     text_location: Option<Location>,
 }
 
 /// Reads the text of `file` and returns its root element.
 pub(super) fn parse_document(file: &Arc<Path>, text: &[u8]) -> Result<Element, Problem> {
     let mut reader = EventReader::new_with_config(text, parser_config());
-    let mut tags = StartTags::new(file, text);
+    let mut places = Places::new(file, text);
     let mut root = None;
     // The elements that are not closed yet, from the root inwards.
     let mut open: Vec<Element> = Vec::new();
@@ -49,9 +51,10 @@ pub(super) fn parse_document(file: &Arc<Path>, text: &[u8]) -> Result<Element, P
         let event = reader.next().map_err(|error| not_well_formed(file, text, &error))?;
         match event {
             XmlEvent::StartElement { name, attributes, namespace } => {
-                let location = tags.advance().unwrap_or_else(|| at(file, reader.position()));
+                let location = places.start_tag().unwrap_or_else(|| at(file, reader.position()));
                 let attributes = attributes.into_iter().map(|a| (written(&a.name), a.value));
-                let element = Element::new(written(&name), location, attributes.collect());
+                let mut element = Element::new(written(&name), location, attributes.collect());
+                element.attribute_places = places.attributes();
                 if !namespace.is_essentially_empty() {
                     return Err(element.unexpected_attribute("xmlns", &[]));
                 }
@@ -62,13 +65,16 @@ pub(super) fn parse_document(file: &Arc<Path>, text: &[u8]) -> Result<Element, P
             }
             XmlEvent::Characters(text) => {
                 if let Some(element) = open.last_mut() {
-                    element.push_text(&text, &tags.location);
+                    element.push_text(&text, || places.text());
                 }
             }
-            XmlEvent::EndElement { .. } => match (open.pop(), open.last_mut()) {
-                (Some(element), Some(parent)) => parent.children.push(element),
-                (element, _) => root = element,
-            },
+            XmlEvent::EndElement { .. } => {
+                places.end_tag();
+                match (open.pop(), open.last_mut()) {
+                    (Some(element), Some(parent)) => parent.children.push(element),
+                    (element, _) => root = element,
+                }
+            }
             XmlEvent::EndDocument => {
                 let missing = || Fault::NotWellFormed("there is no element".into());
                 return root.ok_or_else(|| Problem::fatal(&Location::whole(file), missing()));
@@ -122,13 +128,20 @@ fn at(file: &Arc<Path>, position: TextPosition) -> Location {
 
 impl Element {
     fn new(name: String, location: Location, attributes: Vec<(String, String)>) -> Self {
-        let children = Vec::new();
-        Self { name, location, attributes, children, text: String::new(), text_location: None }
+        Self {
+            name,
+            location,
+            attributes,
+            attribute_places: Vec::new(),
+            children: Vec::new(),
+            text: String::new(),
+            text_location: None,
+        }
     }
 
-    fn push_text(&mut self, text: &str, start_tag: &Location) {
+    fn push_text(&mut self, text: &str, place: impl FnOnce() -> Location) {
         if self.text_location.is_none() && !text.trim_start().is_empty() {
-            self.text_location = Some(start_tag.clone());
+            self.text_location = Some(place());
         }
         self.text.push_str(text);
     }
@@ -138,12 +151,6 @@ impl Element {
     /// deviation: white space around the text is not part of it; the reference takes it literally,
     /// where no value can be of use.
     pub(super) fn value(&self) -> Result<&str, Problem> {
-        self.takes_attributes(&[])?;
-        self.text_alone()
-    }
-
-    /// As [`Self::value`], for an element that has attributes too.
-    pub(super) fn text_alone(&self) -> Result<&str, Problem> {
         self.takes_no_children()?;
         match self.text.trim() {
             "" => Err(Problem::fatal(&self.location, Fault::MissingText(self.name.clone()))),
@@ -177,13 +184,19 @@ impl Element {
         }
     }
 
-    /// Checks that every attribute is one of `names` (config.md B003).
-    pub(super) fn takes_attributes(&self, names: &[&'static str]) -> Result<(), Problem> {
-        let known = |name: &str| names.contains(&name);
-        match self.attributes.iter().find(|(name, _)| !known(name)) {
-            Some((name, _)) => Err(self.unexpected_attribute(name, names)),
-            None => Ok(()),
-        }
+    /// A problem for every attribute that is not one of `names` (config.md B003).
+    pub(super) fn unexpected_attributes(
+        &self,
+        names: &[&'static str],
+    ) -> impl Iterator<Item = Problem> {
+        let unknown = self.attributes.iter().filter(|(name, _)| !names.contains(&name.as_str()));
+        unknown.map(|(name, _)| self.unexpected_attribute(name, names))
+    }
+
+    /// Where an attribute stands.
+    pub(super) fn place_of(&self, attribute: &str) -> &Location {
+        let found = self.attribute_places.iter().find(|(name, _)| name == attribute);
+        found.map_or(&self.location, |(_, place)| place)
     }
 
     /// The value of the attribute `name`.
@@ -203,42 +216,117 @@ impl Element {
     fn unexpected_attribute(&self, name: &str, permitted: &[&'static str]) -> Problem {
         let meant = nearest(name, permitted);
         let (element, attribute) = (self.name.clone(), name.to_owned());
-        Problem::fatal(&self.location, Fault::UnexpectedAttribute { element, attribute, meant })
+        let fault = Fault::UnexpectedAttribute { element, attribute, meant };
+        Problem::fatal(self.place_of(name), fault)
     }
 }
 
-/// Finds the start tags of a well-formed text one after the other.
+/// Finds the tags, attributes and texts of a well-formed text one after the other.
 ///
 /// It relies on `<` standing only before markup, and knows the kinds of markup that may hold
 /// another `<`. An internal DTD subset with apostrophes in its comments would mislead it.
-struct StartTags<'a> {
+#[derive(Clone)]
+struct Places<'a> {
     /// What was not looked at yet. Empty if the text is not UTF-8.
     rest: &'a str,
     /// Where `rest` starts.
     position: Location,
-    /// The start tag found last.
-    location: Location,
+    /// Whether the last start tag is its end tag, too.
+    is_closed: bool,
 }
 
-impl<'a> StartTags<'a> {
+impl<'a> Places<'a> {
     fn new(file: &Arc<Path>, text: &'a [u8]) -> Self {
         let rest = std::str::from_utf8(text).unwrap_or("");
         let rest = rest.strip_prefix('\u{feff}').unwrap_or(rest);
-        Self { rest, position: start_of(file), location: start_of(file) }
+        Self { rest, position: start_of(file), is_closed: false }
     }
 
-    /// Goes on to the next start tag. `None` if there is none.
-    fn advance(&mut self) -> Option<Location> {
+    /// Goes on into the next start tag. `None` if there is none.
+    fn start_tag(&mut self) -> Option<Location> {
         loop {
             self.skip(self.rest.find('<')?)?;
-            self.location = self.position.clone();
             match markup_size(self.rest)? {
                 Markup::StartTag => break,
                 Markup::Other(size) => self.skip(size)?,
             }
         }
+        let place = self.position.clone();
         self.skip(1)?;
-        Some(self.location.clone())
+        Some(place)
+    }
+
+    /// The attributes of the start tag, and goes on behind it.
+    fn attributes(&mut self) -> Vec<(String, Location)> {
+        let mut found = Vec::new();
+        // The name of the element comes first.
+        while self.skip_until(|letter| is_blank(letter) || "/>".contains(letter)).is_some()
+            && self.skip_until(|letter| !is_blank(letter)).is_some()
+            && !self.rest.starts_with(['/', '>'])
+        {
+            let place = self.position.clone();
+            let name = self.skip_until(|letter| is_blank(letter) || letter == '=');
+            found.extend(name.map(|name| (name.to_owned(), place)));
+            let _ = self.skip_value();
+        }
+        self.is_closed = self.rest.starts_with('/');
+        let _ = self.skip(if self.is_closed { 2 } else { 1 });
+        found
+    }
+
+    /// Goes on behind an attribute's `= "value"`.
+    fn skip_value(&mut self) -> Option<()> {
+        self.skip_until(|letter| "\"'".contains(letter))?;
+        let quote = self.rest.chars().next()?;
+        self.skip(1)?;
+        self.skip_until(|letter| letter == quote)?;
+        self.skip(1)
+    }
+
+    /// Goes on behind the next end tag, if the element has one of its own.
+    fn end_tag(&mut self) {
+        if !std::mem::take(&mut self.is_closed) {
+            let _ = self.skip_end_tag();
+        }
+    }
+
+    fn skip_end_tag(&mut self) -> Option<()> {
+        loop {
+            self.skip(self.rest.find('<')?)?;
+            let is_end = self.rest.starts_with("</");
+            match markup_size(self.rest)? {
+                Markup::Other(size) => self.skip(size)?,
+                Markup::StartTag => return None,
+            }
+            if is_end {
+                self.skip_until(|letter| letter == '>')?;
+                return self.skip(1);
+            }
+        }
+    }
+
+    /// Where the next text starts that is not white space.
+    fn text(&self) -> Location {
+        const CDATA: &str = "<![CDATA[";
+        let mut ahead = self.clone();
+        loop {
+            let found = ahead.skip_until(|letter| !is_blank(letter));
+            let size = match markup_size(ahead.rest).filter(|_| found.is_some()) {
+                _ if ahead.rest.starts_with(CDATA) => CDATA.len(),
+                Some(Markup::Other(size)) if ahead.rest.starts_with("<") => size,
+                _ => return ahead.position,
+            };
+            if ahead.skip(size).is_none() {
+                return ahead.position;
+            }
+        }
+    }
+
+    /// Goes on to a letter; what is in between.
+    fn skip_until(&mut self, is_it: impl Fn(char) -> bool) -> Option<&'a str> {
+        let skipped = self.rest.get(..self.rest.find(is_it)?)?;
+        self.skip(skipped.len())?;
+        Some(skipped)
     }
 
     fn skip(&mut self, size: usize) -> Option<()> {
@@ -247,6 +335,11 @@ impl<'a> StartTags<'a> {
         self.rest = rest;
         Some(())
     }
+}
+
+/// White space, as XML means it.
+const fn is_blank(letter: char) -> bool {
+    matches!(letter, ' ' | '\t' | '\r' | '\n')
 }
 
 /// What a `<` begins.

@@ -29,24 +29,26 @@ pub(super) fn load(path: &Path, files: &impl ConfigFiles) -> Loaded {
     let top_level = loader.read_file(path, &Location::whole(path), &Limits::default());
     let missing = || Problem::fatal(&Location::whole(path), Fault::NotFound(path.to_owned()));
     let top_level = top_level.and_then(|config| config.ok_or_else(missing));
-    loader.finish(top_level)
+    loader.finish(path, top_level)
 }
 
 pub(super) fn load_text(path: &Path, text: &[u8], files: &impl ConfigFiles) -> Loaded {
     let mut loader = Loader::new(files);
     let top_level = loader.read_text(path, text, &Location::whole(path), &Limits::default());
-    loader.finish(top_level)
+    loader.finish(path, top_level)
 }
 
 /// The reading of all files of one configuration.
 pub(super) struct Loader<'a, F> {
-    files: &'a F,
+    pub(super) files: &'a F,
     problems: Vec<Problem>,
     watched_directories: Vec<PathBuf>,
     /// What the top-level file says, if it is wrong.
     remains: Option<BusConfig>,
     /// What else is wrong in files that are wrong, behind the first thing.
     further: Vec<Problem>,
+    /// How much of that is not told.
+    untold_count: usize,
     /// The canonical paths of the files being read, each included by the one before.
     open_files: Vec<PathBuf>,
     file_count: usize,
@@ -74,6 +76,7 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
             files,
             problems: Vec::new(),
             further: Vec::new(),
+            untold_count: 0,
             watched_directories: Vec::new(),
             remains: None,
             open_files: Vec::new(),
@@ -84,7 +87,7 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
 
     /// Ends with the top-level file: it must listen somewhere, whoever included says where
     /// (config.md B004).
-    fn finish(mut self, top_level: Result<BusConfig, Problem>) -> Loaded {
+    fn finish(mut self, path: &Path, top_level: Result<BusConfig, Problem>) -> Loaded {
         let mut fatal = std::mem::take(&mut self.further);
         let mut config = top_level.map_err(|problem| fatal.push(problem)).ok();
         if let Some(silent) = config.take_if(|config| config.listen.is_empty()) {
@@ -92,6 +95,7 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
             self.remains = Some(silent);
         }
         sort_by_place(&mut fatal);
+        fatal.extend(more_problems(path, self.untold_count));
         self.problems.extend(fatal);
         let Self { problems, remains, watched_directories, .. } = self;
         Loaded { config, remains, problems, watched_directories }
@@ -196,15 +200,14 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
         let ignore_missing = element.yes_or_no("ignore_missing")?;
         let if_selinux_enabled = element.yes_or_no("if_selinux_enabled")?;
         let selinux_root_relative = element.yes_or_no("selinux_root_relative")?;
-        let target = element.text_alone()?;
-        let selinux_root = self.files.selinux_root();
-        if if_selinux_enabled && selinux_root.is_none() {
+        let target = element.value()?;
+        if if_selinux_enabled && !self.files.selinux_enabled() {
             return Ok(());
         }
-        let path = match (selinux_root_relative, selinux_root) {
-            (false, _) => file.resolve(target),
-            (true, Some(root)) => root.join(target),
-            (true, None) => return Err(Problem::fatal(&element.location, Fault::NoSelinuxRoot)),
+        // (ref) that there is a root does not depend on SELinux.
+        let path = match selinux_root_relative {
+            true => self.files.selinux_root().join(target),
+            false => file.resolve(target),
         };
         match self.read_file(&path, &element.location, &file.config.limits)? {
             Some(included) => file.config.absorb(included),
@@ -246,7 +249,8 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
                 self.warn(&element.location, Fault::CircularInclude(path));
                 continue;
             }
-            let (place, size, further) = (Location::whole(&path), self.size, self.further.len());
+            let (place, size) = (Location::whole(&path), self.size);
+            let (further, untold) = (self.further.len(), self.untold_count);
             let text = self.files.read_listed(&path, CONFIG_SIZE_MAX);
             match self.read_content(&path, text, &place, &file.config.limits) {
                 Ok(Some(included)) => file.config.absorb(included),
@@ -256,6 +260,8 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
                     let mut problems = self.further.split_off(further);
                     problems.push(problem);
                     sort_by_place(&mut problems);
+                    problems.extend(more_problems(&path, self.untold_count - untold));
+                    self.untold_count = untold;
                     problems.into_iter().for_each(|problem| self.leave_out(problem));
                     // Or the files after a large one would be left out, too.
                     self.size = size;
@@ -275,8 +281,9 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
             (Ok(()), next) => next,
             (first, Ok(())) => first,
             (first, Err(problem)) => {
-                if self.further.len() < FURTHER_COUNT_MAX {
-                    self.further.push(problem);
+                match self.further.len() < FURTHER_COUNT_MAX {
+                    true => self.further.push(problem),
+                    false => self.untold_count += 1,
                 }
                 first
             }
@@ -311,6 +318,12 @@ pub(super) fn conf_files(
     paths.retain(|path| path.as_os_str().as_encoded_bytes().ends_with(b".conf"));
     paths.sort();
     Ok(paths)
+}
+
+/// What there is besides the problems of a file that are told of.
+pub(super) fn more_problems(path: &Path, count: usize) -> Option<Problem> {
+    let fault = Fault::MoreProblems { count };
+    (count > 0).then(|| Problem::fatal(&Location::whole(path), fault))
 }
 
 /// As they stand in the files.

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::{Element, parse_document};
-use super::include::{conf_files, sort_by_place};
+use super::include::{conf_files, more_problems, sort_by_place};
 use super::limits::WITHOUT_EFFECT;
 use super::{CONFIG_SIZE_MAX, ConfigFiles, Fault, FileError, Limits, Location, Problem, Severity};
 use crate::subject::{AccountNames, gid_of, uid_of};
@@ -137,14 +137,14 @@ impl NamedOverrides {
             return Err(vec![Problem::fatal(&root.location, Fault::WrongLimitsRoot(root.name))]);
         }
         let mut wrong = Vec::new();
-        wrong.extend(root.takes_attributes(&[]).err());
+        wrong.extend(root.unexpected_attributes(&[]));
         wrong.extend(root.takes_no_text().err());
-        let mut of_file = Vec::new();
+        let (mut of_file, mut untold_count) = (Vec::new(), 0);
         for element in &root.children {
             match read_override(element) {
                 Ok(one) => of_file.push(one),
                 Err(problem) if wrong.len() < PROBLEM_COUNT_MAX => wrong.push(problem),
-                Err(_) => {}
+                Err(_) => untold_count += 1,
             }
         }
         if self.0.len() + of_file.len() > OVERRIDE_COUNT_MAX {
@@ -156,6 +156,7 @@ impl NamedOverrides {
             return Ok(());
         }
         sort_by_place(&mut wrong);
+        wrong.extend(more_problems(path, untold_count));
         Err(wrong)
     }
 
@@ -228,7 +229,9 @@ fn read_override(element: &Element) -> Result<Override<Named>, Problem> {
     if element.name != "limit" {
         return Err(element.unexpected("buslimits", &["limit"]));
     }
-    element.takes_attributes(&["name", "user", "group"])?;
+    if let Some(unexpected) = element.unexpected_attributes(&["name", "user", "group"]).next() {
+        return Err(unexpected);
+    }
     let given = element
         .attribute("name")
         .ok_or_else(|| wrong(Fault::MissingAttribute { element: "limit", attribute: "name" }))?;
@@ -237,7 +240,7 @@ fn read_override(element: &Element) -> Result<Override<Named>, Problem> {
         (None, Some(group)) if !group.is_empty() => Named::Group(group.to_owned()),
         _ => return Err(wrong(Fault::LimitSubject)),
     };
-    let text = element.text_alone()?.to_owned();
+    let text = element.value()?.to_owned();
     let mut tried = Limits::default();
     let warning = tried.set(given, &text).map_err(|error| wrong(error.into()))?;
     if let Some(warning) = warning {

@@ -8,7 +8,7 @@ use super::document::Element;
 use super::include::{Loader, OpenFile};
 use super::{AppArmorMode, ConfigFiles, Fault, Problem, ServiceDirectory};
 use crate::policy_set::{PolicyBlock, PolicyContext};
-use crate::rule::{Action, Effect, RULE_ATTRIBUTES, Rule, RuleAttributes, RuleError};
+use crate::rule::{Account, Action, Effect, RULE_ATTRIBUTES, Rule, RuleAttributes, RuleError};
 
 /// The elements that `<busconfig>` takes, to guess what was meant by another.
 const ELEMENTS: &[&str] = &[
@@ -33,6 +33,17 @@ const ELEMENTS: &[&str] = &[
     "apparmor",
 ];
 
+/// The attributes that an element in `<busconfig>` takes.
+fn attributes_of(element: &str) -> &'static [&'static str] {
+    match element {
+        "include" => &["ignore_missing", "if_selinux_enabled", "selinux_root_relative"],
+        "limit" => &["name"],
+        "policy" => &["context", "user", "group", "at_console"],
+        "apparmor" => &["mode"],
+        _ => &[],
+    }
+}
+
 /// The mechanisms that clients can use (protocol.md A089–A096).
 const MECHANISMS: &[&str] = &["EXTERNAL", "DBUS_COOKIE_SHA1", "ANONYMOUS"];
 
@@ -42,8 +53,8 @@ impl<F: ConfigFiles> Loader<'_, F> {
         if root.name != "busconfig" {
             return Err(Problem::fatal(&root.location, Fault::WrongRoot(root.name.clone())));
         }
-        root.takes_attributes(&[])?;
-        let mut first = root.takes_no_text();
+        let mut first = self.takes_attributes(root, &[]);
+        first = self.note_further(first, root.takes_no_text());
         for element in &root.children {
             let read = self.read_element(file, element);
             first = self.note_further(first, read);
@@ -53,15 +64,14 @@ impl<F: ConfigFiles> Loader<'_, F> {
 
     // One row an element: a flat table.
     fn read_element(&mut self, file: &mut OpenFile, element: &Element) -> Result<(), Problem> {
+        if ELEMENTS.contains(&element.name.as_str()) {
+            self.takes_attributes(element, attributes_of(&element.name))?;
+        }
         let config = &mut file.config;
         let place = || Some(element.location.clone());
         match element.name.as_str() {
             "type" => config.bus_type = Some(element.value()?.to_owned()),
-            "include" => {
-                let attributes = ["ignore_missing", "if_selinux_enabled", "selinux_root_relative"];
-                element.takes_attributes(&attributes)?;
-                self.include(file, element)?;
-            }
+            "include" => self.include(file, element)?,
             "includedir" => self.include_directory(file, element)?,
             "user" => {
                 config.user = Some(element.value()?.to_owned());
@@ -111,6 +121,19 @@ impl<F: ConfigFiles> Loader<'_, F> {
         Ok(())
     }
 
+    /// Checks that every attribute is one of `names` (config.md B003).
+    fn takes_attributes(
+        &mut self,
+        element: &Element,
+        names: &[&'static str],
+    ) -> Result<(), Problem> {
+        let mut first = Ok(());
+        for unexpected in element.unexpected_attributes(names) {
+            first = self.note_further(first, Err(unexpected));
+        }
+        first
+    }
+
     /// `<auth>` (config.md B018).
     fn read_auth(&mut self, file: &mut OpenFile, element: &Element) -> Result<(), Problem> {
         let mechanism = element.value()?;
@@ -124,9 +147,8 @@ impl<F: ConfigFiles> Loader<'_, F> {
 
     /// `<limit>` (config.md B023).
     fn read_limit(&mut self, file: &mut OpenFile, element: &Element) -> Result<(), Problem> {
-        element.takes_attributes(&["name"])?;
         let name = element.required_attribute("limit", "name")?;
-        let text = element.text_alone()?;
+        let text = element.value()?;
         let set = file.config.limits.set(name, text);
         if let Some(warning) = set.map_err(|error| Problem::fatal(&element.location, error))? {
             self.warn(&element.location, warning);
@@ -136,7 +158,6 @@ impl<F: ConfigFiles> Loader<'_, F> {
 
     /// `<policy>` (config.md B024, B047).
     fn read_policy(&mut self, file: &mut OpenFile, element: &Element) -> Result<(), Problem> {
-        element.takes_attributes(&["context", "user", "group", "at_console"])?;
         // Of a block in a wrong place, too, it is told what else is wrong in it.
         let context = policy_context(element);
         let mut first = self.note_further(element.takes_no_text(), context.clone().map(drop));
@@ -158,38 +179,57 @@ impl<F: ConfigFiles> Loader<'_, F> {
             "deny" => Effect::Deny,
             _ => return Err(element.unexpected("policy", &["allow", "deny"])),
         };
-        element.takes_attributes(RULE_ATTRIBUTES)?;
+        self.takes_attributes(element, RULE_ATTRIBUTES)?;
         element.is_empty()?;
-        let wrong = |error: RuleError| Problem::fatal(&element.location, error);
+        let place = |error: &RuleError| {
+            error.attribute().map_or(&element.location, |name| element.place_of(name))
+        };
+        let wrong = |error: RuleError| Problem::fatal(place(&error), error);
         let attributes = RuleAttributes(&element.attributes);
         let action = attributes.action(effect).map_err(wrong)?;
-        let connects = matches!(action, Action::ConnectUser(_) | Action::ConnectGroup(_));
         match context {
+            _ if !matches!(action, Action::ConnectUser(_) | Action::ConnectGroup(_)) => {}
+            PolicyContext::Default | PolicyContext::Mandatory => {}
             // B071
-            PolicyContext::User(_) | PolicyContext::Group(_) if connects => {
+            PolicyContext::User(_) | PolicyContext::Group(_)
+                if self.is_for_somebody(context) && self.is_about_somebody(&action) =>
+            {
                 return Err(wrong(RuleError::ConnectNotGlobal));
             }
-            // (ref) no error here, but the rule is never looked at.
-            PolicyContext::AtConsole(_) if connects => {
-                self.warn(&element.location, RuleError::ConnectNotGlobal);
-            }
-            _ => {}
+            // (ref) no error where nobody is at the console, or an account does not exist (B048): the
+            // rule is never looked at.
+            _ => self.warn(&element.location, RuleError::ConnectNotGlobal),
         }
         for warning in attributes.warnings(&action) {
-            self.warn(&element.location, warning);
+            self.warn(place(&warning), warning);
         }
         Ok(Rule { location: element.location.clone(), effect, action })
     }
 
+    fn is_for_somebody(&self, context: &PolicyContext) -> bool {
+        match context {
+            PolicyContext::User(name) => self.files.has_user(name),
+            PolicyContext::Group(name) => self.files.has_group(name),
+            _ => true,
+        }
+    }
+
+    fn is_about_somebody(&self, action: &Action) -> bool {
+        match action {
+            Action::ConnectUser(Account::Named(name)) => self.files.has_user(name),
+            Action::ConnectGroup(Account::Named(name)) => self.files.has_group(name),
+            _ => true,
+        }
+    }
+
     /// `<selinux>` (config.md B025).
     fn read_selinux(&mut self, file: &mut OpenFile, element: &Element) -> Result<(), Problem> {
-        element.takes_attributes(&[])?;
         element.takes_no_text()?;
         for child in &element.children {
             if child.name != "associate" {
                 return Err(child.unexpected("selinux", &["associate"]));
             }
-            child.takes_attributes(&["own", "context"])?;
+            self.takes_attributes(child, &["own", "context"])?;
             child.is_empty()?;
             let own = child.required_attribute("associate", "own")?;
             let context = child.required_attribute("associate", "context")?;
@@ -206,14 +246,10 @@ impl<F: ConfigFiles> Loader<'_, F> {
 
 /// Whom a `<policy>` is for: exactly one attribute says so (config.md B047).
 fn policy_context(element: &Element) -> Result<PolicyContext, Problem> {
-    let wrong = |fault| Problem::fatal(&element.location, fault);
     let [(attribute, value)] = element.attributes.as_slice() else {
-        return Err(wrong(Fault::PolicySubject));
+        return Err(Problem::fatal(&element.location, Fault::PolicySubject));
     };
-    let bad = |attribute, expected| {
-        let value = value.clone();
-        Err(wrong(Fault::BadValue { attribute, value, expected }))
-    };
+    let bad = |attribute, expected| Err(bad_value(element, attribute, value, expected));
     match (attribute.as_str(), value.as_str()) {
         ("context", "default") => Ok(PolicyContext::Default),
         ("context", "mandatory") => Ok(PolicyContext::Mandatory),
@@ -228,7 +264,6 @@ fn policy_context(element: &Element) -> Result<PolicyContext, Problem> {
 
 /// `<apparmor>`; without an attribute the mode is the default one (config.md B026).
 fn apparmor_mode(element: &Element) -> Result<AppArmorMode, Problem> {
-    element.takes_attributes(&["mode"])?;
     element.is_empty()?;
     match element.attribute("mode") {
         None | Some("enabled") => Ok(AppArmorMode::Enabled),
@@ -248,13 +283,13 @@ fn bad_value(
     expected: &'static str,
 ) -> Problem {
     let value = value.to_owned();
-    Problem::fatal(&element.location, Fault::BadValue { attribute, value, expected })
+    let fault = Fault::BadValue { attribute, value, expected };
+    Problem::fatal(element.place_of(attribute), fault)
 }
 
 impl Element {
     /// The presence of an element such as `<fork/>`, which takes nothing.
     fn flag(&self) -> Result<bool, Problem> {
-        self.takes_attributes(&[])?;
         self.is_empty()?;
         Ok(true)
     }

@@ -7,13 +7,13 @@ use crate::rule::{Action, NamePattern};
 /// Files in memory, by path. A content of `None` cannot be read.
 pub(super) struct MemoryFiles {
     pub(super) files: BTreeMap<PathBuf, Option<Vec<u8>>>,
-    selinux_root: Option<PathBuf>,
+    selinux_enabled: bool,
 }
 
 impl MemoryFiles {
     pub(super) fn new(files: &[(&str, &str)]) -> Self {
         let entry = |(path, text): &(&str, &str)| (path.into(), Some(text.as_bytes().to_vec()));
-        Self { files: files.iter().map(entry).collect(), selinux_root: None }
+        Self { files: files.iter().map(entry).collect(), selinux_enabled: false }
     }
 }
 
@@ -35,8 +35,16 @@ impl ConfigFiles for MemoryFiles {
         if paths.is_empty() { Err(FileError::NotFound) } else { Ok(paths) }
     }
 
-    fn selinux_root(&self) -> Option<PathBuf> {
-        self.selinux_root.clone()
+    fn selinux_enabled(&self) -> bool {
+        self.selinux_enabled
+    }
+
+    fn has_user(&self, name: &str) -> bool {
+        name == "alice"
+    }
+
+    fn has_group(&self, name: &str) -> bool {
+        name == "wheel"
     }
 
     fn canonical(&self, path: &Path) -> PathBuf {
@@ -178,14 +186,14 @@ fn refuses_what_is_wrong_with_its_place() {
     check(
         "unknown attribute",
         "<listen carefully='yes'>x</listen>",
-        "1:12: <listen> has no attribute \"carefully\"; remove it",
+        "1:20: <listen> has no attribute \"carefully\"; remove it",
     );
     check(
         "misspelt attribute",
         "<include ignore_mising='yes'>x</include>",
-        "1:12: <include> has no attribute \"ignore_mising\"; did you mean \"ignore_missing\"?",
+        "1:21: <include> has no attribute \"ignore_mising\"; did you mean \"ignore_missing\"?",
     );
-    check("namespace", "<fork xmlns='a'/>", "1:12: <fork> has no attribute \"xmlns\"; remove it");
+    check("namespace", "<fork xmlns='a'/>", "1:18: <fork> has no attribute \"xmlns\"; remove it");
     check(
         "namespace prefix",
         "<x:fork xmlns:x='a'/>",
@@ -199,17 +207,17 @@ fn refuses_what_is_wrong_with_its_place() {
     check(
         "text in busconfig",
         "\n\n <fork/> moo",
-        "3:2: <busconfig> takes no text such as \"moo\"; remove it or put it in a comment",
+        "3:10: <busconfig> takes no text such as \"moo\"; remove it or put it in a comment",
     );
     check(
         "text in policy",
         "<policy context='default'>a</policy>",
-        "1:12: <policy> takes no text such as \"a\"; remove it or put it in a comment",
+        "1:38: <policy> takes no text such as \"a\"; remove it or put it in a comment",
     );
     check(
         "text in fork",
         "<fork>yes</fork>",
-        "1:12: <fork> takes no text such as \"yes\"; remove it or put it in a comment",
+        "1:18: <fork> takes no text such as \"yes\"; remove it or put it in a comment",
     );
     check(
         "empty text",
@@ -230,18 +238,18 @@ fn refuses_what_is_wrong_with_its_place() {
     check(
         "yes or no",
         "<include if_selinux_enabled='moo'>x</include>",
-        "1:12: if_selinux_enabled=\"moo\" is not possible; write \"yes\" or \"no\"",
+        "1:21: if_selinux_enabled=\"moo\" is not possible; write \"yes\" or \"no\"",
     );
     check(
         "SELinux root without SELinux",
         "<include selinux_root_relative='yes'>x</include>",
-        "1:12: selinux_root_relative=\"yes\", but SELinux is not enabled; add \
-         if_selinux_enabled=\"yes\"",
+        "1:12: there is no file /etc/selinux/targeted/x; create it, correct its name, or add \
+         ignore_missing=\"yes\"",
     );
     check(
         "AppArmor mode",
         "<apparmor mode='plaintive'/>",
-        "1:12: mode=\"plaintive\" is not possible; write \"enabled\", \"disabled\" or \"required\"",
+        "1:22: mode=\"plaintive\" is not possible; write \"enabled\", \"disabled\" or \"required\"",
     );
     check(
         "association without context",
@@ -262,12 +270,12 @@ fn refuses_what_is_wrong_with_its_place() {
     check(
         "policy context",
         "<policy context='x'/>",
-        "1:12: context=\"x\" is not possible; write \"default\" or \"mandatory\"",
+        "1:20: context=\"x\" is not possible; write \"default\" or \"mandatory\"",
     );
     check(
         "policy at_console",
         "<policy at_console='near'/>",
-        "1:12: at_console=\"near\" is not possible; write \"true\" or \"false\"",
+        "1:20: at_console=\"near\" is not possible; write \"true\" or \"false\"",
     );
     check(
         "element in policy",
@@ -285,7 +293,7 @@ fn refuses_what_is_wrong_with_its_place() {
 #[test]
 fn finds_the_place_behind_any_markup() {
     let check = |case: &str, before: &str, expected: &str| {
-        let text = format!("{before}\n <busconfig a='b'/>");
+        let text = format!("{before}\n <bees/>");
         let loaded = load_text(Path::new("a"), text.as_bytes(), &MemoryFiles::new(&[]));
         assert_eq!(loaded.problems[0].location.to_string(), expected, "{case}");
     };
@@ -334,7 +342,7 @@ fn refuses_what_is_no_configuration() {
     check(
         "root attribute",
         "<busconfig a='b'/>",
-        "/etc/bus.conf:1:1: <busconfig> has no attribute",
+        "/etc/bus.conf:1:12: <busconfig> has no attribute",
     );
     check(
         "no listen",
@@ -611,18 +619,39 @@ fn a_directory_that_cannot_be_read_is_fatal_to_the_file_that_names_it() {
 // config.md B009, B114
 #[test]
 fn includes_from_the_selinux_root() {
-    let include =
-        "<include if_selinux_enabled='yes' selinux_root_relative='yes'>contexts/x</include>";
-    let text = format!("<busconfig>{LISTEN}{include}</busconfig>");
+    const RELATIVE: &str = "selinux_root_relative='yes'";
+    const IF_ENABLED: &str = "if_selinux_enabled='yes'";
     let contexts = "<busconfig><user>selinux</user></busconfig>";
-    let mut files = MemoryFiles::new(&[
-        ("/etc/bus.conf", &text),
-        ("/etc/selinux/targeted/contexts/x", contexts),
-    ]);
-    let user = |files: &MemoryFiles| load(Path::new("/etc/bus.conf"), files).config.unwrap().user;
-    assert_eq!(user(&files), None);
-    files.selinux_root = Some("/etc/selinux/targeted".into());
-    assert_eq!(user(&files).as_deref(), Some("selinux"));
+    let check = |attributes: &str, file: &str, expected: [Result<Option<&str>, ()>; 2]| {
+        let include = format!("<include {attributes}>{file}</include>");
+        let text = format!("<busconfig>{LISTEN}{include}</busconfig>");
+        let mut files = MemoryFiles::new(&[
+            ("/etc/bus.conf", &text),
+            ("/etc/selinux/targeted/contexts/x", contexts),
+            ("/etc/selinux/targeted/bad", "<buscomfig/>"),
+        ]);
+        for (is_enabled, expected) in [false, true].into_iter().zip(expected) {
+            files.selinux_enabled = is_enabled;
+            let loaded = load(Path::new("/etc/bus.conf"), &files);
+            let user = loaded.config.as_ref().map(|config| config.user.as_deref()).ok_or(());
+            assert_eq!(user, expected, "{include} {is_enabled}: {:?}", problems(&loaded));
+        }
+    };
+    let both = format!("{RELATIVE} {IF_ENABLED}");
+    let all = format!("{both} ignore_missing='yes'");
+    let (read, not_read, wrong) = (Ok(Some("selinux")), Ok(None), Err(()));
+    check(&both, "contexts/x", [not_read, read]);
+    check(&all, "contexts/x", [not_read, read]);
+    // Whatever the file is, it is not looked at.
+    for file in ["bad", "/etc/bus.conf"] {
+        check(&all, file, [not_read, wrong]);
+    }
+    check(&all, "missing", [not_read, not_read]);
+    check(&both, "missing", [not_read, wrong]);
+    // (ref) the root is there without SELinux, too.
+    check(RELATIVE, "contexts/x", [read, read]);
+    check(RELATIVE, "missing", [wrong, wrong]);
+    check(&format!("{RELATIVE} ignore_missing='yes'"), "missing", [not_read, not_read]);
 }
 
 #[test]
@@ -747,5 +776,102 @@ fn everything_wrong_in_a_block_is_told() {
     );
     let mut lines: Vec<u64> = loaded.problems.iter().map(|one| one.location.line).collect();
     lines.sort_unstable();
-    assert_eq!(lines, [2, 2, 3, 3, 5], "{:?}", problems(&loaded));
+    assert_eq!(lines, [2, 2, 3, 4, 5], "{:?}", problems(&loaded));
+}
+
+// config.md B048, B071
+#[test]
+fn a_connect_rule_of_a_block_for_nobody_is_passed_over() {
+    let check = |block: &str, rule: &str, expected: Option<Severity>| {
+        let loaded = load_elements(&format!("<policy {block}><{rule}/></policy>"));
+        let severities: Vec<Severity> = loaded.problems.iter().map(|one| one.severity).collect();
+        assert_eq!(
+            severities,
+            Vec::from_iter(expected),
+            "{block}: {rule}: {:?}",
+            problems(&loaded)
+        );
+        assert!(loaded.problems.iter().all(|one| one.fault == RuleError::ConnectNotGlobal.into()));
+        assert_eq!(loaded.config.is_none(), expected == Some(Severity::Fatal), "{block}: {rule}");
+    };
+    let (wrong, nothing) = (Some(Severity::Fatal), Some(Severity::Warning));
+    for (somebody, nobody) in [("user='alice'", "user='nosuch'"), ("group='wheel'", "group='no'")] {
+        for rule in ["allow user='*'", "deny group='*'", "deny user='alice'", "allow group='wheel'"]
+        {
+            check(somebody, rule, wrong);
+            check(nobody, rule, nothing);
+        }
+        check(somebody, "allow user='nosuch'", nothing);
+        check(somebody, "deny group='no'", nothing);
+    }
+    check("at_console='false'", "allow user='alice'", nothing);
+    check("context='mandatory'", "allow user='nosuch'", None);
+}
+
+#[test]
+fn how_much_more_is_wrong_is_told() {
+    let wrong =
+        |count: usize| format!("<busconfig>{LISTEN}{}</busconfig>", "<frok/>".repeat(count));
+    let check = |count: usize, expected: Option<&str>| {
+        let text = wrong(count);
+        let loaded = load_files(&[("/etc/bus.conf", &text)]);
+        let found = problems(&loaded);
+        let last = found.last().filter(|last| !last.contains("no element <frok>"));
+        assert_eq!(found.len(), count.min(1001) + usize::from(last.is_some()));
+        let expected = expected.map(|text| format!("Fatal /etc/bus.conf: {text}"));
+        assert_eq!(last, expected.as_ref(), "{count}");
+    };
+    let rest = "wrong here and in what this includes; correct the others first";
+    check(1001, None);
+    check(1002, Some(&format!("1 more thing is {rest}")));
+    check(1500, Some(&format!("499 more things are {rest}")));
+    // Each file that is left out is another one.
+    let top = format!("<busconfig>{LISTEN}<includedir>d</includedir></busconfig>");
+    let (much, little) = (wrong(1003), wrong(1));
+    let files =
+        [("/etc/bus.conf", top.as_str()), ("/etc/d/1.conf", &much), ("/etc/d/2.conf", &little)];
+    let found = problems(&load_files(&files));
+    assert_eq!(found.len(), 1001 + 1 + 1);
+    let expected =
+        format!("Ignored /etc/d/1.conf: 2 more things are {rest}; this file is left out");
+    assert_eq!(found[1001], expected);
+    assert!(found[1002].contains("/etc/d/2.conf:1:"), "{}", found[1002]);
+}
+
+/// Each wrong attribute, and a value of one where it stands.
+#[test]
+fn attributes_and_texts_are_told_where_they_stand() {
+    let check = |case: &str, elements: &str, expected: &[&str]| {
+        let loaded = load_elements(&format!("\n{elements}"));
+        let found = problems(&loaded);
+        assert_eq!(found.len(), expected.len(), "{case}: {found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.contains(&format!("/etc/bus.conf:{expected}")), "{case}: {found}");
+        }
+    };
+    let has_no = |place: &str, name: &str| format!("{place}: <allow> has no attribute \"{name}\"");
+    let allow = |rule: &str| format!("<policy context='default'>\n<{rule}/></policy>");
+    check(
+        "several",
+        &allow("allow\n ä='>' own='a.b'\tone = \"'\"\n\n  two\n=\n'='"),
+        &[&has_no("4:2", "ä"), &has_no("4:18", "one"), &has_no("6:3", "two")],
+    );
+    check("of a fork", "<fork a=''  b='' ></fork>", &["2:7: <fork> has", "2:13: <fork> has"]);
+    check("a type", &allow("deny own='' send_type='x'"), &["3:1: own, own_prefix"]);
+    check("a type", &allow("deny  send_type='x'"), &["3:8: there is no message type"]);
+    check("a boolean", &allow("deny send_type='error' eavesdrop='x'"), &["3:25: eavesdrop="]);
+    check("a number", &allow("deny send_type='*' max_fds='x'"), &["3:21: max_fds="]);
+    check("a pattern", &allow("deny send_type='error' send_path='/*'"), &["3:25: send_path="]);
+    let text = |place: &str| format!("{place}: <policy> takes no text such as");
+    let policy = |inside: &str| format!("<policy context='default'>{inside}</policy>");
+    check("behind a rule", &policy("\n<deny own='a.b'/> x <deny own='a'/>"), &[&text("3:19")]);
+    check("behind its end", &policy("\n<deny own='a.b'> </deny>\n x"), &[&text("4:2")]);
+    check("behind a comment", &policy("\n<!-- </x> -->\n<?y </x> ?> x"), &[&text("4:13")]);
+    check("in CDATA", &policy("\n<![CDATA[ <x> ]]>"), &[&text("3:11")]);
+    check("as an entity", &policy("\n&lt;"), &[&text("3:1")]);
+    check(
+        "behind a text that belongs there",
+        "<type>a<!-- </type> --><![CDATA[</type>]]></type>\nx",
+        &["3:1: <busconfig> takes no text"],
+    );
 }

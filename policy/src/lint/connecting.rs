@@ -1,45 +1,77 @@
 //! Rules about connecting that a later one takes back, and whether they let anybody in (config.md
 //! B071). They are about users alone, and all default and mandatory blocks count together.
 
+use std::collections::{BTreeMap, HashMap};
+
+use foldhash::fast::FixedState;
+
 use super::Suspicion;
 use crate::policy_set::{ConnectRule, PolicySet, RuleId, Who};
 use crate::rule::Effect;
 
-/// What is suspicious about rule `id`, which is about connecting.
-pub(super) fn lint_connecting(set: &PolicySet, id: RuleId, note: &mut impl FnMut(Suspicion)) {
-    let mut rest = set.connect_rules_in_order().skip_while(|rule| rule.id != id);
-    // Those for accounts that do not exist are not there.
-    let Some(rule) = rest.next() else { return };
-    let later: Vec<&ConnectRule> = rest.collect();
-    let mut opposite = later.iter().filter(|later| later.effect != rule.effect);
-    let overruling = opposite.find(|later| covers(later.who, rule.who));
-    if let Some(by) = overruling.and_then(|by| set.rule(by.id)) {
-        note(Suspicion::Overruled { by: by.rule.location.clone() });
-    } else if shuts(rule, &later) {
-        note(Suspicion::NobodyMayConnect);
+/// What is suspicious about each rule. Those for accounts that do not exist are not there.
+pub(super) struct Connecting(BTreeMap<RuleId, Suspicion>);
+
+impl Connecting {
+    /// Rules are gone through from the last to the first.
+    pub(super) fn new(set: &PolicySet) -> Self {
+        let mut found = BTreeMap::new();
+        let mut later = LaterRules::default();
+        let rules: Vec<&ConnectRule> = set.connect_rules_in_order().collect();
+        for (place, rule) in rules.into_iter().enumerate().rev() {
+            let by = later.next_covering(rule).and_then(|by| set.rule(by));
+            if let Some(by) = by {
+                found.insert(rule.id, Suspicion::Overruled { by: by.rule.location.clone() });
+            } else if later.is_shut_by(rule) {
+                found.insert(rule.id, Suspicion::NobodyMayConnect);
+            }
+            later.add(place, rule);
+        }
+        Self(found)
+    }
+
+    pub(super) fn about(&self, id: RuleId) -> Option<&Suspicion> {
+        self.0.get(&id)
     }
 }
 
-/// Whether a rule denies everybody, it is the last about everybody, and nobody is let in behind it.
-fn shuts(rule: &ConnectRule, later: &[&ConnectRule]) -> bool {
-    let lets_in = |(at, allowed): (usize, &&ConnectRule)| {
-        let mut behind = later.iter().skip(at + 1);
-        allowed.effect == Effect::Allow
-            && !behind
-                .any(|denied| denied.effect == Effect::Deny && covers(denied.who, allowed.who))
-    };
-    rule.effect == Effect::Deny
-        && is_everybody(rule.who)
-        && !later.iter().any(|later| is_everybody(later.who))
-        && !later.iter().enumerate().any(lets_in)
+/// What stands behind a rule.
+#[derive(Default)]
+struct LaterRules {
+    /// The next rule about everybody, and about each, by what it says, with its place.
+    next: HashMap<(Option<Who>, Effect), (usize, RuleId), FixedState>,
+    /// Whether the last rule about somebody allows it.
+    lets_in: bool,
 }
 
-/// Whether a rule about `later` is about all whom one about `earlier` is about.
-fn covers(later: Who, earlier: Who) -> bool {
-    is_everybody(later) || later == earlier
+impl LaterRules {
+    fn add(&mut self, place: usize, rule: &ConnectRule) {
+        let who = somebody(rule.who);
+        let is_last = !self.next.contains_key(&(who, rule.effect.opposite()));
+        self.lets_in |= rule.effect == Effect::Allow && is_last;
+        self.next.insert((who, rule.effect), (place, rule.id));
+    }
+
+    /// The next rule that is about all whom `rule` is about, and says the opposite.
+    fn next_covering(&self, rule: &ConnectRule) -> Option<RuleId> {
+        let found = [None, somebody(rule.who)].map(|who| (who, rule.effect.opposite()));
+        let found = found.iter().filter_map(|key| self.next.get(key));
+        found.min().map(|(_, id)| *id)
+    }
+
+    /// Whether a rule denies everybody, it is the last about everybody, and nobody is let in behind it.
+    fn is_shut_by(&self, rule: &ConnectRule) -> bool {
+        let everybody = [Effect::Allow, Effect::Deny].map(|effect| (None, effect));
+        (rule.effect, somebody(rule.who)) == (Effect::Deny, None)
+            && !everybody.iter().any(|key| self.next.contains_key(key))
+            && !self.lets_in
+    }
 }
 
-/// `group="*"` is about those who are in none, too.
-const fn is_everybody(who: Who) -> bool {
-    matches!(who, Who::AnyUser | Who::AnyGroup)
+/// `None` is everybody; `group="*"` is about those who are in none, too.
+const fn somebody(who: Who) -> Option<Who> {
+    match who {
+        Who::AnyUser | Who::AnyGroup => None,
+        who => Some(who),
+    }
 }

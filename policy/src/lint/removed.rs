@@ -9,41 +9,43 @@ use crate::config::Location;
 use crate::policy_set::{PolicySet, RuleId};
 use crate::rule::Action;
 use crate::table::is_wildcard;
-use crate::user_policy::UserPolicy;
 
-/// The rules that apply to somebody, each with the one that removes it; with none, if it is left for
-/// anybody.
-pub(super) struct Removals(BTreeMap<RuleId, Option<RuleId>>);
+/// The rules that are removed for all to whom they apply, each with the next one that does it.
+pub(super) struct Removals(BTreeMap<RuleId, RuleId>);
 
 impl Removals {
-    pub(super) fn new<'a>(policies: impl Iterator<Item = &'a UserPolicy>) -> Self {
+    /// Blocks are gone through from the last to the first. What is behind those for one user or group are
+    /// the blocks for all alone.
+    pub(super) fn new(set: &PolicySet) -> Self {
         let mut found = BTreeMap::new();
-        for policy in policies {
-            let mut next = NextWildcards::default();
-            for id in policy.rules().iter().rev() {
-                let action = policy.set().rule(*id).map(|placed| &placed.rule.action);
-                let Some((action, next)) = action.and_then(|one| Some((one, next.of(one)?))) else {
-                    continue;
-                };
-                let by = found.entry(*id).or_insert(*next);
-                *by = by.and(*next);
-                if is_wildcard(action) {
-                    *next = Some(*id);
-                }
+        let mut pass = |next: &mut NextWildcards, id: RuleId| {
+            let action = set.rule(id).map(|placed| &placed.rule.action);
+            let Some((action, next)) = action.and_then(|one| Some((one, next.of(one)?))) else {
+                return;
+            };
+            found.extend(next.map(|by| (id, by)));
+            if is_wildcard(action) {
+                *next = Some(id);
             }
+        };
+        let mut for_all = NextWildcards::default();
+        set.last_rules().rev().for_each(|id| pass(&mut for_all, id));
+        for block in set.special_rules() {
+            let mut next = for_all;
+            block.iter().rev().for_each(|id| pass(&mut next, *id));
         }
+        set.default_rules().iter().rev().for_each(|id| pass(&mut for_all, *id));
         Self(found)
     }
 
     /// Where the rule stands that removes rule `id` for all to whom its block applies.
     pub(super) fn removed_by(&self, set: &PolicySet, id: RuleId) -> Option<Location> {
-        let by = self.0.get(&id).copied().flatten()?;
-        set.rule(by).map(|placed| placed.rule.location.clone())
+        set.rule(*self.0.get(&id)?).map(|placed| placed.rule.location.clone())
     }
 }
 
 /// Of each kind, the next rule that removes all before it.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct NextWildcards {
     send: Option<RuleId>,
     receive: Option<RuleId>,

@@ -158,8 +158,12 @@ fn refuses_rules_that_make_no_sense() {
     check("send_broadcast=yes", boolean("send_broadcast"));
     check("send_requested_reply=yes", boolean("send_requested_reply"));
     check("receive_requested_reply=yes", boolean("receive_requested_reply"));
-    check("send_type=call", RuleError::UnknownMessageType("call".into()));
-    check("receive_type=", RuleError::UnknownMessageType(String::new()));
+    let unknown = |attribute: &str, value: &str| RuleError::UnknownMessageType {
+        attribute: attribute.into(),
+        value: value.into(),
+    };
+    check("send_type=call", unknown("send_type", "call"));
+    check("receive_type=", unknown("receive_type", ""));
     let count =
         |attribute, value: &str| RuleError::BadFdCount { attribute, value: value.to_owned() };
     check("send_type=* min_fds=-1", count("min_fds", "-1"));
@@ -199,7 +203,7 @@ fn every_error_says_what_to_write() {
         RuleError::TwoDestinations,
         RuleError::BroadcastWithDestination,
         RuleError::NotABoolean { attribute: attribute.clone(), value: value.clone() },
-        RuleError::UnknownMessageType(value.clone()),
+        RuleError::UnknownMessageType { attribute: "send_type".into(), value: value.clone() },
         RuleError::BadFdCount { attribute: "min_fds", value: value.clone() },
         RuleError::ConnectNotGlobal,
         RuleError::Glob { attribute, value },

@@ -80,6 +80,70 @@ fn rules_that_a_later_one_takes_back_are_suspicious() {
     assert_eq!(findings(blocks), [""; 0], "another block is for others");
 }
 
+// config.md B049
+#[test]
+fn rules_that_a_later_block_takes_back_are_suspicious() {
+    // Blocks stand in a line each.
+    let check = |blocks: &[(&str, &str)], overruled: &[(u32, u32)]| {
+        let block = |(context, rules): &(&str, &str)| format!("<policy {context}>{rules}</policy>");
+        let blocks: Vec<String> = blocks.iter().map(block).collect();
+        let found = findings(&blocks.join("\n"));
+        assert_eq!(found.len(), overruled.len(), "{blocks:?}: {found:?}");
+        for (found, (line, by)) in found.iter().zip(overruled) {
+            assert!(found.starts_with(&format!("bus.conf:{line}:")), "{found}");
+            assert!(found.contains(&format!("the rule at bus.conf:{by}:")), "{found}");
+            assert!(found.contains("comes later, is about all"), "{found}");
+        }
+    };
+    let (default, mandatory) = ("context='default'", "context='mandatory'");
+    let (root, wheel, alice) = ("user='root'", "group='wheel'", "user='alice'");
+    let not_at_console = "at_console='false'";
+    let to = "send_destination=':1.1'";
+    let (allow, deny) = (format!("<allow {to}/>"), format!("<deny {to}/>"));
+    let (allow, deny) = (allow.as_str(), deny.as_str());
+    let call = format!("<allow {to} send_interface='i.A' send_member='M'/>");
+    for earlier in [default, root, wheel, alice, not_at_console] {
+        check(&[(earlier, allow), (mandatory, deny)], &[(1, 2)]);
+        check(&[(mandatory, deny), (earlier, &call)], &[(2, 1)]);
+        check(&[(earlier, deny), (mandatory, &call)], &[]);
+        check(&[(earlier, deny), (mandatory, deny)], &[]);
+    }
+    check(&[(root, allow), (not_at_console, deny)], &[(1, 2)]);
+    check(&[(default, allow), (default, deny)], &[(1, 2)]);
+    check(&[(default, deny), (root, allow), (mandatory, deny)], &[(2, 3)]);
+    // The next one is named.
+    check(&[(default, deny), (default, allow), (mandatory, allow)], &[(1, 2)]);
+    check(&[(root, deny), (mandatory, allow), (root, allow)], &[(1, 3)]);
+    // It is left for others.
+    for special in [root, wheel] {
+        check(&[(default, deny), (special, allow)], &[]);
+    }
+    check(&[(wheel, deny), (alice, allow)], &[]);
+    check(&[(alice, deny), (root, allow)], &[]);
+    check(&[(mandatory, deny), (default, deny)], &[]);
+    // Of replies, each is about others by default.
+    let replies = |effect: &str, rest: &str| format!("<{effect} {to} send_type='error' {rest}/>");
+    let (allow, deny) = (replies("allow", ""), replies("deny", ""));
+    check(&[(default, &deny), (mandatory, &allow)], &[]);
+    check(&[(default, &allow), (mandatory, &deny)], &[]);
+    let any = "send_requested_reply";
+    check(
+        &[(default, &deny), (mandatory, &replies("allow", &format!("{any}='false'")))],
+        &[(1, 2)],
+    );
+    check(&[(default, &allow), (mandatory, &replies("deny", &format!("{any}='true'")))], &[(1, 2)]);
+    // Prefixes, and who sends.
+    let prefix = "<deny send_destination_prefix='a'/>";
+    let own = "<allow own='a.b'/>";
+    check(
+        &[(default, own), (root, "<allow send_destination='a.b'/>"), (mandatory, prefix)],
+        &[(2, 3)],
+    );
+    let from = |effect: &str, rest: &str| format!("<{effect} receive_sender=':1.1' {rest}/>");
+    check(&[(root, &from("deny", "receive_path='/'")), (mandatory, &from("allow", ""))], &[(1, 2)]);
+    check(&[(root, &from("deny", "")), (mandatory, &from("allow", "receive_path='/'"))], &[]);
+}
+
 // config.md B049, B054
 #[test]
 fn rules_that_a_later_block_removes_are_suspicious() {
@@ -311,11 +375,12 @@ fn names_that_a_rule_allows_and_nobody_may_own_are_told() {
     check(prefix, "<deny own='*'/>", &[never]);
     check("<allow own='com.x'/>", "<deny own='*'/>", &["may own \"com.x\": the rule at"]);
     check("<allow own_prefix='com'/>", "<deny own_prefix='com'/>", &["begins with \"com\""]);
-    // Some are left.
+    // Some are left, though not by this rule.
+    let taken_back = "the rule at bus.conf:2:29 comes later, is about all";
     check(prefix, "<deny own='com.x'/>", &[]);
     check(prefix, "<deny own_prefix='com.x.Y'/>", &[]);
-    check(prefix, "<deny own_prefix='com.x'/><allow own='com.x.Y'/>", &[]);
-    check(prefix, "<deny own_prefix='com.x'/><allow own_prefix='com.x.Y'/>", &[]);
+    check(prefix, "<deny own_prefix='com.x'/><allow own='com.x.Y'/>", &[taken_back]);
+    check(prefix, "<deny own_prefix='com.x'/><allow own_prefix='com.x.Y'/>", &[taken_back]);
     let alice = |rules: &str| format!("{prefix}</policy><policy user='alice'>{rules}");
     check(&alice("<deny own_prefix='com.x'/>"), "", &[]);
     // A later rule of the block lets somebody own some, and not because of this one.

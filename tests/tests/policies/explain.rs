@@ -157,6 +157,11 @@ fn check_config_tells_sound_from_suspicious_from_unusable() {
     );
     check("<policy context='default'><allow/></policy>", 1, &["error: ", "1 error, 0 warnings"]);
     check(
+        "<policy group='no-such-group'><deny group='root'/></policy>",
+        2,
+        &["bus.conf:3:31: who may connect", "bus.conf:3:1: there is no group", "2 warnings"],
+    );
+    check(
         "<colour/>\n<policy user='no-such-user'/>\n<policy context='default'>\
          <deny send_interface='i.I'/></policy><listen>nonsense</listen>",
         1,
@@ -237,5 +242,5 @@ fn an_answer_says_which_files_are_left_out() {
     assert_eq!(output.status.code(), Some(0));
     assert!(text_of(&output).starts_with('{'), "the answer stays what programs read");
     let notes = String::from_utf8(output.stderr).unwrap();
-    assert!(notes.contains("bad.conf:1:12: ") && notes.contains("left out"), "{notes}");
+    assert!(notes.contains("bad.conf:1:20: ") && notes.contains("left out"), "{notes}");
 }

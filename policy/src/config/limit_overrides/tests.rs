@@ -146,9 +146,9 @@ fn everything_that_is_wrong_with_a_file_is_told_in_its_order() {
     let (overrides, problems) = load(&[("1.conf", text), ("2.conf", "<busconfig/>")]);
     assert!(overrides.is_empty(), "also what is right");
     let expected = [
-        "1.conf:1:1: <buslimits> has no attribute \"a\"",
+        "1.conf:1:12: <buslimits> has no attribute \"a\"",
         "1.conf:2:13: there is no limit \"max_mesage_size\"",
-        "1.conf:3:13: <buslimits> takes no text such as \"words\"",
+        "1.conf:3:66: <buslimits> takes no text such as \"words\"",
         "1.conf:4:13: <limit> needs exactly one",
         "1.conf:5:13: there is no element <limits>",
         "1.conf:6:13: the limit is \"many\"",
@@ -162,7 +162,8 @@ fn everything_that_is_wrong_with_a_file_is_told_in_its_order() {
     }
     let many = "<limits/>".repeat(PROBLEM_COUNT_MAX + 1);
     let (_, problems) = load(&[("1.conf", &format!("<buslimits>{many}</buslimits>"))]);
-    assert_eq!(problems.len(), PROBLEM_COUNT_MAX);
+    assert_eq!(problems.len(), PROBLEM_COUNT_MAX + 1);
+    assert!(problems[PROBLEM_COUNT_MAX].contains("1 more thing is wrong"));
 }
 
 #[test]

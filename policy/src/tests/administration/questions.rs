@@ -127,6 +127,27 @@ fn rules_about_connecting_are_considered_in_their_order() {
     assert_eq!(answer.considered.last(), answer.decided.as_ref());
 }
 
+// config.md B071
+#[test]
+fn of_each_rule_about_connecting_it_is_said_what_came_of_it() {
+    let set = set("<policy context='default'><allow user='*'/><deny group='wheel'/>\
+         <allow user='alice'/><allow user='no-such-user'/><deny group='*'/></policy>\
+         <policy context='mandatory'><deny user='alice'/><allow user='bob'/></policy>");
+    let check = |question: &str, allowed: bool, expected: [&str; 6]| {
+        let answer = Inquiry::parse(question, &Accounts).unwrap().answer(&set, DOOR);
+        let outcomes: Vec<&str> = answer.considered.iter().map(|one| &*one.outcome).collect();
+        assert_eq!((answer.allowed, &outcomes[..]), (allowed, &expected[..]), "{question}");
+    };
+    let decides = "decides: the last rule that matches";
+    let overruled = "matches, but a later rule does too";
+    let user = "does not match: another user";
+    let group = "does not match: a group that the user is not in";
+    let of_alice = [overruled, overruled, overruled, overruled, decides, user];
+    check("user=alice groups=wheel connect", false, of_alice);
+    check("user=bob groups= connect", true, [overruled, group, user, overruled, user, decides]);
+    check("uid=4000 groups= connect", false, [overruled, group, user, decides, user, user]);
+}
+
 // config.md B016, B018, B071: rules about connecting are about users, and nobody else.
 #[test]
 fn who_has_no_user_connects_by_allow_anonymous_alone() {
