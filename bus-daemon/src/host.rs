@@ -37,6 +37,7 @@ pub mod selinux;
 pub mod service_directories;
 pub mod service_launcher;
 pub mod service_manager;
+mod service_output;
 pub mod signals;
 mod supervisor;
 mod system_call;

@@ -14,13 +14,13 @@ use std::process::{Child, Command, Stdio};
 use libbus::standard_error as error;
 use nix::sys::signal::SigSet;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::accounts::Membership;
 use super::phrase;
 use super::privileged_launcher::PrivilegedLauncher;
 use super::resource_limits::FdLimit;
+use super::service_output::{OutputPipe, OutputPipes};
 use super::supervisor::Supervisor;
 use super::system_call::{ChildSetup, Program, prepare_supervised_child};
 use crate::bus::activation::ServiceEnd;
@@ -47,6 +47,7 @@ pub struct Launcher {
     pub parameters: StartParameters,
     /// Who starts those that run as other users, where this process may not.
     pub privileged: Option<PrivilegedLauncher>,
+    pipes: OutputPipes,
 }
 
 /// A service that was started.
@@ -54,7 +55,7 @@ pub struct Launcher {
 pub struct RunningService {
     /// Its name.
     pub name: String,
-    /// What it writes.
+    /// What it writes, and others of its name.
     pub output: Option<OwnedFd>,
     /// Who says how it ended, while that matters.
     supervisor: Option<Supervisor>,
@@ -72,6 +73,12 @@ pub(super) struct SupervisorChild {
 }
 
 impl Launcher {
+    /// One that has not started anything.
+    #[must_use]
+    pub fn new(parameters: StartParameters, privileged: Option<PrivilegedLauncher>) -> Self {
+        Self { parameters, privileged, pipes: OutputPipes::default() }
+    }
+
     /// Starts a service, by its command line or by a helper that is given its name (config.md B022).
     ///
     /// # Errors
@@ -100,7 +107,8 @@ impl Launcher {
         let environment = self.parameters.environment(environment);
         let program =
             program(&arguments, environment).map_err(|error| cannot_spawn(&name, &error))?;
-        let Spawned { child, started } = spawn(program, &name, &self.parameters, None)?;
+        let Spawned { child, started } =
+            spawn(program, &name, &self.parameters, &self.pipes, None)?;
         Ok(RunningService {
             name,
             output: Some(started.output),
@@ -184,7 +192,7 @@ pub enum Fate {
 #[derive(Debug)]
 pub(super) struct Started {
     pub(super) supervisor: Supervisor,
-    /// What it writes.
+    /// What it writes, and others of its name.
     pub(super) output: OwnedFd,
 }
 
@@ -199,13 +207,14 @@ pub(super) fn spawn(
     program: Program,
     name: &str,
     parameters: &StartParameters,
+    pipes: &OutputPipes,
     user: Option<Membership>,
 ) -> Result<Spawned, StartFailure> {
     let failed = |text: &str, error: io::Error| {
         StartFailure::new(error::SPAWN_FAILED, format!("Failed to {text}: {}", phrase(&error)))
     };
-    let (output, write_end) =
-        pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("create a pipe", error.into()))?;
+    let OutputPipe { read_end: output, write_end } =
+        pipes.open(name).map_err(|error| failed("create a pipe", error))?;
     let second = write_end.try_clone().map_err(|error| failed("share a pipe", error))?;
     // What it names is not what is executed.
     let mut command = Command::new(name);
