@@ -5,7 +5,7 @@
 //! signals and limits that the bus itself was started with.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -125,6 +125,8 @@ impl StartParameters {
     fn environment(&self, variables: Vec<(String, String)>) -> BTreeMap<OsString, OsString> {
         let mut all = unspeakable(std::env::vars_os());
         all.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
+        // That of another bus, which has started this one.
+        all.remove(OsStr::new("DBUS_STARTER_BUS_TYPE"));
         let mut add = |name: &str, value: &str| drop(all.insert(name.into(), value.into()));
         add("DBUS_STARTER_ADDRESS", &self.address);
         if let Some(bus_type) = &self.bus_type {
@@ -398,6 +400,29 @@ mod tests {
     use std::os::unix::ffi::OsStringExt;
 
     use super::*;
+
+    // protocol.md A218
+    #[test]
+    fn a_service_hears_of_no_other_bus() {
+        let environment = |bus_type: Option<&str>| {
+            let parameters = StartParameters {
+                address: "unix:path=/x".to_owned(),
+                bus_type: bus_type.map(str::to_owned),
+                fd_limit: None,
+                blocked_signals: SigSet::empty(),
+            };
+            let stale = ["DBUS_STARTER_BUS_TYPE", "DBUS_STARTER_ADDRESS"];
+            let stale = stale.map(|name| (name.to_owned(), "stale".to_owned()));
+            let all = parameters.environment(stale.to_vec());
+            let variable = |name: &str| {
+                all.get(OsStr::new(name)).map(|value| value.to_str().unwrap().to_owned())
+            };
+            [variable("DBUS_STARTER_ADDRESS"), variable("DBUS_STARTER_BUS_TYPE")]
+        };
+        let address = Some("unix:path=/x".to_owned());
+        assert_eq!(environment(None), [address.clone(), None]);
+        assert_eq!(environment(Some("session")), [address, Some("session".to_owned())]);
+    }
 
     // config.md B099
     #[test]
