@@ -264,9 +264,7 @@ impl Bus {
     ) -> Result<Option<StartId>, Refusal> {
         let max = self.settings.limits.pending_service_starts_max;
         if !self.activation.has_place(uid, self.is_privileged_user(uid), max as usize) {
-            if let Waiter::Message(mut held) = waiter {
-                self.let_go(&mut held);
-            }
+            self.turn_away(waiter);
             return Err(Refusal::TooManyStarts { name: name.to_owned(), max });
         }
         self.activation.waiter_count += 1;
@@ -285,6 +283,13 @@ impl Bus {
         Ok(Some(id))
     }
 
+    /// One who does not wait, whom the caller tells why.
+    fn turn_away(&mut self, waiter: Waiter) {
+        if let Waiter::Message(mut held) = waiter {
+            self.let_go(&mut held);
+        }
+    }
+
     /// Waits for a service, and has it started if nobody did yet. `who` asks, in words.
     pub(super) fn wait_for(
         &mut self,
@@ -296,6 +301,14 @@ impl Bus {
         let name = service.file.name.as_str();
         let by_systemd = self.identity.systemd_activation;
         let unit = service.file.systemd_service.as_ref().filter(|_| by_systemd);
+        // config.md B094
+        if unit.is_none() && self.settings.starter.changes_user() && service.file.user.is_none() {
+            self.turn_away(waiter);
+            let text = format!(
+                "Cannot do system-bus activation with no user; write User= in the file of {name}"
+            );
+            return Err(Refusal::StartFailed(StartFailure::new(error::SPAWN_FILE_INVALID, text)));
+        }
         let way = unit.map_or(Way::Host, |unit| Way::Systemd(unit.clone()));
         let Some(id) = self.add_waiter(name, uid, way, waiter)? else { return Ok(()) };
         match unit {

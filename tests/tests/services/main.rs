@@ -191,13 +191,15 @@ fn storm() {
     assert!(log.contains("'org.example.Service0': serving org.example.Service0"), "its output");
 }
 
-// config.md B022, B094, B104
+// config.md B022, B094, B095, B104
 fn helper() {
     let start = |elements| {
         let limits = &[("service_start_timeout", 1_000)];
         let bus = Bus::start(&Daemon::ours(), &Config { limits, elements, ..Config::SESSION });
         write_service(&bus, "org.example.Named", "/bin/true\nUser=root");
-        write_service(&bus, "org.example.Nameless", "/bin/true");
+        write_service(&bus, "org.example.Userless", "/bin/true");
+        let misplaced = "[D-BUS Service]\nName=org.example.Misplaced\nExec=/bin/true\n";
+        fs::write(bus.dir.join("services/other.service"), misplaced).unwrap();
         bus.connect().call("ReloadConfig", &[]);
         bus
     };
@@ -211,8 +213,14 @@ fn helper() {
         "{}",
         reply.describe()
     );
-    let error = client.ask(&call("org.example.Nameless", 1)).error_name();
-    assert_eq!(error, "org.freedesktop.DBus.Error.ServiceUnknown", "a user is needed");
+    for name in ["org.example.Userless", "org.example.Misplaced"] {
+        let reply = client.ask(&call(name, 1));
+        assert_eq!(reply.error_name(), "org.freedesktop.DBus.Error.Spawn.FileInvalid", "{name}");
+        let text = "Cannot do system-bus activation with no user";
+        assert!(reply.body[0].text().starts_with(text), "{}", reply.describe());
+    }
+    failing.wait_for_log("org.example.Userless.service: [D-BUS Service] has no User=", 1);
+    failing.wait_for_log("other.service: the <servicehelper> finds a file by its name", 1);
     // It gets the name of the service, and nobody may choose its environment.
     let echoing =
         start("<servicedir>services</servicedir><servicehelper>/bin/echo</servicehelper>");

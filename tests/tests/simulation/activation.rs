@@ -10,7 +10,7 @@ use bus_daemon::bus::limits::{
     EXITED_WELL_TIME_MS, ORPHANS_SIZE_MAX, REMEMBERED_NAME_COUNT_MAX, VAIN_STARTS_MAX,
 };
 use bus_daemon::bus::quota::Resource;
-use bus_daemon::bus::services::{Service, Services};
+use bus_daemon::bus::services::{Service, Services, Starter};
 use bus_daemon::bus::{Event, Settings};
 use bus_daemon::service_file::ServiceFile;
 use bus_policy::config::Limits;
@@ -723,6 +723,22 @@ fn starts_and_what_they_hold_are_bounded() {
     }
     let got = desk.read(caller.id);
     assert_eq!((got.len(), error_of(&got, 13)), (1, exceeded), "what exceeds it was held");
+}
+
+// config.md B094
+#[test]
+fn who_has_no_user_to_run_as_is_started_by_systemd_alone() {
+    let settings = || Settings { starter: Starter::Helper, ..with_services(Limits::default()) };
+    let mut desk = Desk::around(bus_with_systemd(settings()));
+    let caller = desk.guest();
+    send(&mut desk, &caller, 11, NAME);
+    start(&mut desk, &caller, 12, NAME);
+    let got = desk.read(caller.id);
+    for serial in [11, 12] {
+        assert_eq!(error_of(&got, serial), Some(error::SPAWN_FILE_INVALID.as_str()));
+    }
+    send(&mut desk, &caller, 13, UNIT_SERVICE);
+    assert_eq!((desk.read(caller.id), desk.starts.len()), (vec![], 0), "it waits for systemd");
 }
 
 /// A user who waits for services that never start leaves places for others, though its clients come
