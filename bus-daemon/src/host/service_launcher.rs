@@ -125,7 +125,7 @@ impl StartParameters {
     fn environment(&self, variables: Vec<(String, String)>) -> BTreeMap<OsString, OsString> {
         let mut all = unspeakable(std::env::vars_os());
         all.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
-        // That of another bus, which has started this one.
+        // deviation: the reference leaves that of another bus, which has started this one.
         all.remove(OsStr::new("DBUS_STARTER_BUS_TYPE"));
         let mut add = |name: &str, value: &str| drop(all.insert(name.into(), value.into()));
         add("DBUS_STARTER_ADDRESS", &self.address);
