@@ -249,6 +249,18 @@ fn variables() {
         .arg("org.libbus.Activation1")
         .arg("Environment");
     let pair = Value::Struct(vec!["VARIABLE_OF_TEST".into(), "one=1".into()]);
+    let interfaces = method("org.freedesktop.DBus.Properties", "Get")
+        .arg("org.freedesktop.DBus")
+        .arg("Interfaces");
+    assert_eq!(
+        client.ask(&interfaces).body[0].texts(),
+        [
+            "org.freedesktop.DBus.Monitoring",
+            "org.freedesktop.DBus.Debug.Stats",
+            "org.libbus.Policy1",
+            "org.libbus.Activation1"
+        ]
+    );
     let set = activation("Set").arg(Value::Array("{ss}".to_owned(), vec![pair]));
     let names = Value::Array("s".to_owned(), vec!["VARIABLE_OF_TEST".into(), "OTHER".into()]);
     let unset = activation("Unset").arg(names);
@@ -268,9 +280,12 @@ fn variables() {
         [(set, &["VARIABLE_OF_TEST=one=1"][..], "it is <one=1>"), (unset, &[], "it is <>")]
     {
         assert_eq!(client.ask(&change).error_name(), "");
+        // Who watches hears of it once.
+        assert_eq!(client.ask(&change).error_name(), "");
         let signal = client.next();
         assert_eq!(signal.member(), "PropertiesChanged", "{}", signal.describe());
         assert_eq!(signal.body[2].texts(), ["Environment"]);
+        assert_eq!(client.drain(), []);
         let environment = client.ask(&environment).body;
         let variable: Vec<&str> = environment[0].texts();
         let own = |text: &&str| text.starts_with("VARIABLE_OF_TEST=");
