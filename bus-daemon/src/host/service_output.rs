@@ -9,6 +9,11 @@
 //! Whoever starts services keeps the end for reading and opens the one for writing anew for each start
 //! (`/proc/self/fd`), since who keeps an end for writing never hears that the others are gone.
 //!
+//! deviation: services of the reference have its own standard output and error, so that they outlive it
+//! without harm; of ours those that go on writing then are ended, which bus-daemon(1) says. Giving them
+//! that, too, would put lines without a name and without a bound into the log; a process that reads on would
+//! have to stay for as long as the longest of them.
+//!
 //! Bound: one pipe, of the kernel's 64 KiB, for each name, and names are those of service files. A pipe
 //! that nobody writes to any more goes at the next start of whatever service.
 
