@@ -73,6 +73,7 @@ mod service_search;
 mod shares;
 mod slot_table;
 mod slow_receivers;
+mod start_places;
 mod turns;
 
 use activation::{Activation, ServiceEnd, StartId};

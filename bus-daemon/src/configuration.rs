@@ -18,7 +18,7 @@ use crate::host::accounts::{SystemAccounts, find_user, running_as};
 use crate::host::config_files::DiskFiles;
 use crate::host::resource_limits::is_privileged;
 use crate::host::runtime_directory::{IfMissing, RuntimeDirectories};
-use crate::host::service_directories::{FoundServices, Needed, find_services};
+use crate::host::service_directories::{FoundServices, Ways, find_services};
 
 /// Where distributions put the two standard configurations (config.md B083, B120).
 const STANDARD_DIRECTORY: &str = "/usr/share/dbus-1";
@@ -93,12 +93,13 @@ impl ConfigSource {
     /// comes along.
     #[must_use]
     pub fn find_services(&self, config: &BusConfig, if_missing: IfMissing) -> FoundServices {
-        let needed = Needed {
-            user: self.starter(config).changes_user() && !self.systemd_activation,
-            exec: !self.systemd_activation,
+        let ways = Ways {
+            starter: self.starter(config),
+            has_helper: config.service_helper.is_some(),
+            by_systemd: self.systemd_activation,
         };
         let owner = self.owner(config);
-        find_services(&config.service_dirs, needed, RuntimeDirectories { owner, if_missing })
+        find_services(&config.service_dirs, ways, RuntimeDirectories { owner, if_missing })
     }
 
     /// The user that the bus runs as (config.md B011).

@@ -222,14 +222,14 @@ fn prepare_launcher(
     parameters: StartParameters,
 ) -> Result<Launcher, String> {
     if config.user.is_none() || !is_privileged() {
-        return Ok(Launcher { parameters, privileged: None });
+        return Ok(Launcher::new(parameters, None));
     }
     let (source, config) = (source.clone(), Mutex::new(config.clone()));
     let find = move |name: &str| source.find_privileged(&config, name);
     let privileged = PrivilegedLauncher::fork(&parameters, files, find).map_err(|error| {
         format!("Failed to prepare for starting services as other users: {}", phrase(&error))
     })?;
-    Ok(Launcher { parameters, privileged: Some(privileged) })
+    Ok(Launcher::new(parameters, Some(privileged)))
 }
 
 /// Reads the configuration, and which directories to watch for changes of it; everything wrong in it

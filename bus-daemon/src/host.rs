@@ -37,6 +37,7 @@ pub mod selinux;
 pub mod service_directories;
 pub mod service_launcher;
 pub mod service_manager;
+mod service_output;
 pub mod signals;
 mod supervisor;
 mod system_call;
@@ -65,10 +66,30 @@ pub fn give_back_free_memory() {
     system_call::trim_heap();
 }
 
-/// What an error of the system says, as a phrase without its number.
+/// What an error of the system says, in the words of the C library as everywhere else, without its number.
 pub(crate) fn phrase(error: &std::io::Error) -> String {
-    match error.raw_os_error() {
-        Some(code) => nix::errno::Errno::from_raw(code).desc().to_owned(),
-        None => error.to_string(),
+    let text = error.to_string();
+    let number = error.raw_os_error().map(|code| format!(" (os error {code})"));
+    match number.and_then(|number| text.strip_suffix(&number)) {
+        Some(words) => words.to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    // protocol.md A238
+    #[test]
+    fn errors_have_the_words_of_the_c_library() {
+        for (errno, words) in [
+            (Errno::AGAIN, "Resource temporarily unavailable"),
+            (Errno::LOOP, "Too many levels of symbolic links"),
+            (Errno::NOENT, "No such file or directory"),
+        ] {
+            assert_eq!(super::phrase(&errno.into()), words);
+        }
+        assert_eq!(super::phrase(&std::io::Error::other("something else")), "something else");
     }
 }

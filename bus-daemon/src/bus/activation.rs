@@ -11,18 +11,16 @@
 //! How a service is started is the host's matter ([`Effect::StartService`]), or systemd's, which is
 //! asked by a signal.
 //!
-//! Bounds: `max_pending_service_starts` waiters in all (config.md B039), and of one user half of what
-//! the others leave, but for root and the user of the bus; of each sender's messages as
-//! many bytes as `max_incoming_bytes`, which count as its own (`client/charges.rs`).
+//! Bounds: as many waiters as there are places for them and their users (`start_places.rs`); of each sender's
+//! messages as many bytes as `max_incoming_bytes`, which count as its own (`client/charges.rs`).
 //!
 //! Invariants: `due` is the earliest deadline; no name that is being started has an owner; each client is charged for the messages of it that are held.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bus_policy::MatchedPatterns;
 use bus_policy::question::Circumstances;
-use foldhash::fast::FixedState;
 use libbus::names::{BusName, ErrorName, WellKnownName};
 use libbus::standard_error as error;
 use libbus::wire::Flags;
@@ -37,6 +35,7 @@ use super::policing::{Party, Passage};
 use super::routing::Message;
 use super::service_search::AsksAgain;
 use super::services::{Service, Starter};
+use super::start_places::StartPlaces;
 use super::{Bus, Effect};
 
 /// The name of systemd, which is asked to start services and never started itself.
@@ -60,9 +59,8 @@ pub enum ServiceEnd {
 pub(super) struct Activation {
     pub(super) starts: BTreeMap<String, Start>,
     next_id: u64,
-    waiter_count: usize,
-    /// How many of them each user has.
-    of_users: HashMap<Option<u32>, usize, FixedState>,
+    /// Those that waiters have.
+    pub(super) places: StartPlaces,
     /// The earliest deadline of all starts.
     due: Option<Timestamp>,
     pub(super) asks_again: AsksAgain,
@@ -129,26 +127,9 @@ impl Activation {
 
     pub(super) fn take(&mut self, name: &str) -> Option<Start> {
         let start = self.starts.remove(name)?;
-        start.waiters.iter().for_each(|(uid, _)| self.forget_waiter(*uid));
+        start.waiters.iter().for_each(|(uid, _)| self.places.give_back(*uid));
         self.note_due();
         Some(start)
-    }
-
-    fn forget_waiter(&mut self, uid: Option<u32>) {
-        self.waiter_count -= 1;
-        if let Some(count) = self.of_users.get_mut(&uid) {
-            *count -= 1;
-            if *count == 0 {
-                self.of_users.remove(&uid);
-            }
-        }
-    }
-
-    /// Whether there is a place for another one of this user among `max`.
-    fn has_place(&self, uid: Option<u32>, is_privileged: bool, max: usize) -> bool {
-        let own = self.of_users.get(&uid).copied().unwrap_or_default();
-        let rest = max.saturating_sub(self.waiter_count - own);
-        self.waiter_count < max && (is_privileged || own < rest.div_ceil(2))
     }
 
     fn name_of(&self, id: StartId) -> Option<String> {
@@ -262,15 +243,11 @@ impl Bus {
         way: Way,
         waiter: Waiter,
     ) -> Result<Option<StartId>, Refusal> {
-        let max = self.settings.limits.pending_service_starts_max;
-        if !self.activation.has_place(uid, self.is_privileged_user(uid), max as usize) {
-            if let Waiter::Message(mut held) = waiter {
-                self.let_go(&mut held);
-            }
-            return Err(Refusal::TooManyStarts { name: name.to_owned(), max });
+        if let Err(refusal) = self.check_start_place(name, uid) {
+            self.turn_away(waiter);
+            return Err(refusal);
         }
-        self.activation.waiter_count += 1;
-        *self.activation.of_users.entry(uid).or_default() += 1;
+        self.activation.places.take(uid);
         if let Some(start) = self.activation.starts.get_mut(name) {
             let place = start.place_of(&waiter);
             start.waiters.insert(place, (uid, waiter));
@@ -285,6 +262,13 @@ impl Bus {
         Ok(Some(id))
     }
 
+    /// One who does not wait, whom the caller tells why.
+    fn turn_away(&mut self, waiter: Waiter) {
+        if let Waiter::Message(mut held) = waiter {
+            self.let_go(&mut held);
+        }
+    }
+
     /// Waits for a service, and has it started if nobody did yet. `who` asks, in words.
     pub(super) fn wait_for(
         &mut self,
@@ -296,6 +280,14 @@ impl Bus {
         let name = service.file.name.as_str();
         let by_systemd = self.identity.systemd_activation;
         let unit = service.file.systemd_service.as_ref().filter(|_| by_systemd);
+        // config.md B094
+        if unit.is_none() && self.settings.starter.changes_user() && service.file.user.is_none() {
+            self.turn_away(waiter);
+            let text = format!(
+                "Cannot do system-bus activation with no user; write User= in the file of {name}"
+            );
+            return Err(Refusal::StartFailed(StartFailure::new(error::SPAWN_FILE_INVALID, text)));
+        }
         let way = unit.map_or(Way::Host, |unit| Way::Systemd(unit.clone()));
         let Some(id) = self.add_waiter(name, uid, way, waiter)? else { return Ok(()) };
         match unit {
@@ -495,7 +487,7 @@ impl Bus {
                 uids.extend(gone);
             }
         }
-        uids.into_iter().for_each(|uid| self.activation.forget_waiter(uid));
+        uids.into_iter().for_each(|uid| self.activation.places.give_back(uid));
         let given = self.orphan_given_of(id);
         if given > 0 {
             lost.push(format!("{given} that services left unread"));
@@ -512,10 +504,9 @@ impl Bus {
 
     /// For [`Bus::check_invariants`].
     pub(super) fn check_activation(&self) {
-        let Activation { starts, waiter_count, of_users, due, .. } = &self.activation;
-        assert_eq!(of_users.values().sum::<usize>(), *waiter_count, "each waiter has a user");
+        let Activation { starts, places, due, .. } = &self.activation;
         let waiters: usize = starts.values().map(|start| start.waiters.len()).sum();
-        assert_eq!(waiters, *waiter_count, "waiters are counted");
+        assert_eq!(waiters, places.count(), "each waiter has a place");
         assert_eq!(starts.values().map(|start| start.due).min(), *due, "the earliest deadline");
         for name in starts.keys() {
             assert!(self.resolve_text(name).is_none(), "{name} has no owner yet");

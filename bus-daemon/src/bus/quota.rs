@@ -240,8 +240,12 @@ pub struct Holders(Vec<(Option<u32>, u64)>);
 
 impl Holders {
     fn new<'a>(users: impl Iterator<Item = &'a User>, resource: Resource, count: usize) -> Self {
-        let held = users.map(|user| (user.uid, user.held.of(resource)));
-        let mut all: Vec<_> = held.filter(|(_, held)| *held > 0).collect();
+        Self::largest(users.map(|user| (user.uid, user.held.of(resource))), count)
+    }
+
+    /// The first so many of those who hold so much each.
+    pub(super) fn largest(users: impl Iterator<Item = (Option<u32>, u64)>, count: usize) -> Self {
+        let mut all: Vec<_> = users.filter(|(_, held)| *held > 0).collect();
         all.sort_unstable_by_key(|(uid, held)| (std::cmp::Reverse(*held), *uid));
         all.truncate(count);
         Self(all)

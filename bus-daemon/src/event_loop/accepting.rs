@@ -17,6 +17,7 @@ use crate::bus::log::Severity;
 use crate::host::client_socket::Errno;
 use crate::host::credentials::peer_credentials;
 use crate::host::listener::{Listener, ListenerKind, accept};
+use crate::host::phrase;
 
 /// How long accepting pauses when the system has no descriptor or memory left, or a listener fails.
 const ACCEPT_PAUSE_MS: u64 = 1000;
@@ -74,7 +75,11 @@ impl EventLoop {
         let count = self.bus.client_count();
         self.journal.log(
             Severity::Error,
-            format!("Cannot accept connections for now: {error}. {count} clients are connected; {hint}, or find who holds so many connections."),
+            format!(
+                "Cannot accept connections for now: {}. {count} clients are connected; {hint}, or \
+                 find who holds so many connections.",
+                phrase(&error.into())
+            ),
         );
     }
 
@@ -136,7 +141,10 @@ impl EventLoop {
             match result {
                 Ok(()) => place.watched = accepting,
                 Err(error) => {
-                    self.journal.log(Severity::Error, format!("Cannot watch a listener: {error}"));
+                    self.journal.log(
+                        Severity::Error,
+                        format!("Cannot watch a listener: {}", phrase(&error.into())),
+                    );
                     place.again_at = Some(now.plus_ms(ACCEPT_PAUSE_MS));
                 }
             }

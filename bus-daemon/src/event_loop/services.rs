@@ -2,7 +2,9 @@
 //! write is logged.
 //!
 //! A service that writes much does not fill the log, nor wait: of its lines at most
-//! [`LOGGED_LINES_MAX`] within [`LOGGED_LINES_GAP_MS`] are logged, and the rest is read all the same.
+//! [`LOGGED_LINES_MAX`] within [`LOGGED_LINES_GAP_MS`] are logged, and the rest is read all the same. So is
+//! what its former starts left behind, until the last of it has closed the pipe: nothing that a service
+//! leaves behind is ended for writing as long as the bus is there.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -12,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rustix::event::epoll;
+use rustix::fs::fstat;
 use rustix::io::{Errno, ioctl_fionbio, read};
 use slab::Slab;
 
@@ -22,6 +25,7 @@ use crate::bus::driver::error_reply::StartFailure;
 use crate::bus::id::Timestamp;
 use crate::bus::log::Severity;
 use crate::bus::services::{Service, Starter};
+use crate::host::phrase;
 use crate::host::privileged_launcher::PrivilegedLauncher;
 use crate::host::service_launcher::{Fate, Launcher, RunningService};
 use crate::host::worker::Worker;
@@ -31,9 +35,6 @@ const LAUNCH_COUNT_MAX: usize = 32;
 /// Lines of one service that are logged within [`LOGGED_LINES_GAP_MS`].
 const LOGGED_LINES_MAX: u32 = 200;
 const LOGGED_LINES_GAP_MS: u64 = 10_000;
-/// How many processes of one service are listened to that its former starts left behind: each takes a
-/// descriptor.
-const FORMER_OUTPUT_COUNT_MAX: usize = 8;
 /// Longest part of a line that is logged as one, in bytes.
 const LINE_SIZE_MAX: usize = 2048;
 /// Bytes read from one service in one round.
@@ -50,6 +51,9 @@ pub(super) struct Services {
     launcher: Arc<Launcher>,
     pub(super) worker: Worker<Launched>,
     running: Slab<Entry>,
+    /// Where they write, or what they left behind does: all starts of a name to the same pipe
+    /// (`host/service_output.rs`).
+    outputs: Slab<Output>,
     /// Starts that are being launched.
     launching: BTreeMap<StartId, Wish>,
     /// By the name of a service that runs, or was started within [`LOGGED_LINES_GAP_MS`].
@@ -69,10 +73,12 @@ enum Wish {
 
 struct Entry {
     start: StartId,
+    service: RunningService,
+}
+
+struct Output {
     name: String,
-    /// `None` once it has ended; others may still write where it wrote.
-    service: Option<RunningService>,
-    output: Option<OwnedFd>,
+    pipe: OwnedFd,
     lines: Lines,
     /// That of its name.
     room: Rc<RefCell<LogRoom>>,
@@ -84,6 +90,7 @@ impl Services {
             launcher: Arc::new(launcher),
             worker: Worker::new(LAUNCH_COUNT_MAX)?,
             running: Slab::new(),
+            outputs: Slab::new(),
             launching: BTreeMap::new(),
             log_rooms: HashMap::new(),
         })
@@ -101,6 +108,13 @@ impl Services {
     fn find(&mut self, start: StartId) -> Option<(u32, &mut Entry)> {
         let (number, entry) = self.running.iter_mut().find(|(_, entry)| entry.start == start)?;
         Some((u32::try_from(number).unwrap_or(u32::MAX), entry))
+    }
+
+    /// Where a service writes that was started.
+    fn outputs_of(&self, number: u32) -> Vec<u32> {
+        let Some(entry) = self.running.get(number as usize) else { return Vec::new() };
+        let own = self.outputs.iter().filter(|(_, output)| output.name == entry.service.name);
+        own.filter_map(|(key, _)| u32::try_from(key).ok()).collect()
     }
 
     pub(super) fn privileged_launcher(&self) -> Option<&PrivilegedLauncher> {
@@ -136,7 +150,7 @@ impl EventLoop {
         if let Some(wish) = self.services.launching.get_mut(&start) {
             *wish = Wish::Stop;
         } else if let Some((_, entry)) = self.services.find(start) {
-            entry.service.iter_mut().for_each(RunningService::kill);
+            entry.service.kill();
         }
     }
 
@@ -145,10 +159,9 @@ impl EventLoop {
         if let Some(wish) = self.services.launching.get_mut(&start) {
             *wish = Wish::Release;
         } else if let Some((number, entry)) = self.services.find(start)
-            && entry.service.as_mut().is_some_and(RunningService::release)
+            && entry.service.release()
         {
-            entry.service = None;
-            self.forget_service_without_use(number);
+            self.services.running.remove(number as usize);
         }
     }
 
@@ -174,59 +187,48 @@ impl EventLoop {
     }
 
     fn watch_service(&mut self, start: StartId, mut service: RunningService, now: Timestamp) {
-        let (name, output) = (service.name.clone(), service.output.take());
-        let room = self.services.log_room(&name, now);
+        if let Some(pipe) = service.output.take() {
+            self.listen_to(&service.name, pipe, now);
+        }
         let entry = self.services.running.vacant_entry();
         let number = u32::try_from(entry.key()).unwrap_or(u32::MAX);
         let flags = epoll::EventFlags::IN;
         let event = token(Event::ServiceEnded { number });
         let exit = service.exit().map(|exit| epoll::add(&self.epoll, exit, event, flags));
         let exit = exit.unwrap_or(Err(Errno::BADF));
-        let output = output.filter(|output| {
-            let event = token(Event::ServiceWrote { number });
-            ioctl_fionbio(output, true).is_ok()
-                && epoll::add(&self.epoll, output, event, flags).is_ok()
-        });
         if exit.is_err() {
             service.kill();
         }
-        entry.insert(Entry {
-            start,
-            name,
-            service: Some(service),
-            output,
-            lines: Lines::default(),
-            room,
-        });
-        self.limit_outputs(number);
+        entry.insert(Entry { start, service });
         if let Err(error) = exit {
-            self.journal.log(Severity::Error, format!("Cannot watch a service: {error}"));
+            self.journal
+                .log(Severity::Error, format!("Cannot watch a service: {}", phrase(&error.into())));
             self.handle_service_end(number, now);
         }
     }
 
-    /// What earlier starts of the same service left behind is listened to up to a bound.
-    fn limit_outputs(&mut self, number: u32) {
-        let running = &mut self.services.running;
-        let Some(name) = running.get(number as usize).map(|entry| entry.name.clone()) else {
+    /// Reads what services of this name write from now on. A pipe that is read already is not read twice.
+    fn listen_to(&mut self, name: &str, pipe: OwnedFd, now: Timestamp) {
+        let place = place_of(&pipe);
+        let is_known = |output: &Output| output.name == name && place_of(&output.pipe) == place;
+        if place.is_none() || self.services.outputs.iter().any(|(_, output)| is_known(output)) {
             return;
-        };
-        let is_former =
-            |entry: &Entry| entry.name == name && entry.service.is_none() && entry.output.is_some();
-        let former: Vec<(StartId, usize)> = running
-            .iter()
-            .filter(|(_, entry)| is_former(entry))
-            .map(|(key, entry)| (entry.start, key))
-            .collect();
-        if former.len() > FORMER_OUTPUT_COUNT_MAX
-            && let Some((_, key)) = former.into_iter().min()
-        {
-            running.remove(key);
-            let text = format!(
-                "'{name}': {FORMER_OUTPUT_COUNT_MAX} processes that it left behind may still write \
-                 something; the first one is not listened to any more"
-            );
-            self.journal.log(Severity::Warning, text);
+        }
+        let room = self.services.log_room(name, now);
+        let entry = self.services.outputs.vacant_entry();
+        let number = u32::try_from(entry.key()).unwrap_or(u32::MAX);
+        let event = token(Event::ServiceWrote { number });
+        let heard = ioctl_fionbio(&pipe, true)
+            .and_then(|()| epoll::add(&self.epoll, &pipe, event, epoll::EventFlags::IN));
+        match heard {
+            Ok(()) => {
+                let (name, lines) = (name.to_owned(), Lines::default());
+                entry.insert(Output { name, pipe, lines, room });
+            }
+            Err(error) => {
+                let text = format!("Cannot read what '{name}' writes: {}", phrase(&error.into()));
+                self.journal.log(Severity::Error, text);
+            }
         }
     }
 
@@ -244,51 +246,49 @@ impl EventLoop {
     /// A process has ended.
     pub(super) fn handle_service_end(&mut self, number: u32, now: Timestamp) {
         // What it wrote last comes before what is said about its end.
-        self.handle_service_output(number, now);
+        for output in self.services.outputs_of(number) {
+            self.handle_service_output(output, now);
+        }
         let Some(entry) = self.services.running.get_mut(number as usize) else { return };
         let start = entry.start;
-        let event = match entry.service.as_mut().map(RunningService::fate) {
-            None | Some(Fate::Open) => return,
-            Some(Fate::Released) => None,
-            Some(Fate::Ended(Ok(end))) => Some(bus::Event::ServiceEnded { start, end }),
-            Some(Fate::Ended(Err(failure))) => Some(bus::Event::StartFailed { start, failure }),
+        let event = match entry.service.fate() {
+            Fate::Open => return,
+            Fate::Released => None,
+            Fate::Ended(Ok(end)) => Some(bus::Event::ServiceEnded { start, end }),
+            Fate::Ended(Err(failure)) => Some(bus::Event::StartFailed { start, failure }),
         };
-        entry.service = None;
-        self.forget_service_without_use(number);
+        self.services.running.remove(number as usize);
         if let Some(event) = event {
             self.bus.handle_event(event, now);
         }
     }
 
-    /// A service, or what it left behind, has written something.
+    /// A service, or what its starts left behind, has written something.
     pub(super) fn handle_service_output(&mut self, number: u32, now: Timestamp) {
-        let Some(entry) = self.services.running.get_mut(number as usize) else { return };
-        let Some(output) = &entry.output else { return };
+        let outputs = &mut self.services.outputs;
+        let Some(output) = outputs.get_mut(number as usize) else { return };
         let mut buffer = [0; READ_SIZE];
-        let size = match read(output, &mut buffer) {
+        let size = match read(&output.pipe, &mut buffer) {
             Err(Errno::AGAIN | Errno::INTR) => return,
             Err(_) => 0,
             Ok(size) => size,
         };
         let is_end = size == 0;
         let text = buffer.get(..size).unwrap_or_default();
-        for line in entry.lines.take(text, is_end, &mut entry.room.borrow_mut(), now) {
-            self.journal.log(Severity::Info, format!("'{}': {line}", entry.name));
+        for line in output.lines.take(text, is_end, &mut output.room.borrow_mut(), now) {
+            self.journal.log(Severity::Info, format!("'{}': {line}", output.name));
         }
         if is_end {
-            // Dropping it takes it out of the epoll.
-            entry.output = None;
-            self.forget_service_without_use(number);
+            let output = outputs.remove(number as usize);
+            // Who starts services may have the same pipe open still, and it would be told for ever.
+            let _ = epoll::delete(&self.epoll, &output.pipe);
         }
     }
+}
 
-    fn forget_service_without_use(&mut self, number: u32) {
-        let running = &mut self.services.running;
-        let entry = running.get(number as usize);
-        if entry.is_some_and(|entry| entry.service.is_none() && entry.output.is_none()) {
-            running.remove(number as usize);
-        }
-    }
+/// Which pipe it is.
+fn place_of(pipe: &OwnedFd) -> Option<(u64, u64)> {
+    fstat(pipe).ok().map(|found| (found.st_dev, found.st_ino))
 }
 
 /// What a service writes, as lines.
@@ -318,14 +318,14 @@ impl Lines {
     ) -> Vec<String> {
         let mut lines = Vec::new();
         for piece in text.split_inclusive(|byte| *byte == b'\n') {
-            let is_complete = piece.ends_with(b"\n");
-            for part in piece.trim_ascii_end().chunks(LINE_SIZE_MAX) {
+            let whole = piece.strip_suffix(b"\n");
+            for part in whole.unwrap_or(piece).chunks(LINE_SIZE_MAX) {
                 self.partial.extend_from_slice(part);
                 if self.partial.len() >= LINE_SIZE_MAX {
                     self.end_line(&mut lines, room, now);
                 }
             }
-            if is_complete {
+            if whole.is_some() {
                 self.end_line(&mut lines, room, now);
             }
         }
@@ -338,7 +338,8 @@ impl Lines {
 
     fn end_line(&mut self, lines: &mut Vec<String>, room: &mut LogRoom, now: Timestamp) {
         let partial = std::mem::take(&mut self.partial);
-        if partial.is_empty() {
+        let line = partial.trim_ascii_end();
+        if line.is_empty() {
             return;
         }
         if room.is_over(now) {
@@ -348,7 +349,7 @@ impl Lines {
         }
         if room.logged < LOGGED_LINES_MAX {
             room.logged += 1;
-            lines.push(String::from_utf8_lossy(&partial).into_owned());
+            lines.push(String::from_utf8_lossy(line).into_owned());
         } else {
             room.skipped += 1;
         }
@@ -380,12 +381,17 @@ mod tests {
         assert_eq!(take(b"one\ntw", false, now), ["one"]);
         assert_eq!(take(b"o\r\n\nthree", false, now), ["two"]);
         assert_eq!(take(b"", true, now), ["three"]);
+        // What one read brought ends anywhere in a line.
+        for piece in ["a ", " ", "\t b"] {
+            assert!(take(piece.as_bytes(), false, now).is_empty());
+        }
+        assert_eq!(take(b" \r\n", false, now), ["a  \t b"]);
         let long = take(&[b'x'; 5000], false, now);
         assert_eq!(long.iter().map(String::len).collect::<Vec<_>>(), [2048, 2048]);
         assert_eq!(take(b"\n", false, now).len(), 1);
         let many = "y\n".repeat(1000);
         let logged = take(many.as_bytes(), false, now).len();
-        assert_eq!(logged, LOGGED_LINES_MAX as usize - 6);
+        assert_eq!(logged, LOGGED_LINES_MAX as usize - 7);
         let later = take(b"z\n", false, Timestamp(1 + LOGGED_LINES_GAP_MS));
         let skipped = 1000 - logged;
         let told = format!("({skipped} more lines, which are too many to log)");

@@ -41,6 +41,7 @@ use super::daemonize::leave_terminal;
 use super::phrase;
 use super::privileged_service::PrivilegedService;
 use super::service_launcher::{Spawned, StartParameters, Started, cannot_spawn, pair, spawn};
+use super::service_output::OutputPipes;
 use super::supervisor::Supervisor;
 use super::system_call::{close_all_but, fork_single_threaded};
 use crate::bus::driver::error_reply::StartFailure;
@@ -185,6 +186,7 @@ impl<F: Fn(&str) -> Result<PathBuf, StartFailure> + Send + Sync + 'static> Find 
 /// The launcher's whole life.
 fn serve(socket: OwnedFd, parameters: &StartParameters, find: impl Find) -> io::Result<()> {
     let (parameters, find) = (Arc::new(parameters.clone()), Arc::new(find));
+    let pipes = Arc::new(OutputPipes::default());
     let count = Arc::new(AtomicUsize::new(0));
     loop {
         let mut buffer = [0; REQUEST_SIZE_MAX];
@@ -205,7 +207,7 @@ fn serve(socket: OwnedFd, parameters: &StartParameters, find: impl Find) -> io::
             continue;
         }
         count.fetch_add(1, Ordering::Relaxed);
-        let in_thread = Arc::clone(&count);
+        let (in_thread, pipes) = (Arc::clone(&count), Arc::clone(&pipes));
         let thread_socket = match service_socket.try_clone() {
             Ok(socket) => socket,
             Err(error) => {
@@ -215,7 +217,7 @@ fn serve(socket: OwnedFd, parameters: &StartParameters, find: impl Find) -> io::
             }
         };
         let thread = thread::Builder::new().stack_size(STACK_SIZE).spawn(move || {
-            match start(&request, &parameters, &*find) {
+            match start(&request, &parameters, &pipes, &*find) {
                 Ok(spawned) => accompany(&thread_socket, spawned),
                 Err(failure) => answer_failure(&thread_socket, &failure),
             }
@@ -231,6 +233,7 @@ fn serve(socket: OwnedFd, parameters: &StartParameters, find: impl Find) -> io::
 fn start(
     request: &[u8],
     parameters: &StartParameters,
+    pipes: &OutputPipes,
     find: &impl Find,
 ) -> Result<Spawned, StartFailure> {
     let name = std::str::from_utf8(request).ok().filter(|name| WellKnownName::parse(name).is_ok());
@@ -241,7 +244,7 @@ fn start(
     let service = PrivilegedService::read(&find(name)?, name)?;
     let program = service.into_program(&parameters.address, parameters.bus_type.as_deref());
     let (program, user) = program.map_err(|error| cannot_spawn(name, &error))?;
-    spawn(program, name, parameters, Some(user))
+    spawn(program, name, parameters, pipes, Some(user))
 }
 
 /// Tells the bus of a service that was started, and stays while its supervisor does.

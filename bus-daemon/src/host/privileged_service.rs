@@ -73,10 +73,10 @@ impl PrivilegedService {
         let user = find_login(&user).map_err(|error| {
             no_user(match error {
                 AccountError::Unknown => "there is no user of this name; change User=".to_owned(),
-                AccountError::Database(errno) => errno.desc().to_owned(),
+                AccountError::Database(errno) => phrase(&errno.into()),
             })
         })?;
-        let user = Membership::of(&user).map_err(|errno| no_user(errno.desc().to_owned()))?;
+        let user = Membership::of(&user).map_err(|errno| no_user(phrase(&errno.into())))?;
         Ok(Self { arguments, user })
     }
 

@@ -13,6 +13,7 @@ use rustix::thread::{
 };
 
 use super::accounts::{AccountError, find_user};
+use super::phrase;
 
 /// What a privileged daemon wants at least (config.md B125).
 const PRIVILEGED_FDS: rlim_t = 65_536;
@@ -105,13 +106,13 @@ impl fmt::Display for DropPrivilegesError {
                  the <user> element"
             ),
             Self::UserDatabase(errno) => {
-                write!(f, "Failed to read the user database: {}", errno.desc())
+                write!(f, "Failed to read the user database: {}", phrase(&(*errno).into()))
             }
             Self::Refused { step, user, errno } => write!(
                 f,
                 "Failed to set the {step} of user \"{user}\": {}; start as root or remove the \
                  <user> element",
-                errno.desc()
+                phrase(&(*errno).into())
             ),
         }
     }

@@ -10,7 +10,7 @@ use bus_policy::config::{ConfigFiles, FileError, ServiceDirectory};
 use super::config_files::DiskFiles;
 use super::file_stamps::FileStamps;
 use super::runtime_directory::{RuntimeDirectories, services_below};
-use crate::bus::services::{Service, Services};
+use crate::bus::services::{Service, Services, Starter};
 use crate::service_file::{SERVICE_FILE_SIZE_MAX, ServiceFile};
 
 const SESSION: &str = "dbus-1/services";
@@ -21,7 +21,8 @@ const SYSTEM: &str = "dbus-1/system-services";
 pub struct FoundServices {
     /// The services.
     pub services: Services,
-    /// What the administrator should know of files that are left out, one sentence each.
+    /// What the administrator should know of files that are left out or whose services do not start, one
+    /// sentence each.
     pub problems: Vec<String>,
     /// The same of directories that are left out because of this process's environment, which is not that
     /// of another process with the same configuration.
@@ -42,20 +43,23 @@ struct Directory {
     runtime: Option<PathBuf>,
 }
 
-/// What a file must say besides the name (config.md B094).
+/// How services are started, on which depends what a file must say and how it must be called
+/// (config.md B094, B095).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Needed {
-    /// As whom the service runs.
-    pub user: bool,
-    /// What starts it.
-    pub exec: bool,
+pub struct Ways {
+    /// Who executes what a file says.
+    pub starter: Starter,
+    /// Whether the configuration names a `<servicehelper>`, be it there or not.
+    pub has_helper: bool,
+    /// Whether systemd starts those that name a unit.
+    pub by_systemd: bool,
 }
 
 /// Reads all service files of a configuration.
 #[must_use]
 pub fn find_services(
     configured: &[ServiceDirectory],
-    needed: Needed,
+    ways: Ways,
     runtime_directories: RuntimeDirectories,
 ) -> FoundServices {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -66,7 +70,7 @@ pub fn find_services(
             found.notes.push(note);
             continue;
         }
-        found.read(&directory, needed);
+        found.read(&directory, ways);
         found.directories.push(directory.path);
     }
     found
@@ -133,7 +137,7 @@ fn system_directories() -> Vec<Directory> {
 }
 
 impl FoundServices {
-    fn read(&mut self, directory: &Directory, needed: Needed) {
+    fn read(&mut self, directory: &Directory, ways: Ways) {
         self.stamps.note_directory(&directory.path);
         let mut paths = match DiskFiles.list(&directory.path) {
             Ok(paths) => paths,
@@ -150,8 +154,11 @@ impl FoundServices {
         paths.sort();
         for path in paths {
             self.stamps.note_file(&path);
-            match read_file(&path, directory, needed) {
-                Ok(file) => self.services.add(Service { file, path: Arc::from(path) }),
+            match read_file(&path, directory, ways) {
+                Ok(file) => {
+                    self.problems.extend(why_not_started(&file, &path, ways));
+                    self.services.add(Service { file, path: Arc::from(path) });
+                }
                 Err(problem) => {
                     self.stamps.leave_out(&path);
                     // None if it was removed since the directory was read.
@@ -166,7 +173,7 @@ impl FoundServices {
 fn read_file(
     path: &Path,
     directory: &Directory,
-    needed: Needed,
+    ways: Ways,
 ) -> Result<ServiceFile, Option<String>> {
     let content = match DiskFiles.read_listed(path, SERVICE_FILE_SIZE_MAX) {
         Ok(content) => content,
@@ -180,28 +187,59 @@ fn read_file(
     };
     let file = ServiceFile::parse(&content)
         .map_err(|error| Some(format!("{}{error}; this file is left out", ShownPath(path))))?;
-    let expected = format!("{}.service", file.name);
-    let is_named = path.file_name().is_some_and(|name| name == expected.as_str());
-    if !is_named && directory.is_strict {
+    if directory.is_strict
+        && let Some(expected) = other_name(&file, path)
+    {
         return Err(Some(format!(
             "{}: in this directory a file has the name of its service; name it {expected}; this \
              file is left out",
             ShownPath(path)
         )));
     }
-    let lacks = |key: &str| {
-        Err(Some(format!(
-            "{}: [D-BUS Service] has no {key}; this file is left out",
+    if !ways.by_systemd && file.exec.is_none() {
+        return Err(Some(format!(
+            "{}: [D-BUS Service] has no Exec=, and the bus was not told to ask systemd \
+             (--systemd-activation); this file is left out",
             ShownPath(path)
-        )))
-    };
-    if needed.user && file.user.as_ref().is_none_or(String::is_empty) {
-        return lacks("User=; write as whom it runs");
-    }
-    if needed.exec && file.exec.is_none() {
-        return lacks("Exec=, and the bus was not told to ask systemd (--systemd-activation)");
+        )));
     }
     Ok(file)
+}
+
+/// What a file should be called that is not called so.
+fn other_name(file: &ServiceFile, path: &Path) -> Option<String> {
+    let expected = format!("{}.service", file.name);
+    (path.file_name() != Some(expected.as_ref())).then_some(expected)
+}
+
+/// Why a service that a sound file promises is not started, by this bus or where its configuration is used
+/// as well. As in the reference its name is listed all the same, and who wants it is told.
+fn why_not_started(file: &ServiceFile, path: &Path, ways: Ways) -> Vec<String> {
+    let has_unit = ways.by_systemd && file.systemd_service.is_some();
+    let has_no_user = file.user.as_ref().is_none_or(String::is_empty);
+    let mut reasons = Vec::new();
+    if ways.starter.changes_user() && !has_unit && has_no_user {
+        reasons.push(
+            "[D-BUS Service] has no User=, so that it is not started; write as whom it runs"
+                .to_owned(),
+        );
+    }
+    if ways.has_helper
+        && let Some(expected) = other_name(file, path)
+    {
+        // (ref) also where systemd starts it.
+        reasons.push(match ways.starter {
+            Starter::Helper => format!(
+                "the <servicehelper> finds a file by its name and does not start this service; \
+                 name it {expected}"
+            ),
+            Starter::PrivilegedLauncher | Starter::Bus => format!(
+                "a <servicehelper> would find a file by its name and not start this service, as \
+                 this bus does; name it {expected}"
+            ),
+        });
+    }
+    reasons.into_iter().map(|reason| format!("{}: {reason}", ShownPath(path))).collect()
 }
 
 #[cfg(test)]
@@ -212,6 +250,8 @@ mod tests {
     use super::*;
     use crate::host::runtime_directory::IfMissing;
     use crate::host::tests_support::TemporaryDirectory;
+
+    const BY_SYSTEMD: Ways = Ways { starter: Starter::Bus, has_helper: false, by_systemd: true };
 
     fn looking() -> RuntimeDirectories {
         RuntimeDirectories { owner: 0, if_missing: IfMissing::Leave }
@@ -269,8 +309,8 @@ mod tests {
         write("a.d.conf", &service("a.d"));
         fs::create_dir(directory.path().join("dir.service")).unwrap();
         let configured = [ServiceDirectory::Path(directory.path().to_owned())];
-        let find = |needed| find_services(&configured, needed, looking());
-        let found = find(Needed::default());
+        let find = |ways| find_services(&configured, ways, looking());
+        let found = find(BY_SYSTEMD);
         assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.b", "a.c"]);
         assert_eq!(found.services.get("a.b").unwrap().file.user, None, "the first one counts");
         assert_eq!(found.problems.len(), 2, "{:?}", found.problems);
@@ -279,15 +319,44 @@ mod tests {
             found.problems[1].contains("dir.service: ") && found.problems[1].contains("regular")
         );
         assert_eq!(found.directories, [directory.path()]);
-        let found = find(Needed { user: true, exec: true });
-        assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.b"]);
         let mut found = FoundServices::default();
-        found.read(
-            &Directory { is_strict: true, ..lax(directory.path().to_owned()) },
-            Needed::default(),
-        );
+        found.read(&Directory { is_strict: true, ..lax(directory.path().to_owned()) }, BY_SYSTEMD);
         assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.b"]);
         assert!(found.problems.iter().any(|text| text.contains("name it a.c.service")));
+    }
+
+    // config.md B094, B095
+    #[test]
+    fn what_does_not_start_is_listed_and_told() {
+        let directory = TemporaryDirectory::new();
+        let write = |name: &str, text: &str| {
+            let text = format!("[D-BUS Service]\nExec=/bin/x\n{text}");
+            fs::write(directory.path().join(name), text).unwrap();
+        };
+        write("a.b.service", "Name=a.b\nUser=me\n");
+        write("a.c.service", "Name=a.c\nSystemdService=c.service\n");
+        write("other.service", "Name=a.d\nUser=me\nSystemdService=d.service\n");
+        let configured = [ServiceDirectory::Path(directory.path().to_owned())];
+        let no_user = "a.c.service: [D-BUS Service] has no User=";
+        let not_found = "other.service: the <servicehelper> finds a file by its name";
+        let not_elsewhere = "other.service: a <servicehelper> would find";
+        let ways = |starter, has_helper, by_systemd| Ways { starter, has_helper, by_systemd };
+        for (ways, expected) in [
+            (ways(Starter::Bus, false, false), vec![]),
+            (ways(Starter::Bus, false, true), vec![]),
+            (ways(Starter::Helper, true, false), vec![no_user, not_found]),
+            (ways(Starter::Helper, true, true), vec![not_found]),
+            (ways(Starter::PrivilegedLauncher, false, false), vec![no_user]),
+            (ways(Starter::PrivilegedLauncher, true, true), vec![not_elsewhere]),
+        ] {
+            let found = find_services(&configured, ways, looking());
+            assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.b", "a.c", "a.d"]);
+            let problems = &found.problems;
+            assert_eq!(problems.len(), expected.len(), "{ways:?}: {problems:?}");
+            for (problem, expected) in problems.iter().zip(expected) {
+                assert!(problem.contains(expected), "{ways:?}: {problem}");
+            }
+        }
     }
 
     /// They were passed over without a word: both look like a service to whoever lists the directory.
@@ -298,14 +367,14 @@ mod tests {
         symlink("gone\n", path("a.b.service")).unwrap();
         fs::write(path("a.c.service"), "[D-BUS Service]\nName=a.c\nExec=/bin/x\nUser=\n").unwrap();
         let configured = [ServiceDirectory::Path(directory.path().to_owned())];
-        let found = find_services(&configured, Needed::default(), looking());
+        let found = find_services(&configured, Ways::default(), looking());
         assert_eq!(found.services.names().collect::<Vec<_>>(), ["a.c"]);
         let expected =
             "a.b.service: this service cannot be started: it is a link to gone\\n, which";
         assert!(found.problems[0].contains(expected), "{:?}", found.problems);
         // config.md B094: a bus that starts services as their users has to know them.
-        let found = find_services(&configured, Needed { user: true, exec: true }, looking());
-        assert_eq!(found.services.names().count(), 0);
+        let ways = Ways { starter: Starter::PrivilegedLauncher, ..Ways::default() };
+        let found = find_services(&configured, ways, looking());
         let expected = "a.c.service: [D-BUS Service] has no User=";
         assert!(found.problems[1].contains(expected), "{:?}", found.problems);
     }

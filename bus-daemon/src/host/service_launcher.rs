@@ -5,7 +5,7 @@
 //! signals and limits that the bus itself was started with.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -14,13 +14,13 @@ use std::process::{Child, Command, Stdio};
 use libbus::standard_error as error;
 use nix::sys::signal::SigSet;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::accounts::Membership;
 use super::phrase;
 use super::privileged_launcher::PrivilegedLauncher;
 use super::resource_limits::FdLimit;
+use super::service_output::{OutputPipe, OutputPipes};
 use super::supervisor::Supervisor;
 use super::system_call::{ChildSetup, Program, prepare_supervised_child};
 use crate::bus::activation::ServiceEnd;
@@ -47,6 +47,7 @@ pub struct Launcher {
     pub parameters: StartParameters,
     /// Who starts those that run as other users, where this process may not.
     pub privileged: Option<PrivilegedLauncher>,
+    pipes: OutputPipes,
 }
 
 /// A service that was started.
@@ -54,7 +55,7 @@ pub struct Launcher {
 pub struct RunningService {
     /// Its name.
     pub name: String,
-    /// What it writes.
+    /// What it writes, and others of its name.
     pub output: Option<OwnedFd>,
     /// Who says how it ended, while that matters.
     supervisor: Option<Supervisor>,
@@ -72,6 +73,12 @@ pub(super) struct SupervisorChild {
 }
 
 impl Launcher {
+    /// One that has not started anything.
+    #[must_use]
+    pub fn new(parameters: StartParameters, privileged: Option<PrivilegedLauncher>) -> Self {
+        Self { parameters, privileged, pipes: OutputPipes::default() }
+    }
+
     /// Starts a service, by its command line or by a helper that is given its name (config.md B022).
     ///
     /// # Errors
@@ -100,7 +107,8 @@ impl Launcher {
         let environment = self.parameters.environment(environment);
         let program =
             program(&arguments, environment).map_err(|error| cannot_spawn(&name, &error))?;
-        let Spawned { child, started } = spawn(program, &name, &self.parameters, None)?;
+        let Spawned { child, started } =
+            spawn(program, &name, &self.parameters, &self.pipes, None)?;
         Ok(RunningService {
             name,
             output: Some(started.output),
@@ -117,6 +125,8 @@ impl StartParameters {
     fn environment(&self, variables: Vec<(String, String)>) -> BTreeMap<OsString, OsString> {
         let mut all = unspeakable(std::env::vars_os());
         all.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
+        // deviation: the reference leaves that of another bus, which has started this one.
+        all.remove(OsStr::new("DBUS_STARTER_BUS_TYPE"));
         let mut add = |name: &str, value: &str| drop(all.insert(name.into(), value.into()));
         add("DBUS_STARTER_ADDRESS", &self.address);
         if let Some(bus_type) = &self.bus_type {
@@ -184,7 +194,7 @@ pub enum Fate {
 #[derive(Debug)]
 pub(super) struct Started {
     pub(super) supervisor: Supervisor,
-    /// What it writes.
+    /// What it writes, and others of its name.
     pub(super) output: OwnedFd,
 }
 
@@ -199,13 +209,14 @@ pub(super) fn spawn(
     program: Program,
     name: &str,
     parameters: &StartParameters,
+    pipes: &OutputPipes,
     user: Option<Membership>,
 ) -> Result<Spawned, StartFailure> {
     let failed = |text: &str, error: io::Error| {
         StartFailure::new(error::SPAWN_FAILED, format!("Failed to {text}: {}", phrase(&error)))
     };
-    let (output, write_end) =
-        pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("create a pipe", error.into()))?;
+    let OutputPipe { read_end: output, write_end } =
+        pipes.open(name).map_err(|error| failed("create a pipe", error))?;
     let second = write_end.try_clone().map_err(|error| failed("share a pipe", error))?;
     // What it names is not what is executed.
     let mut command = Command::new(name);
@@ -389,6 +400,29 @@ mod tests {
     use std::os::unix::ffi::OsStringExt;
 
     use super::*;
+
+    // protocol.md A218
+    #[test]
+    fn a_service_hears_of_no_other_bus() {
+        let environment = |bus_type: Option<&str>| {
+            let parameters = StartParameters {
+                address: "unix:path=/x".to_owned(),
+                bus_type: bus_type.map(str::to_owned),
+                fd_limit: None,
+                blocked_signals: SigSet::empty(),
+            };
+            let stale = ["DBUS_STARTER_BUS_TYPE", "DBUS_STARTER_ADDRESS"];
+            let stale = stale.map(|name| (name.to_owned(), "stale".to_owned()));
+            let all = parameters.environment(stale.to_vec());
+            let variable = |name: &str| {
+                all.get(OsStr::new(name)).map(|value| value.to_str().unwrap().to_owned())
+            };
+            [variable("DBUS_STARTER_ADDRESS"), variable("DBUS_STARTER_BUS_TYPE")]
+        };
+        let address = Some("unix:path=/x".to_owned());
+        assert_eq!(environment(None), [address.clone(), None]);
+        assert_eq!(environment(Some("session")), [address, Some("session".to_owned())]);
+    }
 
     // config.md B099
     #[test]

@@ -11,6 +11,7 @@
 )]
 
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
         ("services_may_go_to_the_background", background),
         ("the_end_of_services_is_heard_of_whoever_started_the_bus", ignored_children),
         ("new_files_are_found", new_files),
-        ("what_services_leave_behind_holds_few_descriptors", leftovers),
+        ("what_services_leave_behind_may_write_and_holds_few_descriptors", leftovers),
     ];
     let trials = trials.map(|(name, run)| {
         Trial::test(name, move || {
@@ -190,13 +191,15 @@ fn storm() {
     assert!(log.contains("'org.example.Service0': serving org.example.Service0"), "its output");
 }
 
-// config.md B022, B094, B104
+// config.md B022, B094, B095, B104
 fn helper() {
     let start = |elements| {
         let limits = &[("service_start_timeout", 1_000)];
         let bus = Bus::start(&Daemon::ours(), &Config { limits, elements, ..Config::SESSION });
         write_service(&bus, "org.example.Named", "/bin/true\nUser=root");
-        write_service(&bus, "org.example.Nameless", "/bin/true");
+        write_service(&bus, "org.example.Userless", "/bin/true");
+        let misplaced = "[D-BUS Service]\nName=org.example.Misplaced\nExec=/bin/true\n";
+        fs::write(bus.dir.join("services/other.service"), misplaced).unwrap();
         bus.connect().call("ReloadConfig", &[]);
         bus
     };
@@ -210,8 +213,14 @@ fn helper() {
         "{}",
         reply.describe()
     );
-    let error = client.ask(&call("org.example.Nameless", 1)).error_name();
-    assert_eq!(error, "org.freedesktop.DBus.Error.ServiceUnknown", "a user is needed");
+    for name in ["org.example.Userless", "org.example.Misplaced"] {
+        let reply = client.ask(&call(name, 1));
+        assert_eq!(reply.error_name(), "org.freedesktop.DBus.Error.Spawn.FileInvalid", "{name}");
+        let text = "Cannot do system-bus activation with no user";
+        assert!(reply.body[0].text().starts_with(text), "{}", reply.describe());
+    }
+    failing.wait_for_log("org.example.Userless.service: [D-BUS Service] has no User=", 1);
+    failing.wait_for_log("other.service: the <servicehelper> finds a file by its name", 1);
     // It gets the name of the service, and nobody may choose its environment.
     let echoing =
         start("<servicedir>services</servicedir><servicehelper>/bin/echo</servicehelper>");
@@ -240,6 +249,18 @@ fn variables() {
         .arg("org.libbus.Activation1")
         .arg("Environment");
     let pair = Value::Struct(vec!["VARIABLE_OF_TEST".into(), "one=1".into()]);
+    let interfaces = method("org.freedesktop.DBus.Properties", "Get")
+        .arg("org.freedesktop.DBus")
+        .arg("Interfaces");
+    assert_eq!(
+        client.ask(&interfaces).body[0].texts(),
+        [
+            "org.freedesktop.DBus.Monitoring",
+            "org.freedesktop.DBus.Debug.Stats",
+            "org.libbus.Policy1",
+            "org.libbus.Activation1"
+        ]
+    );
     let set = activation("Set").arg(Value::Array("{ss}".to_owned(), vec![pair]));
     let names = Value::Array("s".to_owned(), vec!["VARIABLE_OF_TEST".into(), "OTHER".into()]);
     let unset = activation("Unset").arg(names);
@@ -259,9 +280,12 @@ fn variables() {
         [(set, &["VARIABLE_OF_TEST=one=1"][..], "it is <one=1>"), (unset, &[], "it is <>")]
     {
         assert_eq!(client.ask(&change).error_name(), "");
+        // Who watches hears of it once.
+        assert_eq!(client.ask(&change).error_name(), "");
         let signal = client.next();
         assert_eq!(signal.member(), "PropertiesChanged", "{}", signal.describe());
         assert_eq!(signal.body[2].texts(), ["Environment"]);
+        assert_eq!(client.drain(), []);
         let environment = client.ask(&environment).body;
         let variable: Vec<&str> = environment[0].texts();
         let own = |text: &&str| text.starts_with("VARIABLE_OF_TEST=");
@@ -320,17 +344,18 @@ fn unread() {
     }
 }
 
-/// A service that fails and leaves a process behind, over and over: what those would write has a
-/// descriptor each.
+/// A service that fails and leaves a process behind, over and over: they share a descriptor of the bus, and
+/// each of them may write later on.
 fn leftovers() {
     let bus = start();
     let mut client = bus.connect();
-    let pipe = bus.dir.join("end");
+    let gate = bus.dir.join("gate");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
-    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &gate, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let mut gate_end = fs::OpenOptions::new().read(true).write(true).open(&gate).unwrap();
     let name = "org.example.Leaving";
-    // It reads until this test lets go of the other end.
-    write_service(&bus, name, &format!("/bin/sh -c 'cat {} & exit 1'", pipe.display()));
+    let child = format!("read line < {}; echo first; echo second", gate.display());
+    write_service(&bus, name, &format!("/bin/sh -c '({child})& exit 1'"));
     client.call("ReloadConfig", &[]);
     let count = || fs::read_dir(format!("/proc/{}/fd", bus.pid())).unwrap().count();
     let before = count();
@@ -340,9 +365,12 @@ fn leftovers() {
         assert_eq!(error, "org.freedesktop.DBus.Error.Spawn.ChildExited");
     }
     let held = count() - before;
-    assert!(held < 15, "{held} descriptors after {starts} starts");
-    bus.wait_for_log("the first one is not listened to any more", 1);
-    drop(fs::OpenOptions::new().write(true).open(&pipe).unwrap());
+    assert!(held < 8, "{held} descriptors after {starts} starts");
+    // An empty line for each.
+    gate_end.write_all(&b"\n".repeat(starts as usize)).unwrap();
+    for word in ["first", "second"] {
+        bus.wait_for_log(&format!("'{name}': {word}"), starts as usize);
+    }
 }
 
 /// Whoever starts the bus may ignore the end of its children, which is inherited: then the bus ended at the

@@ -10,7 +10,7 @@ use bus_daemon::bus::limits::{
     EXITED_WELL_TIME_MS, ORPHANS_SIZE_MAX, REMEMBERED_NAME_COUNT_MAX, VAIN_STARTS_MAX,
 };
 use bus_daemon::bus::quota::Resource;
-use bus_daemon::bus::services::{Service, Services};
+use bus_daemon::bus::services::{Service, Services, Starter};
 use bus_daemon::bus::{Event, Settings};
 use bus_daemon::service_file::ServiceFile;
 use bus_policy::config::Limits;
@@ -725,20 +725,45 @@ fn starts_and_what_they_hold_are_bounded() {
     assert_eq!((got.len(), error_of(&got, 13)), (1, exceeded), "what exceeds it was held");
 }
 
-/// A user who waits for services that never start leaves places for others, though its clients come
-/// and go.
+// config.md B094
+#[test]
+fn who_has_no_user_to_run_as_is_started_by_systemd_alone() {
+    let settings = || Settings { starter: Starter::Helper, ..with_services(Limits::default()) };
+    let mut desk = Desk::around(bus_with_systemd(settings()));
+    let caller = desk.guest();
+    send(&mut desk, &caller, 11, NAME);
+    start(&mut desk, &caller, 12, NAME);
+    let got = desk.read(caller.id);
+    for serial in [11, 12] {
+        assert_eq!(error_of(&got, serial), Some(error::SPAWN_FILE_INVALID.as_str()));
+    }
+    send(&mut desk, &caller, 13, UNIT_SERVICE);
+    assert_eq!((desk.read(caller.id), desk.starts.len()), (vec![], 0), "it waits for systemd");
+}
+
+/// A user who waits for services that never start, alone reaches the limit, and leaves places for others,
+/// though its clients come and go; who has none left is told who has the others.
 #[test]
 fn places_of_those_who_wait_are_shared() {
     let mut desk = desk_with(Limits { pending_service_starts_max: 8, ..Limits::default() });
-    let waits = |desk: &mut Desk, uid: u32| {
+    let refusal = |desk: &mut Desk, uid: u32| {
         let caller = desk.guest_with(uid, true);
         send(desk, &caller, 11, NAME);
-        let waits = desk.read(caller.id).is_empty();
+        let refusal = desk.read(caller.id).pop().map(|got| got.text.unwrap());
         desk.event(Event::Closed { client: caller.id });
-        waits
+        refusal
     };
+    let waits = |desk: &mut Desk, uid| refusal(desk, uid).is_none();
     let mut count = |uid| (0..20).filter(|_| waits(&mut desk, uid)).count();
-    assert_eq!([count(1001), count(1002), count(1003), count(0), count(1004)], [4, 2, 1, 1, 0]);
+    let counts = [1001, 0, 1002, 1003, 1004, 1005, 1006].map(&mut count);
+    assert_eq!(counts, [8, 8, 4, 2, 1, 1, 0]);
+    let text = refusal(&mut desk, 1001).unwrap();
+    assert!(text.contains("(max_pending_service_starts=8)"), "{text}");
+    let text = refusal(&mut desk, 1003).unwrap();
+    let expected = "The share of user 1003 of pending activations is used up, activation of \
+                    org.example.Service failed: it waits for 2, other users wait for 14 of 16 \
+                    (user 1001 has 8, user 1002 has 4, user 1004 has 1), and it may wait for 1";
+    assert!(text.starts_with(expected), "{text}");
     let timeout = u64::from(Limits::default().service_start_timeout_ms);
     desk.pass_time(timeout);
     assert!(waits(&mut desk, 1001), "all have their places back");

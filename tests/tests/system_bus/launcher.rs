@@ -130,7 +130,7 @@ fn refused() {
         ("Relative", "Spawn.ExecFailed", "with its whole path"),
         ("Nobody", "Spawn.FailedToSetup", "there is no user of this name"),
         ("Missing", "Spawn.ExecFailed", "No such file or directory"),
-        ("Userless", "ServiceUnknown", "org.example.Userless"),
+        ("Userless", "Spawn.FileInvalid", "with no user; write User= in the file of"),
     ] {
         let (found, text) = start(&format!("org.example.{name}"));
         assert_eq!(found, format!("org.freedesktop.DBus.Error.{error}"), "{name}: {text}");

@@ -50,8 +50,12 @@ impl ActivationEnvironment {
         Self { inherited: inherited.into_iter().collect(), ..Self::default() }
     }
 
-    /// Sets variables, all of them or none.
-    fn update(&mut self, variables: Vec<(String, String)>) -> Result<(), Refusal> {
+    /// Sets variables, all of them or none, and answers whether services get others than before.
+    fn update(&mut self, variables: Vec<(String, String)>) -> Result<bool, Refusal> {
+        let is_known = |(name, value): &(String, String)| {
+            self.variables.get(name).or_else(|| self.inherited.get(name)) == Some(value)
+        };
+        let has_changed = !variables.iter().all(is_known);
         let mut updated = self.variables.clone();
         updated.extend(variables);
         let size: usize = updated.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -60,7 +64,7 @@ impl ActivationEnvironment {
         }
         self.variables = updated;
         self.untold_removals.retain(|name| !self.variables.contains_key(name));
-        Ok(())
+        Ok(has_changed)
     }
 
     /// Removes variables, and answers whether there were any.
@@ -134,11 +138,11 @@ impl Bus {
             }
             variables.push((name.to_owned(), value.to_owned()));
         }
-        self.activation_environment.update(variables.clone())?;
+        let has_changed = self.activation_environment.update(variables.clone())?;
         let is_told = self.tell_systemd(&variables, false);
         self.activation_environment.note_set(&variables, is_told);
         self.reply_empty(&call.reply_to);
-        if !variables.is_empty() {
+        if has_changed {
             self.announce_property(ACTIVATION, ENVIRONMENT);
         }
         Ok(())
@@ -334,7 +338,8 @@ mod tests {
         let mut environment = ActivationEnvironment::default();
         let many =
             |count: usize| (0..count).map(|n| (format!("V{n}"), String::new())).collect::<Vec<_>>();
-        assert_eq!(environment.update(many(ACTIVATION_VARIABLE_COUNT_MAX)), Ok(()));
+        assert_eq!(environment.update(many(ACTIVATION_VARIABLE_COUNT_MAX)), Ok(true));
+        assert_eq!(environment.update(many(1)), Ok(false), "it is the same");
         let before = environment.clone();
         let full = Err(Refusal::ActivationEnvironmentFull);
         assert_eq!(environment.update(many(ACTIVATION_VARIABLE_COUNT_MAX + 1)), full);
@@ -342,7 +347,7 @@ mod tests {
 
         let mut environment = ActivationEnvironment::default();
         let value = |size: usize| vec![("V".to_owned(), "x".repeat(size))];
-        assert_eq!(environment.update(value(ACTIVATION_ENVIRONMENT_SIZE_MAX - 1)), Ok(()));
+        assert_eq!(environment.update(value(ACTIVATION_ENVIRONMENT_SIZE_MAX - 1)), Ok(true));
         assert_eq!(environment.update(value(ACTIVATION_ENVIRONMENT_SIZE_MAX)), full);
     }
 }

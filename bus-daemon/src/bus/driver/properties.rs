@@ -5,7 +5,7 @@ use libbus::wire::{BodyWriter, Header, MessageType, Signature};
 
 use super::error_reply::Refusal;
 use super::{
-    ACTIVATION, Access, BUS, CANONICAL_PATH, Call, METHODS, MONITORING, PROPERTIES, STATS,
+    ACTIVATION, Access, BUS, CANONICAL_PATH, Call, METHODS, MONITORING, POLICY, PROPERTIES, STATS,
 };
 use crate::bus::Bus;
 use crate::bus::id::ClientId;
@@ -23,7 +23,7 @@ pub(super) struct Property {
 /// Every property of the bus.
 pub(super) static PROPERTIES_OF_BUS: &[Property] = &[
     constant("Features", features),
-    constant("Interfaces", |_| [MONITORING, STATS].map(|name| name.as_str().to_owned()).into()),
+    constant("Interfaces", |_| EXTRA_INTERFACES.map(|name| name.as_str().to_owned()).into()),
     Property {
         interface: ACTIVATION,
         name: ENVIRONMENT,
@@ -35,6 +35,9 @@ pub(super) static PROPERTIES_OF_BUS: &[Property] = &[
         },
     },
 ];
+
+/// Those that not every bus has (protocol.md A195); the reference's come first.
+const EXTRA_INTERFACES: [InterfaceName<'static>; 4] = [MONITORING, STATS, POLICY, ACTIVATION];
 
 /// The variables that started services get, as `NAME=value`.
 pub(super) const ENVIRONMENT: &str = "Environment";
