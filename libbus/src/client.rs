@@ -20,16 +20,20 @@ pub(crate) mod builder;
 pub(crate) mod call;
 pub(crate) mod connection;
 pub(crate) mod error;
+pub(crate) mod generated;
 mod keyring;
 pub(crate) mod link;
 pub(crate) mod names;
 #[cfg(feature = "async")]
 pub(crate) mod nonblocking;
+pub(crate) mod properties;
 pub(crate) mod proxy;
 pub(crate) mod signals;
 
 pub use builder::Builder;
 pub use call::PendingReply;
 pub use connection::Connection;
+pub use generated::{ProxyBuilder, ProxyDefaults};
+pub use properties::{CacheProperties, PropertyChanged, PropertyStream};
 pub use proxy::Proxy;
 pub use signals::SignalStream;

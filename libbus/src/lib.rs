@@ -49,27 +49,27 @@ pub mod wire;
 
 #[cfg(feature = "blocking")]
 pub use client::blocking;
+#[cfg(feature = "client")]
+pub use libbus_macros::{DBusError, DeserializeDict, OwnedVariant, SerializeDict, Type, Variant};
 #[cfg(feature = "async")]
-pub use libbus_macros::interface;
-#[cfg(feature = "client")]
-pub use libbus_macros::{DeserializeDict, OwnedVariant, SerializeDict, Type, Variant};
-#[cfg(feature = "client")]
-pub use server::DBusError;
+pub use libbus_macros::{interface, proxy};
 /// The types of values, which those of zbus are: [`ObjectPath`](wire_types::ObjectPath), variants, signatures.
 #[cfg(feature = "client")]
 pub use zbus::wire as wire_types;
 /// The traits beside their derives.
 #[cfg(feature = "client")]
 mod traits {
+    pub use crate::server::DBusError;
     pub use zbus::wire::{OwnedVariant, Type, Variant};
 }
 #[cfg(feature = "async")]
 pub use client::nonblocking::{
-    Async, Builder, Connection, InterfaceRef, ObjectServer, PendingReply, Proxy, SignalEmitter,
-    SignalStream,
+    Async, Builder, Connection, InterfaceRef, ObjectServer, PendingReply, PropertyChanged,
+    PropertyStream, Proxy, ProxyBuilder, SignalEmitter, SignalStream,
 };
 #[cfg(feature = "client")]
 pub use client::{
+    CacheProperties,
     call::MethodCall,
     error::{Error, MethodError, Result},
     names::{ReleaseNameReply, RequestNameFlags, RequestNameReply},

@@ -21,7 +21,7 @@ use self::deserialize::Deserializer;
 use self::serialize::{Serializer, Sink};
 use crate::limits::SIGNATURE_SIZE_MAX;
 use crate::message::Message;
-use crate::wire::{BodyWriter, Endian, MessageError, Signature, SignatureError};
+use crate::wire::{BodyReader, BodyWriter, Endian, MessageError, Signature, SignatureError};
 
 /// The room of a larger body is not kept, in bytes.
 const BODY_SIZE_KEPT: usize = 64 * 1024;
@@ -143,6 +143,20 @@ impl Message {
             });
         }
         let mut reader = self.reader();
+        let fds = self.fds();
+        T::deserialize(Deserializer { reader: &mut reader, fds, signature: T::SIGNATURE })
+    }
+
+    /// The value that begins `position` bytes into its body and is of the type `T`, as who read it before found.
+    ///
+    /// # Errors
+    /// `T` does not take it.
+    pub(crate) fn deserialize_at<'m, T>(&'m self, position: usize) -> Result<T, TypeError>
+    where
+        T: Deserialize<'m> + Type,
+    {
+        let rest = self.body().get(position..).unwrap_or_default();
+        let mut reader = BodyReader::at(rest, position, self.endian());
         let fds = self.fds();
         T::deserialize(Deserializer { reader: &mut reader, fds, signature: T::SIGNATURE })
     }

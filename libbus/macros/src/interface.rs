@@ -930,13 +930,13 @@ fn last_name(target: &Type) -> Option<&Ident> {
 }
 
 /// A name without `r#`.
-fn unraw(name: &Ident) -> String {
+pub(crate) fn unraw(name: &Ident) -> String {
     let name = name.to_string();
     name.strip_prefix("r#").map_or(name.clone(), ToOwned::to_owned)
 }
 
 /// A name of D-Bus as it is written.
-fn checked<E: std::fmt::Debug>(
+pub(crate) fn checked<E: std::fmt::Debug>(
     name: &LitStr,
     check: impl FnOnce(&[u8]) -> Result<(), E>,
 ) -> syn::Result<String> {

@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod attributes;
+mod dbus_error;
 mod interface;
 mod names;
+mod proxy;
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -20,6 +22,24 @@ pub fn interface(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn blocking_interface(arguments: TokenStream, item: TokenStream) -> TokenStream {
     finish(interface::expand(arguments.into(), item.into(), Style::Blocking))
+}
+
+/// See `libbus::proxy`.
+#[proc_macro_attribute]
+pub fn proxy(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    finish(proxy::expand(arguments.into(), item.into(), Style::Async))
+}
+
+/// See `libbus::blocking::proxy`.
+#[proc_macro_attribute]
+pub fn blocking_proxy(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    finish(proxy::expand(arguments.into(), item.into(), Style::Blocking))
+}
+
+/// See `libbus::DBusError`.
+#[proc_macro_derive(DBusError, attributes(zbus, libbus))]
+pub fn derive_dbus_error(item: TokenStream) -> TokenStream {
+    finish(syn::parse(item).and_then(dbus_error::expand))
 }
 
 /// See `libbus::Type`.

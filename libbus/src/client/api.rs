@@ -24,6 +24,61 @@ macro_rules! api {
         /// A value that is served, from outside of its methods.
         pub type InterfaceRef<I> = $crate::server::InterfaceRef<I, $style>;
 
+        /// How a proxy of the type `P` is made.
+        pub type ProxyBuilder<P> = $crate::client::generated::ProxyBuilder<P, $style>;
+        /// The changes of one property, one after the other.
+        pub type PropertyStream<T> = $crate::client::properties::PropertyStream<T, $style>;
+        /// A property has changed.
+        pub type PropertyChanged<T> = $crate::client::properties::PropertyChanged<T, $style>;
+
+        impl<P> ProxyBuilder<P>
+        where
+            P: $crate::client::ProxyDefaults + From<Proxy>,
+        {
+            /// Makes it. Nothing is asked of the program unless properties are kept.
+            ///
+            /// # Errors
+            /// A name is not valid or missing, or properties cannot be asked for.
+            pub $($async)? fn build(self) -> Result<P> {
+                $run!(self.make())
+            }
+        }
+
+        impl<T> PropertyStream<T>
+        where
+            T: Type + for<'de> Deserialize<'de>,
+        {
+            /// Waits for the next change.
+            ///
+            /// # Errors
+            /// The connection is over.
+            pub $($async)? fn next_change(&mut self) -> Result<PropertyChanged<T>> {
+                $run!(self.take_next())
+            }
+
+            /// The next change; `None` when the connection is over.
+            #[allow(clippy::should_implement_trait, reason = "it is no iterator in both styles")]
+            pub $($async)? fn next(&mut self) -> Option<PropertyChanged<T>> {
+                if self.has_ended() {
+                    return None;
+                }
+                $run!(self.take_next()).ok()
+            }
+        }
+
+        impl<T> PropertyChanged<T>
+        where
+            T: Type + for<'de> Deserialize<'de>,
+        {
+            /// The new value: the one that was told, else that of now.
+            ///
+            /// # Errors
+            /// It is of another type, or cannot be asked for.
+            pub $($async)? fn get(&self) -> Result<T> {
+                $run!(self.value())
+            }
+        }
+
         impl Builder {
             /// Makes the connection: it is authenticated, has said Hello on a bus, and has its names.
             ///
@@ -238,7 +293,7 @@ macro_rules! api {
                 $run!(self.ask(member, arguments))
             }
 
-            /// A property's value, asked for now.
+            /// A property's value: asked for now, unless it is kept.
             ///
             /// # Errors
             /// There is no such property, it may not be read, or is of another type.
@@ -247,6 +302,52 @@ macro_rules! api {
                 T: Type + for<'de> Deserialize<'de>,
             {
                 $run!(self.property(name))
+            }
+
+            /// A property's value, asked for now.
+            ///
+            /// # Errors
+            /// As [`Proxy::get_property`].
+            pub $($async)? fn get_property_uncached<T>(&self, name: &str) -> Result<T>
+            where
+                T: Type + for<'de> Deserialize<'de>,
+            {
+                $run!(self.uncached_property(name))
+            }
+
+            /// A property's value if it is kept; nobody is asked.
+            ///
+            /// # Errors
+            /// It is of another type.
+            pub fn cached_property<T>(&self, name: &str) -> Result<Option<T>>
+            where
+                T: Type + for<'de> Deserialize<'de>,
+            {
+                self.kept_property(name)
+            }
+
+            /// The changes of a property, from now on.
+            ///
+            /// # Errors
+            /// The bus refuses the match rule.
+            pub $($async)? fn receive_property_changed<T>(&self, name: &str) -> Result<PropertyStream<T>>
+            where
+                T: Type + for<'de> Deserialize<'de>,
+            {
+                $run!(PropertyStream::begin(self, name))
+            }
+
+            /// Keeps values of properties from now on, or no more. A value that is kept is what the program would
+            /// get if it asked; of properties that change without telling so, none should be kept.
+            ///
+            /// # Errors
+            /// Properties cannot be asked for, which [`CacheProperties::Yes`] does.
+            pub $($async)? fn cache_properties(
+                mut self,
+                how: $crate::client::CacheProperties,
+            ) -> Result<Self> {
+                $run!(self.keep_properties(how))?;
+                Ok(self)
             }
 
             /// Gives a property a value.

@@ -71,7 +71,7 @@ macro_rules! run {
 
 api!(Blocking, [], run);
 
-pub use libbus_macros::blocking_interface as interface;
+pub use libbus_macros::{blocking_interface as interface, blocking_proxy as proxy};
 
 impl Iterator for SignalStream {
     type Item = Result<Message>;

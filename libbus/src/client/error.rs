@@ -55,6 +55,8 @@ pub enum Error {
     NameTaken,
     /// This program does not serve that object, or has not that interface there.
     NotServed(String),
+    /// What a proxy is about was not said.
+    MissingPart(String),
 }
 
 impl Error {
@@ -121,6 +123,7 @@ impl fmt::Display for Error {
             Self::Name(error) => write!(f, "a name is wrong: {error}"),
             Self::MatchRule(error) => write!(f, "a match rule is wrong: {error}"),
             Self::NameTaken => f.write_str("somebody else has the name"),
+            Self::MissingPart(what) => write!(f, "a proxy cannot be made: {what}"),
             Self::NotServed(what) => write!(f, "this program does not serve {what}"),
         }
     }

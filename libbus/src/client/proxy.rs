@@ -1,21 +1,25 @@
 //! One interface of one object, with its methods, properties and signals.
 
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use zbus::wire::{DynamicType, Type, as_variant};
+use zbus::wire::{DynamicType, Type, Variant, as_variant};
 
 use super::call::MethodCall;
 use super::connection::Connection;
 use super::error::{Error, Result};
 use super::link::{DEFAULT_TIMEOUT, Style};
+use super::properties::{CacheProperties, PropertyCache};
 use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH};
 use crate::match_rule::{MatchRule, PathMatch};
 use crate::message::Message;
 use crate::names::{BusName, InterfaceName, MemberName, ObjectPath};
 use crate::wire::MessageType;
 
-const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+pub(crate) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// One interface of one object of a program on the bus.
 #[derive(Debug)]
@@ -25,6 +29,38 @@ pub struct Proxy<S: Style> {
     path: Box<str>,
     interface: Box<str>,
     timeout: Option<Duration>,
+    cache: Cache<S>,
+}
+
+/// Whether values of properties are kept, and where.
+enum Cache<S: Style> {
+    Off,
+    /// From when one is wanted for the first time.
+    Lazy(Arc<OnceLock<PropertyCache<S>>>),
+}
+
+impl<S: Style> Cache<S> {
+    fn get(&self) -> Option<&PropertyCache<S>> {
+        match self {
+            Self::Off => None,
+            Self::Lazy(cache) => cache.get(),
+        }
+    }
+}
+
+impl<S: Style> Clone for Cache<S> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Off => Self::Off,
+            Self::Lazy(cache) => Self::Lazy(Arc::clone(cache)),
+        }
+    }
+}
+
+impl<S: Style> fmt::Debug for Cache<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if matches!(self, Self::Off) { "off" } else { "on" })
+    }
 }
 
 impl<S: Style> Proxy<S> {
@@ -50,6 +86,7 @@ impl<S: Style> Proxy<S> {
             path: path.try_into().map_err(Into::into)?.as_str().into(),
             interface: interface.try_into().map_err(Into::into)?.as_str().into(),
             timeout: Some(DEFAULT_TIMEOUT),
+            cache: Cache::Off,
         })
     }
 
@@ -61,6 +98,7 @@ impl<S: Style> Proxy<S> {
             path: BUS_PATH.as_str().into(),
             interface: BUS_INTERFACE.as_str().into(),
             timeout: Some(DEFAULT_TIMEOUT),
+            cache: Cache::Off,
         }
     }
 
@@ -121,13 +159,65 @@ impl<S: Style> Proxy<S> {
         self.connection.link().call(&self.call_of(&self.interface, member)?, arguments).await
     }
 
+    /// From now on values of properties are kept.
+    pub(crate) async fn keep_properties(&mut self, how: CacheProperties) -> Result<()> {
+        self.cache = match how {
+            CacheProperties::No => Cache::Off,
+            CacheProperties::Lazily | CacheProperties::Yes => Cache::Lazy(Arc::default()),
+        };
+        if how == CacheProperties::Yes {
+            self.fill_cache().await?;
+        }
+        Ok(())
+    }
+
+    async fn fill_cache(&self) -> Result<()> {
+        let Cache::Lazy(place) = &self.cache else { return Ok(()) };
+        if place.get().is_none() {
+            let begun = PropertyCache::begin(self).await?;
+            // Who else has begun meanwhile knows the same.
+            let _ = place.set(begun);
+        }
+        if let Some(cache) = place.get().filter(|cache| !cache.is_filled()) {
+            let call = self.call_of(PROPERTIES, "GetAll")?;
+            let reply = self.connection.link().call(&call, &*self.interface).await?;
+            // INVARIANT: what is not of this type is an error.
+            reply.deserialize::<HashMap<&str, Variant<'_>>>()?;
+            cache.fill(&reply);
+        }
+        Ok(())
+    }
+
+    /// A value that is kept.
+    pub(crate) fn kept_property<T>(&self, name: &str) -> Result<Option<T>>
+    where
+        T: Type + for<'de> Deserialize<'de>,
+    {
+        self.cache.get().map_or(Ok(None), |cache| cache.get(name))
+    }
+
     pub(crate) async fn property<T>(&self, name: &str) -> Result<T>
+    where
+        T: Type + for<'de> Deserialize<'de>,
+    {
+        self.fill_cache().await?;
+        match self.kept_property(name)? {
+            Some(value) => Ok(value),
+            None => self.uncached_property(name).await,
+        }
+    }
+
+    pub(crate) async fn uncached_property<T>(&self, name: &str) -> Result<T>
     where
         T: Type + for<'de> Deserialize<'de>,
     {
         let call = self.call_of(PROPERTIES, "Get")?;
         let reply = self.connection.link().call(&call, &(&*self.interface, name)).await?;
-        Ok(reply.deserialize::<as_variant::Deserialize<'_, T>>()?.0)
+        let value = reply.deserialize::<as_variant::Deserialize<'_, T>>()?.0;
+        if let Some(cache) = self.cache.get() {
+            cache.keep(name, &reply);
+        }
+        Ok(value)
     }
 
     pub(crate) async fn change_property<T>(&self, name: &str, value: &T) -> Result<()>
@@ -161,6 +251,7 @@ impl<S: Style> Clone for Proxy<S> {
             path: self.path.clone(),
             interface: self.interface.clone(),
             timeout: self.timeout,
+            cache: self.cache.clone(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Signals, in streams (tools.md D081).
 
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -103,6 +104,15 @@ impl<S: Style> SignalStream<S> {
         }
     }
 
+    /// What was read already, without waiting.
+    pub(crate) fn take_read(&mut self) -> Option<Streamed> {
+        let next = self.link.lock().connection.next_of(self.id);
+        if next.is_some() {
+            self.wake_reader();
+        }
+        next
+    }
+
     /// There may be room again that somebody waits for ([`Overflow::Wait`]).
     fn wake_reader(&self) {
         let shared = self.link.lock();
@@ -121,6 +131,12 @@ impl<S: Style> SignalStream<S> {
         let missed = self.missed;
         self.missed = 0;
         missed
+    }
+}
+
+impl<S: Style> fmt::Debug for SignalStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignalStream").field("rule", &self.rule).finish_non_exhaustive()
     }
 }
 

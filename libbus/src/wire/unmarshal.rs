@@ -27,7 +27,7 @@ impl<'a> BodyReader<'a> {
     }
 
     /// A reader of `rest`, which `position` other bytes precede.
-    pub(super) const fn at(rest: &'a [u8], position: usize, endian: Endian) -> Self {
+    pub(crate) const fn at(rest: &'a [u8], position: usize, endian: Endian) -> Self {
         Self { rest, position, endian }
     }
 
@@ -191,7 +191,7 @@ impl<'a> BodyReader<'a> {
     }
 
     /// How many bytes precede the next one.
-    pub(super) const fn position(&self) -> usize {
+    pub(crate) const fn position(&self) -> usize {
         self.position
     }
 

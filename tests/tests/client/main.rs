@@ -9,6 +9,7 @@
 mod asynchronous;
 mod calls;
 mod connecting;
+mod proxies;
 mod signals;
 
 use std::io::Write as _;

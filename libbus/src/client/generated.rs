@@ -1,0 +1,102 @@
+//! What `#[proxy]` writes is made of.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::error::{Error, Result};
+use super::link::{DEFAULT_TIMEOUT, Style};
+use super::properties::CacheProperties;
+use super::proxy::Proxy;
+
+/// What a proxy is about if nothing else is said.
+pub trait ProxyDefaults {
+    /// The interface.
+    const INTERFACE: &'static str;
+    /// The bus name of the program.
+    const DESTINATION: Option<&'static str>;
+    /// The object.
+    const PATH: Option<&'static str>;
+}
+
+/// How a proxy of the type `P` is to be made; `build` makes it.
+pub struct ProxyBuilder<P, S: Style> {
+    connection: Connection<S>,
+    destination: Option<String>,
+    path: Option<String>,
+    interface: String,
+    cache: CacheProperties,
+    timeout: Option<Duration>,
+    proxy: PhantomData<fn() -> P>,
+}
+
+impl<P: ProxyDefaults + From<Proxy<S>>, S: Style> ProxyBuilder<P, S> {
+    /// With what the type says.
+    #[must_use]
+    pub fn new(connection: &Connection<S>) -> Self {
+        Self {
+            connection: connection.clone(),
+            destination: P::DESTINATION.map(ToOwned::to_owned),
+            path: P::PATH.map(ToOwned::to_owned),
+            interface: P::INTERFACE.to_owned(),
+            cache: CacheProperties::default(),
+            timeout: Some(DEFAULT_TIMEOUT),
+            proxy: PhantomData,
+        }
+    }
+
+    /// Which program.
+    #[must_use]
+    pub fn destination(self, destination: impl Into<String>) -> Self {
+        Self { destination: Some(destination.into()), ..self }
+    }
+
+    /// Which object.
+    #[must_use]
+    pub fn path(self, path: impl Into<String>) -> Self {
+        Self { path: Some(path.into()), ..self }
+    }
+
+    /// Another interface of the same kind.
+    #[must_use]
+    pub fn interface(self, interface: impl Into<String>) -> Self {
+        Self { interface: interface.into(), ..self }
+    }
+
+    /// Whether it keeps values of properties; not if nothing is said.
+    #[must_use]
+    pub fn cache_properties(self, cache: CacheProperties) -> Self {
+        Self { cache, ..self }
+    }
+
+    /// How long its calls wait for a reply: 25 s if nothing is said; `None` is for ever.
+    #[must_use]
+    pub fn timeout(self, timeout: Option<Duration>) -> Self {
+        Self { timeout, ..self }
+    }
+
+    pub(crate) async fn make(self) -> Result<P> {
+        let Self { connection, destination, path, interface, .. } = self;
+        let missing =
+            |what: &str| Error::MissingPart(format!("{interface} has no {what} of its own"));
+        let destination = destination.ok_or_else(|| missing("destination"))?;
+        let path = path.ok_or_else(|| missing("path"))?;
+        let proxy =
+            Proxy::new(&connection, destination.as_str(), path.as_str(), interface.as_str())?;
+        let mut proxy = proxy.timeout(self.timeout);
+        proxy.keep_properties(self.cache).await?;
+        Ok(proxy.into())
+    }
+}
+
+impl<P, S: Style> fmt::Debug for ProxyBuilder<P, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyBuilder")
+            .field("destination", &self.destination)
+            .field("path", &self.path)
+            .field("interface", &self.interface)
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,320 @@
+//! Properties that are kept, for who reads them often, and what tells of their changes.
+//!
+//! A kept value is what the program would get if it asked: a change that was told before a reply came is
+//! seen once that reply is. Nothing is kept unless a proxy is made to ([`CacheProperties`]).
+
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Deserialize;
+use zbus::wire::{Type, as_variant};
+
+use super::error::Result;
+use super::link::{Deadline, Style};
+use super::proxy::Proxy;
+use super::signals::{DEFAULT_LENGTH_MAX, SignalStream};
+use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH, Overflow, Streamed};
+use crate::match_rule::{ArgumentMatch, MatchRule, PathMatch};
+use crate::message::Message;
+use crate::wire::{BodyReader, MessageError, MessageType, Signature};
+
+/// Whether a proxy keeps the values of properties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheProperties {
+    /// No: each is asked for when it is wanted.
+    #[default]
+    No,
+    /// Once one of them is wanted, all are asked for, and kept until the owner of the name changes.
+    Lazily,
+    /// The same, from when the proxy is made.
+    Yes,
+}
+
+/// Where a value lies in a message.
+#[derive(Clone, Debug)]
+struct Kept {
+    message: Message,
+    position: usize,
+}
+
+struct State<S: Style> {
+    changes: SignalStream<S>,
+    owners: Option<SignalStream<S>>,
+    values: HashMap<Box<str>, Kept>,
+    /// Whether all values were asked for.
+    is_filled: bool,
+}
+
+/// The values of one interface of one object.
+pub(crate) struct PropertyCache<S: Style> {
+    state: Mutex<State<S>>,
+}
+
+impl<S: Style> PropertyCache<S> {
+    /// Asks for what tells of changes.
+    pub(crate) async fn begin(proxy: &Proxy<S>) -> Result<Self> {
+        let changes = changes_of(proxy).await?;
+        let owners =
+            match proxy.destination().starts_with(':') || proxy.destination() == BUS.as_str() {
+                true => None,
+                false => {
+                    let rule = MatchRule {
+                        message_type: Some(MessageType::Signal),
+                        sender: Some(BUS.as_str().into()),
+                        interface: Some(BUS_INTERFACE.as_str().into()),
+                        member: Some("NameOwnerChanged".into()),
+                        path: Some(PathMatch::Exact(BUS_PATH.as_str().into())),
+                        arguments: first_is(proxy.destination()),
+                        ..MatchRule::default()
+                    };
+                    let link = proxy.connection().link();
+                    Some(
+                        SignalStream::begin(link, rule, DEFAULT_LENGTH_MAX, Overflow::DropOldest)
+                            .await?,
+                    )
+                }
+            };
+        let state = State { changes, owners, values: HashMap::new(), is_filled: false };
+        Ok(Self { state: Mutex::new(state) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<S>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The value, if it is known.
+    pub(crate) fn get<T>(&self, name: &str) -> Result<Option<T>>
+    where
+        T: Type + for<'de> Deserialize<'de>,
+    {
+        let kept = {
+            let mut state = self.lock();
+            state.take_changes();
+            state.values.get(name).cloned()
+        };
+        kept.map(|kept| kept.value()).transpose()
+    }
+
+    /// Whether all values were asked for.
+    pub(crate) fn is_filled(&self) -> bool {
+        let mut state = self.lock();
+        state.take_changes();
+        state.is_filled
+    }
+
+    /// What the object answered to `GetAll`. What was told meanwhile is newer.
+    pub(crate) fn fill(&self, reply: &Message) {
+        let mut state = self.lock();
+        let mut reader = reply.reader();
+        // INVARIANT: its signature was looked at.
+        if let Ok(entries) = reader.dict() {
+            let _ = state.take_values(reply, entries);
+        }
+        state.is_filled = true;
+        state.take_changes();
+    }
+
+    /// What the object answered to `Get`.
+    pub(crate) fn keep(&self, name: &str, reply: &Message) {
+        let mut state = self.lock();
+        if state.is_filled {
+            state.values.insert(name.into(), Kept { message: reply.clone(), position: 0 });
+            state.take_changes();
+        }
+    }
+}
+
+impl<S: Style> State<S> {
+    /// Takes in what was told since.
+    fn take_changes(&mut self) {
+        while let Some(change) = self.changes.take_read() {
+            match change {
+                Streamed::Missed(_) => self.forget(),
+                Streamed::Signal(signal) => {
+                    if self.take_change(&signal).is_err() {
+                        self.forget();
+                    }
+                }
+            }
+        }
+        let mut has_changed = false;
+        while self.owners.as_mut().and_then(SignalStream::take_read).is_some() {
+            has_changed = true;
+        }
+        if has_changed {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        self.values.clear();
+        self.is_filled = false;
+    }
+
+    fn take_change(&mut self, signal: &Message) -> std::result::Result<(), MessageError> {
+        if signal.header().signature != CHANGED {
+            return Ok(());
+        }
+        let mut reader = signal.reader();
+        reader.string()?;
+        let entries = reader.dict()?;
+        self.take_values(signal, entries)?;
+        for name in reader.strings()? {
+            self.values.remove(name?);
+        }
+        Ok(())
+    }
+
+    fn take_values(
+        &mut self,
+        message: &Message,
+        mut entries: BodyReader<'_>,
+    ) -> std::result::Result<(), MessageError> {
+        while !entries.is_empty() {
+            entries.structure()?;
+            let name = entries.string()?;
+            let kept = Kept { message: message.clone(), position: entries.position() };
+            entries.skip(VARIANT)?;
+            self.values.insert(name.into(), kept);
+        }
+        Ok(())
+    }
+}
+
+const CHANGED: Signature<'static> = Signature::from_static("sa{sv}as");
+const VARIANT: Signature<'static> = Signature::from_static("v");
+
+impl Kept {
+    fn value<T>(&self) -> Result<T>
+    where
+        T: Type + for<'de> Deserialize<'de>,
+    {
+        let value = self.message.deserialize_at::<as_variant::Deserialize<'_, T>>(self.position)?;
+        Ok(value.0)
+    }
+}
+
+/// The first argument is to be this string.
+fn first_is(text: &str) -> Box<[(u8, ArgumentMatch)]> {
+    Box::new([(0, ArgumentMatch::Equal(text.into()))])
+}
+
+/// What tells of changes of an object's interface.
+async fn changes_of<S: Style>(proxy: &Proxy<S>) -> Result<SignalStream<S>> {
+    let rule = MatchRule {
+        message_type: Some(MessageType::Signal),
+        sender: Some(proxy.destination().into()),
+        interface: Some(super::proxy::PROPERTIES.into()),
+        member: Some("PropertiesChanged".into()),
+        path: Some(PathMatch::Exact(proxy.path().into())),
+        arguments: first_is(proxy.interface()),
+        ..MatchRule::default()
+    };
+    let link = proxy.connection().link();
+    SignalStream::begin(link, rule, DEFAULT_LENGTH_MAX, Overflow::DropOldest).await
+}
+
+/// The changes of one property, one after the other.
+pub struct PropertyStream<T, S: Style> {
+    proxy: Proxy<S>,
+    name: Arc<str>,
+    changes: SignalStream<S>,
+    of: PhantomData<fn() -> T>,
+}
+
+/// A property has changed.
+pub struct PropertyChanged<T, S: Style> {
+    proxy: Proxy<S>,
+    name: Arc<str>,
+    /// Unless only that it has changed was told.
+    new: Option<Kept>,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T, S: Style> PropertyStream<T, S>
+where
+    T: Type + for<'de> Deserialize<'de>,
+{
+    pub(crate) async fn begin(proxy: &Proxy<S>, name: &str) -> Result<Self> {
+        let changes = changes_of(proxy).await?;
+        Ok(Self { proxy: proxy.clone(), name: name.into(), changes, of: PhantomData })
+    }
+
+    pub(crate) async fn take_next(&mut self) -> Result<PropertyChanged<T, S>> {
+        loop {
+            let signal = self.changes.take_next(Deadline::Never).await?;
+            if let Ok(Some(new)) = find_change(&signal, &self.name) {
+                return Ok(PropertyChanged {
+                    proxy: self.proxy.clone(),
+                    name: Arc::clone(&self.name),
+                    new,
+                    of: PhantomData,
+                });
+            }
+        }
+    }
+
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.changes.has_ended()
+    }
+}
+
+/// What the signal says of the property of this name, if anything: its value, or that it has changed.
+fn find_change(
+    signal: &Message,
+    wanted: &str,
+) -> std::result::Result<Option<Option<Kept>>, MessageError> {
+    if signal.header().signature != CHANGED {
+        return Ok(None);
+    }
+    let mut reader = signal.reader();
+    reader.string()?;
+    let mut entries = reader.dict()?;
+    while !entries.is_empty() {
+        entries.structure()?;
+        let name = entries.string()?;
+        if name == wanted {
+            let kept = Kept { message: signal.clone(), position: entries.position() };
+            return Ok(Some(Some(kept)));
+        }
+        entries.skip(VARIANT)?;
+    }
+    for name in reader.strings()? {
+        if name? == wanted {
+            return Ok(Some(None));
+        }
+    }
+    Ok(None)
+}
+
+impl<T, S: Style> PropertyChanged<T, S>
+where
+    T: Type + for<'de> Deserialize<'de>,
+{
+    /// The property's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) async fn value(&self) -> Result<T> {
+        match &self.new {
+            Some(kept) => kept.value(),
+            None => self.proxy.uncached_property(&self.name).await,
+        }
+    }
+}
+
+impl<T, S: Style> fmt::Debug for PropertyStream<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PropertyStream").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<T, S: Style> fmt::Debug for PropertyChanged<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PropertyChanged").field("name", &self.name).finish_non_exhaustive()
+    }
+}
