@@ -20,6 +20,7 @@ pub(crate) mod builder;
 pub(crate) mod call;
 pub(crate) mod connection;
 pub(crate) mod error;
+pub mod fdo;
 pub(crate) mod generated;
 mod keyring;
 pub(crate) mod link;

@@ -31,8 +31,6 @@ pub mod auth;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod connection;
-#[cfg(feature = "client")]
-pub mod fdo;
 pub mod guid;
 pub mod limits;
 pub mod match_rule;
@@ -72,6 +70,7 @@ pub use client::{
     CacheProperties,
     call::MethodCall,
     error::{Error, MethodError, Result},
+    fdo,
     names::{ReleaseNameReply, RequestNameFlags, RequestNameReply},
 };
 #[cfg(feature = "client")]

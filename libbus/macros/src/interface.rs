@@ -21,6 +21,10 @@ pub(crate) fn expand(
     style: Style,
 ) -> syn::Result<TokenStream> {
     let options = Options::parse(arguments)?;
+    if style == Style::Blocking && options.is_concurrent {
+        let text = "calls of one sender are served one after the other here; use libbus::interface";
+        return Err(syn::Error::new(Span::call_site(), text));
+    }
     let block: ItemImpl = syn::parse2(item)?;
     Interface::collect(block, options, style)?.write()
 }
@@ -73,7 +77,7 @@ impl Parse for Declaration {
 enum Source {
     /// The message: the type that is read, and whether the function wants a reference to it.
     Message {
-        read: Type,
+        read: Box<Type>,
         is_borrowed: bool,
     },
     Connection,
@@ -645,7 +649,7 @@ impl Interface {
             .parameters
             .iter()
             .filter_map(|parameter| match &parameter.source {
-                Source::Message { read, .. } => Some((&parameter.name, read)),
+                Source::Message { read, .. } => Some((&parameter.name, &**read)),
                 _ => None,
             })
             .collect();
@@ -867,7 +871,7 @@ fn async_head(signal: &Signal, libbus: &TokenStream) -> TokenStream {
 /// The type that a setter takes.
 fn value_of(setter: &Function) -> Option<&Type> {
     setter.parameters.iter().find_map(|parameter| match &parameter.source {
-        Source::Message { read, .. } => Some(read),
+        Source::Message { read, .. } => Some(&**read),
         _ => None,
     })
 }
@@ -908,9 +912,9 @@ fn parameter(argument: &mut FnArg) -> syn::Result<Parameter> {
     let (name, declared) = typed(argument).ok_or_else(wrong)?;
     let source = source.unwrap_or_else(|| match &*declared.ty {
         Type::Reference(reference) if !is_borrowable(&reference.elem) => {
-            Source::Message { read: (*reference.elem).clone(), is_borrowed: true }
+            Source::Message { read: reference.elem.clone(), is_borrowed: true }
         }
-        other => Source::Message { read: other.clone(), is_borrowed: false },
+        _ => Source::Message { read: declared.ty.clone(), is_borrowed: false },
     });
     Ok(Parameter { name: name.clone(), source })
 }

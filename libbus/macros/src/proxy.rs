@@ -335,7 +335,13 @@ impl Proxy {
             let (_, is_result) = returned(&function.sig.output);
             let send = quote!(self.inner.connection().call_no_reply(&call, #arguments)#wait);
             return match is_result {
-                true => Ok(quote!(#head { let call = #call; Ok(#send?) })),
+                true => Ok(quote! {
+                    #head {
+                        let call = #call;
+                        #send?;
+                        Ok(())
+                    }
+                }),
                 false => Err(must_fail(function)),
             };
         }
@@ -397,16 +403,23 @@ impl Proxy {
                 .build()#wait?
         };
         let (output, rest) = match told.is_vec {
-            false => (quote!(#name<'p>), quote!({ let path = answer; Ok(#make) })),
+            false => (
+                quote!(#name<'p>),
+                quote! {
+                    let path = answer;
+                    let proxy = #make;
+                    Ok(proxy)
+                },
+            ),
             true => (
                 quote!(Vec<#name<'p>>),
-                quote!({
+                quote! {
                     let mut all = Vec::new();
                     for path in answer {
                         all.push(#make);
                     }
                     Ok(all)
-                }),
+                },
             ),
         };
         Ok(quote! {
@@ -466,7 +479,8 @@ impl Proxy {
         });
         Ok(quote! {
             #head {
-                Ok(self.inner.#get::<#output>(#dbus_name)#wait?)
+                let value: #output = self.inner.#get(#dbus_name)#wait?;
+                Ok(value)
             }
             #(#conditions)*
             #[doc = #cached_doc]
@@ -488,7 +502,8 @@ impl Proxy {
         let values = parameters.iter().map(|(name, _)| name);
         quote! {
             #head {
-                Ok(self.inner.set_property(#dbus_name, #(&#values)*)#wait?)
+                self.inner.set_property(#dbus_name, #(&#values)*)#wait?;
+                Ok(())
             }
         }
     }

@@ -341,7 +341,7 @@ macro_rules! api {
             /// get if it asked; of properties that change without telling so, none should be kept.
             ///
             /// # Errors
-            /// Properties cannot be asked for, which [`CacheProperties::Yes`] does.
+            /// Properties cannot be asked for, which [`CacheProperties::Yes`](crate::CacheProperties::Yes) does.
             pub $($async)? fn cache_properties(
                 mut self,
                 how: $crate::client::CacheProperties,

@@ -11,9 +11,9 @@ use super::objects::ObjectServer;
 use super::properties::PropertyMap;
 use crate::client::connection::Connection;
 use crate::client::error::{Error, Result};
+use crate::client::fdo;
 use crate::client::link::{Expects, Style};
 use crate::connection::answer_to;
-use crate::fdo;
 use crate::message::Message;
 use crate::wire::{Flags, Header, MessageType};
 

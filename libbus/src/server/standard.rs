@@ -13,9 +13,9 @@ use super::properties::PropertyMap;
 use super::{Dispatch, Interface, Task};
 use crate::client::connection::Connection;
 use crate::client::error::Result;
+use crate::client::fdo;
 use crate::client::link::{Expects, Style};
 use crate::client::signals::SignalEmission;
-use crate::fdo;
 use crate::message::Message;
 use crate::names::{InterfaceName, MemberName, ObjectPath};
 
@@ -112,7 +112,8 @@ pub(crate) fn dispatch<S: Style>(
 /// What answers a call later.
 pub(crate) struct Answering {
     pub(crate) task: Task<'static>,
-    /// Whether the sender's next call need not wait for it.
+    /// Whether the sender's next call need not wait for it; only futures can run beside each other.
+    #[cfg_attr(not(feature = "async"), expect(dead_code, reason = "there are none"))]
     pub(crate) is_concurrent: bool,
 }
 

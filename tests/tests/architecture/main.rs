@@ -22,7 +22,8 @@ use crate::source::{SourceFile, read_sources};
 
 /// Which crates of the workspace each of them may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("libbus", &[]),
+    ("libbus-macros", &[]),
+    ("libbus", &["libbus-macros"]),
     ("bus-policy", &["libbus"]),
     ("bus-introspect", &["libbus"]),
     ("bus-daemon", &["libbus", "bus-policy", "bus-introspect"]),
@@ -48,7 +49,8 @@ const FORBIDDEN: &[&str] = &[
 ];
 
 /// The folders whose code ends up in the product.
-const PRODUCT: &[&str] = &["libbus", "policy", "introspect", "bus-daemon", "tools"];
+const PRODUCT: &[&str] =
+    &["libbus", "libbus/macros", "policy", "introspect", "bus-daemon", "tools"];
 /// The one place for `unsafe` of each crate that has any.
 const UNSAFE_FILES: &[&str] = &["bus-daemon/src/host/system_call.rs", "libbus/src/typed/raw_fd.rs"];
 /// How many unwraps, expects and panics there may be in 1,000 lines.

@@ -6,7 +6,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-use crate::client::error::Error as ClientError;
+use super::error::Error as ClientError;
 use crate::server::DBusError;
 use crate::standard_error;
 
