@@ -47,10 +47,124 @@ pub mod wire;
 
 #[cfg(feature = "blocking")]
 pub use client::blocking;
+/// An enum as errors of D-Bus.
+///
+/// `#[zbus(prefix = "…")]` begins their names, each variant's own name or `#[zbus(name = "…")]` ends it. A
+/// variant has nothing but a text; one may be `#[zbus(error)] Other(libbus::Error)`, and then every error of a
+/// call becomes one of them.
+///
+/// ```
+/// #[derive(Debug, libbus::DBusError)]
+/// #[zbus(prefix = "org.example.Error")]
+/// enum Error {
+///     #[zbus(error)]
+///     Bus(libbus::Error),
+///     NotFound(String),
+/// }
+/// let error = Error::NotFound("tea".to_owned());
+/// assert_eq!(error.to_string(), "org.example.Error.NotFound: tea");
+/// ```
 #[cfg(feature = "client")]
-pub use libbus_macros::{DBusError, DeserializeDict, OwnedVariant, SerializeDict, Type, Variant};
+pub use libbus_macros::DBusError;
+/// The methods of a type as an interface of D-Bus that others call.
+///
+/// Each function of the `impl` with `&self` or `&mut self` is a method, in `PascalCase`, or what
+/// `#[zbus(…)]` before it says:
+///
+/// * `name = "…"`: another name;
+/// * `property`: a property, read by a function without an argument and set by `set_…` with one; with
+///   `property(emits_changed_signal = "…")` its changes are told as `"true"` (with the value), `"invalidates"`
+///   (without), `"const"` (there are none) or `"false"` (not at all);
+/// * `signal`: a function without a body, whose first argument is a [`SignalEmitter`]; it emits the signal,
+///   and so does the trait `…Signals` that is written for emitters;
+/// * `out_args("…", …)`: names of what is returned.
+///
+/// An argument is of the message, or what is said before it: `#[zbus(connection)]`, `#[zbus(object_server)]`,
+/// `#[zbus(header)]` (of a property's function an `Option`) or `#[zbus(signal_emitter)]`. A function returns
+/// what it answers (a tuple is several values) or a `Result` whose error is a [`DBusError`].
+///
+/// The macro takes `name` of the interface; `spawn` lets a call begin before the sender's last one is
+/// answered; `introspection_docs = false` keeps doc comments out of the introspection; `crate` is the path of
+/// this crate if it has another name.
+///
+/// ```
+/// use libbus::{SignalEmitter, fdo, interface};
+///
+/// struct Greeter;
+///
+/// /// Greets people.
+/// #[interface(name = "org.example.Greeter")]
+/// impl Greeter {
+///     /// Says hello to one.
+///     async fn greet(
+///         &self,
+///         name: &str,
+///         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+///     ) -> fdo::Result<String> {
+///         emitter.greeted(name).await?;
+///         Ok(format!("Hello, {name}!"))
+///     }
+///
+///     #[zbus(property(emits_changed_signal = "const"))]
+///     fn language(&self) -> &str {
+///         "en"
+///     }
+///
+///     #[zbus(signal)]
+///     async fn greeted(emitter: &SignalEmitter<'_>, name: &str) -> libbus::Result<()>;
+/// }
+///
+/// # async fn serve() -> libbus::Result<()> {
+/// let builder = libbus::Builder::session()?.serve_at("/org/example/Greeter", Greeter)?;
+/// let connection = builder.name("org.example.Greeter")?.build().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(feature = "async")]
-pub use libbus_macros::{interface, proxy};
+pub use libbus_macros::interface;
+/// The interface of another program's object, a trait, as a type `…Proxy`.
+///
+/// Each function is a method, in `PascalCase`, or what `#[zbus(…)]` before it says: `name`, `property` and
+/// `signal` as for [`interface`](macro@interface); `no_reply`, `no_autostart` and `allow_interactive_auth`;
+/// `object = "Other"` if it returns the path of an object, for which an `OtherProxy` is returned
+/// (`proxy_type_name` names another type, `object_vec` says that there are several). A property also has
+/// `receive_…_changed` and `cached_…`, a signal `receive_…`, a stream of a type of its own.
+///
+/// The macro takes `interface`, `default_service` and `default_path` (what is missing `new` asks for;
+/// `assume_defaults` derives both from the interface), `async_name` for the type, and `crate`.
+///
+/// ```no_run
+/// use libbus::{Connection, Result, proxy};
+///
+/// #[proxy(
+///     interface = "org.example.Greeter",
+///     default_service = "org.example.Greeter",
+///     default_path = "/org/example/Greeter"
+/// )]
+/// trait Greeter {
+///     fn greet(&self, name: &str) -> Result<String>;
+///     #[zbus(property(emits_changed_signal = "const"))]
+///     fn language(&self) -> Result<String>;
+///     #[zbus(signal)]
+///     fn greeted(&self, name: &str) -> Result<()>;
+/// }
+///
+/// # async fn example() -> Result<()> {
+/// let connection = Connection::session().await?;
+/// let greeter = GreeterProxy::new(&connection).await?;
+/// let mut greeted = greeter.receive_greeted().await?;
+/// println!("{}", greeter.greet("you").await?);
+/// if let Some(signal) = greeted.next().await {
+///     println!("{} was greeted", signal.args()?.name);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(feature = "async")]
+pub use libbus_macros::proxy;
+/// Of values: what zbus has by these names, for programs that depend on this crate alone.
+#[cfg(feature = "client")]
+pub use libbus_macros::{DeserializeDict, OwnedVariant, SerializeDict, Type, Variant};
 /// The types of values, which those of zbus are: [`ObjectPath`](wire_types::ObjectPath), variants, signatures.
 #[cfg(feature = "client")]
 pub use zbus::wire as wire_types;

@@ -71,7 +71,44 @@ macro_rules! run {
 
 api!(Blocking, [], run);
 
-pub use libbus_macros::{blocking_interface as interface, blocking_proxy as proxy};
+/// As `libbus::interface`, of plain functions that wait where they call. Calls are answered by whoever serves
+/// ([`Connection::serve`]).
+///
+/// ```no_run
+/// use libbus::blocking::{Builder, interface};
+///
+/// struct Greeter;
+///
+/// #[interface(name = "org.example.Greeter")]
+/// impl Greeter {
+///     fn greet(&self, name: &str) -> String {
+///         format!("Hello, {name}!")
+///     }
+/// }
+///
+/// # fn main() -> libbus::Result<()> {
+/// let builder = Builder::session()?.serve_at("/org/example/Greeter", Greeter)?;
+/// builder.name("org.example.Greeter")?.build()?.serve()
+/// # }
+/// ```
+pub use libbus_macros::blocking_interface as interface;
+/// As `libbus::proxy`, whose functions wait where they are called.
+///
+/// ```no_run
+/// use libbus::blocking::{Connection, proxy};
+///
+/// #[proxy(interface = "org.example.Greeter", assume_defaults = true)]
+/// trait Greeter {
+///     fn greet(&self, name: &str) -> libbus::Result<String>;
+/// }
+///
+/// # fn main() -> libbus::Result<()> {
+/// let greeter = GreeterProxy::new(&Connection::session()?)?;
+/// println!("{}", greeter.greet("you")?);
+/// # Ok(())
+/// # }
+/// ```
+pub use libbus_macros::blocking_proxy as proxy;
 
 impl Iterator for SignalStream {
     type Item = Result<Message>;
