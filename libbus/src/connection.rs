@@ -530,28 +530,38 @@ impl ConnectionState {
 
     fn handle_call(&mut self, call: Message) {
         let header = call.header();
-        let member = header.member.map_or("", |member| member.as_str());
         // One without an interface is for those who serve, who know what has such a member.
-        let is_for_peer = header.interface == Some(PEER);
-        match (is_for_peer, member, self.machine_id) {
-            (true, "Ping", _) => self.answer(&call, Signature::EMPTY, |_| {}),
-            (true, "GetMachineId", Some(id)) => {
-                let text = id.to_string();
-                self.answer(&call, STRING, |body| body.string(&text));
+        match () {
+            () if header.interface == Some(PEER) => {
+                if !self.answer_as_peer(&call) {
+                    self.answer_error(&call, standard_error::UNKNOWN_METHOD, "no such method");
+                }
             }
-            (true, _, _) => {
-                self.answer_error(&call, standard_error::UNKNOWN_METHOD, "no such method")
-            }
-            _ if !self.is_serving => {
+            () if !self.is_serving && header.interface.is_none() && self.answer_as_peer(&call) => {}
+            () if !self.is_serving => {
                 let text = "this program serves no objects";
                 self.answer_error(&call, standard_error::UNKNOWN_OBJECT, text);
             }
-            _ if !self.calls.has_room() => {
+            () if !self.calls.has_room() => {
                 let text = "too many calls wait for this program";
                 self.answer_error(&call, standard_error::LIMITS_EXCEEDED, text);
             }
-            _ => self.calls.push(call),
+            () => self.calls.push(call),
         }
+    }
+
+    /// Answers what can be asked of every program (protocol.md A213, A214), if it is that.
+    pub(crate) fn answer_as_peer(&mut self, call: &Message) -> bool {
+        let header = call.header();
+        match (header.member.map_or("", |member| member.as_str()), self.machine_id) {
+            ("Ping", _) => self.answer(call, Signature::EMPTY, |_| {}),
+            ("GetMachineId", Some(id)) => {
+                let text = id.to_string();
+                self.answer(call, STRING, |body| body.string(&text));
+            }
+            _ => return false,
+        }
+        true
     }
 
     fn answer(

@@ -12,7 +12,7 @@
 //! **Order.** Calls of one sender are served one after the other; calls of others do not wait for it, nor
 //! does what the program asks itself. An interface with methods of `&self` alone has no lock: whatever it calls
 //! may call it back. One with methods of `&mut self` has one, and while such a method waits for somebody, who
-//! calls it back waits for its end.
+//! calls it back waits for its end; in blocking style so it is with a method of `&self` of such an interface.
 
 mod call;
 mod cells;
@@ -43,6 +43,8 @@ pub use self::properties::PropertyMap;
 pub(crate) use self::standard::Answering;
 pub use self::standard::ObjectManager;
 pub(crate) use self::standard::dispatch;
+#[cfg(feature = "blocking")]
+pub(crate) use self::standard::must_wait;
 
 use crate::client::link::Style;
 

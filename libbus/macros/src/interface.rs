@@ -510,6 +510,7 @@ impl Interface {
                 unused_variables,
                 unused_mut,
                 unreachable_code,
+                deprecated,
                 clippy::all,
                 clippy::pedantic,
                 reason = "written for all interfaces"

@@ -23,7 +23,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::api::api;
 use super::link::{Link, Shared, Style};
-use crate::server::dispatch;
+use crate::server::{dispatch, must_wait};
 use crate::transport::{Interest, Patience, READ_TIMEOUT, Socket};
 
 /// A deadline that is nearer is waited for by `poll(2)`.
@@ -152,11 +152,45 @@ impl Connection {
     }
 
     fn answer(&self, call: Message) {
+        if must_wait(self, &call) {
+            let later = Later { connection: self.clone(), call };
+            return LATER.with_borrow_mut(|calls| calls.push(later));
+        }
+        self.answer_now(call);
+        // Its value may have been what another call needs.
+        while let Some(Later { connection, call }) = Later::take() {
+            connection.answer_now(call);
+        }
+    }
+
+    fn answer_now(&self, call: Message) {
         let _busy = Busy { connection: self, call: call.clone() };
         let _nested = Nested::enter(self);
         if let Some(answering) = dispatch(self, call) {
             block(answering.task);
         }
+    }
+}
+
+/// A call whose value a method uses which waits in this thread. Its sender is busy, so there are no more than
+/// senders, and what the program itself asks.
+struct Later {
+    connection: Connection,
+    call: Message,
+}
+
+thread_local! {
+    static LATER: RefCell<Vec<Later>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Later {
+    /// The first that need not wait any more.
+    fn take() -> Option<Self> {
+        LATER.with_borrow_mut(|calls| {
+            let may_be_answered = |later: &Self| !must_wait(&later.connection, &later.call);
+            let index = calls.iter().position(may_be_answered)?;
+            Some(calls.remove(index))
+        })
     }
 }
 

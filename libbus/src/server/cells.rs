@@ -6,6 +6,11 @@ use crate::client::link::Style;
 pub trait Cell<T>: Send + Sync + 'static {
     /// Keeps `value`.
     fn new(value: T) -> Self;
+
+    /// Whether this thread uses the value already, so that it would wait for itself.
+    fn is_in_use_here(&self) -> bool {
+        false
+    }
 }
 
 /// Keeps a value whose methods take `&self`: without a lock.
@@ -59,12 +64,14 @@ pub struct ExclusiveBlocking<T>(std::sync::RwLock<T>);
 impl<T> ExclusiveBlocking<T> {
     /// The value, once nobody changes it.
     pub fn read(&self) -> impl std::ops::Deref<Target = T> {
-        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+        let guard = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        in_use::InUse::new(guard, self)
     }
 
     /// The value to be changed, once nobody else uses it.
     pub fn write(&self) -> impl std::ops::DerefMut<Target = T> {
-        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+        let guard = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        in_use::InUse::new(guard, self)
     }
 }
 
@@ -72,6 +79,70 @@ impl<T> ExclusiveBlocking<T> {
 impl<T: Send + Sync + 'static> Cell<T> for ExclusiveBlocking<T> {
     fn new(value: T) -> Self {
         Self(std::sync::RwLock::new(value))
+    }
+
+    fn is_in_use_here(&self) -> bool {
+        in_use::is_here(self)
+    }
+}
+
+/// Which values this thread uses. A method that waits serves other calls meanwhile in its own thread, where one
+/// that needs the same value would wait for it without end.
+#[cfg(feature = "blocking")]
+pub(super) mod in_use {
+    use std::cell::RefCell;
+    use std::ops::{Deref, DerefMut};
+
+    thread_local! {
+        /// By the addresses of what keeps them.
+        static HERE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Whether there is any.
+    pub(crate) fn is_any_here() -> bool {
+        HERE.with_borrow(|here| !here.is_empty())
+    }
+
+    pub(super) fn is_here<C>(cell: &C) -> bool {
+        HERE.with_borrow(|here| here.contains(&std::ptr::from_ref(cell).addr()))
+    }
+
+    /// While it is there the value is in use.
+    pub(super) struct InUse<G> {
+        guard: G,
+        address: usize,
+    }
+
+    impl<G> InUse<G> {
+        pub(super) fn new<C>(guard: G, cell: &C) -> Self {
+            let address = std::ptr::from_ref(cell).addr();
+            HERE.with_borrow_mut(|here| here.push(address));
+            Self { guard, address }
+        }
+    }
+
+    impl<G> Drop for InUse<G> {
+        fn drop(&mut self) {
+            HERE.with_borrow_mut(|here| {
+                if let Some(index) = here.iter().rposition(|address| *address == self.address) {
+                    here.swap_remove(index);
+                }
+            });
+        }
+    }
+
+    impl<G: Deref> Deref for InUse<G> {
+        type Target = G::Target;
+
+        fn deref(&self) -> &G::Target {
+            &self.guard
+        }
+    }
+
+    impl<G: DerefMut> DerefMut for InUse<G> {
+        fn deref_mut(&mut self) -> &mut G::Target {
+            &mut self.guard
+        }
     }
 }
 

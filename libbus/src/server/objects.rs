@@ -31,6 +31,9 @@ pub(super) trait Served<S: Style>: Send + Sync {
     ) -> Task<'a>;
     /// What keeps the value.
     fn cell(&self) -> Arc<dyn Any + Send + Sync>;
+    /// Whether this thread uses the value already.
+    #[cfg(feature = "blocking")]
+    fn is_in_use_here(&self) -> bool;
 }
 
 struct Serving<I: Interface<S>, S: Style>(Arc<I::Cell>, std::marker::PhantomData<fn(S, I)>);
@@ -62,6 +65,11 @@ impl<I: Interface<S>, S: Style> Served<S> for Serving<I, S> {
 
     fn cell(&self) -> Arc<dyn Any + Send + Sync> {
         Arc::clone(&self.0) as Arc<dyn Any + Send + Sync>
+    }
+
+    #[cfg(feature = "blocking")]
+    fn is_in_use_here(&self) -> bool {
+        self.0.is_in_use_here()
     }
 }
 

@@ -109,6 +109,26 @@ pub(crate) fn dispatch<S: Style>(
     None
 }
 
+/// Whether a call needs a value that a method uses which waits in this thread: it can be answered after that.
+#[cfg(feature = "blocking")]
+pub(crate) fn must_wait<S: Style>(connection: &Connection<S>, message: &Message) -> bool {
+    if !super::cells::in_use::is_any_here() {
+        return false;
+    }
+    let (header, objects) = (message.header(), connection.objects());
+    let path = header.path.map_or("/", |path| path.as_str());
+    let is_any_in_use =
+        |places: &[Place<S>]| places.iter().any(|place| place.served.is_in_use_here());
+    match header.interface.map(|interface| interface.as_str()) {
+        Some(OBJECT_MANAGER) => {
+            objects.all_below(path).iter().any(|(_, places)| is_any_in_use(places))
+        }
+        Some(INTROSPECTABLE) => false,
+        Some(PROPERTIES) | None => is_any_in_use(&objects.find(path)),
+        Some(name) => objects.find_one(path, name).is_some_and(|served| served.is_in_use_here()),
+    }
+}
+
 /// What answers a call later.
 pub(crate) struct Answering {
     pub(crate) task: Task<'static>,
@@ -130,12 +150,22 @@ fn dispatch_anywhere<S: Style>(call: &Call<S>, path: &str, member: &str) -> Opti
     match member {
         "Introspect" => introspect(call),
         "Get" | "Set" | "GetAll" => return properties(call, member),
+        _ if answer_as_peer(call) => {}
         _ => {
             let text = format!("the object at {path} has no method {member}");
             call.refuse(&fdo::Error::UnknownMethod(text));
         }
     }
     None
+}
+
+/// What can be asked of every program, whatever its objects are.
+fn answer_as_peer<S: Style>(call: &Call<S>) -> bool {
+    let link = call.connection().link();
+    let mut shared = link.lock();
+    let is_answered = shared.connection.answer_as_peer(call.message());
+    link.write_some(&mut shared);
+    is_answered
 }
 
 fn unknown_method(member: &str, interface: &str, path: &str) -> fdo::Error {

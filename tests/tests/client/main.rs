@@ -10,6 +10,7 @@ mod asynchronous;
 mod calls;
 mod connecting;
 mod proxies;
+mod serving;
 mod signals;
 
 use std::io::Write as _;
@@ -31,9 +32,13 @@ fn daemons() -> Vec<Daemon> {
     [Some(Daemon::ours()), reference].into_iter().flatten().collect()
 }
 
+/// As many calls may be under way as on the session buses that users have.
+const CONFIG: Config =
+    Config { limits: &[("max_replies_per_connection", 50_000)], ..Config::SESSION };
+
 /// Runs a test on each of them.
 fn on_each_bus(test: impl Fn(&Bus)) {
-    daemons().iter().for_each(|daemon| test(&Bus::start(daemon, &Config::SESSION)));
+    daemons().iter().for_each(|daemon| test(&Bus::start(daemon, &CONFIG)));
 }
 
 fn address(bus: &Bus) -> String {
