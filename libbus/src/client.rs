@@ -30,6 +30,7 @@ pub(crate) mod nonblocking;
 pub(crate) mod properties;
 pub(crate) mod proxy;
 pub(crate) mod signals;
+mod test_bus;
 
 pub use builder::Builder;
 pub use call::PendingReply;
@@ -38,3 +39,4 @@ pub use generated::{ProxyBuilder, ProxyDefaults};
 pub use properties::{CacheProperties, PropertyChanged, PropertyStream};
 pub use proxy::Proxy;
 pub use signals::SignalStream;
+pub use test_bus::TestBus;

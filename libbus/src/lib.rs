@@ -181,7 +181,7 @@ pub use client::nonblocking::{
 };
 #[cfg(feature = "client")]
 pub use client::{
-    CacheProperties,
+    CacheProperties, TestBus,
     call::MethodCall,
     error::{Error, MethodError, Result},
     fdo,

@@ -12,6 +12,7 @@ mod connecting;
 mod proxies;
 mod serving;
 mod signals;
+mod test_bus;
 
 use std::io::Write as _;
 
