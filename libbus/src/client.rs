@@ -27,6 +27,7 @@ pub(crate) mod link;
 pub(crate) mod names;
 #[cfg(feature = "async")]
 pub(crate) mod nonblocking;
+pub(crate) mod peers;
 pub(crate) mod properties;
 pub(crate) mod proxy;
 pub(crate) mod signals;
@@ -36,6 +37,7 @@ pub use builder::Builder;
 pub use call::PendingReply;
 pub use connection::Connection;
 pub use generated::{ProxyBuilder, ProxyDefaults};
+pub use peers::{Credentials, NameEvent, NameWatch, OwnedName};
 pub use properties::{CacheProperties, PropertyChanged, PropertyStream};
 pub use proxy::Proxy;
 pub use signals::SignalStream;

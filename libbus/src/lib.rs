@@ -176,12 +176,12 @@ mod traits {
 }
 #[cfg(feature = "async")]
 pub use client::nonblocking::{
-    Async, Builder, Connection, InterfaceRef, ObjectServer, PendingReply, PropertyChanged,
-    PropertyStream, Proxy, ProxyBuilder, SignalEmitter, SignalStream,
+    Async, Builder, Connection, InterfaceRef, NameWatch, ObjectServer, OwnedName, PendingReply,
+    PropertyChanged, PropertyStream, Proxy, ProxyBuilder, SignalEmitter, SignalStream,
 };
 #[cfg(feature = "client")]
 pub use client::{
-    CacheProperties, TestBus,
+    CacheProperties, Credentials, NameEvent, TestBus,
     call::MethodCall,
     error::{Error, MethodError, Result},
     fdo,

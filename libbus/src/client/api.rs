@@ -26,6 +26,10 @@ macro_rules! api {
 
         /// How a proxy of the type `P` is made.
         pub type ProxyBuilder<P> = $crate::client::generated::ProxyBuilder<P, $style>;
+        /// The owners of a name, one after the other.
+        pub type NameWatch = $crate::client::peers::NameWatch<$style>;
+        /// A well-known name that is had, or waited for, until this is dropped.
+        pub type OwnedName = $crate::client::peers::OwnedName<$style>;
         /// The changes of one property, one after the other.
         pub type PropertyStream<T> = $crate::client::properties::PropertyStream<T, $style>;
         /// A property has changed.
@@ -249,6 +253,31 @@ macro_rules! api {
                 $run!(self.link().request_name(WellKnownName::parse(name)?, flags))
             }
 
+            /// Requests a well-known name, which is let go when what is returned is dropped, and which tells when it
+            /// is lost or, if it is waited for, had.
+            ///
+            /// # Errors
+            /// Somebody else keeps it ([`Error::NameTaken`]), it is not valid, or the bus refuses it.
+            pub $($async)? fn own_name(&self, name: &str, flags: RequestNameFlags) -> Result<OwnedName> {
+                $run!(OwnedName::request(self, name, flags))
+            }
+
+            /// Who has a name, now and from now on.
+            ///
+            /// # Errors
+            /// It is no bus name, or the bus refuses the match rule.
+            pub $($async)? fn watch_name(&self, name: &str) -> Result<NameWatch> {
+                $run!(NameWatch::begin(self, name))
+            }
+
+            /// Who it is that has a name, such as the sender of a message.
+            ///
+            /// # Errors
+            /// Nobody has it, or it is no bus name.
+            pub $($async)? fn credentials(&self, name: &str) -> Result<Credentials> {
+                $run!(self.link().credentials(name))
+            }
+
             /// Lets go of a well-known name.
             ///
             /// # Errors
@@ -468,6 +497,26 @@ macro_rules! api {
             }
         }
 
+        impl NameWatch {
+            /// Waits for the next owner: the present one at first, at once. `None`: nobody has it.
+            ///
+            /// # Errors
+            /// The connection is over.
+            pub $($async)? fn next_owner(&mut self) -> Result<Option<String>> {
+                $run!(self.take_next())
+            }
+        }
+
+        impl OwnedName {
+            /// Waits until the name is lost, or had.
+            ///
+            /// # Errors
+            /// The connection is over.
+            pub $($async)? fn next_event(&mut self) -> Result<NameEvent> {
+                $run!(self.take_next())
+            }
+        }
+
         impl SignalStream {
             /// Waits for the next signal.
             ///
@@ -501,6 +550,7 @@ pub(crate) mod scope {
     pub(crate) use crate::client::error::{Error, Result};
     pub(crate) use crate::client::link::Deadline;
     pub(crate) use crate::client::names::{ReleaseNameReply, RequestNameFlags, RequestNameReply};
+    pub(crate) use crate::client::peers::{Credentials, NameEvent};
     pub(crate) use crate::client::signals::{DEFAULT_LENGTH_MAX, SignalEmission};
     pub(crate) use crate::connection::Overflow;
     pub(crate) use crate::match_rule::MatchRule;

@@ -9,6 +9,7 @@
 mod asynchronous;
 mod calls;
 mod connecting;
+mod names;
 mod proxies;
 mod serving;
 mod signals;
