@@ -9,6 +9,7 @@
 mod asynchronous;
 mod calls;
 mod connecting;
+mod examples;
 mod names;
 mod proxies;
 mod serving;
