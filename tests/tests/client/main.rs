@@ -9,6 +9,7 @@
 mod asynchronous;
 mod calls;
 mod connecting;
+mod interop;
 mod serving;
 mod signals;
 
