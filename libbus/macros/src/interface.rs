@@ -332,6 +332,7 @@ impl Interface {
             let values = arguments.iter().map(|(name, _)| name);
             quote! {
                 #(#attributes)*
+                #[allow(dead_code, reason = "some programs emit them by the trait")]
                 #visibility #signature {
                     #emitter.emit(#name, #dbus_name, &(#(#values,)*))#wait
                 }

@@ -10,6 +10,7 @@ mod asynchronous;
 mod calls;
 mod connecting;
 mod examples;
+mod interop;
 mod names;
 mod proxies;
 mod serving;
