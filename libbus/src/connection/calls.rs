@@ -4,7 +4,7 @@
 //! do not wait for it: who is served slowly keeps nobody but itself waiting, and a program that is called
 //! back by the one that it has just called answers. What the program asks itself is served at once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::message::Message;
 
@@ -16,53 +16,66 @@ pub const CALLS_WAITING_SIZE_MAX: usize = 128 << 20;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    waiting: VecDeque<Message>,
+    /// In the order in which they came, whoever sent them.
+    arrived: VecDeque<Message>,
+    /// Senders of which a call is being served, with those that were looked at since and come after it, in order.
+    busy: BTreeMap<Box<str>, VecDeque<Message>>,
+    /// The next ones of senders whose last call was served; they are busy.
+    resumed: VecDeque<Message>,
+    count: usize,
     size: usize,
-    /// Whose calls are being served. Bounded by those that are.
-    busy: Vec<Box<str>>,
 }
 
 impl Calls {
     /// Whether there is room for another.
-    pub(super) fn has_room(&self) -> bool {
-        self.waiting.len() < CALLS_WAITING_MAX && self.size < CALLS_WAITING_SIZE_MAX
+    pub(super) const fn has_room(&self) -> bool {
+        self.count < CALLS_WAITING_MAX && self.size < CALLS_WAITING_SIZE_MAX
     }
 
     pub(super) fn push(&mut self, call: Message) {
+        self.count += 1;
         self.size += call.size();
-        self.waiting.push_back(call);
+        self.arrived.push_back(call);
     }
 
     /// The next call, whose sender is busy from now on unless it is `own`, this program.
     pub(super) fn next(&mut self, own: Option<&str>) -> Option<Message> {
-        let is_free = |call: &Message| {
-            let sender = sender_of(call);
-            own == Some(sender) || !self.busy.iter().any(|busy| **busy == *sender)
-        };
-        let index = match self.busy.is_empty() {
-            true => 0,
-            false => self.waiting.iter().position(is_free)?,
-        };
-        let call = self.waiting.remove(index)?;
+        let call = self.resumed.pop_front().or_else(|| self.next_arrived(own))?;
+        self.count -= 1;
         self.size -= call.size();
-        let sender = sender_of(&call);
-        if own != Some(sender) {
-            self.busy.push(sender.into());
-        }
         Some(call)
+    }
+
+    fn next_arrived(&mut self, own: Option<&str>) -> Option<Message> {
+        while let Some(call) = self.arrived.pop_front() {
+            let sender = sender_of(&call);
+            if own == Some(sender) {
+                return Some(call);
+            }
+            match self.busy.get_mut(sender) {
+                Some(later) => later.push_back(call),
+                None => {
+                    self.busy.insert(sender.into(), VecDeque::new());
+                    return Some(call);
+                }
+            }
+        }
+        None
     }
 
     /// A call was served, or need not be before the next one of its sender.
     pub(super) fn finish(&mut self, call: &Message) {
         let sender = sender_of(call);
-        if let Some(index) = self.busy.iter().position(|busy| **busy == *sender) {
-            self.busy.swap_remove(index);
+        match self.busy.get_mut(sender).map(VecDeque::pop_front) {
+            Some(Some(next)) => self.resumed.push_back(next),
+            Some(None) => drop(self.busy.remove(sender)),
+            None => {}
         }
     }
 
-    /// Whether some wait.
+    /// Whether some may be served.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.resumed.is_empty() && self.arrived.is_empty()
     }
 }
 
