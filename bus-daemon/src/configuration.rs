@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bus_policy::PolicySet;
+use bus_policy::ShownPath;
 use bus_policy::config::limit_overrides::{LimitOverrides, limits_directory, load_overrides};
 use bus_policy::config::{self, BusConfig, Loaded, Problem, Severity as ProblemSeverity};
 use libbus::auth::Mechanism;
@@ -210,6 +211,7 @@ impl ConfigSource {
         settings.limit_overrides = limit_overrides;
         let problems = loaded.problems.iter().chain(&unknown).chain(&wrong);
         let mut notes: Vec<String> = problems.map(ToString::to_string).collect();
+        notes.extend(gone_files(running, &reload.config));
         if !reload.postponed.is_empty() {
             notes.push(format!(
                 "{} of the configuration changed and will count from the next start of the bus on",
@@ -220,6 +222,25 @@ impl ConfigSource {
         watched_directories.extend(self.limit_directories());
         Ok(Reloaded { config: reload.config, settings, notes, watched_directories })
     }
+}
+
+/// How many files that are gone are named.
+const NAMED_GONE_FILE_COUNT: usize = 8;
+
+/// A file that was removed is nothing wrong, but may be an accident, as if a directory is gone.
+fn gone_files(running: &BusConfig, fresh: &BusConfig) -> Option<String> {
+    let is_gone = |file: &&PathBuf| !fresh.files.contains(file);
+    let gone: Vec<String> =
+        running.files.iter().filter(is_gone).map(|file| ShownPath(file).to_string()).collect();
+    let (named, others) = gone.split_at(gone.len().min(NAMED_GONE_FILE_COUNT));
+    let others = match others.len() {
+        0 => String::new(),
+        count => format!(" and {count} more"),
+    };
+    (!gone.is_empty()).then(|| {
+        let named = named.join(", ");
+        format!("What {named}{others} said does not count any more: there is no such file now")
+    })
 }
 
 /// What came of reading all files again.

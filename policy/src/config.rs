@@ -350,6 +350,10 @@ impl fmt::Display for Problem {
 pub enum Fault {
     /// Not XML; what the XML reader says.
     NotWellFormed(String),
+    /// The doctype declares an entity by means of another one.
+    EntityInEntity,
+    /// The doctype declares attributes of elements.
+    DeclaredAttributes,
     /// The root element is not `<busconfig>` (B002).
     WrongRoot(String),
     /// An element that does not exist or does not belong there (B003).
@@ -473,6 +477,13 @@ impl fmt::Display for Fault {
             Self::NotWellFormed(reason) => {
                 write!(f, "this is not well-formed XML: {reason}")
             }
+            Self::EntityInEntity => f.write_str(
+                "this entity is made of another one, which would not be read where it is used; write the \
+                 whole text here",
+            ),
+            Self::DeclaredAttributes => f.write_str(
+                "values of attributes that a doctype declares are not read; write them at their elements",
+            ),
             Self::WrongRoot(element) => write!(
                 f,
                 "the outermost element is <{element}>; a bus configuration starts with <busconfig>"

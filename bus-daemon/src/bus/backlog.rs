@@ -133,8 +133,8 @@ impl fmt::Display for Overdrawn {
         let Self { uid, own, user_max, waiting, what: (what, limit), max } = self;
         write!(
             f,
-            "of {waiting} {what} that wait for it {} sent {own}, and it may have {user_max} there, half of \
-             what other users leave of {limit}={max}",
+            "of {waiting} {what} that wait for it {} sent {own}, and it may send more while it has no more \
+             than {user_max} there, half of what other users leave of {limit}={max}",
             name_of(*uid)
         )
     }

@@ -50,6 +50,7 @@ pub(super) fn parse_document(file: &Arc<Path>, text: &[u8]) -> Result<Element, P
     loop {
         let event = reader.next().map_err(|error| not_well_formed(file, text, &error))?;
         match event {
+            XmlEvent::Doctype { syntax } => check_doctype(file, text, &syntax)?,
             XmlEvent::StartElement { name, attributes, namespace } => {
                 let location = places.start_tag().unwrap_or_else(|| at(file, reader.position()));
                 let attributes = attributes.into_iter().map(|a| (written(&a.name), a.value));
@@ -82,6 +83,47 @@ pub(super) fn parse_document(file: &Arc<Path>, text: &[u8]) -> Result<Element, P
             _ => {}
         }
     }
+}
+
+/// The XML reader expands entities in attributes, but not those inside of others, and takes no values from
+/// declarations of attributes: what a rule denies could be lost by that.
+fn check_doctype(file: &Arc<Path>, text: &[u8], doctype: &str) -> Result<(), Problem> {
+    let mut rest = doctype;
+    while let Some(start) = rest.find("<!") {
+        let declaration = rest.get(start..).unwrap_or_default();
+        let size = declaration_size(declaration);
+        let declared = declaration.get(..size).unwrap_or(declaration);
+        let fault = match () {
+            () if declared.starts_with("<!ATTLIST") => Fault::DeclaredAttributes,
+            // A parameter entity, or one with another one in it.
+            () if declared.starts_with("<!ENTITY") && declared.contains(['%', '&']) => {
+                Fault::EntityInEntity
+            }
+            () => {
+                rest = rest.get(start + 2..).unwrap_or_default();
+                continue;
+            }
+        };
+        let known = std::str::from_utf8(text).ok();
+        let before = known.and_then(|text| text.split_once(declared).map(|(before, _)| before));
+        let place = before.map_or_else(|| Location::whole(file), |it| after(&start_of(file), it));
+        return Err(Problem::fatal(&place, fault));
+    }
+    Ok(())
+}
+
+/// The size of a declaration in a doctype, up to its `>`.
+fn declaration_size(text: &str) -> usize {
+    let mut quote = None;
+    for (index, letter) in text.char_indices() {
+        match (letter, quote) {
+            (_, Some(open)) => quote = Some(open).filter(|open| *open != letter),
+            ('"' | '\'', None) => quote = Some(letter),
+            ('>', None) => return index + 1,
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// Comments and their surroundings count as one text, CDATA is text like any other.

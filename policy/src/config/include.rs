@@ -251,7 +251,11 @@ impl<'a, F: ConfigFiles> Loader<'a, F> {
             }
             let (place, size) = (Location::whole(&path), self.size);
             let (further, untold) = (self.further.len(), self.untold_count);
-            let text = self.files.read_listed(&path, CONFIG_SIZE_MAX);
+            // The name is there, so that nobody has removed what it stands for.
+            let text = match self.files.read_listed(&path, CONFIG_SIZE_MAX) {
+                Err(FileError::LinkToNothing(reason)) => Err(FileError::Other(reason)),
+                read => read,
+            };
             match self.read_content(&path, text, &place, &file.config.limits) {
                 Ok(Some(included)) => file.config.absorb(included),
                 // It was removed since the directory was read.

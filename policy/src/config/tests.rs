@@ -875,3 +875,24 @@ fn attributes_and_texts_are_told_where_they_stand() {
         &["3:1: <busconfig> takes no text"],
     );
 }
+
+/// The XML reader would take `&n;` for text: what is denied would be another name, and nobody would know.
+#[test]
+fn entities_made_of_others_are_refused_where_they_stand() {
+    for (declared, fault) in [
+        ("<!ENTITY o 'org.secret'>\n<!ENTITY n '&o;.Name'>", Fault::EntityInEntity),
+        ("\n<!ENTITY n '&#38;o;'>", Fault::EntityInEntity),
+        ("\n<!ENTITY % n 'x'>", Fault::EntityInEntity),
+        ("\n<!ATTLIST deny own NMTOKEN #IMPLIED>", Fault::DeclaredAttributes),
+    ] {
+        let text =
+            format!("<!DOCTYPE busconfig [{declared}]><busconfig><type>x</type></busconfig>");
+        let loaded = load_files(&[("/etc/bus.conf", &text)]);
+        let [problem] = &loaded.problems[..] else { panic!("{declared}: {loaded:?}") };
+        assert_eq!((&problem.fault, problem.location.line), (&fault, 2), "{declared}");
+        assert!(loaded.config.is_none());
+    }
+    let plain = "<!DOCTYPE busconfig [<!-- & % --><!ENTITY t 'session'>]>\
+                 <busconfig><type>&t;</type><listen>unix:tmpdir=/tmp</listen></busconfig>";
+    assert_eq!(load_files(&[("/etc/bus.conf", plain)]).problems, []);
+}

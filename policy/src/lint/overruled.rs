@@ -177,8 +177,12 @@ fn covers_the_rest(later: &PlacedRule, earlier: &PlacedRule) -> bool {
         }
         _ => true,
     };
+    // What is received by eavesdropping a denial is about, too, and an allowance is not (config.md B067).
+    let is_received = matches!(earlier.rule.action, Action::Receive(_));
+    let covers_eavesdropping = !is_received || later.rule.effect == Effect::Deny;
     let messages = later.rule.action.message_pattern().zip(earlier.rule.action.message_pattern());
     covers_broadcasts
+        && covers_eavesdropping
         && messages.is_none_or(|(one, other)| {
             covers_message((later.rule.effect, one), (earlier.rule.effect, other))
         })
@@ -189,13 +193,21 @@ fn covers_message(
     (later_effect, later): (Effect, &MessagePattern),
     (effect, earlier): (Effect, &MessagePattern),
 ) -> bool {
-    let is_about_replies =
-        matches!(earlier.message_type, Some(MessageType::MethodReturn | MessageType::Error));
+    let is_about_replies = match earlier.message_type {
+        Some(message_type) => {
+            matches!(message_type, MessageType::MethodReturn | MessageType::Error)
+        }
+        None => effect == Effect::Deny && earlier.requested_reply,
+    };
+    // A denial is about messages without such a field, too, and an allowance is not (config.md B055).
+    let covers_fields = later_effect == Effect::Deny
+        || fields_of_rule(later).into_iter().all(|field| field.is_none());
     let covers_reply = |is_requested: bool| {
         earlier.mismatch_of_reply(effect, is_requested).is_some()
             || later.mismatch_of_reply(later_effect, is_requested).is_none()
     };
     (later.fds_min <= earlier.fds_min && later.fds_max >= earlier.fds_max)
+        && covers_fields
         && (!later.eavesdrop && !earlier.eavesdrop)
         // Which replies are meant differs for allow and deny (config.md B063).
         && (!is_about_replies || covers_reply(true) && covers_reply(false))

@@ -73,6 +73,16 @@ fn rules_that_a_later_one_takes_back_are_suspicious() {
         false,
     );
     check(&[own, &to("deny", "min_fds='1'"), &to("allow", "")].concat(), true);
+    // Messages without an interface are denied by the first all the same (config.md B055).
+    check(&[own, &to("deny", interface), &to("allow", interface)].concat(), false);
+    let both = "send_interface='i.A' send_path='/a'";
+    check(&[own, &to("deny", both), &to("allow", interface)].concat(), false);
+    check(&[own, &to("allow", interface), &to("deny", interface)].concat(), true);
+    let requested = "send_requested_reply='true'";
+    check(&[own, &to("deny", requested), &to("allow", "")].concat(), false);
+    // What somebody eavesdrops on, too (config.md B067).
+    let received = "receive_sender='a.b' receive_type='signal'";
+    check(&format!("{own}<deny {received}/><allow {received}/>"), false);
     check(&[own, &to("deny", ""), &to("allow", "max_fds='0'")].concat(), false);
     check("<allow receive_sender=':1.1' receive_path='/a'/><deny receive_sender=':1.1'/>", true);
     let blocks = "<policy context='default'><deny own='a.b'/></policy>\
@@ -140,8 +150,10 @@ fn rules_that_a_later_block_takes_back_are_suspicious() {
         &[(2, 3)],
     );
     let from = |effect: &str, rest: &str| format!("<{effect} receive_sender=':1.1' {rest}/>");
-    check(&[(root, &from("deny", "receive_path='/'")), (mandatory, &from("allow", ""))], &[(1, 2)]);
-    check(&[(root, &from("deny", "")), (mandatory, &from("allow", "receive_path='/'"))], &[]);
+    check(&[(root, &from("allow", "receive_path='/'")), (mandatory, &from("deny", ""))], &[(1, 2)]);
+    check(&[(root, &from("allow", "")), (mandatory, &from("deny", "receive_path='/'"))], &[]);
+    // What is eavesdropped on is denied by the first all the same (config.md B067).
+    check(&[(root, &from("deny", "receive_path='/'")), (mandatory, &from("allow", ""))], &[]);
 }
 
 // config.md B049, B054
