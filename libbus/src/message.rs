@@ -5,9 +5,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use crate::names::ErrorName;
+pub use crate::wire::Header;
 use crate::wire::{
-    ArgumentSpans, Arguments, BodyReader, Endian, Frame, Header, MessageError, MessageType,
-    ParsedHeader, check_body,
+    ArgumentSpans, Arguments, BodyReader, Endian, Frame, MessageError, MessageType, ParsedHeader,
+    check_body,
 };
 
 /// A message that keeps every rule of the protocol (protocol.md A001–A060). A copy of it is the same

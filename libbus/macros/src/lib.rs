@@ -6,6 +6,9 @@ mod dbus_error;
 mod interface;
 mod names;
 mod proxy;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests;
 
 use proc_macro::TokenStream;
 use quote::quote;
