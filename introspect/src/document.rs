@@ -1,9 +1,9 @@
 //! Documentation for people, as Markdown and as HTML.
 //!
 //! A description becomes an outline of headings, paragraphs, lists and code (`outline.rs`), which
-//! each format writes in its way. Names, signatures and texts are shown as they are and mean nothing
-//! to either format: whatever the description holds, no markup comes out of it. The same description
-//! gives the same bytes.
+//! each format writes in its way; `rustdoc.rs` writes single texts, for `codegen`. Names, signatures
+//! and texts are shown as they are and mean nothing to any format: whatever the description holds,
+//! no markup comes out of it. The same description gives the same bytes.
 //!
 //! Texts are taken for plain text as the lenient reader writes it: blank lines between paragraphs,
 //! `- ` before items of lists, four blanks before code.
@@ -14,7 +14,10 @@ use crate::model::{Interface, Node};
 mod html;
 mod markdown;
 mod outline;
+pub(crate) mod rustdoc;
 mod words;
+
+pub(crate) use self::outline::documentation;
 
 impl Node {
     /// The documentation of this object and all it holds, as CommonMark.

@@ -7,7 +7,8 @@
 //! [`Node::check`] says which of its names, signatures and annotations break the rules, so that a
 //! reader can show a faulty description and complain about it too; [`Node::diff`] and
 //! [`Interface::diff`] say what changed and whether programs break; [`Node::to_markdown`] and
-//! [`Node::to_html`] tell people what there is.
+//! [`Node::to_html`] tell people what there is; [`rust_proxies`], [`Interface::to_rust_proxy`] and
+//! [`Interface::to_rust_server`] write Rust for programs that call it or offer it.
 //!
 //! ```
 //! use bus_introspect::{Interface, Method, Node};
@@ -22,6 +23,7 @@
 #[cfg(test)]
 mod arbitrary;
 mod check;
+mod codegen;
 mod diff;
 mod document;
 mod model;
@@ -29,6 +31,9 @@ mod parse;
 mod render;
 
 pub use check::{Fault, Problem};
+pub use codegen::{
+    CodegenError, CodegenFault, CodegenOptions, FIELD_COUNT_MAX, RUST_SIZE_MAX, rust_proxies,
+};
 pub use diff::{Change, ChangeKind, Element, Impact};
 pub use model::{
     Access, Annotation, Arg, EmitsChangedSignal, Interface, Method, Node, Property, Signal,

@@ -2,17 +2,23 @@
 //! and what lies in `interfaces` of the peers' cache.
 //!
 //! Every one of them is read leniently, with all that is wrong listed in its place, and is the same
-//! when it is written and read again, also to `diff`; its documentation tells of all. Where there are none, that is printed and counted as ignored;
-//! with `REQUIRE_STOCK_CLIENTS` set it fails instead.
+//! when it is written and read again, also to `diff`; its documentation tells of all, and the Rust
+//! that is generated for it is Rust in the layout of rustfmt. Where there are none, that is printed
+//! and counted as ignored; with `REQUIRE_STOCK_CLIENTS` set it fails instead.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     reason = "the whole crate is test code: a broken expectation is a failed test"
 )]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use bus_introspect::{Annotation, Node, ParseError, ParseErrorKind, annotation};
+use bus_introspect::{
+    Annotation, CodegenError, CodegenFault, CodegenOptions, Interface, Node, ParseError,
+    ParseErrorKind, annotation,
+};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 const INSTALLED: &str = "/usr/share/dbus-1/interfaces";
@@ -67,6 +73,7 @@ fn check(xml: &str) {
     assert!(faults.iter().all(|fault| (1..=line_count).contains(&fault.line)), "{faults:?}");
     check_against_strict_reading(xml, &node, &faults);
     check_documentation(&node);
+    check_rust(&node);
 
     let (again, faults) = Node::from_xml_leniently(&node.to_xml()).unwrap();
     assert_eq!(again, node);
@@ -85,6 +92,62 @@ fn check_documentation(node: &Node) {
             assert!(html.contains(&format!("<code>{name}</code></h")), "{name}");
         }
     }
+}
+
+/// What is generated is Rust, and rustfmt would leave it alone.
+fn check_rust(node: &Node) {
+    let options = CodegenOptions::new();
+    let mut text = made(options.clone(), |options| node.to_rust_proxies(options));
+    syn::parse_file(&text).unwrap();
+    for interface in &node.interfaces {
+        let make = |options: &CodegenOptions| interface.to_rust_server(options);
+        text.push_str(&format!("\n{}", made(options.clone(), make)));
+        assert!(has_all(&text, interface), "{text}");
+    }
+    syn::parse_file(&text).unwrap();
+    check_layout(&text);
+}
+
+/// Text without what no Rust can be made of: servers have no overloaded methods, and nothing has
+/// overloaded signals.
+fn made(
+    mut options: CodegenOptions,
+    make: impl Fn(&CodegenOptions) -> Result<String, CodegenError>,
+) -> String {
+    loop {
+        match make(&options) {
+            Ok(text) => return text,
+            Err(CodegenError { place, fault: CodegenFault::Duplicate }) => {
+                let (interface, member) = place.split_once(", ").unwrap();
+                let interface = interface.strip_prefix("interface ").unwrap();
+                let (_, member) = member.split_once(' ').unwrap();
+                options = options.without(&format!("{interface}.{member}"));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Whether there are as many functions as there should be at least.
+fn has_all(text: &str, interface: &Interface) -> bool {
+    let names: std::collections::HashSet<&str> =
+        interface.methods.iter().map(|method| method.name.as_str()).collect();
+    text.matches(" fn ").count() >= names.len() + interface.properties.len()
+}
+
+fn check_layout(text: &str) {
+    let child = Command::new("rustfmt")
+        .args(["--check", "--edition", "2024", "--color", "never"])
+        .args(["--config", "max_width=100,use_small_heuristics=Default"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    // Where it is not installed, the parser's word must do.
+    let Ok(mut child) = child else { return };
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    assert!(output.status.success());
 }
 
 /// What strict reading reads is the same, but for documentation.

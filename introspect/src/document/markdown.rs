@@ -65,7 +65,7 @@ fn on_one_line(text: &str) -> String {
 }
 
 /// A line that could begin a heading, a list or a rule, so that it does not.
-fn plain_beginning(line: &str) -> String {
+pub(super) fn plain_beginning(line: &str) -> String {
     let digit_count = line.bytes().take_while(u8::is_ascii_digit).count();
     let (digits, rest) = line.split_at(digit_count);
     let is_special = match digits {
@@ -91,8 +91,13 @@ fn code_span(code: &str) -> String {
 
 fn fenced(code: &str) -> String {
     let code: String = code.chars().map(shown).collect();
-    let fence = "`".repeat((longest_run(&code) + 1).max(3));
+    let fence = fence(&code);
     format!("{fence}\n{code}\n{fence}\n")
+}
+
+/// What begins and ends a block of code.
+pub(super) fn fence(code: &str) -> String {
+    "`".repeat((longest_run(code) + 1).max(3))
 }
 
 /// How many backticks follow each other.

@@ -321,7 +321,8 @@ fn is_deprecated(annotations: &[Annotation]) -> bool {
     is_true(annotations, annotation::DEPRECATED)
 }
 
-fn documentation(annotations: &[Annotation]) -> &str {
+/// What people should know: at length, else in one line.
+pub(crate) fn documentation(annotations: &[Annotation]) -> &str {
     let short = || value_of(annotations, annotation::DOC_STRING_SHORT);
     value_of(annotations, annotation::DOC_STRING).or_else(short).unwrap_or_default()
 }

@@ -8,6 +8,8 @@ use super::*;
 use crate::arbitrary;
 use crate::model::{Access, Method, Property, Signal};
 
+mod rustdoc;
+
 #[test]
 fn tells_people_what_there_is() {
     let (node, _) = Node::from_xml_leniently(include_str!("tests/map.xml")).unwrap();

@@ -228,6 +228,9 @@ impl Interface {
         let is_setter = told.property.is_some() && value_count == 1;
         let plain = if is_setter { set_name.unwrap_or(&rust_name) } else { &rust_name };
         let dbus_name = match &told.name {
+            Some(name) if told.property.is_some() => {
+                checked(name, zbus_utils::names::validate_property_name)?
+            }
             Some(name) => checked(name, zbus_utils::names::validate_member_name)?,
             None => pascal_case(plain),
         };

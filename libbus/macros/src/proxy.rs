@@ -284,6 +284,9 @@ impl Proxy {
             false => &rust_name,
         };
         let dbus_name = match &told.name {
+            Some(name) if told.property.is_some() => {
+                checked(name, zbus_utils::names::validate_property_name)?
+            }
             Some(name) => checked(name, zbus_utils::names::validate_member_name)?,
             None => pascal_case(plain),
         };
@@ -613,11 +616,17 @@ impl Proxy {
 
             #(#conditions)*
             #[doc = #arguments_doc]
-            #[derive(Debug)]
             #[allow(dead_code, missing_docs, reason = "not all programs need all of it")]
             #visibility struct #arguments<'s> {
                 #(pub #names: #types,)*
                 phantom: ::core::marker::PhantomData<&'s ()>,
+            }
+
+            #(#conditions)*
+            impl ::core::fmt::Debug for #arguments<'_> {
+                fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                    f.debug_struct(::core::stringify!(#arguments)).finish_non_exhaustive()
+                }
             }
 
             #(#conditions)*
