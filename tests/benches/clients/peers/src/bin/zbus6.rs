@@ -1,0 +1,67 @@
+//! zbus 6, with the runtime that it has by default.
+
+use client_peers::{
+    Begin, INTERFACE, Mode, NAME, PATH, RULE_COUNT, TEXT, repeat, repeat_async, rule, say,
+};
+use futures_lite::StreamExt as _;
+use zbus::{Connection, MatchRule, MessageStream, Proxy};
+
+struct Echo;
+
+#[zbus::interface(name = "org.example.Echo")]
+impl Echo {
+    fn echo(&self, text: &str) -> String {
+        text.to_owned()
+    }
+}
+
+fn main() -> zbus::Result<()> {
+    match Mode::of_arguments() {
+        // There is no other way to wait where one calls.
+        Mode::Call(count) => {
+            let connection = zbus::block_on(Connection::session())?;
+            let proxy = zbus::block_on(Proxy::new(&connection, NAME, PATH, INTERFACE))?;
+            repeat(count, || {
+                let reply = zbus::block_on(proxy.call("Echo", &(TEXT,)));
+                let text: String = reply.expect("an answer");
+                assert_eq!(text, TEXT);
+            });
+            Ok(())
+        }
+        Mode::CallAsync(count) => zbus::block_on(async {
+            let connection = Connection::session().await?;
+            let proxy = Proxy::new(&connection, NAME, PATH, INTERFACE).await?;
+            repeat_async(count, async || {
+                let text: String = proxy.call("Echo", &(TEXT,)).await.expect("an answer");
+                assert_eq!(text, TEXT);
+            })
+            .await;
+            Ok(())
+        }),
+        Mode::Signals(count) => zbus::block_on(async {
+            let connection = Connection::session().await?;
+            let mut streams = Vec::new();
+            for index in 0..RULE_COUNT {
+                let rule = rule(index);
+                let rule = MatchRule::try_from(rule.as_str())?;
+                streams.push(MessageStream::for_match_rule(rule, &connection, None).await?);
+            }
+            say("ready");
+            let begin = Begin::now();
+            for index in 0..count {
+                let stream = &mut streams[(index % RULE_COUNT) as usize];
+                let signal = stream.next().await.expect("a signal")?;
+                assert_eq!(signal.body().deserialize::<(&str, u32)>()?.1, index);
+            }
+            begin.print();
+            Ok(())
+        }),
+        Mode::Serve => zbus::block_on(async {
+            let connection = Connection::session().await?;
+            connection.object_server().at(PATH, Echo).await?;
+            connection.request_name(NAME).await?;
+            say("serving");
+            std::future::pending().await
+        }),
+    }
+}
