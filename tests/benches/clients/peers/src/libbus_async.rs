@@ -1,10 +1,9 @@
-//! libbus, with futures.
+//! libbus, with futures; a program for each executor.
 
-use client_peers::{
+use crate::{
     Begin, INTERFACE, Mode, NAME, PATH, RULE_COUNT, TEXT, cannot, repeat_async, rule, say,
     serve_for_ever,
 };
-use futures_lite::future::block_on;
 use libbus::{Builder, Connection, Proxy, interface};
 
 struct Echo;
@@ -16,11 +15,8 @@ impl Echo {
     }
 }
 
-fn main() -> libbus::Result<()> {
-    block_on(run())
-}
-
-async fn run() -> libbus::Result<()> {
+/// Does what the arguments say.
+pub async fn run() -> libbus::Result<()> {
     match Mode::of_arguments() {
         Mode::Call(_) => cannot(),
         Mode::CallAsync(count) => {
