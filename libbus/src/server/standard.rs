@@ -133,6 +133,10 @@ pub(crate) fn must_wait<S: Style>(connection: &Connection<S>, message: &Message)
 pub(crate) struct Answering {
     pub(crate) task: Task<'static>,
     /// Whether the sender's next call need not wait for it.
+    #[cfg_attr(
+        not(feature = "async"),
+        allow(dead_code, reason = "who blocks waits for it anyway")
+    )]
     pub(crate) is_concurrent: bool,
 }
 
