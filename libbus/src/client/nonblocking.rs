@@ -5,8 +5,9 @@
 //! to be spawned for the connection. A future that is dropped lets the next one read.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use async_executor::Executor;
 use async_io::{Async as Watched, Timer};
@@ -34,7 +35,7 @@ enum Role {
 
 impl Style for Async {
     type Socket = Watched<Socket>;
-    type Signal = Event;
+    type Signal = Signal;
 
     fn prepare(socket: Socket) -> io::Result<Watched<Socket>> {
         Watched::new(socket)
@@ -56,7 +57,7 @@ impl Style for Async {
             };
             // What is there to be read does not let it wait.
             let left = left.filter(|left| !left.is_zero());
-            within(left, role.enter(link).wait()).await?;
+            within(link, left, role.enter(link).wait()).await?;
         }
     }
 
@@ -87,9 +88,17 @@ impl Style for Async {
         tasks.kick.notify(usize::MAX);
     }
 
-    fn wake(signal: &Event) {
-        signal.notify(usize::MAX);
+    fn wake(signal: &Signal) {
+        signal.event.notify(usize::MAX);
     }
+}
+
+/// By what those who wait are woken.
+#[derive(Debug, Default)]
+pub struct Signal {
+    event: Event,
+    /// A timer that somebody waited with and nobody does now, and when it goes off.
+    spare_timer: Mutex<Option<(Timer, Instant)>>,
 }
 
 /// What serves the objects of a connection.
@@ -167,7 +176,7 @@ impl Role {
             Self::Read { is_blocked }
         } else {
             shared.waiting_count += 1;
-            Self::Listen { listener: link.signal.listen(), is_blocked }
+            Self::Listen { listener: link.signal.event.listen(), is_blocked }
         }
     }
 
@@ -232,14 +241,47 @@ impl Drop for InRole<'_> {
     }
 }
 
-/// Waits for so long at most. That the time is over the next look at the deadline tells.
-async fn within(time: Option<Duration>, future: impl Future<Output = Result<()>>) -> Result<()> {
+/// Waits for so long at most. That the time is over the next look at the deadline tells, and so does it that it
+/// is not over yet: a timer of somebody before may go off earlier.
+async fn within(
+    link: &Link<Async>,
+    time: Option<Duration>,
+    future: impl Future<Output = Result<()>>,
+) -> Result<()> {
     let Some(time) = time else { return future.await };
+    let mut timer = SpareTimer::take(&link.signal.spare_timer, time);
     let timer = async {
-        Timer::after(time).await;
+        if let Some((timer, _)) = &mut timer.timer {
+            timer.await;
+        }
         Ok(())
     };
     or(future, timer).await
+}
+
+/// A timer that is kept for the next one who waits. To set one costs several system calls, and calls wait for
+/// their replies for as long as the ones before, of which hardly any comes late.
+struct SpareTimer<'l> {
+    place: &'l Mutex<Option<(Timer, Instant)>>,
+    timer: Option<(Timer, Instant)>,
+}
+
+impl<'l> SpareTimer<'l> {
+    /// One that goes off after `time`, or earlier, but not yet.
+    fn take(place: &'l Mutex<Option<(Timer, Instant)>>, time: Duration) -> Self {
+        let now = Instant::now();
+        let spare = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let fits = |due: Instant| due > now && due <= now + time;
+        let timer =
+            spare.filter(|(_, due)| fits(*due)).unwrap_or_else(|| (Timer::after(time), now + time));
+        Self { place, timer: Some(timer) }
+    }
+}
+
+impl Drop for SpareTimer<'_> {
+    fn drop(&mut self) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = self.timer.take();
+    }
 }
 
 macro_rules! run {

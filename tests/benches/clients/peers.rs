@@ -16,9 +16,10 @@ pub(crate) const BASELINE: &str = "zbus 6";
 pub(crate) const SERVICE: &str = "libbus, blocking";
 
 /// Label and program of those in Rust.
-const IN_RUST: [(&str, &str); 6] = [
+const IN_RUST: [(&str, &str); 7] = [
     ("libbus, blocking", "libbus_blocking"),
     ("libbus, async", "libbus_async"),
+    ("libbus, async, other executor", "libbus_other_executor"),
     ("zbus 6", "zbus6"),
     ("zbus 5", "zbus5"),
     ("dbus-rs", "dbus-rs"),

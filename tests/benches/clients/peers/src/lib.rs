@@ -10,10 +10,12 @@
 //! What was measured is printed in one line: nanoseconds of processor time of the whole process, nanoseconds that
 //! passed, and threads beside the first. What a library cannot do ends the program with code 2.
 
+pub mod libbus_async;
+
 use std::io::Write as _;
 use std::time::Instant;
 
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 pub const NAME: &str = "org.example.Echo";
 pub const PATH: &str = "/org/example/Echo";
@@ -78,8 +80,8 @@ impl Begin {
 }
 
 fn cpu_ns() -> u64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    let time = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("a clock");
+    time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
 }
 
 fn thread_count() -> usize {
