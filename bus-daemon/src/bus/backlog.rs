@@ -21,7 +21,7 @@ use super::client::{Client, ClientTable};
 use super::driver::error_reply::Refusal;
 use super::id::ClientId;
 use super::limits::{BACKLOG_CHUNK_SIZE, SHARED_BACKLOG_SIZE_MIN};
-use super::quota::UserId;
+use super::quota::{UserId, user_in_words};
 use super::routing::Message;
 
 /// Users with how many bytes they have somewhere.
@@ -100,10 +100,6 @@ where
     }
 }
 
-fn name_of(uid: Option<u32>) -> String {
-    uid.map_or_else(|| "users that are not known".to_owned(), |uid| format!("user {uid}"))
-}
-
 /// Someone whose user may have only so much in the queues of others.
 #[derive(Clone, Copy)]
 pub(super) struct Crowder {
@@ -126,6 +122,17 @@ pub(super) struct Overdrawn {
 impl Overdrawn {
     const BYTES: (&'static str, &'static str) = ("bytes", "max_outgoing_bytes");
     const FDS: (&'static str, &'static str) = ("file descriptors", "max_outgoing_unix_fds");
+
+    /// Of `waiting` there are `own` of this user and `others` of others that are shared.
+    fn check(
+        uid: Option<u32>,
+        [own, others, waiting]: [u64; 3],
+        what: (&'static str, &'static str),
+        max: u64,
+    ) -> Option<Self> {
+        let user_max = max.saturating_sub(others) / 2;
+        (own > user_max).then_some(Self { uid, own, user_max, waiting, what, max })
+    }
 }
 
 impl fmt::Display for Overdrawn {
@@ -135,7 +142,7 @@ impl fmt::Display for Overdrawn {
             f,
             "of {waiting} {what} that wait for it {} sent {own}, and it may send more while it has no more \
              than {user_max} there, half of what other users leave of {limit}={max}",
-            name_of(*uid)
+            user_in_words(*uid)
         )
     }
 }
@@ -167,18 +174,10 @@ impl Crowder {
 
     fn overdrawn_bytes(&self, client: &Client, of_bus: &Limits) -> Option<Overdrawn> {
         let backlog = &client.flow.as_ref()?.backlog;
-        let (own, others) = (backlog.of(self.uid), backlog.sum() - backlog.of(self.uid));
-        let (waiting, max) =
-            (client.outbox.bytes() as u64, client.limits(of_bus).outgoing_bytes_max);
-        let overdrawn = Overdrawn {
-            uid: self.uid,
-            own,
-            user_max: max.saturating_sub(others) / 2,
-            waiting,
-            what: Overdrawn::BYTES,
-            max,
-        };
-        (own > overdrawn.user_max).then_some(overdrawn)
+        let own = backlog.of(self.uid);
+        let counts = [own, backlog.sum() - own, client.outbox.bytes() as u64];
+        let max = client.limits(of_bus).outgoing_bytes_max;
+        Overdrawn::check(self.uid, counts, Overdrawn::BYTES, max)
     }
 }
 
@@ -203,7 +202,7 @@ impl Bus {
     pub(super) fn describe_fd_backlog(client: &Client) -> String {
         let largest = client.outbox.fds_by_user().iter().max_by_key(|(_, count)| *count);
         largest.map_or_else(String::new, |(uid, count)| {
-            format!(", most of them from {} ({count})", name_of(*uid))
+            format!(", most of them from {} ({count})", user_in_words(*uid))
         })
     }
 
@@ -211,7 +210,7 @@ impl Bus {
     pub(super) fn describe_backlog(&self, client: ClientId) -> String {
         let flow = self.clients.get(client).and_then(|client| client.flow.as_ref());
         match flow.and_then(|flow| flow.backlog.largest()) {
-            Some((uid, size)) => format!(", most of them from {} ({size})", name_of(uid)),
+            Some((uid, size)) => format!(", most of them from {} ({size})", user_in_words(uid)),
             None => String::new(),
         }
     }
@@ -229,9 +228,7 @@ impl Client {
         let own = self.outbox.fds_by_user().iter().find(|(other, _)| *other == uid);
         let own = own.map_or(0, |(_, count)| u64::from(*count));
         let (waiting, max) = (self.outbox.fds() as u64, self.limits(of_bus).outgoing_unix_fds_max);
-        let user_max = max.saturating_sub(waiting - own) / 2;
-        let overdrawn = Overdrawn { uid, own, user_max, waiting, what: Overdrawn::FDS, max };
-        (own > user_max).then_some(overdrawn)
+        Overdrawn::check(uid, [own, waiting - own, waiting], Overdrawn::FDS, max)
     }
 
     /// A message of this user was queued for it, and too many wait.

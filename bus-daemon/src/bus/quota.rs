@@ -234,6 +234,12 @@ pub struct Share {
     pub client_max: u64,
 }
 
+/// A user, or all whose user is not known, for people.
+#[must_use]
+pub fn user_in_words(uid: Option<u32>) -> String {
+    uid.map_or_else(|| "users that are not known".to_owned(), |uid| format!("user {uid}"))
+}
+
 /// Users with how much they hold, the greatest first; in words by [`fmt::Display`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holders(Vec<(Option<u32>, u64)>);

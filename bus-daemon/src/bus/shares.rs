@@ -11,7 +11,7 @@ use super::client::Client;
 use super::driver::error_reply::Refusal;
 use super::id::ClientId;
 use super::limits::UNCOUNTED_REPLY_COUNT_MAX;
-use super::quota::{Resource, Share, UserId, counted_replies, kept_connections};
+use super::quota::{Resource, Share, UserId, counted_replies, kept_connections, user_in_words};
 use super::routing::Message;
 
 /// How many of those who hold most are named in a refusal.
@@ -160,10 +160,7 @@ impl Bus {
     pub(super) fn explain_share(&self, client: &Client, share: &Share) -> String {
         let held = client.held(share.resource);
         let (what, limit) = share.resource.in_words();
-        let user = match self.clients.users().uid(client.user) {
-            Some(uid) => format!("user {uid}"),
-            None => "the users that are not known".to_owned(),
-        };
+        let user = user_in_words(self.clients.users().uid(client.user));
         let who = self.describe(client.id);
         let Share { pool, others, of_user, user_max, client_max, .. } = share;
         let of_client = match share.resource {

@@ -15,7 +15,7 @@ use foldhash::fast::FixedState;
 
 use super::Bus;
 use super::driver::error_reply::Refusal;
-use super::quota::Holders;
+use super::quota::{Holders, user_in_words};
 
 /// How many of those who wait for most are named in a refusal.
 const NAMED_HOLDER_COUNT: usize = 3;
@@ -66,10 +66,7 @@ impl Bus {
         if (own as u64) < share {
             return Ok(());
         }
-        let user = match uid {
-            Some(uid) => format!("user {uid}"),
-            None => "the users that are not known".to_owned(),
-        };
+        let user = user_in_words(uid);
         let most = Holders::largest(of_others, NAMED_HOLDER_COUNT);
         let text = format!(
             "The share of {user} of pending activations is used up, activation of {name} failed: it \

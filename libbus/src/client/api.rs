@@ -213,7 +213,7 @@ macro_rules! api {
             /// It is no match rule, or the bus refuses it.
             pub $($async)? fn receive_signals(&self, rule: &str) -> Result<SignalStream> {
                 let rule = MatchRule { message_type: Some(MessageType::Signal), ..MatchRule::parse(rule)? };
-                $run!(SignalStream::begin(self.link(), rule, DEFAULT_LENGTH_MAX, Overflow::DropOldest))
+                $run!(begin_default(self.link(), rule))
             }
 
             /// As [`Connection::receive_signals`], of which at most `length_max` wait to be read.
@@ -396,7 +396,7 @@ macro_rules! api {
             /// `member` is no member name, or the bus refuses the match rule.
             pub $($async)? fn receive_signal(&self, member: &str) -> Result<SignalStream> {
                 let rule = self.rule(Some(member))?;
-                $run!(SignalStream::begin(self.connection().link(), rule, DEFAULT_LENGTH_MAX, Overflow::DropOldest))
+                $run!(begin_default(self.connection().link(), rule))
             }
 
             /// All its signals, from now on.
@@ -405,7 +405,7 @@ macro_rules! api {
             /// The bus refuses the match rule.
             pub $($async)? fn receive_all_signals(&self) -> Result<SignalStream> {
                 let rule = self.rule(None)?;
-                $run!(SignalStream::begin(self.connection().link(), rule, DEFAULT_LENGTH_MAX, Overflow::DropOldest))
+                $run!(begin_default(self.connection().link(), rule))
             }
         }
 
@@ -551,7 +551,7 @@ pub(crate) mod scope {
     pub(crate) use crate::client::link::Deadline;
     pub(crate) use crate::client::names::{ReleaseNameReply, RequestNameFlags, RequestNameReply};
     pub(crate) use crate::client::peers::{Credentials, NameEvent};
-    pub(crate) use crate::client::signals::{DEFAULT_LENGTH_MAX, SignalEmission};
+    pub(crate) use crate::client::signals::{SignalEmission, begin_default};
     pub(crate) use crate::connection::Overflow;
     pub(crate) use crate::match_rule::MatchRule;
     pub(crate) use crate::message::Message;

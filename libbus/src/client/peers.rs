@@ -9,9 +9,9 @@ use super::connection::Connection;
 use super::error::{Error, Result};
 use super::link::{Deadline, Link, Style};
 use super::names::{RequestNameFlags, RequestNameReply, bus_call};
-use super::signals::{DEFAULT_LENGTH_MAX, SignalStream};
-use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH, Overflow};
-use crate::match_rule::{ArgumentMatch, MatchRule, PathMatch};
+use super::signals::{SignalStream, begin_default, first_is};
+use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH};
+use crate::match_rule::{MatchRule, PathMatch};
 use crate::message::Message;
 use crate::names::{BusName, WellKnownName};
 use crate::standard_error;
@@ -78,14 +78,14 @@ impl<S: Style> Link<S> {
 }
 
 /// What the bus tells of a name: rule for one of its signals.
-fn rule_of_bus(member: &str, name: &str) -> MatchRule {
+pub(crate) fn rule_of_bus(member: &str, name: &str) -> MatchRule {
     MatchRule {
         message_type: Some(MessageType::Signal),
         sender: Some(BUS.as_str().into()),
         interface: Some(BUS_INTERFACE.as_str().into()),
         member: Some(member.into()),
         path: Some(PathMatch::Exact(BUS_PATH.as_str().into())),
-        arguments: Box::new([(0, ArgumentMatch::Equal(name.into()))]),
+        arguments: first_is(name),
         ..MatchRule::default()
     }
 }
@@ -103,9 +103,8 @@ impl<S: Style> NameWatch<S> {
     pub(crate) async fn begin(connection: &Connection<S>, name: &str) -> Result<Self> {
         let name = BusName::parse(name)?.as_str();
         let rule = rule_of_bus("NameOwnerChanged", name);
-        let link = connection.link();
-        let changes = SignalStream::begin(link, rule, DEFAULT_LENGTH_MAX, Overflow::DropOldest);
-        let (connection, changes) = (connection.clone(), changes.await?);
+        let changes = begin_default(connection.link(), rule).await?;
+        let connection = connection.clone();
         Ok(Self { connection, name: name.into(), changes, is_begun: false })
     }
 
@@ -172,10 +171,7 @@ impl<S: Style> OwnedName<S> {
     ) -> Result<Self> {
         let name = WellKnownName::parse(name)?;
         let link = connection.link();
-        let listen = |member| {
-            let rule = rule_of_bus(member, name.as_str());
-            SignalStream::begin(link, rule, DEFAULT_LENGTH_MAX, Overflow::DropOldest)
-        };
+        let listen = |member| begin_default(link, rule_of_bus(member, name.as_str()));
         let (acquired, lost) = (listen("NameAcquired").await?, listen("NameLost").await?);
         let reply = link.request_name(name, flags).await?;
         let mut owned = Self {

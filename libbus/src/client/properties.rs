@@ -13,10 +13,11 @@ use zbus::wire::{Type, as_variant};
 
 use super::error::Result;
 use super::link::{Deadline, Style};
-use super::proxy::Proxy;
-use super::signals::{DEFAULT_LENGTH_MAX, SignalStream};
-use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH, Overflow, Streamed};
-use crate::match_rule::{ArgumentMatch, MatchRule, PathMatch};
+use super::peers::rule_of_bus;
+use super::proxy::{PROPERTIES, Proxy};
+use super::signals::{SignalStream, begin_default, first_is, is_well_known};
+use crate::connection::Streamed;
+use crate::match_rule::{MatchRule, PathMatch};
 use crate::message::Message;
 use crate::wire::{BodyReader, MessageError, MessageType, Signature};
 
@@ -56,26 +57,13 @@ impl<S: Style> PropertyCache<S> {
     /// Asks for what tells of changes.
     pub(crate) async fn begin(proxy: &Proxy<S>) -> Result<Self> {
         let changes = changes_of(proxy).await?;
-        let owners =
-            match proxy.destination().starts_with(':') || proxy.destination() == BUS.as_str() {
-                true => None,
-                false => {
-                    let rule = MatchRule {
-                        message_type: Some(MessageType::Signal),
-                        sender: Some(BUS.as_str().into()),
-                        interface: Some(BUS_INTERFACE.as_str().into()),
-                        member: Some("NameOwnerChanged".into()),
-                        path: Some(PathMatch::Exact(BUS_PATH.as_str().into())),
-                        arguments: first_is(proxy.destination()),
-                        ..MatchRule::default()
-                    };
-                    let link = proxy.connection().link();
-                    Some(
-                        SignalStream::begin(link, rule, DEFAULT_LENGTH_MAX, Overflow::DropOldest)
-                            .await?,
-                    )
-                }
-            };
+        let link = proxy.connection().link();
+        let owners = match is_well_known(proxy.destination()) {
+            true => Some(
+                begin_default(link, rule_of_bus("NameOwnerChanged", proxy.destination())).await?,
+            ),
+            false => None,
+        };
         let state = State { changes, owners, values: HashMap::new(), is_filled: false };
         Ok(Self { state: Mutex::new(state) })
     }
@@ -196,24 +184,18 @@ impl Kept {
     }
 }
 
-/// The first argument is to be this string.
-fn first_is(text: &str) -> Box<[(u8, ArgumentMatch)]> {
-    Box::new([(0, ArgumentMatch::Equal(text.into()))])
-}
-
 /// What tells of changes of an object's interface.
 async fn changes_of<S: Style>(proxy: &Proxy<S>) -> Result<SignalStream<S>> {
     let rule = MatchRule {
         message_type: Some(MessageType::Signal),
         sender: Some(proxy.destination().into()),
-        interface: Some(super::proxy::PROPERTIES.into()),
+        interface: Some(PROPERTIES.into()),
         member: Some("PropertiesChanged".into()),
         path: Some(PathMatch::Exact(proxy.path().into())),
         arguments: first_is(proxy.interface()),
         ..MatchRule::default()
     };
-    let link = proxy.connection().link();
-    SignalStream::begin(link, rule, DEFAULT_LENGTH_MAX, Overflow::DropOldest).await
+    begin_default(proxy.connection().link(), rule).await
 }
 
 /// The changes of one property, one after the other.

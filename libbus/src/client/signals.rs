@@ -12,13 +12,13 @@ use super::error::Result;
 use super::link::{Deadline, Expects, Link, Shared, Style};
 use super::names::bus_call;
 use crate::connection::{BUS, Overflow, StreamId, Streamed};
-use crate::match_rule::MatchRule;
+use crate::match_rule::{ArgumentMatch, MatchRule};
 use crate::message::Message;
 use crate::names::{BusName, InterfaceName, MemberName, ObjectPath, WellKnownName};
 use crate::wire::{Flags, Header, MessageType};
 
 /// How many signals wait in a stream for which nothing else was said.
-pub(crate) const DEFAULT_LENGTH_MAX: usize = 1024;
+const DEFAULT_LENGTH_MAX: usize = 1024;
 
 /// A signal to be emitted, but for its arguments.
 pub(crate) struct SignalEmission<'a> {
@@ -140,8 +140,21 @@ impl<S: Style> fmt::Debug for SignalStream<S> {
     }
 }
 
+/// A stream for which nothing else was said.
+pub(crate) async fn begin_default<S: Style>(
+    link: &Arc<Link<S>>,
+    rule: MatchRule,
+) -> Result<SignalStream<S>> {
+    SignalStream::begin(link, rule, DEFAULT_LENGTH_MAX, Overflow::DropOldest).await
+}
+
+/// The first argument is to be this string.
+pub(crate) fn first_is(text: &str) -> Box<[(u8, ArgumentMatch)]> {
+    Box::new([(0, ArgumentMatch::Equal(text.into()))])
+}
+
 /// The bus itself and unique names are senders as they are.
-fn is_well_known(sender: &str) -> bool {
+pub(crate) fn is_well_known(sender: &str) -> bool {
     !sender.starts_with(':') && sender != BUS.as_str()
 }
 

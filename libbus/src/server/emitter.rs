@@ -10,6 +10,7 @@ use zbus::wire::{DynamicType, Type, as_variant};
 use crate::client::connection::Connection;
 use crate::client::error::{Error, Result};
 use crate::client::link::Style;
+use crate::client::proxy::PROPERTIES;
 use crate::client::signals::SignalEmission;
 use crate::names::{BusName, InterfaceName, MemberName, ObjectPath};
 
@@ -106,7 +107,6 @@ impl<'a, S: Style> SignalEmitter<'a, S> {
     }
 }
 
-const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const PROPERTIES_CHANGED: &str = "PropertiesChanged";
 
 impl<S: Style> Clone for SignalEmitter<'_, S> {

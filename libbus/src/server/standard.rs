@@ -15,12 +15,12 @@ use crate::client::connection::Connection;
 use crate::client::error::Result;
 use crate::client::fdo;
 use crate::client::link::{Expects, Style};
+use crate::client::proxy::PROPERTIES;
 use crate::client::signals::SignalEmission;
 use crate::message::Message;
 use crate::names::{InterfaceName, MemberName, ObjectPath};
 
 const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
-const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 pub(super) const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
 
 /// What every object has, as introspection tells it.

@@ -89,20 +89,23 @@ pub(super) fn parse_document(file: &Arc<Path>, text: &[u8]) -> Result<Element, P
 /// declarations of attributes: what a rule denies could be lost by that.
 fn check_doctype(file: &Arc<Path>, text: &[u8], doctype: &str) -> Result<(), Problem> {
     let mut rest = doctype;
-    while let Some(start) = rest.find("<!") {
-        let declaration = rest.get(start..).unwrap_or_default();
-        let size = declaration_size(declaration);
-        let declared = declaration.get(..size).unwrap_or(declaration);
+    while let Some((_, declaration)) =
+        rest.find("<!").and_then(|start| rest.split_at_checked(start))
+    {
+        let size = match markup_size(declaration) {
+            _ if declaration.starts_with("<!DOCTYPE") => 2,
+            Some(Markup::Other(size)) => size,
+            _ => declaration.len(),
+        };
+        let Some((declared, behind)) = declaration.split_at_checked(size) else { break };
+        rest = behind;
         let fault = match () {
             () if declared.starts_with("<!ATTLIST") => Fault::DeclaredAttributes,
             // A parameter entity, or one with another one in it.
             () if declared.starts_with("<!ENTITY") && declared.contains(['%', '&']) => {
                 Fault::EntityInEntity
             }
-            () => {
-                rest = rest.get(start + 2..).unwrap_or_default();
-                continue;
-            }
+            () => continue,
         };
         let known = std::str::from_utf8(text).ok();
         let before = known.and_then(|text| text.split_once(declared).map(|(before, _)| before));
@@ -110,20 +113,6 @@ fn check_doctype(file: &Arc<Path>, text: &[u8], doctype: &str) -> Result<(), Pro
         return Err(Problem::fatal(&place, fault));
     }
     Ok(())
-}
-
-/// The size of a declaration in a doctype, up to its `>`.
-fn declaration_size(text: &str) -> usize {
-    let mut quote = None;
-    for (index, letter) in text.char_indices() {
-        match (letter, quote) {
-            (_, Some(open)) => quote = Some(open).filter(|open| *open != letter),
-            ('"' | '\'', None) => quote = Some(letter),
-            ('>', None) => return index + 1,
-            _ => {}
-        }
-    }
-    text.len()
 }
 
 /// Comments and their surroundings count as one text, CDATA is text like any other.
