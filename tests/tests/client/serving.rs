@@ -1,5 +1,6 @@
 //! Objects that programs serve, in both styles: each test here is run with a service of either on each bus.
 
+mod executor;
 mod lifetime;
 mod load;
 mod methods;
