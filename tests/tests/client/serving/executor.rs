@@ -90,14 +90,10 @@ fn a_program_may_serve_by_itself() {
         let in_between = block_on(service.bus().call::<_, String>("GetId", &()));
         in_between.unwrap();
         let served = service.object_server();
-        let passed = || {
-            let one = block_on(served.interface::<_, Ordered>("/gate")).unwrap();
-            let passed = one.get().0.passed.lock().unwrap().clone();
-            passed
-        };
+        let served = block_on(served.interface::<_, Ordered>("/gate")).unwrap();
+        let passed = || served.get().0.passed.lock().unwrap().clone();
         assert!(passed().is_empty());
-        let opened = block_on(served.interface::<_, Ordered>("/gate")).unwrap();
-        let listener = opened.get().0.opened.listen();
+        let listener = served.get().0.opened.listen();
         let until_passed = async {
             listener.await;
             Ok(())
