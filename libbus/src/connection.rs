@@ -18,6 +18,7 @@
 //! Bounds: a message is no larger than `message_size_max`, descriptors that no message has taken are no
 //! more than [`FDS_WAITING_MAX`], calls that wait to be served no more than [`CALLS_WAITING_MAX`]
 //! and their bytes no more than [`CALLS_WAITING_SIZE_MAX`] and one message.
+//! Who only serves stops reading before ([`ConnectionState::wants_calls`]).
 
 mod calls;
 mod owners;
@@ -495,6 +496,12 @@ impl ConnectionState {
     pub fn next_call(&mut self, own: Option<&str>) -> Option<Message> {
         let may_answer = self.messages.end() < ANSWERS_SIZE_MAX;
         may_answer.then(|| self.calls.next(own)).flatten()
+    }
+
+    /// Whether those who serve are to read more; not while many calls wait.
+    #[must_use]
+    pub const fn wants_calls(&self) -> bool {
+        self.calls.are_wanted()
     }
 
     /// This call was served, or its sender's next one need not wait for that. Answers whether any wait.

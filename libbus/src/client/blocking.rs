@@ -22,7 +22,7 @@ use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::api::api;
-use super::link::{Link, Shared, Style};
+use super::link::{Link, Shared, Style, WaitsFor};
 use crate::server::{dispatch, must_wait};
 use crate::transport::{Interest, Patience, READ_TIMEOUT, Socket};
 
@@ -46,7 +46,7 @@ impl Style for Blocking {
         ready: impl FnMut(&mut Shared) -> Option<T> + Send,
         deadline: Deadline,
     ) -> Result<T> {
-        wait(link, ready, deadline)
+        wait_for(WaitsFor::Own, link, ready, deadline)
     }
 
     type Tasks = ();
@@ -145,9 +145,15 @@ impl Connection {
         let own = self.unique_name();
         let next = |shared: &mut Shared| {
             shared.connection.serve();
-            shared.connection.next_call(own)
+            let was_full = !shared.connection.wants_calls();
+            let call = shared.connection.next_call(own);
+            // Those who stopped reading may go on.
+            if was_full && shared.connection.wants_calls() && shared.waiting_count > 0 {
+                Blocking::wake(&self.link().signal);
+            }
+            call
         };
-        self.answer(wait(self.link(), next, deadline)?);
+        self.answer(wait_for(WaitsFor::Calls, self.link(), next, deadline)?);
         Ok(())
     }
 
@@ -255,7 +261,8 @@ fn block<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-fn wait<T>(
+fn wait_for<T>(
+    what: WaitsFor,
     link: &Link<Blocking>,
     mut ready: impl FnMut(&mut Shared) -> Option<T>,
     deadline: Deadline,
@@ -274,9 +281,10 @@ fn wait<T>(
             shared = link.lock();
             continue;
         }
-        let left = link.time_left(&shared, deadline)?;
+        let may_read = what.may_read(&shared);
+        let left = link.time_left(may_read, deadline)?;
         shared = match () {
-            () if !shared.is_read && shared.connection.may_read() => read(link, shared, left)?,
+            () if may_read => read(link, shared, left)?,
             () if shared.is_blocked() => write(link, shared, left)?,
             () => wait_for_reader(link, shared, left),
         };

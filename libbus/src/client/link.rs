@@ -86,6 +86,24 @@ impl Deadline {
     }
 }
 
+/// What somebody waits for who would read for all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitsFor {
+    /// A reply, a signal, or that something is written.
+    Own,
+    /// Calls of others.
+    Calls,
+}
+
+impl WaitsFor {
+    /// Whether who waits for this may read, as nobody else does.
+    pub(crate) fn may_read(self, shared: &Shared) -> bool {
+        !shared.is_read
+            && shared.connection.may_read()
+            && (self == Self::Own || shared.connection.wants_calls())
+    }
+}
+
 /// What all who use a connection share.
 pub struct Shared {
     pub(crate) connection: ConnectionState,
@@ -137,14 +155,9 @@ impl<S: Style> Link<S> {
     ///
     /// # Errors
     /// The time is over, and there is nothing to read that nobody else reads.
-    pub(crate) fn time_left(
-        &self,
-        shared: &Shared,
-        deadline: Deadline,
-    ) -> Result<Option<Duration>> {
+    pub(crate) fn time_left(&self, may_read: bool, deadline: Deadline) -> Result<Option<Duration>> {
         deadline.left().or_else(|error| {
             let has_input = || self.socket().wait(Interest::Reading, Some(Duration::ZERO));
-            let may_read = !shared.is_read && shared.connection.may_read();
             match may_read && has_input().unwrap_or(false) {
                 true => Ok(Some(Duration::ZERO)),
                 false => Err(error),

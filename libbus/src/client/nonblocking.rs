@@ -12,12 +12,12 @@ use std::time::Instant;
 use async_executor::Executor;
 use async_io::{Async as Watched, Timer};
 use event_listener::{Event, EventListener};
-use futures_lite::future::{block_on, or, pending};
+use futures_lite::future::{block_on, or, pending, yield_now};
 use futures_lite::stream::{self, Stream};
 
 use super::api::api;
 use super::connection::WeakConnection;
-use super::link::{Link, Shared, Style};
+use super::link::{Link, Shared, Style, WaitsFor};
 use crate::server::{Answering, dispatch};
 use crate::transport::{Patience, Socket};
 
@@ -43,22 +43,10 @@ impl Style for Async {
 
     async fn wait<T: Send>(
         link: &Link<Self>,
-        mut ready: impl FnMut(&mut Shared) -> Option<T> + Send,
+        ready: impl FnMut(&mut Shared) -> Option<T> + Send,
         deadline: Deadline,
     ) -> Result<T> {
-        loop {
-            let (role, left) = {
-                let mut shared = link.lock();
-                if let Some(result) = shared.settle(&mut ready) {
-                    return result;
-                }
-                let left = link.time_left(&shared, deadline)?;
-                (Role::choose(link, &mut shared), left)
-            };
-            // What is there to be read does not let it wait.
-            let left = left.filter(|left| !left.is_zero());
-            within(link, left, role.enter(link).wait()).await?;
-        }
+        wait_for(WaitsFor::Own, link, ready, deadline).await
     }
 
     type Tasks = Tasks;
@@ -114,31 +102,55 @@ pub struct Tasks {
 }
 
 /// Waits for calls and answers them, until the connection is over or used no more.
+///
+/// Methods that can go on do so before more calls are read: otherwise one who asks faster than it is answered
+/// would have all places for calls that wait, and be refused. Those that wait for something stop nobody.
 async fn serve(
     tasks: &Arc<Tasks>,
     weak: &WeakConnection<Async>,
     link: &Arc<Link<Async>>,
 ) -> Result<()> {
+    let Some(connection) = weak.upgrade() else { return Ok(()) };
+    let own = connection.unique_name().map(ToOwned::to_owned);
+    drop(connection);
+    link.lock().connection.serve();
     loop {
-        let kicked = tasks.kick.listen();
+        let ready = link.lock().connection.next_call(own.as_deref());
+        let call = match ready {
+            Some(call) => Some(call),
+            None => {
+                yield_now().await;
+                read_once(tasks, weak, link, own.as_deref()).await?
+            }
+        };
         let Some(connection) = weak.upgrade() else { return Ok(()) };
-        let own = connection.unique_name().map(ToOwned::to_owned);
-        drop(connection);
-        let next = |shared: &mut Shared| {
-            shared.connection.serve();
-            shared.connection.next_call(own.as_deref())
-        };
-        let call = async { Async::wait(link, next, Deadline::Never).await.map(Some) };
-        let looked_again = async {
-            kicked.await;
-            Ok(None)
-        };
-        if let Some(call) = or(call, looked_again).await?
-            && let Some(connection) = weak.upgrade()
-        {
+        if let Some(call) = call {
             answer(tasks, &connection, call);
         }
     }
+}
+
+/// The next call, unless there is none after one read, or when somebody says that there may be.
+async fn read_once(
+    tasks: &Tasks,
+    weak: &WeakConnection<Async>,
+    link: &Link<Async>,
+    own: Option<&str>,
+) -> Result<Option<Message>> {
+    let kicked = tasks.kick.listen();
+    if weak.upgrade().is_none() {
+        return Ok(None);
+    }
+    let mut has_read = false;
+    let next = |shared: &mut Shared| match shared.connection.next_call(own) {
+        None if !std::mem::replace(&mut has_read, true) => None,
+        call => Some(call),
+    };
+    let looked_again = async {
+        kicked.await;
+        Ok(None)
+    };
+    or(wait_for(WaitsFor::Calls, link, next, Deadline::Never), looked_again).await
 }
 
 fn answer(tasks: &Arc<Tasks>, connection: &Connection, call: Message) {
@@ -168,10 +180,32 @@ impl Drop for Busy {
     }
 }
 
+async fn wait_for<T: Send>(
+    what: WaitsFor,
+    link: &Link<Async>,
+    mut ready: impl FnMut(&mut Shared) -> Option<T> + Send,
+    deadline: Deadline,
+) -> Result<T> {
+    loop {
+        let (role, left) = {
+            let mut shared = link.lock();
+            if let Some(result) = shared.settle(&mut ready) {
+                return result;
+            }
+            let may_read = what.may_read(&shared);
+            let left = link.time_left(may_read, deadline)?;
+            (Role::choose(may_read, link, &mut shared), left)
+        };
+        // What is there to be read does not let it wait.
+        let left = left.filter(|left| !left.is_zero());
+        within(link, left, role.enter(link).wait()).await?;
+    }
+}
+
 impl Role {
-    fn choose(link: &Link<Async>, shared: &mut Shared) -> Self {
+    fn choose(may_read: bool, link: &Link<Async>, shared: &mut Shared) -> Self {
         let is_blocked = shared.is_blocked();
-        if !shared.is_read && shared.connection.may_read() {
+        if may_read {
             shared.is_read = true;
             Self::Read { is_blocked }
         } else {

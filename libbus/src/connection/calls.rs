@@ -12,6 +12,9 @@ use crate::message::Message;
 pub const CALLS_WAITING_MAX: usize = 4096;
 /// Their bytes; beyond them another is answered likewise.
 pub const CALLS_WAITING_SIZE_MAX: usize = 128 << 20;
+/// Beyond this part of either, who only serves reads no more: who asks waits, and is not refused. Who waits for a
+/// reply of its own reads on.
+const WANTED_PART: usize = 2;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -30,6 +33,12 @@ impl Calls {
     /// Whether there is room for another.
     pub(super) const fn has_room(&self) -> bool {
         self.count < CALLS_WAITING_MAX && self.size < CALLS_WAITING_SIZE_MAX
+    }
+
+    /// Whether those who serve are to read more.
+    pub(super) const fn are_wanted(&self) -> bool {
+        self.count < CALLS_WAITING_MAX / WANTED_PART
+            && self.size < CALLS_WAITING_SIZE_MAX / WANTED_PART
     }
 
     pub(super) fn push(&mut self, call: Message) {

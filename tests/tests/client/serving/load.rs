@@ -1,22 +1,32 @@
 //! Many calls at once, and more than there is room for.
 
 use bus_tests::harness::Message;
+use libbus::blocking::Connection;
 use libbus::connection::{CALLS_WAITING_MAX, CALLS_WAITING_SIZE_MAX};
 
-use super::{METHODS, with_each_service};
-use crate::connect;
+use super::{METHODS, Service, with_each_service};
+use crate::{connect, on_each_bus};
+
+/// More than there are places for: who asks faster than it is answered waits, and is not refused.
+fn ask_ten_thousand_times(service: &Service, caller: &Connection) {
+    let methods = service.proxy(caller, METHODS);
+    let call = methods.method_call("Add").unwrap();
+    let replies: Vec<_> =
+        (0..10_000).map(|number| caller.send(&call, &(number, 1)).unwrap()).collect();
+    for (number, reply) in (0..).zip(replies) {
+        assert_eq!(reply.wait().unwrap().deserialize::<i32>().unwrap(), number + 1);
+    }
+}
 
 #[test]
 fn ten_thousand_calls_are_answered_in_order() {
-    with_each_service(|_, service, caller| {
-        let methods = service.proxy(caller, METHODS);
-        let call = methods.method_call("Add").unwrap();
-        let replies: Vec<_> =
-            (0..10_000).map(|number| caller.send(&call, &(number, 1)).unwrap()).collect();
-        for (number, reply) in (0..).zip(replies) {
-            assert_eq!(reply.wait().unwrap().deserialize::<i32>().unwrap(), number + 1);
-        }
-    });
+    with_each_service(|_, service, caller| ask_ten_thousand_times(service, caller));
+}
+
+/// While one thread answers, the others read.
+#[test]
+fn so_they_are_by_several_threads() {
+    on_each_bus(|bus| ask_ten_thousand_times(&Service::blocking(bus, 3), &connect(bus)));
 }
 
 /// Sends `count` calls of `Note` while the first call of the same sender waits, and answers how many of them
