@@ -30,8 +30,10 @@ pub(crate) mod nonblocking;
 pub(crate) mod peers;
 pub(crate) mod properties;
 pub(crate) mod proxy;
+pub(crate) mod reconnecting;
 pub(crate) mod signals;
 mod test_bus;
+mod unique_names;
 
 pub use builder::Builder;
 pub use call::PendingReply;
@@ -40,5 +42,6 @@ pub use generated::{ProxyBuilder, ProxyDefaults};
 pub use peers::{Credentials, NameEvent, NameWatch, OwnedName};
 pub use properties::{CacheProperties, PropertyChanged, PropertyStream};
 pub use proxy::Proxy;
+pub use reconnecting::Reconnect;
 pub use signals::SignalStream;
 pub use test_bus::TestBus;

@@ -24,6 +24,7 @@ mod calls;
 mod owners;
 mod read_buffer;
 mod replies;
+mod restoring;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -35,12 +36,14 @@ use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 
 pub use self::calls::{CALLS_WAITING_MAX, CALLS_WAITING_SIZE_MAX};
+pub use self::replies::LostCall;
 pub use self::streams::{Overflow, StreamId, Streamed};
 
 use self::calls::Calls;
 use self::owners::Owners;
 pub(crate) use self::read_buffer::ReadBuffer;
 use self::replies::Replies;
+use self::restoring::{Restoring, bus_header};
 use self::streams::Streams;
 use self::write_queue::WriteQueue;
 use crate::auth::{ClientAuth, ClientAuthConfig, ClientAuthError, ClientCookie, ClientProgress};
@@ -48,7 +51,7 @@ use crate::guid::Guid;
 use crate::limits::MESSAGE_SIZE_MAX;
 use crate::match_rule::{MatchNames, MatchRule};
 use crate::message::Message;
-use crate::names::{BusName, ErrorName, InterfaceName, MemberName, ObjectPath, WellKnownName};
+use crate::names::{BusName, ErrorName, InterfaceName, ObjectPath, WellKnownName};
 use crate::standard_error;
 use crate::wire::{
     ArgumentSpans, BodyWriter, Flags, Header, MessageError, MessageType, Signature,
@@ -80,6 +83,8 @@ pub enum ConnectionError {
     TooManyFds,
     /// A stream with [`Overflow::Disconnect`] was full.
     StreamFull,
+    /// The connection was lost, and the bus refuses on the next one what the program had on it.
+    NotRestored,
 }
 
 /// Why a message cannot be sent. The connection goes on.
@@ -96,6 +101,8 @@ pub enum SendError {
     /// A file descriptor cannot be announced before the handshake has told whether the other end takes
     /// any; wait for that.
     HandshakePending,
+    /// The connection is lost and not there again ([`ConnectionState::lose`]).
+    Lost,
 }
 
 /// What a connection is made with.
@@ -143,6 +150,7 @@ pub struct ConnectionState {
     is_serving: bool,
     calls: Calls,
     spans: ArgumentSpans,
+    restoring: Restoring,
     failure: Option<ConnectionError>,
 }
 
@@ -174,6 +182,7 @@ impl ConnectionState {
             is_serving: false,
             calls: Calls::default(),
             spans: ArgumentSpans::new(),
+            restoring: Restoring::default(),
             failure: None,
         })
     }
@@ -251,7 +260,7 @@ impl ConnectionState {
     /// The other end reads no more: nothing is written to it any more.
     #[cfg(feature = "client")]
     pub(crate) fn close_writing(&mut self) {
-        (self.lines, self.messages) = (WriteQueue::default(), WriteQueue::default());
+        self.drop_unwritten();
     }
 
     fn keep_fds(&mut self, fds: &mut Vec<OwnedFd>) -> Result<(), ConnectionError> {
@@ -278,7 +287,8 @@ impl ConnectionState {
         {
             let fds = &mut self.fds;
             let take_fds = |count: usize| fds.drain(..count.min(fds.len())).collect();
-            let message = Message::check(bytes, &frame, take_fds, &mut self.spans)
+            let losses = self.restoring.losses;
+            let message = Message::check(bytes, &frame, take_fds, &mut self.spans, losses)
                 .map_err(ConnectionError::Malformed)?;
             self.handle_message(message)?;
         }
@@ -294,7 +304,7 @@ impl ConnectionState {
     /// Whether the handshake is over, so that the other end is known.
     #[must_use]
     pub const fn is_authenticated(&self) -> bool {
-        self.handshake.is_none()
+        self.handshake.is_none() && !self.restoring.is_lost
     }
 
     /// The cookie that the handshake waits for (protocol.md A092); answer with
@@ -364,6 +374,9 @@ impl ConnectionState {
         fds: Vec<OwnedFd>,
         body: impl FnOnce(&mut BodyWriter<'_>),
     ) -> Result<NonZeroU32, SendError> {
+        if self.is_lost() {
+            return Err(SendError::Lost);
+        }
         if !fds.is_empty() {
             match () {
                 () if fds.len() > FDS_WAITING_MAX / 2 => {
@@ -438,7 +451,7 @@ impl ConnectionState {
         length_max: usize,
         overflow: Overflow,
     ) -> StreamId {
-        self.streams.begin(rule, length_max, overflow)
+        self.streams.begin(rule, length_max, overflow, self.restoring.losses)
     }
 
     /// Ends a stream, and lets go of what is in it.
@@ -448,7 +461,7 @@ impl ConnectionState {
 
     /// What a stream has next.
     pub fn next_of(&mut self, id: StreamId) -> Option<Streamed> {
-        self.streams.next(id)
+        self.streams.next(id, self.restoring.losses)
     }
 
     /// From now on a stream whose rule has this well-known name as sender takes signals of the name's
@@ -458,11 +471,17 @@ impl ConnectionState {
     /// # Errors
     /// None but that the name is longer than names can be.
     pub fn follow_owner(&mut self, name: WellKnownName<'_>) -> Result<(), SendError> {
-        if self.owners.follow(name.as_str()) {
+        // Where there is no connection the next one is asked.
+        if self.owners.follow(name.as_str()) && !self.is_lost() {
             self.ask_bus("AddMatch", &owner_rule(name))?;
-            let serial = self.ask_bus("GetNameOwner", name.as_str())?;
-            self.owners.note_asked(name.as_str(), serial);
+            self.ask_owner(name)?;
         }
+        Ok(())
+    }
+
+    fn ask_owner(&mut self, name: WellKnownName<'_>) -> Result<(), SendError> {
+        let serial = self.ask_bus("GetNameOwner", name.as_str())?;
+        self.owners.note_asked(name.as_str(), serial);
         Ok(())
     }
 
@@ -476,13 +495,7 @@ impl ConnectionState {
 
     /// Calls a method of the bus that takes a string; nobody waits for the reply.
     fn ask_bus(&mut self, member: &'static str, text: &str) -> Result<NonZeroU32, SendError> {
-        let mut header = Header::new(MessageType::MethodCall, NonZeroU32::MIN);
-        header.destination = Some(BUS);
-        header.path = Some(BUS_PATH);
-        header.interface = Some(BUS_INTERFACE);
-        header.member = MemberName::parse(member).ok();
-        header.signature = STRING;
-        self.send(&header, Vec::new(), |body| body.string(text))
+        self.send(&bus_header(member, STRING), Vec::new(), |body| body.string(text))
     }
 
     /// From now on calls of others are kept for [`ConnectionState::next_call`].
@@ -491,9 +504,9 @@ impl ConnectionState {
     }
 
     /// The next call to serve. Those of one sender come one after the other: the next one after
-    /// [`ConnectionState::finish_call`]; but what this program, whose unique name is `own`, asks itself comes
-    /// at once. None comes while much waits to be written.
-    pub fn next_call(&mut self, own: Option<&str>) -> Option<Message> {
+    /// [`ConnectionState::finish_call`]; but what this program asks itself comes at once. None comes while much waits to be written.
+    pub fn next_call(&mut self) -> Option<Message> {
+        let own = self.restoring.unique_name.as_deref();
         let may_answer = self.messages.end() < ANSWERS_SIZE_MAX;
         may_answer.then(|| self.calls.next(own)).flatten()
     }
@@ -506,7 +519,10 @@ impl ConnectionState {
 
     /// This call was served, or its sender's next one need not wait for that. Answers whether any wait.
     pub fn finish_call(&mut self, call: &Message) -> bool {
-        self.calls.finish(call);
+        // Another bus may call somebody else by the name of its sender.
+        if call.losses() == self.restoring.losses {
+            self.calls.finish(call);
+        }
         !self.calls.is_empty()
     }
 
@@ -515,7 +531,9 @@ impl ConnectionState {
         match (header.message_type, header.reply_serial) {
             (MessageType::MethodReturn | MessageType::Error, Some(serial)) => {
                 let owner = || owner_in(&header, &message);
-                if !self.owners.handle_reply(serial, owner) {
+                let is_handled = self.handle_restoring(serial, &header, &message)?
+                    || self.owners.handle_reply(serial, owner);
+                if !is_handled {
                     self.replies.handle_reply(serial, message);
                 }
             }
@@ -523,6 +541,7 @@ impl ConnectionState {
                 if let Some((name, owner)) = owner_change(&header, &message) {
                     self.owners.handle_change(name, owner);
                 }
+                self.handle_name_lost(&header, &message);
                 let sender = header.sender.map_or("", |name| name.as_str());
                 let names = Sender { name: sender, owners: &self.owners };
                 let result = self.streams.handle_signal(&message, &header, &self.spans, &names);
@@ -557,8 +576,12 @@ impl ConnectionState {
         }
     }
 
-    /// Answers what can be asked of every program (protocol.md A213, A214), if it is that.
+    /// Answers what can be asked of every program (protocol.md A213, A214), if it is that. Who asked on a
+    /// connection that is lost is not answered.
     pub(crate) fn answer_as_peer(&mut self, call: &Message) -> bool {
+        if call.losses() != self.losses() {
+            return true;
+        }
         let header = call.header();
         match (header.member.map_or("", |member| member.as_str()), self.machine_id) {
             ("Ping", _) => self.answer(call, Signature::EMPTY, |_| {}),
@@ -672,6 +695,9 @@ impl fmt::Display for ConnectionError {
             Self::StreamFull => {
                 f.write_str("signals came faster than a stream was read that must miss none")
             }
+            Self::NotRestored => {
+                f.write_str("the bus refuses what the program had on the last one")
+            }
         }
     }
 }
@@ -694,6 +720,7 @@ impl fmt::Display for SendError {
             Self::HandshakePending => {
                 f.write_str("file descriptors cannot be sent before the handshake is over")
             }
+            Self::Lost => f.write_str("the connection is lost and not there again"),
         }
     }
 }

@@ -181,11 +181,13 @@ pub use client::nonblocking::{
 };
 #[cfg(feature = "client")]
 pub use client::{
-    CacheProperties, Credentials, NameEvent, TestBus,
+    CacheProperties, Credentials, NameEvent, Reconnect, TestBus,
     call::MethodCall,
     error::{Error, MethodError, Result},
     fdo,
     names::{ReleaseNameReply, RequestNameFlags, RequestNameReply},
 };
+#[cfg(feature = "client")]
+pub use connection::LostCall;
 #[cfg(feature = "client")]
 pub use traits::*;

@@ -26,12 +26,13 @@ struct Content {
     header: KeptHeader,
     body_start: usize,
     fds: Vec<OwnedFd>,
+    losses: u32,
 }
 
 impl Message {
     /// Checks a whole message. `frame` is what [`crate::wire::frame`] said of the same bytes, of which
     /// there must be as many as that, and `fds` came with it. Where its string arguments are, which match
-    /// rules ask for, is noted in `spans`.
+    /// rules ask for, is noted in `spans`. `losses`: see [`Message::losses`].
     ///
     /// # Errors
     /// The first rule that it breaks.
@@ -40,6 +41,7 @@ impl Message {
         frame: &Frame,
         take_fds: impl FnOnce(usize) -> Vec<OwnedFd>,
         spans: &mut ArgumentSpans,
+        losses: u32,
     ) -> Result<Self, MessageError> {
         let parsed = ParsedHeader::parse(&bytes, frame)?;
         let fds = take_fds(parsed.header.unix_fds as usize);
@@ -48,7 +50,7 @@ impl Message {
         let body = bytes.get(body_start..).unwrap_or_default();
         check_body(parsed.header.signature, body, parsed.header.endian, spans)?;
         let header = KeptHeader::new(&parsed.header, &bytes);
-        Ok(Self { content: Arc::new(Content { bytes, header, body_start, fds }) })
+        Ok(Self { content: Arc::new(Content { bytes, header, body_start, fds, losses }) })
     }
 
     /// What it says about itself.
@@ -72,6 +74,12 @@ impl Message {
     /// Who sent it, as the bus says (protocol.md A047); nothing without a bus.
     pub(crate) fn sender(&self) -> &str {
         self.content.header.sender(&self.content.bytes)
+    }
+
+    /// How often the connection had been lost when it came. A message of another number is of another bus, on
+    /// which its sender's name and its serial may be those of somebody else.
+    pub(crate) fn losses(&self) -> u32 {
+        self.content.losses
     }
 
     /// Its bytes, header and body.

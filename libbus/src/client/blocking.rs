@@ -49,6 +49,10 @@ impl Style for Blocking {
         wait_for(WaitsFor::Own, link, ready, deadline)
     }
 
+    async fn pause(time: Duration) {
+        std::thread::sleep(time);
+    }
+
     type Tasks = ();
 
     /// Calls are served by whoever asks for that: [`Connection::serve`].
@@ -142,11 +146,10 @@ impl Connection {
     }
 
     fn serve_one(&self, deadline: Deadline) -> Result<()> {
-        let own = self.unique_name();
         let next = |shared: &mut Shared| {
             shared.connection.serve();
             let was_full = !shared.connection.wants_calls();
-            let call = shared.connection.next_call(own);
+            let call = shared.connection.next_call();
             // Those who stopped reading may go on.
             if was_full && shared.connection.wants_calls() && shared.waiting_count > 0 {
                 Blocking::wake(&self.link().signal);
@@ -274,7 +277,7 @@ fn wait_for<T>(
         }
         // Whom a handler asks may call back before it answers.
         if let Some(connection) = Nested::of(link)
-            && let Some(call) = shared.connection.next_call(connection.unique_name())
+            && let Some(call) = shared.connection.next_call()
         {
             drop(shared);
             connection.answer(call);
@@ -283,12 +286,30 @@ fn wait_for<T>(
         }
         let may_read = what.may_read(&shared);
         let left = link.time_left(may_read, deadline)?;
+        let (must_connect, left) = shared.begin_try(left);
         shared = match () {
+            () if must_connect => connect_again(link, shared),
             () if may_read => read(link, shared, left)?,
             () if shared.is_blocked() => write(link, shared, left)?,
             () => wait_for_reader(link, shared, left),
         };
     }
+}
+
+/// Connects again for all.
+fn connect_again<'l>(
+    link: &'l Link<Blocking>,
+    shared: MutexGuard<'l, Shared>,
+) -> MutexGuard<'l, Shared> {
+    drop(shared);
+    let result = link.connect_again();
+    let mut shared = link.lock();
+    shared.is_read = false;
+    link.handle_connected(&mut shared, result);
+    if shared.waiting_count > 0 {
+        Blocking::wake(&link.signal);
+    }
+    shared
 }
 
 /// Reads for all.
@@ -301,14 +322,15 @@ fn read<'l>(
     let mut buffer = shared.connection.take_buffer();
     shared.is_read = true;
     drop(shared);
+    let socket = link.socket();
     let mut fds = Vec::new();
     let is_direct = !is_blocked && left.is_none_or(|left| left >= DIRECT_READ_MIN);
     let result = match is_direct {
-        true => link.socket().receive(buffer.space(), &mut fds, Patience::Waits),
+        true => socket.receive(buffer.space(), &mut fds, Patience::Waits),
         false => {
             let interest = if is_blocked { Interest::ReadingAndWriting } else { Interest::Reading };
-            link.socket().wait(interest, left).and_then(|is_ready| match is_ready {
-                true => link.socket().receive(buffer.space(), &mut fds, Patience::None),
+            socket.wait(interest, left).and_then(|is_ready| match is_ready {
+                true => socket.receive(buffer.space(), &mut fds, Patience::None),
                 false => Ok(None),
             })
         }

@@ -7,12 +7,14 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::connection::Connection;
 use super::error::{Error, Result};
 use super::keyring::find_cookie;
 use super::link::{Deadline, Link, Shared, Style};
 use super::names::{RequestNameFlags, RequestNameReply, bus_call};
+use super::reconnecting::{Reconnect, Route, wait_for};
 use crate::address::Address;
 use crate::auth::{ClientAuthConfig, Mechanism};
 use crate::connection::{ConnectionConfig, ConnectionState, CookieWanted};
@@ -37,6 +39,8 @@ pub struct Builder<S: Style> {
     message_size_max: u32,
     is_served_by_program: bool,
     objects: Objects<S>,
+    waits: Option<Duration>,
+    reconnects: Option<Reconnect>,
 }
 
 /// What is done with the connection before it has its names: serves one object.
@@ -108,6 +112,8 @@ impl<S: Style> Builder<S> {
             message_size_max: MESSAGE_SIZE_MAX,
             is_served_by_program: false,
             objects: Objects(Vec::new()),
+            waits: None,
+            reconnects: None,
         }
     }
 
@@ -154,6 +160,70 @@ impl<S: Style> Builder<S> {
         Self { is_served_by_program, ..self }
     }
 
+    /// Waits for a bus that is not there yet: as long as nothing listens at any of its addresses they are tried
+    /// again, first after 10 ms, then after pauses twice as long each, 500 ms at most, for `timeout`. What waiting
+    /// cannot mend is an error at once.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// # #[cfg(feature = "blocking")]
+    /// # fn main() -> libbus::Result<()> {
+    /// use libbus::blocking::Builder;
+    ///
+    /// let bus = Builder::system()?.wait_for_bus(Duration::from_secs(30)).build()?;
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "blocking"))]
+    /// # fn main() {}
+    /// ```
+    #[must_use]
+    pub fn wait_for_bus(self, timeout: Duration) -> Self {
+        Self { waits: Some(timeout), ..self }
+    }
+
+    /// Makes the connection again when it is lost, since the bus has ended or closed it.
+    ///
+    /// Whoever waits next for something on the connection does so (no thread is started for it); calls wait until
+    /// it is there again. Then the program has again: the match rules of its streams, watches and kept
+    /// properties, its names, as far as nobody else has them by then, and the objects that it serves. It is told
+    /// what it may have missed:
+    ///
+    /// * a call that was under way fails with [`Error::CallLost`];
+    /// * a stream has [`Error::Interrupted`] as an item, once, and goes on; one about a program by its unique name
+    ///   ends with [`Error::SenderGone`];
+    /// * a stream of a property has a change, whose value is asked for; kept values are asked for anew;
+    /// * a watched name's owner is told anew, even if it is called the same, which means nothing on another bus;
+    /// * an owned name is lost, and had again; where it is not, since somebody else has it and it is not waited
+    ///   for, what is next is [`Error::NameTaken`].
+    ///
+    /// The program has another unique name then. Unique names of others are of the bus on which they were learned:
+    /// what is sent to one after that may reach somebody else. Of the address the `guid` holds for the first
+    /// connection alone: a bus that is started again has another one. When it is given up, all fails with
+    /// [`Error::GaveUp`]; after [`Connection::close`] there is no other try.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "blocking")]
+    /// # fn main() -> libbus::Result<()> {
+    /// use libbus::{Error, Reconnect, blocking::Builder};
+    ///
+    /// let bus = Builder::session()?.reconnect(Reconnect::default()).build()?;
+    /// for signal in bus.receive_signals("interface='org.example.Greeter'")? {
+    ///     match signal {
+    ///         Ok(signal) => println!("{signal:?}"),
+    ///         Err(Error::Interrupted) => println!("there was a gap: what is known is to be asked for anew"),
+    ///         Err(error) => return Err(error),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "blocking"))]
+    /// # fn main() {}
+    /// ```
+    #[must_use]
+    pub fn reconnect(self, how: Reconnect) -> Self {
+        Self { reconnects: Some(how), ..self }
+    }
+
     /// Longest message to take, in bytes; 128 MiB if nothing is said (protocol.md A037).
     #[must_use]
     pub fn message_size_max(self, message_size_max: u32) -> Self {
@@ -161,21 +231,36 @@ impl<S: Style> Builder<S> {
     }
 
     pub(crate) async fn connect(self) -> Result<Connection<S>> {
-        let Self { target, mechanisms, is_bus, names, message_size_max, .. } = self;
+        let Self { target, mechanisms, is_bus, names, message_size_max, waits, reconnects, .. } =
+            self;
         let objects = self.objects.0;
-        let (socket, guid) = match target {
-            Target::Socket(socket) => (Socket::new(socket)?, None),
-            Target::Addresses(addresses) => connect_to_one(&addresses)?,
+        let (socket, guid, addresses) = match target {
+            Target::Socket(_) if reconnects.is_some() => {
+                let text = "a socket that is given cannot be connected again";
+                return Err(Error::NoAddress(text.to_owned()));
+            }
+            Target::Socket(socket) => (Socket::new(socket)?, None, String::new()),
+            Target::Addresses(addresses) => {
+                let connect = || connect_to_one(&addresses);
+                let (socket, guid) = wait_for::<S, _>(waits, connect).await?;
+                (socket, guid, addresses)
+            }
         };
         let uid = Some(rustix::process::geteuid().as_raw());
         let auth = ClientAuthConfig { mechanisms, uid, unix_fds: true, guid };
         let machine_id = machine_id();
         let config = ConnectionConfig { auth, machine_id, message_size_max };
+        let mut config_again = config.clone();
+        config_again.auth.guid = None;
         let connection = Connection::new(Link::new(socket, ConnectionState::new(config)?)?);
         authenticate(connection.link()).await?;
         if is_bus {
             let hello = connection.link().call(&bus_call("Hello"), &()).await?;
             connection.set_unique_name(hello.deserialize()?);
+        }
+        if let Some(policy) = reconnects {
+            let route = Route { addresses, config: config_again, is_bus };
+            connection.link().reconnect(route, policy);
         }
         if self.is_served_by_program {
             S::leave_serving(connection.tasks());
@@ -194,7 +279,7 @@ impl<S: Style> Builder<S> {
     }
 }
 
-fn connect_to_one(addresses: &str) -> Result<(Socket, Option<Guid>)> {
+pub(super) fn connect_to_one(addresses: &str) -> Result<(Socket, Option<Guid>)> {
     let none = || io::Error::new(io::ErrorKind::NotFound, "there is no address");
     let mut failure = (addresses.to_owned(), none());
     for address in Address::parse_list(addresses)? {

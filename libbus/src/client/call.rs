@@ -122,8 +122,15 @@ impl<S: Style> Link<S> {
     where
         T: Serialize + DynamicType + ?Sized,
     {
+        let deadline = Deadline::after(call.timeout);
+        self.connected(deadline).await?;
         let serial = self.send(&call.header(), arguments, Expects::Reply)?;
-        Awaited { link: self, serial }.reply(Deadline::after(call.timeout)).await
+        Awaited { link: self, serial }.reply(deadline).await
+    }
+
+    /// Waits for the reply to a call that was sent, as long as one waits where nothing else is said.
+    pub(crate) async fn reply_to(&self, serial: NonZeroU32) -> Result<Message> {
+        Awaited { link: self, serial }.reply(Deadline::after(Some(DEFAULT_TIMEOUT))).await
     }
 
     /// Calls, so that the reply can be waited for later.
@@ -145,6 +152,7 @@ impl<S: Style> Link<S> {
     where
         T: Serialize + DynamicType + ?Sized,
     {
+        self.connected(Deadline::after(call.timeout)).await?;
         self.begin_unanswered(call, arguments)?;
         self.flush().await
     }
@@ -169,8 +177,13 @@ struct Awaited<S: Style, L: Deref<Target = Link<S>>> {
 impl<S: Style, L: Deref<Target = Link<S>>> Awaited<S, L> {
     async fn reply(self, deadline: Deadline) -> Result<Message> {
         let serial = self.serial;
-        let take = move |shared: &mut Shared| shared.connection.take_reply(serial);
-        unless_error(S::wait(&self.link, take, deadline).await?)
+        let take = move |shared: &mut Shared| {
+            let connection = &mut shared.connection;
+            let lost = |lost| Err(Error::CallLost(lost));
+            let reply = connection.take_reply(serial).map(Ok);
+            reply.or_else(|| connection.take_lost_call(serial).map(lost))
+        };
+        unless_error(S::wait(&self.link, take, deadline).await??)
     }
 }
 

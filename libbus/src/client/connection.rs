@@ -1,12 +1,12 @@
 //! A connection to a bus or a peer, as programs have it.
 
 use std::fmt;
-use std::ops::Deref;
+use std::sync::Arc;
 #[cfg(feature = "async")]
 use std::sync::Weak;
-use std::sync::{Arc, OnceLock};
 
 use super::link::{Link, Style};
+use super::unique_names::UniqueNames;
 use crate::guid::Guid;
 use crate::server::{ObjectServer, Objects};
 
@@ -20,7 +20,7 @@ pub struct Connection<S: Style> {
 
 struct Inner<S: Style> {
     link: Arc<Link<S>>,
-    unique_name: OnceLock<Box<str>>,
+    unique_names: UniqueNames,
     objects: Objects<S>,
     tasks: Arc<S::Tasks>,
 }
@@ -47,9 +47,9 @@ impl<S: Style> Drop for Inner<S> {
 
 impl<S: Style> Connection<S> {
     pub(crate) fn new(link: Link<S>) -> Self {
-        let (link, unique_name) = (Arc::new(link), OnceLock::new());
+        let (link, unique_names) = (Arc::new(link), UniqueNames::default());
         let (objects, tasks) = (Objects::default(), Arc::default());
-        Self { inner: Arc::new(Inner { link, unique_name, objects, tasks }) }
+        Self { inner: Arc::new(Inner { link, unique_names, objects, tasks }) }
     }
 
     #[cfg(feature = "async")]
@@ -76,13 +76,15 @@ impl<S: Style> Connection<S> {
     }
 
     pub(crate) fn set_unique_name(&self, name: &str) {
-        self.inner.unique_name.get_or_init(|| name.into());
+        self.link().lock().connection.set_unique_name(name);
     }
 
-    /// What the bus calls this program, such as `:1.42` (protocol.md A121); nothing without a bus.
+    /// What the bus calls this program, such as `:1.42` (protocol.md A121); nothing without a bus. A connection that
+    /// was lost and made again has another name, and the last one until then.
     #[must_use]
     pub fn unique_name(&self) -> Option<&str> {
-        self.inner.unique_name.get().map(Deref::deref)
+        let shared = self.link().lock();
+        shared.connection.unique_name().map(|name| self.inner.unique_names.keep(name))
     }
 
     /// The GUID of the server at the other end (protocol.md A085).
@@ -97,9 +99,10 @@ impl<S: Style> Connection<S> {
         self.link().lock().connection.takes_fds()
     }
 
-    /// Closes it for all who use it: what they wait for fails with [`Error::Closed`](super::error::Error).
+    /// Closes it for all who use it, and for ever: what they wait for fails with
+    /// [`Error::Closed`](super::error::Error).
     pub fn close(&self) {
-        self.link().socket().shut_down();
+        self.link().close();
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::AddressError;
-use crate::connection::{ConnectionError, SendError};
+use crate::connection::{ConnectionError, LostCall, SendError};
 use crate::match_rule::MatchRuleError;
 use crate::message::Message;
 use crate::names::NameError;
@@ -41,6 +41,25 @@ pub enum Error {
     Closed,
     /// The socket failed.
     Io(Arc<io::Error>),
+    /// The connection was lost, and is made again ([`Builder::reconnect`](super::Builder::reconnect)), before the
+    /// reply to this call came, or before all of it, or of this signal, was sent. It is not sent again by itself: on another bus its
+    /// destination may be somebody else.
+    CallLost(LostCall),
+    /// The connection was lost and is made again: between the items of this stream some may have been missed. The
+    /// stream goes on.
+    Interrupted,
+    /// What this stream is about was a program by its unique name, on a bus to which the connection was lost.
+    /// The stream is over.
+    SenderGone,
+    /// A connection was tried to be made for so long, and is not tried any more.
+    GaveUp {
+        /// How often.
+        tries: u32,
+        /// For how long.
+        time: Duration,
+        /// Why the last try failed.
+        error: Arc<Error>,
+    },
     /// The other end broke the protocol, or the program missed what it must not miss.
     Connection(ConnectionError),
     /// A message cannot be sent.
@@ -63,7 +82,7 @@ impl Error {
     /// Whether the connection is over, and with it everything that is tried on it.
     #[must_use]
     pub const fn is_disconnected(&self) -> bool {
-        matches!(self, Self::Closed | Self::Io(_) | Self::Connection(_))
+        matches!(self, Self::Closed | Self::Io(_) | Self::Connection(_) | Self::GaveUp { .. })
     }
 
     /// Whether the other side answered with the error of this name, such as
@@ -116,6 +135,19 @@ impl fmt::Display for Error {
             Self::NoAddress(why) => write!(f, "no bus is known: {why}"),
             Self::Address(error) => write!(f, "the bus's address is wrong: {error}"),
             Self::Closed => f.write_str("the other end has closed the connection"),
+            Self::CallLost(LostCall::NotSent) => {
+                f.write_str("the connection was lost before the message was sent")
+            }
+            Self::CallLost(LostCall::PerhapsDone) => f.write_str(
+                "the connection was lost after the call was sent: it may have been carried out",
+            ),
+            Self::Interrupted => {
+                f.write_str("the connection was lost meanwhile: something may have been missed")
+            }
+            Self::SenderGone => f.write_str("the bus is lost on which the sender had this name"),
+            Self::GaveUp { tries, time, error } => {
+                write!(f, "given up after {tries} tries within {} ms: {error}", time.as_millis())
+            }
             Self::Io(error) => write!(f, "the connection failed: {error}"),
             Self::Connection(error) => write!(f, "the connection is over: {error}"),
             Self::Send(error) => write!(f, "{error}"),
@@ -145,10 +177,18 @@ from! {
     Address AddressError,
     Io io::Error,
     Connection ConnectionError,
-    Send SendError,
     Type TypeError,
     Name NameError,
     MatchRule MatchRuleError,
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Lost => Self::CallLost(LostCall::NotSent),
+            error => Self::Send(error),
+        }
+    }
 }
 
 impl From<Infallible> for Error {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -12,7 +12,9 @@ use zbus::wire::DynamicType;
 
 use super::connection::Connection;
 use super::error::{Error, Result};
-use crate::connection::{ConnectionState, ReadBuffer};
+use super::keyring::find_cookie;
+use super::reconnecting::{Again, Route};
+use crate::connection::{ConnectionError, ConnectionState, LostCall, ReadBuffer};
 use crate::transport::{Interest, Socket};
 use crate::typed::Body;
 use crate::wire::{BodyWriter, Header};
@@ -40,6 +42,9 @@ pub trait Style: Sized + Send + Sync + 'static {
         ready: impl FnMut(&mut Shared) -> Option<T> + Send,
         deadline: Deadline,
     ) -> impl Future<Output = Result<T>> + Send;
+
+    /// Does nothing for so long.
+    fn pause(time: Duration) -> impl Future<Output = ()> + Send;
 
     /// What a connection needs to serve objects.
     type Tasks: Default + Send + Sync;
@@ -99,6 +104,7 @@ impl WaitsFor {
     /// Whether who waits for this may read, as nobody else does.
     pub(crate) fn may_read(self, shared: &Shared) -> bool {
         !shared.is_read
+            && !shared.connection.is_lost()
             && shared.connection.may_read()
             && (self == Self::Own || shared.connection.wants_calls())
     }
@@ -113,6 +119,8 @@ pub struct Shared {
     pub(crate) waiting_count: usize,
     /// Why it is over.
     pub(crate) failure: Option<Error>,
+    /// How it is made again when it is lost, if it is.
+    pub(crate) again: Option<Again>,
     /// Kept from message to message.
     body: Option<Box<Body>>,
 }
@@ -122,11 +130,18 @@ pub struct Shared {
 pub(crate) enum Expects {
     Reply,
     Nothing,
+    /// It answers a call that came when the connection had been lost so often.
+    Answers {
+        losses: u32,
+    },
 }
 
 /// One connection and its socket.
 pub struct Link<S: Style> {
-    socket: S::Socket,
+    /// Another one takes its place when it is lost.
+    socket: Mutex<Arc<S::Socket>>,
+    /// Where it is connected again, if it is.
+    pub(crate) route: OnceLock<Route>,
     shared: Mutex<Shared>,
     pub(crate) signal: S::Signal,
 }
@@ -135,19 +150,36 @@ impl<S: Style> Link<S> {
     /// # Errors
     /// The system has no room to watch one more socket.
     pub(crate) fn new(socket: Socket, connection: ConnectionState) -> Result<Self> {
-        let shared =
-            Shared { connection, is_read: false, waiting_count: 0, failure: None, body: None };
-        let socket = S::prepare(socket)?;
-        Ok(Self { socket, shared: Mutex::new(shared), signal: S::Signal::default() })
+        let shared = Shared {
+            connection,
+            is_read: false,
+            waiting_count: 0,
+            failure: None,
+            again: None,
+            body: None,
+        };
+        let socket = Mutex::new(Arc::new(S::prepare(socket)?));
+        let (shared, signal) = (Mutex::new(shared), S::Signal::default());
+        Ok(Self { socket, route: OnceLock::new(), shared, signal })
     }
 
-    pub(crate) fn socket(&self) -> &Socket {
-        self.socket.as_ref()
+    /// The present socket. Nobody replaces it but who reads for all.
+    pub(crate) fn socket(&self) -> Arc<S::Socket> {
+        Arc::clone(&self.socket.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    #[cfg(feature = "async")]
-    pub(crate) const fn watched_socket(&self) -> &S::Socket {
-        &self.socket
+    pub(crate) fn replace_socket(&self, socket: S::Socket) {
+        *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(socket);
+    }
+
+    /// It is over for ever, whoever uses it.
+    pub(crate) fn close(&self) {
+        let mut shared = self.lock();
+        shared.fail(Error::Closed);
+        S::Socket::as_ref(&self.socket()).shut_down();
+        if shared.waiting_count > 0 {
+            S::wake(&self.signal);
+        }
     }
 
     /// How long somebody may still wait: no time at all to read what is there, since what came in time is
@@ -157,7 +189,10 @@ impl<S: Style> Link<S> {
     /// The time is over, and there is nothing to read that nobody else reads.
     pub(crate) fn time_left(&self, may_read: bool, deadline: Deadline) -> Result<Option<Duration>> {
         deadline.left().or_else(|error| {
-            let has_input = || self.socket().wait(Interest::Reading, Some(Duration::ZERO));
+            let has_input = || {
+                let socket = self.socket();
+                S::Socket::as_ref(&socket).wait(Interest::Reading, Some(Duration::ZERO))
+            };
             match may_read && has_input().unwrap_or(false) {
                 true => Ok(Some(Duration::ZERO)),
                 false => Err(error),
@@ -216,26 +251,49 @@ impl<S: Style> Link<S> {
         result
     }
 
+    /// Has the state machine say something, and writes what there is room for.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub(crate) fn with_state<T>(&self, say: impl FnOnce(&mut ConnectionState) -> T) -> Result<T> {
+        let mut shared = self.lock();
+        if let Some(failure) = &shared.failure {
+            return Err(failure.clone());
+        }
+        let said = say(&mut shared.connection);
+        self.write_some(&mut shared);
+        Ok(said)
+    }
+
     /// Waits until everything that was sent is written.
     ///
     /// # Errors
     /// The connection is over.
     pub(crate) async fn flush(&self) -> Result<()> {
-        let is_written = |shared: &mut Shared| (!shared.is_blocked()).then_some(());
-        S::wait(self, is_written, Deadline::Never).await
+        let losses = self.lock().connection.losses();
+        let is_written = |shared: &mut Shared| match shared.connection.losses() == losses {
+            true => (!shared.is_blocked()).then_some(Ok(())),
+            false => Some(Err(Error::CallLost(LostCall::PerhapsDone))),
+        };
+        S::wait(self, is_written, Deadline::Never).await?
     }
 
     /// Writes what there is room for. That the connection is over shows when it is read.
     pub(crate) fn write_some(&self, shared: &mut Shared) {
+        let socket = self.socket();
+        let socket = S::Socket::as_ref(&socket);
         loop {
             let (bytes, fds) = shared.connection.next_write();
             if bytes.is_empty() {
                 return;
             }
-            match self.socket().send(bytes, fds) {
+            match socket.send(bytes, fds) {
                 Ok(0) => return,
                 Ok(size) => shared.connection.handle_written(size),
-                Err(error) => return shared.handle_write_error(error),
+                Err(error) => {
+                    shared.handle_write_error(error);
+                    return;
+                }
             }
         }
     }
@@ -251,18 +309,23 @@ impl<S: Style> Link<S> {
         shared.connection.put_back(buffer);
         match result {
             Ok(None) => {}
-            Ok(Some(0)) => shared.fail(Error::Closed),
-            Err(error) => shared.fail(error.into()),
+            Ok(Some(0)) => shared.lose(Error::Closed),
+            Err(error) => shared.lose(error.into()),
             Ok(Some(size)) => {
-                if let Err(error) = shared.connection.handle_read(size, fds) {
-                    shared.fail(error.into());
+                match shared.connection.handle_read(size, fds) {
+                    Ok(()) => shared.note_restored(),
+                    Err(error @ ConnectionError::NotRestored) => shared.lose(error.into()),
+                    Err(error) => shared.fail(error.into()),
+                }
+                if !shared.is_whole() {
+                    shared.find_cookie();
                 }
                 // Answers to what nobody serves.
                 self.write_some(shared);
             }
         }
-        if shared.failure.is_some() {
-            self.socket().shut_down();
+        if shared.failure.is_some() || shared.connection.is_lost() {
+            S::Socket::as_ref(&self.socket()).shut_down();
         }
     }
 }
@@ -277,12 +340,22 @@ impl Shared {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
+        let is_late = match expects {
+            Expects::Answers { losses } => losses != self.connection.losses(),
+            Expects::Reply | Expects::Nothing => false,
+        };
+        if is_late || self.connection.is_lost() {
+            body.fds.clear();
+            return Err(Error::CallLost(LostCall::NotSent));
+        }
         let fds = std::mem::take(&mut body.fds);
         let header = Header { signature: body.signature()?, ..*header };
         let copy = |writer: &mut BodyWriter<'_>| writer.encoded(&body.bytes);
         Ok(match expects {
             Expects::Reply => self.connection.call(&header, fds, copy)?,
-            Expects::Nothing => self.connection.send(&header, fds, copy)?,
+            Expects::Nothing | Expects::Answers { .. } => {
+                self.connection.send(&header, fds, copy)?
+            }
         })
     }
 
@@ -291,6 +364,7 @@ impl Shared {
         &mut self,
         ready: &mut impl FnMut(&mut Self) -> Option<T>,
     ) -> Option<Result<T>> {
+        self.end_slow_try();
         match ready(self) {
             Some(value) => Some(Ok(value)),
             None => self.failure.clone().map(Err),
@@ -306,9 +380,18 @@ impl Shared {
     fn handle_write_error(&mut self, error: io::Error) {
         let is_end =
             matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
-        if is_end {
+        // Who reads then sees that it is over.
+        if is_end || self.again.is_some() {
             self.connection.close_writing();
         } else {
+            self.fail(error.into());
+        }
+    }
+
+    /// Looks for a cookie that the handshake with another bus waits for. It is refused without one.
+    fn find_cookie(&mut self) {
+        let Some(wanted) = self.connection.cookie_wanted().cloned() else { return };
+        if let Err(error) = self.connection.handle_cookie(find_cookie(&wanted)) {
             self.fail(error.into());
         }
     }

@@ -2,8 +2,8 @@
 
 use super::call::MethodCall;
 use super::error::{Error, Result};
-use super::link::{Link, Style};
-use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH};
+use super::link::{DEFAULT_TIMEOUT, Deadline, Link, Style};
+use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH, LostCall};
 use crate::names::{MemberName, WellKnownName};
 
 /// A call of a method of the bus itself.
@@ -63,8 +63,9 @@ impl<S: Style> Link<S> {
         name: WellKnownName<'_>,
         flags: RequestNameFlags,
     ) -> Result<RequestNameReply> {
-        let arguments = (name.as_str(), flags.bits());
-        let reply = self.call(&bus_call("RequestName"), &arguments).await?;
+        self.connected(Deadline::after(Some(DEFAULT_TIMEOUT))).await?;
+        let serial = self.with_state(|state| state.request_name(name, flags.bits()))??;
+        let reply = self.reply_to(serial).await?;
         match reply.deserialize::<u32>()? {
             1 => Ok(RequestNameReply::PrimaryOwner),
             2 => Ok(RequestNameReply::InQueue),
@@ -75,7 +76,9 @@ impl<S: Style> Link<S> {
     }
 
     pub(crate) async fn release_name(&self, name: WellKnownName<'_>) -> Result<ReleaseNameReply> {
-        let reply = self.call(&bus_call("ReleaseName"), name.as_str()).await?;
+        self.connected(Deadline::after(Some(DEFAULT_TIMEOUT))).await?;
+        let serial = self.with_state(|state| state.release_name(name, true))?;
+        let reply = self.reply_to(serial.ok_or(Error::CallLost(LostCall::NotSent))?).await?;
         match reply.deserialize::<u32>()? {
             1 => Ok(ReleaseNameReply::Released),
             2 => Ok(ReleaseNameReply::NonExistent),

@@ -29,6 +29,8 @@ pub struct Async;
 enum Role {
     /// Nobody else reads.
     Read { is_blocked: bool },
+    /// Nobody else does, and the connection is lost.
+    Connect,
     /// Somebody else does, or somebody must make room first.
     Listen { listener: EventListener, is_blocked: bool },
 }
@@ -47,6 +49,10 @@ impl Style for Async {
         deadline: Deadline,
     ) -> Result<T> {
         wait_for(WaitsFor::Own, link, ready, deadline).await
+    }
+
+    async fn pause(time: Duration) {
+        Timer::after(time).await;
     }
 
     type Tasks = Tasks;
@@ -110,17 +116,14 @@ async fn serve(
     weak: &WeakConnection<Async>,
     link: &Arc<Link<Async>>,
 ) -> Result<()> {
-    let Some(connection) = weak.upgrade() else { return Ok(()) };
-    let own = connection.unique_name().map(ToOwned::to_owned);
-    drop(connection);
     link.lock().connection.serve();
     loop {
-        let ready = link.lock().connection.next_call(own.as_deref());
+        let ready = link.lock().connection.next_call();
         let call = match ready {
             Some(call) => Some(call),
             None => {
                 yield_now().await;
-                read_once(tasks, weak, link, own.as_deref()).await?
+                read_once(tasks, weak, link).await?
             }
         };
         let Some(connection) = weak.upgrade() else { return Ok(()) };
@@ -135,14 +138,13 @@ async fn read_once(
     tasks: &Tasks,
     weak: &WeakConnection<Async>,
     link: &Link<Async>,
-    own: Option<&str>,
 ) -> Result<Option<Message>> {
     let kicked = tasks.kick.listen();
     if weak.upgrade().is_none() {
         return Ok(None);
     }
     let mut has_read = false;
-    let next = |shared: &mut Shared| match shared.connection.next_call(own) {
+    let next = |shared: &mut Shared| match shared.connection.next_call() {
         None if !std::mem::replace(&mut has_read, true) => None,
         call => Some(call),
     };
@@ -194,7 +196,12 @@ async fn wait_for<T: Send>(
             }
             let may_read = what.may_read(&shared);
             let left = link.time_left(may_read, deadline)?;
-            (Role::choose(may_read, link, &mut shared), left)
+            let (must_connect, left) = shared.begin_try(left);
+            let role = match must_connect {
+                true => Role::Connect,
+                false => Role::choose(may_read, link, &mut shared),
+            };
+            (role, left)
         };
         // What is there to be read does not let it wait.
         let left = left.filter(|left| !left.is_zero());
@@ -227,7 +234,7 @@ struct InRole<'l> {
 
 impl InRole<'_> {
     async fn wait(mut self) -> Result<()> {
-        let socket = self.link.watched_socket();
+        let socket = self.link.socket();
         let writable = async |is_blocked| match is_blocked {
             true => socket.writable().await,
             false => pending().await,
@@ -236,6 +243,10 @@ impl InRole<'_> {
             Role::Read { is_blocked } => {
                 or(socket.readable(), writable(*is_blocked)).await?;
                 self.read();
+            }
+            Role::Connect => {
+                let result = self.link.connect_again();
+                self.link.handle_connected(&mut self.link.lock(), result);
             }
             Role::Listen { listener, is_blocked } => {
                 let told = async {
@@ -254,7 +265,7 @@ impl InRole<'_> {
         let mut shared = self.link.lock();
         let mut buffer = shared.connection.take_buffer();
         let mut fds = Vec::new();
-        let result = self.link.socket().receive(buffer.space(), &mut fds, Patience::None);
+        let result = self.link.socket().get_ref().receive(buffer.space(), &mut fds, Patience::None);
         self.link.handle_read(&mut shared, buffer, &mut fds, result);
         self.link.write_some(&mut shared);
     }
@@ -264,7 +275,7 @@ impl Drop for InRole<'_> {
     fn drop(&mut self) {
         let mut shared = self.link.lock();
         match self.role {
-            Role::Read { .. } => {
+            Role::Read { .. } | Role::Connect => {
                 shared.is_read = false;
                 if shared.waiting_count > 0 {
                     Async::wake(&self.link.signal);

@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
 
 use zbus::wire::{Array, Variant};
 
 use super::connection::Connection;
 use super::error::{Error, Result};
-use super::link::{Deadline, Link, Style};
+use super::link::{Deadline, Link, Shared, Style};
 use super::names::{RequestNameFlags, RequestNameReply, bus_call};
 use super::signals::{SignalStream, begin_default, first_is};
-use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH};
+use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH, Streamed};
 use crate::match_rule::{MatchRule, PathMatch};
 use crate::message::Message;
 use crate::names::{BusName, WellKnownName};
@@ -97,6 +98,8 @@ pub struct NameWatch<S: Style> {
     name: Box<str>,
     changes: SignalStream<S>,
     is_begun: bool,
+    /// Whether the name was a unique one on a bus that is lost.
+    is_gone: bool,
 }
 
 impl<S: Style> NameWatch<S> {
@@ -105,7 +108,7 @@ impl<S: Style> NameWatch<S> {
         let rule = rule_of_bus("NameOwnerChanged", name);
         let changes = begin_default(connection.link(), rule).await?;
         let connection = connection.clone();
-        Ok(Self { connection, name: name.into(), changes, is_begun: false })
+        Ok(Self { connection, name: name.into(), changes, is_begun: false, is_gone: false })
     }
 
     /// The name.
@@ -116,30 +119,53 @@ impl<S: Style> NameWatch<S> {
 
     /// The present owner at first, and then each other one; `None`: nobody.
     pub(crate) async fn take_next(&mut self) -> Result<Option<String>> {
+        if self.is_gone {
+            return Err(Error::SenderGone);
+        }
         if !self.is_begun {
             let owner = self.ask().await?;
             self.is_begun = true;
             return Ok(owner);
         }
         loop {
-            let change = self.changes.take_next(Deadline::Never).await?;
+            let change = match self.changes.take_next(Deadline::Never).await {
+                Ok(change) => change,
+                Err(Error::Interrupted) => {
+                    self.is_gone = self.name.starts_with(':');
+                    return if self.is_gone { Ok(None) } else { self.ask().await };
+                }
+                Err(error) => return Err(error),
+            };
             if let Ok((_, _, owner)) = change.deserialize::<(&str, &str, &str)>() {
                 return Ok((!owner.is_empty()).then(|| owner.to_owned()));
             }
         }
     }
 
-    /// What was told before the answer is in it.
+    /// What was told before the answer is in it, unless the bus is another one since.
     async fn ask(&mut self) -> Result<Option<String>> {
-        let link = self.connection.link();
-        let answer = link.call(&bus_call("GetNameOwner"), &*self.name).await;
-        while self.changes.take_read().is_some() {}
-        match answer {
-            Ok(reply) => Ok(Some(reply.deserialize::<&str>()?.to_owned())),
-            Err(error) if error.is_method_error(standard_error::NAME_HAS_NO_OWNER.as_str()) => {
-                Ok(None)
+        let link = Arc::clone(self.connection.link());
+        loop {
+            let answer = link.call(&bus_call("GetNameOwner"), &*self.name).await;
+            let mut is_interrupted = matches!(answer, Err(Error::CallLost(_)));
+            while let Some(told) = self.changes.take_read() {
+                is_interrupted |= matches!(told, Streamed::Interrupted);
             }
-            Err(error) => Err(error),
+            if is_interrupted && self.name.starts_with(':') {
+                // On another bus it is somebody else's.
+                self.is_gone = true;
+                return Ok(None);
+            }
+            if is_interrupted {
+                continue;
+            }
+            return match answer {
+                Ok(reply) => Ok(Some(reply.deserialize::<&str>()?.to_owned())),
+                Err(error) if error.is_method_error(standard_error::NAME_HAS_NO_OWNER.as_str()) => {
+                    Ok(None)
+                }
+                Err(error) => Err(error),
+            };
         }
     }
 }
@@ -158,8 +184,8 @@ pub enum NameEvent {
 pub struct OwnedName<S: Style> {
     connection: Connection<S>,
     name: Box<str>,
-    acquired: SignalStream<S>,
-    lost: SignalStream<S>,
+    /// What the bus says about it.
+    events: SignalStream<S>,
     is_owner: bool,
 }
 
@@ -171,23 +197,22 @@ impl<S: Style> OwnedName<S> {
     ) -> Result<Self> {
         let name = WellKnownName::parse(name)?;
         let link = connection.link();
-        let listen = |member| begin_default(link, rule_of_bus(member, name.as_str()));
-        let (acquired, lost) = (listen("NameAcquired").await?, listen("NameLost").await?);
+        // In one stream, so that what became of it is known in order.
+        let rule = MatchRule { member: None, ..rule_of_bus("", name.as_str()) };
+        let events = begin_default(link, rule).await?;
         let reply = link.request_name(name, flags).await?;
         let mut owned = Self {
             connection: connection.clone(),
             name: name.as_str().into(),
-            acquired,
-            lost,
+            events,
             is_owner: false,
         };
         match reply {
             RequestNameReply::Exists => return Err(Error::NameTaken),
             RequestNameReply::InQueue => {}
             RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner => {
+                // The bus told of it before, which is no event any more.
                 owned.is_owner = true;
-                // The bus tells of it before it answers.
-                while owned.acquired.take_read().is_some() {}
             }
         }
         Ok(owned)
@@ -207,19 +232,38 @@ impl<S: Style> OwnedName<S> {
 
     /// What becomes of it next: these two come in turn.
     pub(crate) async fn take_next(&mut self) -> Result<NameEvent> {
-        let (stream, event) = match self.is_owner {
-            true => (&mut self.lost, NameEvent::Lost),
-            false => (&mut self.acquired, NameEvent::Acquired),
+        loop {
+            let is_owner = match self.take_event().await {
+                Ok(signal) => match signal.header().member.map_or("", |member| member.as_str()) {
+                    "NameAcquired" => true,
+                    "NameLost" => false,
+                    _ => continue,
+                },
+                // The owner of a name is so on one bus.
+                Err(Error::Interrupted) => false,
+                Err(error) => return Err(error),
+            };
+            if std::mem::replace(&mut self.is_owner, is_owner) != is_owner {
+                return Ok(if is_owner { NameEvent::Acquired } else { NameEvent::Lost });
+            }
+        }
+    }
+
+    /// What is told next; that nothing will be, once the program has not the name and does not wait for it.
+    async fn take_event(&mut self) -> Result<Message> {
+        let (name, is_owner) = (&*self.name, self.is_owner);
+        let is_over = move |shared: &Shared| {
+            !is_owner && shared.is_whole() && !shared.connection.is_name_wanted(name)
         };
-        stream.take_next(Deadline::Never).await?;
-        self.is_owner = event == NameEvent::Acquired;
-        Ok(event)
+        self.events.take_next_unless(is_over, Deadline::Never).await?.ok_or(Error::NameTaken)
     }
 }
 
 impl<S: Style> Drop for OwnedName<S> {
     fn drop(&mut self) {
-        // If there is no room it leaves with what is sent next.
-        let _ = self.connection.link().begin_unanswered(&bus_call("ReleaseName"), &*self.name);
+        if let Ok(name) = WellKnownName::parse(&self.name) {
+            // If there is no room it leaves with what is sent next.
+            let _ = self.connection.link().with_state(|state| state.release_name(name, false));
+        }
     }
 }

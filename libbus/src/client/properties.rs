@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Deserialize;
 use zbus::wire::{Type, as_variant};
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::link::{Deadline, Style};
 use super::peers::rule_of_bus;
 use super::proxy::{PROPERTIES, Proxy};
@@ -46,6 +46,10 @@ struct State<S: Style> {
     values: HashMap<Box<str>, Kept>,
     /// Whether all values were asked for.
     is_filled: bool,
+    /// How much was taken in that was told. An answer to a question of before may be older than that.
+    told: u64,
+    /// Whether nothing is told any more, since the program was one on a bus that is lost: nothing is kept then.
+    is_gone: bool,
 }
 
 /// The values of one interface of one object.
@@ -64,7 +68,8 @@ impl<S: Style> PropertyCache<S> {
             ),
             false => None,
         };
-        let state = State { changes, owners, values: HashMap::new(), is_filled: false };
+        let values = HashMap::new();
+        let state = State { changes, owners, values, is_filled: false, told: 0, is_gone: false };
         Ok(Self { state: Mutex::new(state) })
     }
 
@@ -92,9 +97,20 @@ impl<S: Style> PropertyCache<S> {
         state.is_filled
     }
 
-    /// What the object answered to `GetAll`. What was told meanwhile is newer.
-    pub(crate) fn fill(&self, reply: &Message) {
+    /// How much was told so far, for [`PropertyCache::fill`] and [`PropertyCache::keep`].
+    pub(crate) fn told(&self) -> u64 {
         let mut state = self.lock();
+        state.take_changes();
+        state.told
+    }
+
+    /// What the object answered to `GetAll`, asked when so much was `told`. What was told meanwhile and nobody
+    /// has taken in is newer; if somebody has, it cannot be known which is, and nothing is kept.
+    pub(crate) fn fill(&self, reply: &Message, told: u64) {
+        let mut state = self.lock();
+        if state.is_gone || state.told != told {
+            return;
+        }
         let mut reader = reply.reader();
         // INVARIANT: its signature was looked at.
         if let Ok(entries) = reader.dict() {
@@ -104,10 +120,10 @@ impl<S: Style> PropertyCache<S> {
         state.take_changes();
     }
 
-    /// What the object answered to `Get`.
-    pub(crate) fn keep(&self, name: &str, reply: &Message) {
+    /// What the object answered to `Get`, as [`PropertyCache::fill`].
+    pub(crate) fn keep(&self, name: &str, reply: &Message, told: u64) {
         let mut state = self.lock();
-        if state.is_filled {
+        if state.is_filled && state.told == told {
             state.values.insert(name.into(), Kept { message: reply.clone(), position: 0 });
             state.take_changes();
         }
@@ -118,8 +134,13 @@ impl<S: Style> State<S> {
     /// Takes in what was told since.
     fn take_changes(&mut self) {
         while let Some(change) = self.changes.take_read() {
+            self.told += 1;
             match change {
-                Streamed::Missed(_) => self.forget(),
+                Streamed::Missed(_) | Streamed::Interrupted => self.forget(),
+                Streamed::Ended => {
+                    self.is_gone = true;
+                    self.forget();
+                }
                 Streamed::Signal(signal) => {
                     if self.take_change(&signal).is_err() {
                         self.forget();
@@ -132,6 +153,7 @@ impl<S: Style> State<S> {
             has_changed = true;
         }
         if has_changed {
+            self.told += 1;
             self.forget();
         }
     }
@@ -226,8 +248,13 @@ where
 
     pub(crate) async fn take_next(&mut self) -> Result<PropertyChanged<T, S>> {
         loop {
-            let signal = self.changes.take_next(Deadline::Never).await?;
-            if let Ok(Some(new)) = find_change(&signal, &self.name) {
+            let change = match self.changes.take_next(Deadline::Never).await {
+                Ok(signal) => find_change(&signal, &self.name),
+                // It may have changed: who wants to know asks.
+                Err(Error::Interrupted) => Ok(Some(None)),
+                Err(error) => return Err(error),
+            };
+            if let Ok(Some(new)) = change {
                 return Ok(PropertyChanged {
                     proxy: self.proxy.clone(),
                     name: Arc::clone(&self.name),

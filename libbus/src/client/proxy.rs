@@ -179,11 +179,12 @@ impl<S: Style> Proxy<S> {
             let _ = place.set(begun);
         }
         if let Some(cache) = place.get().filter(|cache| !cache.is_filled()) {
+            let told = cache.told();
             let call = self.call_of(PROPERTIES, "GetAll")?;
             let reply = self.connection.link().call(&call, &*self.interface).await?;
             // INVARIANT: what is not of this type is an error.
             reply.deserialize::<HashMap<&str, Variant<'_>>>()?;
-            cache.fill(&reply);
+            cache.fill(&reply, told);
         }
         Ok(())
     }
@@ -211,11 +212,12 @@ impl<S: Style> Proxy<S> {
     where
         T: Type + for<'de> Deserialize<'de>,
     {
+        let told = self.cache.get().map(PropertyCache::told);
         let call = self.call_of(PROPERTIES, "Get")?;
         let reply = self.connection.link().call(&call, &(&*self.interface, name)).await?;
         let value = reply.deserialize::<as_variant::Deserialize<'_, T>>()?.0;
-        if let Some(cache) = self.cache.get() {
-            cache.keep(name, &reply);
+        if let Some((cache, told)) = self.cache.get().zip(told) {
+            cache.keep(name, &reply, told);
         }
         Ok(value)
     }

@@ -7,10 +7,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use zbus::wire::DynamicType;
 
-use super::call::MethodCall;
-use super::error::Result;
-use super::link::{Deadline, Expects, Link, Shared, Style};
-use super::names::bus_call;
+use super::error::{Error, Result};
+use super::link::{DEFAULT_TIMEOUT, Deadline, Expects, Link, Shared, Style};
 use crate::connection::{BUS, Overflow, StreamId, Streamed};
 use crate::match_rule::{ArgumentMatch, MatchRule};
 use crate::message::Message;
@@ -46,6 +44,7 @@ impl<S: Style> Link<S> {
     where
         T: Serialize + DynamicType + ?Sized,
     {
+        self.connected(Deadline::after(Some(DEFAULT_TIMEOUT))).await?;
         self.send(&signal.header(), arguments, Expects::Nothing)?;
         self.flush().await
     }
@@ -60,6 +59,8 @@ pub struct SignalStream<S: Style> {
     sender: Option<Box<str>>,
     missed: u64,
     has_ended: bool,
+    /// Whether it was about a program on a bus that is lost.
+    is_gone: bool,
 }
 
 impl<S: Style> SignalStream<S> {
@@ -72,41 +73,73 @@ impl<S: Style> SignalStream<S> {
     ) -> Result<Self> {
         let text = rule.to_string();
         let sender = rule.sender.clone().filter(|sender| is_well_known(sender));
-        let id = {
+        link.connected(Deadline::after(Some(DEFAULT_TIMEOUT))).await?;
+        let (id, serial) = {
             let mut shared = link.lock();
+            if let Some(failure) = &shared.failure {
+                return Err(failure.clone());
+            }
             if let Some(name) = sender.as_deref().and_then(|name| WellKnownName::parse(name).ok()) {
                 shared.connection.follow_owner(name)?;
             }
-            shared.connection.begin_stream(rule, length_max, overflow)
+            let id = shared.connection.begin_stream(rule, length_max, overflow);
+            // At once: a bus that takes the place of this one is asked for what all streams are about.
+            let serial = shared.connection.add_match(id);
+            link.write_some(&mut shared);
+            (id, serial)
         };
         // What comes before the bus's answer may already be for it.
-        let stream =
-            Self { link: Arc::clone(link), id, rule: text, sender, missed: 0, has_ended: false };
-        stream.link.call(&bus_call("AddMatch"), &stream.rule).await?;
+        let link = Arc::clone(link);
+        let (missed, has_ended, is_gone) = (0, false, false);
+        let stream = Self { link, id, rule: text, sender, missed, has_ended, is_gone };
+        stream.link.reply_to(serial?).await?;
         Ok(stream)
     }
 
     /// The next signal, once there is one.
     pub(crate) async fn take_next(&mut self, deadline: Deadline) -> Result<Message> {
-        let id = self.id;
         loop {
-            let next = move |shared: &mut Shared| shared.connection.next_of(id);
+            if let Some(signal) = self.take_next_unless(|_| false, deadline).await? {
+                return Ok(signal);
+            }
+        }
+    }
+
+    /// The same; nothing, once `is_over` says so and nothing has come before.
+    pub(crate) async fn take_next_unless(
+        &mut self,
+        is_over: impl Fn(&Shared) -> bool + Send + Sync,
+        deadline: Deadline,
+    ) -> Result<Option<Message>> {
+        let id = self.id;
+        while !self.is_gone {
+            let next = |shared: &mut Shared| match shared.connection.next_of(id) {
+                None => is_over(shared).then_some(None),
+                next => Some(next),
+            };
             match S::wait(&self.link, next, deadline)
                 .await
                 .inspect_err(|error| self.has_ended = error.is_disconnected())?
             {
-                Streamed::Missed(count) => self.missed += count,
-                Streamed::Signal(signal) => {
+                None => return Ok(None),
+                Some(Streamed::Missed(count)) => self.missed += count,
+                Some(Streamed::Interrupted) => return Err(Error::Interrupted),
+                Some(Streamed::Ended) => (self.has_ended, self.is_gone) = (true, true),
+                Some(Streamed::Signal(signal)) => {
                     self.wake_reader();
-                    return Ok(signal);
+                    return Ok(Some(signal));
                 }
             }
         }
+        Err(Error::SenderGone)
     }
 
     /// What was read already, without waiting.
     pub(crate) fn take_read(&mut self) -> Option<Streamed> {
         let next = self.link.lock().connection.next_of(self.id);
+        if matches!(next, Some(Streamed::Ended)) {
+            (self.has_ended, self.is_gone) = (true, true);
+        }
         if next.is_some() {
             self.wake_reader();
         }
@@ -161,15 +194,17 @@ pub(crate) fn is_well_known(sender: &str) -> bool {
 impl<S: Style> Drop for SignalStream<S> {
     fn drop(&mut self) {
         let mut shared = self.link.lock();
+        if shared.failure.is_none() {
+            shared.connection.remove_match(self.id);
+        }
         shared.connection.end_stream(self.id);
         if let Some(name) = self.sender.as_deref().and_then(|name| WellKnownName::parse(name).ok())
         {
             shared.connection.forget_owner(name);
         }
-        drop(shared);
         // If there is no room it leaves with what is sent next.
-        let call: MethodCall<'_> = bus_call("RemoveMatch");
-        let _ = self.link.begin_unanswered(&call, &self.rule);
+        self.link.write_some(&mut shared);
+        drop(shared);
         self.wake_reader();
     }
 }

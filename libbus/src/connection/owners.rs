@@ -50,6 +50,18 @@ impl Owners {
         was_last
     }
 
+    /// The connection is lost: nobody on the next bus is who it was on the last one.
+    pub(super) fn handle_loss(&mut self) {
+        for owned in self.0.values_mut() {
+            (owned.owner, owned.asked) = (None, None);
+        }
+    }
+
+    /// The names that streams are about.
+    pub(super) fn names(&self) -> Vec<Box<str>> {
+        self.0.keys().cloned().collect()
+    }
+
     /// A reply has come. Answers whether it is one to a question; then `owner` says who owns the name.
     pub(super) fn handle_reply<'m>(
         &mut self,

@@ -3,7 +3,7 @@
 //! Calls stand in the order of their serials, so that one is found by bisection. Bounded by the calls
 //! that the program has in flight.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 
 use crate::message::Message;
@@ -11,10 +11,21 @@ use crate::message::Message;
 /// Calls that are over and still have a place, at most, beside as many as there are others.
 const DONE_COUNT_MAX: usize = 64;
 
+/// What is known of a call whose connection was lost before its reply came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostCall {
+    /// It was not sent: nobody has carried it out.
+    NotSent,
+    /// It was sent: it may have been carried out, or not.
+    PerhapsDone,
+}
+
 #[derive(Debug)]
 enum Reply {
     Awaited,
     Arrived(Message),
+    /// The connection was lost before.
+    Lost(LostCall),
     /// It was taken, or nobody waits any more.
     Done,
 }
@@ -67,6 +78,27 @@ impl Replies {
                 None
             }
         }
+    }
+
+    /// The connection is lost; of these calls it is known that they were not sent.
+    pub(super) fn handle_loss(&mut self, not_sent: &BTreeSet<NonZeroU32>) {
+        for (serial, reply) in &mut self.calls {
+            if matches!(reply, Reply::Awaited) {
+                let is_sent = !not_sent.contains(serial);
+                *reply = Reply::Lost(match is_sent {
+                    true => LostCall::PerhapsDone,
+                    false => LostCall::NotSent,
+                });
+            }
+        }
+    }
+
+    /// What is known of this call, if its connection was lost.
+    pub(super) fn take_lost(&mut self, serial: NonZeroU32) -> Option<LostCall> {
+        let index = self.index_of(serial)?;
+        let Reply::Lost(lost) = self.calls.get(index)?.1 else { return None };
+        self.forget(serial);
+        Some(lost)
     }
 
     /// Nobody waits any more.

@@ -32,6 +32,10 @@ pub enum Streamed {
     Signal(Message),
     /// So many signals were let go here, since the queue was full.
     Missed(u64),
+    /// The connection was lost here, and what there was to see until the bus was asked again was missed.
+    Interrupted,
+    /// Nothing comes any more: whom it is about was a program of a bus that is lost. It is told once.
+    Ended,
 }
 
 #[derive(Debug)]
@@ -41,6 +45,10 @@ struct Stream {
     length_max: usize,
     overflow: Overflow,
     missed: u64,
+    /// How many losses of the connection its reader knows of.
+    losses: u32,
+    /// Whether it is about one that has a unique name of a bus that is lost.
+    has_ended: bool,
 }
 
 /// See the module.
@@ -67,12 +75,15 @@ impl Streams {
         rule: MatchRule,
         length_max: usize,
         overflow: Overflow,
+        losses: u32,
     ) -> StreamId {
         let id = StreamId(self.next);
         self.next += 1;
         self.place_of(&rule).push(id);
         let (queue, length_max) = (VecDeque::new(), length_max.max(1));
-        self.all.insert(id, Stream { rule, queue, length_max, overflow, missed: 0 });
+        let stream =
+            Stream { rule, queue, length_max, overflow, missed: 0, losses, has_ended: false };
+        self.all.insert(id, stream);
         id
     }
 
@@ -80,11 +91,44 @@ impl Streams {
     pub(super) fn end(&mut self, id: StreamId) {
         let Some(stream) = self.all.remove(&id) else { return };
         self.full_count -= usize::from(stream.is_waited_for());
-        let place = self.place_of(&stream.rule);
+        self.leave_place(id, &stream.rule);
+    }
+
+    fn leave_place(&mut self, id: StreamId, rule: &MatchRule) {
+        let place = self.place_of(rule);
         place.retain(|other| *other != id);
-        if let (true, Some(member)) = (place.is_empty(), &stream.rule.member) {
+        if let (true, Some(member)) = (place.is_empty(), &rule.member) {
             self.by_member.remove(member);
         }
+    }
+
+    /// The connection is lost. A unique name means somebody else on the next bus, or nobody: what is about one
+    /// takes no signal of it.
+    pub(super) fn handle_loss(&mut self) {
+        let names_somebody = |rule: &MatchRule| {
+            let names = [&rule.sender, &rule.destination];
+            names.into_iter().flatten().any(|name| name.starts_with(':'))
+        };
+        let ids: Vec<StreamId> = self.all.keys().copied().collect();
+        for id in ids {
+            let Some(stream) = self.all.get_mut(&id) else { continue };
+            if !stream.has_ended && names_somebody(&stream.rule) {
+                stream.has_ended = true;
+                let rule = stream.rule.clone();
+                self.leave_place(id, &rule);
+            }
+        }
+    }
+
+    /// The rules that a bus is to be asked for, as they are written.
+    pub(super) fn rules(&self) -> Vec<String> {
+        let living = self.all.values().filter(|stream| !stream.has_ended);
+        living.map(|stream| stream.rule.to_string()).collect()
+    }
+
+    /// What the bus was asked for, for this stream.
+    pub(super) fn rule_of(&self, id: StreamId) -> Option<&MatchRule> {
+        self.all.get(&id).filter(|stream| !stream.has_ended).map(|stream| &stream.rule)
     }
 
     fn place_of(&mut self, rule: &MatchRule) -> &mut Vec<StreamId> {
@@ -129,12 +173,20 @@ impl Streams {
         Ok(has_any)
     }
 
-    /// What a stream has next.
-    pub(super) fn next(&mut self, id: StreamId) -> Option<Streamed> {
+    /// What a stream has next, if the connection was lost so often.
+    pub(super) fn next(&mut self, id: StreamId, losses: u32) -> Option<Streamed> {
         let stream = self.all.get_mut(&id)?;
         let missed = std::mem::take(&mut stream.missed);
         if missed > 0 {
             return Some(Streamed::Missed(missed));
+        }
+        let next_losses = stream.queue.front().map_or(losses, Message::losses);
+        if next_losses != stream.losses {
+            stream.losses = next_losses;
+            return Some(match stream.has_ended {
+                true => Streamed::Ended,
+                false => Streamed::Interrupted,
+            });
         }
         let was_full = stream.is_waited_for();
         let signal = stream.queue.pop_front()?;

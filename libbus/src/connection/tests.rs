@@ -1,5 +1,7 @@
 //! A connection with the other end played by the test.
 
+mod restoring;
+
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 
@@ -53,31 +55,36 @@ fn read(
     Ok(())
 }
 
+/// The other end's part of the handshake, in which bytes come in pieces of this size.
+fn shake_hands(state: &mut ConnectionState, size: usize) {
+    let mut server = ServerAuth::new(Some(1000), true);
+    let server_config = ServerAuthConfig {
+        guid: GUID,
+        mechanisms: &[Mechanism::External],
+        own_uid: 1000,
+        own_user_name: "",
+    };
+    let mut answers = Vec::new();
+    loop {
+        let (bytes, _) = state.next_write();
+        let bytes: Vec<u8> = bytes.iter().take(size).copied().collect();
+        state.handle_written(bytes.len());
+        let progress = server.handle_bytes(&bytes, &server_config, &mut answers).unwrap();
+        if matches!(progress, ServerProgress::Authenticated { .. }) {
+            break;
+        }
+        let now: Vec<u8> = answers.drain(..size.min(answers.len())).collect();
+        read(state, &now, vec![]).unwrap();
+    }
+    assert!(state.is_authenticated() && state.takes_fds());
+    assert_eq!(state.guid(), Some(GUID));
+}
+
 impl Pair {
     /// After a handshake in which bytes come in pieces of this size.
     fn in_pieces_of(size: usize) -> Self {
         let mut state = ConnectionState::new(config()).unwrap();
-        let mut server = ServerAuth::new(Some(1000), true);
-        let server_config = ServerAuthConfig {
-            guid: GUID,
-            mechanisms: &[Mechanism::External],
-            own_uid: 1000,
-            own_user_name: "",
-        };
-        let mut answers = Vec::new();
-        loop {
-            let (bytes, _) = state.next_write();
-            let bytes: Vec<u8> = bytes.iter().take(size).copied().collect();
-            state.handle_written(bytes.len());
-            let progress = server.handle_bytes(&bytes, &server_config, &mut answers).unwrap();
-            if matches!(progress, ServerProgress::Authenticated { .. }) {
-                break;
-            }
-            let now: Vec<u8> = answers.drain(..size.min(answers.len())).collect();
-            read(&mut state, &now, vec![]).unwrap();
-        }
-        assert!(state.is_authenticated() && state.takes_fds());
-        assert_eq!(state.guid(), Some(GUID));
+        shake_hands(&mut state, size);
         Self { state, sent: vec![], written: vec![], fds: vec![], serial: 0 }
     }
 
@@ -103,7 +110,7 @@ impl Pair {
             let (bytes, after) = rest.split_at(frame.message_size());
             let take_fds = |count: usize| self.fds.drain(..count).collect();
             let mut spans = ArgumentSpans::new();
-            let message = Message::check(bytes.to_vec(), &frame, take_fds, &mut spans);
+            let message = Message::check(bytes.to_vec(), &frame, take_fds, &mut spans, 0);
             self.sent.push(message.unwrap());
             rest = after;
         }
@@ -276,6 +283,7 @@ fn an_unread_stream_holds_up_nobody() {
         Some(Streamed::Signal(signal)) => text_of(&signal),
         Some(Streamed::Missed(count)) => format!("missed {count}"),
         None => "nothing".to_owned(),
+        other => panic!("{other:?}"),
     };
     let seen = [(); 5].map(|()| next(&mut pair, drops));
     assert_eq!(seen, ["missed 9997", "9997", "9998", "9999", "nothing"]);
@@ -460,8 +468,8 @@ fn calls_are_answered_whoever_serves() {
     }
     assert_eq!(pair.called(Some(A), "Get"), standard_error::LIMITS_EXCEEDED.as_str());
     let mut next = || {
-        let call = pair.state.next_call(None)?;
-        assert!(pair.state.next_call(None).is_none(), "one of a sender at a time");
+        let call = pair.state.next_call()?;
+        assert!(pair.state.next_call().is_none(), "one of a sender at a time");
         pair.state.finish_call(&call);
         Some(call)
     };

@@ -5,7 +5,11 @@
 //! byte is written.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
+
+use crate::limits::MESSAGE_SIZE_MAX;
+use crate::wire;
 
 /// A buffer larger than this is let go of when it is empty, in bytes.
 const KEPT_SIZE_MAX: usize = 64 * 1024;
@@ -64,6 +68,21 @@ impl WriteQueue {
                 self.bytes = Vec::new();
             }
         }
+    }
+
+    /// The serials of the messages that are not written to their ends. What is written of one that is begun makes
+    /// no message at the other end.
+    pub(super) fn unwritten(&self) -> Vec<NonZeroU32> {
+        let (mut serials, mut start) = (Vec::new(), 0);
+        while let Some(rest) = self.bytes.get(start..)
+            && let Ok(Some(frame)) = wire::frame(rest, MESSAGE_SIZE_MAX)
+        {
+            start += frame.message_size();
+            if start > self.written {
+                serials.extend(wire::serial_of(rest));
+            }
+        }
+        serials
     }
 
     pub(super) const fn is_empty(&self) -> bool {

@@ -104,7 +104,7 @@ impl<S: Style> Call<S> {
         let asked = self.header();
         if !asked.flags.contains(Flags::NO_REPLY_EXPECTED) {
             let header = answer_to(&asked, MessageType::MethodReturn);
-            self.check(self.connection.link().send(&header, value, Expects::Nothing));
+            self.check(self.connection.link().send(&header, value, self.expects()));
         }
     }
 
@@ -121,7 +121,7 @@ impl<S: Style> Call<S> {
         let asked = self.header();
         if !asked.flags.contains(Flags::NO_REPLY_EXPECTED) {
             let header = answer_to(&asked, MessageType::MethodReturn);
-            let send = |body| self.connection.link().send_body(&header, body, Expects::Nothing);
+            let send = |body| self.connection.link().send_body(&header, body, self.expects());
             self.check(map.into_body(signature).map_err(Error::from).and_then(send));
         }
     }
@@ -138,9 +138,14 @@ impl<S: Style> Call<S> {
         header.error_name = Some(crate::names::ErrorName::parse(&name).unwrap_or(fallback));
         // A NUL ends a string.
         let text = text.replace('\0', "\u{fffd}");
-        let sent = self.connection.link().send(&header, &*text, Expects::Nothing);
+        let sent = self.connection.link().send(&header, &*text, self.expects());
         // What else is wrong with the connection shows where it is waited for.
         drop(sent);
+    }
+
+    /// An answer goes to the bus by which the call came: on another one the caller may be somebody else.
+    fn expects(&self) -> Expects {
+        Expects::Answers { losses: self.message.losses() }
     }
 
     /// What cannot be sent is told instead.

@@ -26,7 +26,7 @@ fn message(body: Body) -> Message {
     let mut bytes = Vec::new();
     write_checked_message(&header, &mut bytes, |writer| writer.encoded(&body.bytes)).unwrap();
     let frame = frame(&bytes, u32::MAX).unwrap().unwrap();
-    Message::check(bytes, &frame, |_| body.fds, &mut ArgumentSpans::new()).unwrap()
+    Message::check(bytes, &frame, |_| body.fds, &mut ArgumentSpans::new(), 0).unwrap()
 }
 
 /// What the library writes whose types these are.

@@ -1,0 +1,273 @@
+//! Waiting for a bus that is not there yet, and coming back to one that went away.
+//!
+//! There is no thread that does it: whoever waits for something on a connection that is lost connects again, in
+//! its place in the role of the one who reads for all, and the others wait for it. What the new bus is asked is
+//! decided by the state machine (`connection/restoring.rs`); here are the sockets, the pauses and the bounds.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::error::{Error, Result};
+use super::link::{DEFAULT_TIMEOUT, Deadline, Link, Shared, Style};
+use crate::connection::{ConnectionConfig, ConnectionError};
+
+/// The first pause between two tries; each further one is twice as long.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+/// No pause is longer while a bus is waited for that is not there yet.
+pub(crate) const WAITING_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// For how long a connection that was lost is tried to be made again, and how often:
+/// [`Builder::reconnect`](super::Builder::reconnect).
+///
+/// ```
+/// use std::time::Duration;
+/// use libbus::Reconnect;
+///
+/// let patient = Reconnect::within(Duration::from_secs(3600)).pause_max(Duration::from_secs(10));
+/// let restless = Reconnect::within(Duration::from_secs(5)).tries_max(3);
+/// # let _ = (patient, restless);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reconnect {
+    time_max: Duration,
+    tries_max: u32,
+    pause_max: Duration,
+}
+
+impl Reconnect {
+    /// For so long after the first try, and as often as there is time for; pauses are 1 s at most.
+    /// [`Duration::MAX`] is for ever.
+    #[must_use]
+    pub const fn within(time_max: Duration) -> Self {
+        Self { time_max, tries_max: u32::MAX, pause_max: Duration::from_secs(1) }
+    }
+
+    /// No more tries than this for each loss; one is made at least.
+    #[must_use]
+    pub const fn tries_max(self, tries_max: u32) -> Self {
+        Self { tries_max, ..self }
+    }
+
+    /// No pause between two tries is longer. The first is 10 ms, each further one twice as long.
+    #[must_use]
+    pub const fn pause_max(self, pause_max: Duration) -> Self {
+        Self { pause_max, ..self }
+    }
+}
+
+/// For one minute.
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self::within(Duration::from_secs(60))
+    }
+}
+
+/// Tries that fail, with growing pauses between them, until they are given up.
+#[derive(Debug)]
+pub(crate) struct Tries {
+    policy: Reconnect,
+    count: u32,
+    began: Instant,
+    pause: Duration,
+}
+
+impl Tries {
+    pub(crate) fn begin(policy: Reconnect) -> Self {
+        Self { policy, count: 0, began: Instant::now(), pause: PAUSE_MIN }
+    }
+
+    /// One has failed. Answers how long to wait for the next one.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn note_failure(&mut self, error: Error) -> Result<Duration> {
+        self.count = self.count.saturating_add(1);
+        if !can_be_mended(&error) {
+            return Err(error);
+        }
+        let time = self.began.elapsed();
+        let left = self.policy.time_max.saturating_sub(time);
+        if left.is_zero() || self.count >= self.policy.tries_max {
+            return Err(Error::GaveUp { tries: self.count, time, error: Arc::new(error) });
+        }
+        let pause = self.pause.min(self.policy.pause_max);
+        self.pause = pause.saturating_mul(2);
+        Ok(pause.min(left))
+    }
+}
+
+/// Whether another try may go better.
+fn can_be_mended(error: &Error) -> bool {
+    match error {
+        Error::Connect { error, .. } => !matches!(
+            error.kind(),
+            io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::Other
+        ),
+        Error::Closed | Error::Io(_) | Error::TimedOut(_) => true,
+        Error::Connection(error) => *error == ConnectionError::NotRestored,
+        _ => false,
+    }
+}
+
+/// Where to connect again, and as what.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) addresses: String,
+    pub(crate) config: ConnectionConfig,
+    pub(crate) is_bus: bool,
+}
+
+/// From when the connection is lost until the next one has all that the last one had.
+#[derive(Debug)]
+struct Loss {
+    tries: Option<Tries>,
+    /// When to try next.
+    next: Instant,
+    /// When the try began that is under way.
+    opened: Option<Instant>,
+}
+
+/// How a connection that is lost is made again.
+#[derive(Debug)]
+pub(crate) struct Again {
+    policy: Reconnect,
+    loss: Option<Loss>,
+}
+
+impl Shared {
+    /// The socket is over: so is the connection, unless it is made again. To be called by the one who reads.
+    pub(crate) fn lose(&mut self, error: Error) {
+        let Some(again) = &mut self.again else { return self.fail(error) };
+        if self.failure.is_some() || self.connection.is_lost() {
+            return;
+        }
+        self.connection.lose();
+        let is_try = again.loss.is_some();
+        let now = Instant::now();
+        let loss = again.loss.get_or_insert(Loss { tries: None, next: now, opened: None });
+        loss.opened = None;
+        if is_try {
+            self.note_failed_try(error);
+        }
+    }
+
+    fn note_failed_try(&mut self, error: Error) {
+        let Some(Again { policy, loss: Some(loss) }) = &mut self.again else { return };
+        let tries = loss.tries.get_or_insert_with(|| Tries::begin(*policy));
+        match tries.note_failure(error) {
+            Ok(pause) => loss.next = Instant::now() + pause,
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Whether all that was lost is there again, or nothing was.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.again.as_ref().is_none_or(|again| again.loss.is_none())
+    }
+
+    /// Looks whether a new connection has all that the last one had.
+    pub(crate) fn note_restored(&mut self) {
+        if let Some(again) = &mut self.again
+            && again.loss.is_some()
+            && self.connection.is_restored()
+        {
+            again.loss = None;
+        }
+    }
+
+    /// Whoever listens where the bus was may say nothing: such a try has failed.
+    pub(crate) fn end_slow_try(&mut self) {
+        let Some(Again { loss: Some(Loss { opened: Some(opened), .. }), .. }) = &self.again else {
+            return;
+        };
+        if !self.is_read && opened.elapsed() >= DEFAULT_TIMEOUT {
+            self.lose(Error::TimedOut(DEFAULT_TIMEOUT));
+        }
+    }
+
+    /// Whether whoever waits is to connect now, which `is_read` then says that somebody does; and for how long it
+    /// may do something else, if it would do so for `left`.
+    pub(crate) fn begin_try(&mut self, left: Option<Duration>) -> (bool, Option<Duration>) {
+        let Some(Again { policy, loss: Some(loss) }) = &mut self.again else {
+            return (false, left);
+        };
+        if self.is_read || self.failure.is_some() {
+            return (false, left);
+        }
+        let until = match loss.opened {
+            Some(opened) => DEFAULT_TIMEOUT.saturating_sub(opened.elapsed()),
+            None => loss.next.saturating_duration_since(Instant::now()),
+        };
+        let must_connect = loss.opened.is_none() && until.is_zero();
+        if must_connect {
+            loss.tries.get_or_insert_with(|| Tries::begin(*policy));
+            self.is_read = true;
+        }
+        (must_connect, Some(left.map_or(until, |left| left.min(until))))
+    }
+}
+
+impl<S: Style> Link<S> {
+    /// From now on it is connected again when it is lost.
+    pub(crate) fn reconnect(&self, route: Route, policy: Reconnect) {
+        if self.route.set(route).is_ok() {
+            self.lock().again = Some(Again { policy, loss: None });
+        }
+    }
+
+    /// Connects again, for [`Link::handle_connected`].
+    pub(crate) fn connect_again(&self) -> Result<S::Socket> {
+        let route = self.route.get().ok_or(Error::Closed)?;
+        let (socket, _) = super::builder::connect_to_one(&route.addresses)?;
+        Ok(S::prepare(socket)?)
+    }
+
+    /// There is another socket, or none.
+    pub(crate) fn handle_connected(&self, shared: &mut Shared, result: Result<S::Socket>) {
+        if shared.failure.is_some() {
+            return;
+        }
+        let (socket, route) = match (result, self.route.get()) {
+            (Ok(socket), Some(route)) => (socket, route),
+            (result, _) => {
+                return shared.note_failed_try(result.err().unwrap_or(Error::Closed));
+            }
+        };
+        if let Err(error) = shared.connection.restart(route.config.clone(), route.is_bus) {
+            return shared.fail(error.into());
+        }
+        self.replace_socket(socket);
+        if let Some(Again { loss: Some(loss), .. }) = &mut shared.again {
+            loss.opened = Some(Instant::now());
+        }
+        self.write_some(shared);
+    }
+
+    /// Waits until there is a connection that has all that it had before it was lost. That is so at once where no
+    /// connection is made again.
+    ///
+    /// # Errors
+    /// It is over, or the time.
+    pub(crate) async fn connected(&self, deadline: Deadline) -> Result<()> {
+        if self.route.get().is_none() || self.lock().is_whole() {
+            return Ok(());
+        }
+        S::wait(self, |shared| shared.is_whole().then_some(()), deadline).await
+    }
+}
+
+/// Tries until `connect` succeeds, for `time_max` if what is missing may still come.
+pub(crate) async fn wait_for<S: Style, T>(
+    time_max: Option<Duration>,
+    mut connect: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    let Some(time_max) = time_max else { return connect() };
+    let mut tries = Tries::begin(Reconnect::within(time_max).pause_max(WAITING_PAUSE_MAX));
+    loop {
+        match connect() {
+            Ok(value) => return Ok(value),
+            Err(error) => S::pause(tries.note_failure(error)?).await,
+        }
+    }
+}
