@@ -177,6 +177,7 @@ pub struct Bus {
     /// The directory with its socket, configuration and log.
     pub dir: PathBuf,
     daemon: Daemon,
+    config: Config,
     child: Mutex<Child>,
     observations: Mutex<Vec<(String, String)>>,
 }
@@ -194,26 +195,12 @@ impl Bus {
         }
         let config_file = dir.join("bus.conf");
         fs::write(&config_file, config.to_xml(&dir)).expect("the configuration");
-        let mut command = command_for(daemon, config, &dir);
-        for (key, value) in config.environment {
-            command.env(key, value.replace("{dir}", dir.to_str().expect("UTF-8")));
-        }
-        let mut child = command
-            .arg(format!("--config-file={}", config_file.display()))
-            .args(["--nofork", "--nopidfile", "--print-address=1"])
-            .args(config.arguments)
-            .stdout(Stdio::piped())
-            .stderr(File::create(dir.join("log")).expect("the log"))
-            .spawn()
-            .expect("the daemon starts");
-        let mut address = String::new();
-        BufReader::new(child.stdout.take().expect("stdout"))
-            .read_line(&mut address)
-            .expect("the address");
+        let (child, address) = spawn(daemon, config, &dir);
         let bus = Self {
             address: address.trim_end().to_owned(),
             dir,
             daemon: daemon.clone(),
+            config: *config,
             child: Mutex::new(child),
             observations: Mutex::new(Vec::new()),
         };
@@ -294,6 +281,13 @@ impl Bus {
         Self::start(&self.daemon, config)
     }
 
+    /// Starts the daemon again, with the same addresses, after [`Bus::terminate`].
+    pub fn restart(&self) {
+        let (child, address) = spawn(&self.daemon, &self.config, &self.dir);
+        assert!(address.ends_with('\n'), "no address printed; log: {}", self.log());
+        *self.child.lock().expect("the child") = child;
+    }
+
     /// The daemon's process id.
     pub fn pid(&self) -> u32 {
         self.child.lock().expect("the child").id()
@@ -369,6 +363,27 @@ impl Drop for Bus {
         }
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Starts the daemon in its directory; answers with what it prints as its address.
+fn spawn(daemon: &Daemon, config: &Config, dir: &Path) -> (Child, String) {
+    let mut command = command_for(daemon, config, dir);
+    for (key, value) in config.environment {
+        command.env(key, value.replace("{dir}", dir.to_str().expect("UTF-8")));
+    }
+    let mut child = command
+        .arg(format!("--config-file={}", dir.join("bus.conf").display()))
+        .args(["--nofork", "--nopidfile", "--print-address=1"])
+        .args(config.arguments)
+        .stdout(Stdio::piped())
+        .stderr(File::create(dir.join("log")).expect("the log"))
+        .spawn()
+        .expect("the daemon starts");
+    let mut address = String::new();
+    BufReader::new(child.stdout.take().expect("stdout"))
+        .read_line(&mut address)
+        .expect("the address");
+    (child, address)
 }
 
 /// The daemon itself, or a shell that hands it its listening socket as descriptor 3.

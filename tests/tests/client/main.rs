@@ -13,6 +13,7 @@ mod examples;
 mod interop;
 mod names;
 mod proxies;
+mod reconnecting;
 mod serving;
 mod signals;
 mod test_bus;
