@@ -136,20 +136,26 @@ impl<S: Style> NameWatch<S> {
                 }
                 Err(error) => return Err(error),
             };
-            if let Ok((_, _, owner)) = change.deserialize::<(&str, &str, &str)>() {
-                return Ok((!owner.is_empty()).then(|| owner.to_owned()));
+            if let Some(owner) = owner_in(&change) {
+                return Ok(owner);
             }
         }
     }
 
-    /// What was told before the answer is in it, unless the bus is another one since.
+    /// What was told meanwhile is in the answer, or newer than it: what was told last is so in either case. Unless
+    /// the bus is another one since.
     async fn ask(&mut self) -> Result<Option<String>> {
         let link = Arc::clone(self.connection.link());
         loop {
             let answer = link.call(&bus_call("GetNameOwner"), &*self.name).await;
             let mut is_interrupted = matches!(answer, Err(Error::CallLost(_)));
+            let mut told_last = None;
             while let Some(told) = self.changes.take_read() {
-                is_interrupted |= matches!(told, Streamed::Interrupted);
+                match told {
+                    Streamed::Interrupted => is_interrupted = true,
+                    Streamed::Signal(change) => told_last = owner_in(&change).or(told_last),
+                    Streamed::Missed(_) | Streamed::Ended => {}
+                }
             }
             if is_interrupted && self.name.starts_with(':') {
                 // On another bus it is somebody else's.
@@ -159,15 +165,22 @@ impl<S: Style> NameWatch<S> {
             if is_interrupted {
                 continue;
             }
-            return match answer {
-                Ok(reply) => Ok(Some(reply.deserialize::<&str>()?.to_owned())),
-                Err(error) if error.is_method_error(standard_error::NAME_HAS_NO_OWNER.as_str()) => {
-                    Ok(None)
-                }
-                Err(error) => Err(error),
+            return match (told_last, answer) {
+                (Some(owner), _) => Ok(owner),
+                (None, Ok(reply)) => Ok(Some(reply.deserialize::<&str>()?.to_owned())),
+                (None, Err(error)) if error.is_method_error(NO_OWNER) => Ok(None),
+                (None, Err(error)) => Err(error),
             };
         }
     }
+}
+
+const NO_OWNER: &str = standard_error::NAME_HAS_NO_OWNER.as_str();
+
+/// Who owns a name after this change, if that is what the signal is: `Some(None)` is nobody.
+fn owner_in(change: &Message) -> Option<Option<String>> {
+    let (_, _, owner) = change.deserialize::<(&str, &str, &str)>().ok()?;
+    Some((!owner.is_empty()).then(|| owner.to_owned()))
 }
 
 /// What becomes of a name that a program has or waits for.
