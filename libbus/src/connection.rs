@@ -58,6 +58,9 @@ use crate::wire::{
 /// Descriptors that have come and that no complete message has taken: as many as the kernel passes with
 /// two messages (protocol.md A039).
 pub const FDS_WAITING_MAX: usize = 2 * 253;
+/// Bytes that wait to be written beyond which answers are not held to leave together: about what is read at once.
+#[cfg(feature = "client")]
+const HELD_SIZE_MAX: usize = 16 * 1024;
 /// Bytes of answers that wait to be written, beyond which no calls are served, and if they are answers to what
 /// nobody serves, nothing is read.
 const ANSWERS_SIZE_MAX: usize = 1 << 20;
@@ -508,6 +511,12 @@ impl ConnectionState {
     pub fn finish_call(&mut self, call: &Message) -> bool {
         self.calls.finish(call);
         !self.calls.is_empty()
+    }
+
+    /// Whether so much waits to be written that it is worth a write.
+    #[cfg(feature = "client")]
+    pub(crate) const fn has_many_answers(&self) -> bool {
+        self.messages.end() >= HELD_SIZE_MAX
     }
 
     fn handle_message(&mut self, message: Message) -> Result<(), ConnectionError> {
