@@ -160,7 +160,8 @@ macro_rules! api {
             /// Calls, and leaves the waiting for later: several calls may be under way at once.
             ///
             /// # Errors
-            /// The call cannot be sent, or the connection is over.
+            /// The call cannot be sent, the connection is lost and not there again ([`Error::CallLost`]; this does not
+            /// wait for it), or it is over.
             pub fn send<T>(&self, call: &MethodCall<'_>, arguments: &T) -> Result<PendingReply>
             where
                 T: Serialize + DynamicType + ?Sized,
@@ -498,10 +499,11 @@ macro_rules! api {
         }
 
         impl NameWatch {
-            /// Waits for the next owner: the present one at first, at once. `None`: nobody has it.
+            /// Waits for the next owner: the present one at first, at once. `None`: nobody has it. After the connection
+            /// was lost and made again the present one is told anew.
             ///
             /// # Errors
-            /// The connection is over.
+            /// It was a unique name on a bus that is lost ([`Error::SenderGone`]), or the connection is over.
             pub $($async)? fn next_owner(&mut self) -> Result<Option<String>> {
                 $run!(self.take_next())
             }
@@ -511,7 +513,7 @@ macro_rules! api {
             /// Waits until the name is lost, or had.
             ///
             /// # Errors
-            /// The connection is over.
+            /// It is lost, and not waited for any more ([`Error::NameTaken`]), or the connection is over.
             pub $($async)? fn next_event(&mut self) -> Result<NameEvent> {
                 $run!(self.take_next())
             }
@@ -521,7 +523,8 @@ macro_rules! api {
             /// Waits for the next signal.
             ///
             /// # Errors
-            /// The connection is over.
+            /// The connection was lost meanwhile and is made again ([`Error::Interrupted`]): the stream goes on. It was
+            /// about a unique name on a bus that is lost ([`Error::SenderGone`]), or the connection is over.
             pub $($async)? fn next_signal(&mut self) -> Result<Message> {
                 $run!(self.take_next(Deadline::Never))
             }

@@ -15,6 +15,7 @@ use super::error::{Error, Result};
 use super::keyring::find_cookie;
 use super::reconnecting::{Again, Route};
 use crate::connection::{ConnectionError, ConnectionState, LostCall, ReadBuffer};
+use crate::server::holds_here;
 use crate::transport::{Interest, Socket};
 use crate::typed::Body;
 use crate::wire::{BodyWriter, Header};
@@ -117,6 +118,8 @@ pub struct Shared {
     pub(crate) is_read: bool,
     /// How many wait for the one who reads.
     pub(crate) waiting_count: usize,
+    /// Whether answers wait to be written for which there may be room ([`crate::server::Holding`]).
+    is_held: bool,
     /// Why it is over.
     pub(crate) failure: Option<Error>,
     /// How it is made again when it is lost, if it is.
@@ -130,7 +133,7 @@ pub struct Shared {
 pub(crate) enum Expects {
     Reply,
     Nothing,
-    /// It answers a call that came when the connection had been lost so often.
+    /// It is what somebody else waits for, whose call came when the connection had been lost so often.
     Answers {
         losses: u32,
     },
@@ -154,6 +157,7 @@ impl<S: Style> Link<S> {
             connection,
             is_read: false,
             waiting_count: 0,
+            is_held: false,
             failure: None,
             again: None,
             body: None,
@@ -245,8 +249,10 @@ impl<S: Style> Link<S> {
         let result = shared.queue(header, &mut body, expects);
         body.trim();
         shared.body = Some(body);
-        if result.is_ok() {
-            self.write_some(&mut shared);
+        match (&result, expects) {
+            (Ok(_), Expects::Answers { .. }) => self.write_answer(&mut shared),
+            (Ok(_), _) => self.write_some(&mut shared),
+            _ => {}
         }
         result
     }
@@ -278,10 +284,26 @@ impl<S: Style> Link<S> {
         S::wait(self, is_written, Deadline::Never).await?
     }
 
+    /// Writes an answer that was queued, unless it is to leave with the next ones.
+    pub(crate) fn write_answer(&self, shared: &mut Shared) {
+        shared.is_held = holds_here(self) && !shared.connection.has_many_answers();
+        if !shared.is_held {
+            self.write_some(shared);
+        }
+    }
+
+    /// Writes what is held, since somebody will wait.
+    pub(crate) fn write_held(&self, shared: &mut Shared) {
+        if shared.is_held {
+            self.write_some(shared);
+        }
+    }
+
     /// Writes what there is room for. That the connection is over shows when it is read.
     pub(crate) fn write_some(&self, shared: &mut Shared) {
         let socket = self.socket();
         let socket = S::Socket::as_ref(&socket);
+        shared.is_held = false;
         loop {
             let (bytes, fds) = shared.connection.next_write();
             if bytes.is_empty() {

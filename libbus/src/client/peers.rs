@@ -188,7 +188,7 @@ fn owner_in(change: &Message) -> Option<Option<String>> {
 pub enum NameEvent {
     /// The program is its owner now.
     Acquired,
-    /// It is no more: somebody replaced it, or the name was let go.
+    /// It is no more: somebody replaced it, the name was let go, or the connection was lost.
     Lost,
 }
 

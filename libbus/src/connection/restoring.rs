@@ -138,10 +138,13 @@ impl ConnectionState {
     pub(super) fn handle_restoring(
         &mut self,
         serial: NonZeroU32,
-        header: &Header<'_>,
         reply: &Message,
     ) -> Result<bool, ConnectionError> {
         let restoring = &mut self.restoring;
+        if restoring.requests.is_empty() && restoring.questions.is_empty() {
+            return Ok(false);
+        }
+        let header = &reply.header();
         if let Some(Asked::Name { name, flags }) = restoring.requests.remove(&serial) {
             if had_or_waited_for(header, reply) {
                 restoring.names.insert(name, flags);
