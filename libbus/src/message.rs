@@ -2,6 +2,8 @@
 
 mod kept_header;
 
+mod text;
+
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
