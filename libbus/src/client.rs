@@ -14,6 +14,7 @@
 //! has come, and the next of them reads when the first has what it wants.
 
 pub(crate) mod api;
+pub(crate) mod blob;
 #[cfg(feature = "async")]
 pub(crate) mod block_on;
 #[cfg(feature = "blocking")]
@@ -40,6 +41,7 @@ pub use call::PendingReply;
 pub use connection::Connection;
 pub use generated::{ProxyBuilder, ProxyDefaults};
 pub use peers::{Credentials, NameEvent, NameWatch, OwnedName};
+pub use blob::{Blob, BlobError, BlobReader, BlobRef};
 pub use properties::{CacheProperties, PropertyChanged, PropertyStream};
 pub use proxy::Proxy;
 pub use signals::SignalStream;

@@ -183,7 +183,7 @@ pub use client::nonblocking::{
 };
 #[cfg(feature = "client")]
 pub use client::{
-    CacheProperties, Credentials, NameEvent, TestBus,
+    Blob, BlobError, BlobReader, BlobRef, CacheProperties, Credentials, NameEvent, TestBus,
     call::MethodCall,
     error::{Error, MethodError, Result},
     fdo,

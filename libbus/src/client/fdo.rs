@@ -6,6 +6,7 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::blob::BlobError;
 use super::error::Error as ClientError;
 use crate::server::DBusError;
 use crate::standard_error;
@@ -208,6 +209,22 @@ impl DBusError for ClientError {
 
     fn description(&self) -> Cow<'_, str> {
         match self {
+impl From<BlobError> for Error {
+    fn from(error: BlobError) -> Self {
+        let text = error.to_string();
+        match error {
+            BlobError::TooLarge { .. } => Self::LimitsExceeded(text),
+            BlobError::Io(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                Self::NoMemory(text)
+            }
+            BlobError::Io(_) => Self::IOError(text),
+            BlobError::NoFile(_) | BlobError::Unsealable | BlobError::Unsealed(_) => {
+                Self::InvalidArgs(text)
+            }
+        }
+    }
+}
+
             Self::Method(error) => Cow::Borrowed(error.text()),
             other => Cow::Owned(other.to_string()),
         }

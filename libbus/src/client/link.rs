@@ -196,7 +196,12 @@ impl<S: Style> Link<S> {
         T: Serialize + DynamicType + ?Sized,
     {
         // Not under the lock: the value's own code may use the connection.
-        let mut body = self.lock().body.take().unwrap_or_default();
+        let mut body = {
+            let mut shared = self.lock();
+            let mut body = shared.body.take().unwrap_or_default();
+            body.has_blobs_inline = !shared.connection.takes_fds();
+            body
+        };
         match body.write(value) {
             Ok(()) => self.send_body(header, body, expects),
             Err(error) => {

@@ -7,6 +7,7 @@
 )]
 
 mod asynchronous;
+mod blobs;
 mod calls;
 mod connecting;
 mod examples;
