@@ -22,6 +22,7 @@ pub mod blocking;
 pub(crate) mod builder;
 pub(crate) mod call;
 pub(crate) mod connection;
+pub(crate) mod errno;
 pub(crate) mod error;
 pub mod fdo;
 pub(crate) mod generated;

@@ -185,6 +185,7 @@ pub use client::nonblocking::{
 pub use client::{
     Blob, BlobError, BlobReader, BlobRef, CacheProperties, Credentials, NameEvent, TestBus,
     call::MethodCall,
+    errno::SystemError,
     error::{Error, MethodError, Result},
     fdo,
     names::{ReleaseNameReply, RequestNameFlags, RequestNameReply},
