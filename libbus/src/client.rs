@@ -28,21 +28,27 @@ pub mod fdo;
 pub(crate) mod generated;
 mod keyring;
 pub(crate) mod link;
+pub(crate) mod managed_objects;
 pub(crate) mod names;
 #[cfg(feature = "async")]
 pub(crate) mod nonblocking;
+pub(crate) mod peer_set;
 pub(crate) mod peers;
+#[cfg(feature = "async")]
+mod poll;
 pub(crate) mod properties;
 pub(crate) mod proxy;
 pub(crate) mod signals;
 mod test_bus;
 
+pub use blob::{Blob, BlobError, BlobReader, BlobRef};
 pub use builder::Builder;
 pub use call::PendingReply;
 pub use connection::Connection;
 pub use generated::{ProxyBuilder, ProxyDefaults};
+pub use managed_objects::{ManagedObjects, ObjectEvent};
+pub use peer_set::PeerSet;
 pub use peers::{Credentials, NameEvent, NameWatch, OwnedName};
-pub use blob::{Blob, BlobError, BlobReader, BlobRef};
 pub use properties::{CacheProperties, PropertyChanged, PropertyStream};
 pub use proxy::Proxy;
 pub use signals::SignalStream;

@@ -21,7 +21,7 @@ use crate::message::Message;
 use crate::names::{InterfaceName, MemberName, ObjectPath};
 
 const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
-pub(super) const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
+pub(crate) const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
 
 /// What every object has, as introspection tells it.
 const STANDARD_INTERFACES: &str = "\

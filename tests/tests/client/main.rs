@@ -12,6 +12,7 @@ mod calls;
 mod connecting;
 mod examples;
 mod interop;
+mod managed_objects;
 mod names;
 mod proxies;
 mod serving;

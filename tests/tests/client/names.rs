@@ -52,6 +52,25 @@ fn a_watch_tells_each_owner_from_the_present_one_on() {
 }
 
 #[test]
+fn a_watch_is_an_iterator() {
+    on_each_bus(|bus| {
+        let (watcher, owner) = (connect(bus), connect(bus));
+        let watch = watcher.watch_name(NAME).unwrap();
+        owner.request_name(NAME).unwrap();
+        owner.release_name(NAME).unwrap();
+        let owners: Vec<_> = watch.take(3).map(Result::unwrap).collect();
+        assert_eq!(owners, [None, owner.unique_name().map(ToOwned::to_owned), None]);
+        let watch = watcher.watch_name(NAME).unwrap();
+        watcher.close();
+        let mut told = watch.map(|owner| owner.map_err(|error| error.is_disconnected()));
+        assert_eq!(
+            [told.next(), told.next(), told.next()],
+            [Some(Ok(None)), Some(Err(true)), None]
+        );
+    });
+}
+
+#[test]
 fn the_bus_says_who_somebody_is() {
     on_each_bus(|bus| {
         let connection = connect(bus);
@@ -63,5 +82,72 @@ fn the_bus_says_who_somebody_is() {
         let error = connection.credentials("org.example.Nobody").unwrap_err();
         assert!(error.is_method_error(standard_error::NAME_HAS_NO_OWNER.as_str()), "{error}");
         assert!(matches!(connection.credentials("nobody"), Err(Error::Name(_))));
+    });
+}
+
+#[test]
+fn a_set_of_peers_tells_who_goes() {
+    on_each_bus(|bus| {
+        let service = connect(bus);
+        let (one, other) = (connect(bus), connect(bus));
+        let [one_name, other_name] =
+            [&one, &other].map(|peer| peer.unique_name().unwrap().to_owned());
+        let name = one.own_name(NAME, RequestNameFlags::default()).unwrap();
+        let mut peers = service.peer_set();
+        assert!(peers.is_empty() && peers.next_gone().unwrap().is_none());
+        assert!(peers.add(&one_name).unwrap() && peers.add(&one_name).unwrap());
+        assert!(peers.add(&other_name).unwrap() && peers.add(NAME).unwrap());
+        assert!(!peers.add("org.example.Nobody").unwrap() && !peers.add(":1.987654").unwrap());
+        assert!(matches!(peers.add("nobody"), Err(Error::Name(_))));
+        assert_eq!(peers.names().collect::<Vec<_>>(), [&one_name, &other_name, NAME]);
+        assert_eq!((peers.len(), peers.count(&one_name)), (3, 1));
+
+        drop(name);
+        assert_eq!(peers.next_gone().unwrap().as_deref(), Some(NAME));
+        other.close();
+        assert_eq!(peers.next_gone().unwrap(), Some(other_name));
+        assert!(peers.remove(&one_name) && !peers.remove(&one_name) && peers.is_empty());
+        // A name that goes from one to another is not gone.
+        let waiting = connect(bus);
+        let first = one.own_name(NAME, RequestNameFlags::default()).unwrap();
+        let second = waiting.own_name(NAME, RequestNameFlags::default()).unwrap();
+        assert!(peers.add(NAME).unwrap() && peers.add(&one_name).unwrap());
+        drop(first);
+        one.close();
+        assert_eq!(peers.next_gone().unwrap(), Some(one_name));
+        drop(second);
+        peers.wait_until_empty().unwrap();
+    });
+}
+
+#[test]
+fn a_set_that_counts_keeps_who_was_added_more_often() {
+    on_each_bus(|bus| {
+        let (service, peer) = (connect(bus), connect(bus));
+        let name = peer.unique_name().unwrap();
+        let mut peers = service.peer_set().counting();
+        assert!((0..3).all(|_| peers.add(name).unwrap()));
+        assert!(peers.remove(name));
+        assert_eq!((peers.len(), peers.count(name)), (1, 2));
+        // Who is gone is gone altogether.
+        peer.close();
+        assert_eq!(peers.next_gone().unwrap().as_deref(), Some(name));
+        assert!(peers.is_empty() && !peers.remove(name));
+    });
+}
+
+#[test]
+fn a_set_with_futures_waits_until_all_are_gone() {
+    on_each_bus(|bus| {
+        futures_lite::future::block_on(async {
+            let builder = || libbus::Builder::address(&crate::address(bus)).unwrap().build();
+            let (service, peer) = (builder().await.unwrap(), builder().await.unwrap());
+            let mut peers = service.peer_set();
+            assert!(peers.add(peer.unique_name().unwrap()).await.unwrap());
+            assert!(futures_lite::future::poll_once(peers.next_gone()).await.is_none());
+            drop(peer);
+            peers.wait_until_empty().await.unwrap();
+            assert!(peers.is_empty());
+        });
     });
 }
