@@ -1,5 +1,11 @@
 //! Names that are had, waited for and watched, and who has them.
 
+use std::io::{self, Read as _, Write as _};
+use std::num::NonZeroU32;
+use std::os::unix::net::UnixStream;
+
+use libbus::names::{BusName, InterfaceName, MemberName, ObjectPath};
+use libbus::wire::{Header, MessageType, ParsedHeader, Signature, frame, write_message};
 use libbus::{Error, NameEvent, RequestNameFlags, standard_error};
 
 use crate::{connect, on_each_bus};
@@ -150,4 +156,65 @@ fn a_set_with_futures_waits_until_all_are_gone() {
             assert!(peers.is_empty());
         });
     });
+}
+
+/// A bus that answers whatever it is asked, and says beside the answer who has a name that nobody has it any more.
+fn tell_beside_the_answer(mut socket: UnixStream) -> io::Result<()> {
+    let mut lines = Vec::new();
+    let mut byte = [0];
+    while !lines.ends_with(b"BEGIN\r\n") {
+        socket.read_exact(&mut byte)?;
+        lines.extend(byte);
+        if lines.ends_with(b"\r\n") {
+            let line = lines.split(|byte| *byte == b'\n').rev().nth(1).unwrap_or_default();
+            match line {
+                [0, b'A', ..] => socket.write_all(b"OK 07070707070707070707070707070707\r\n")?,
+                [b'N', ..] => socket.write_all(b"ERROR\r\n")?,
+                _ => {}
+            }
+        }
+    }
+    let mut read = Vec::new();
+    loop {
+        socket.read_exact(&mut byte)?;
+        read.extend(byte);
+        let Ok(Some(frame)) = frame(&read, u32::MAX) else { continue };
+        if read.len() < frame.message_size() {
+            continue;
+        }
+        let asked = ParsedHeader::parse(&read, &frame).unwrap().header;
+        let mut answer = Header::new(MessageType::MethodReturn, NonZeroU32::MIN);
+        answer.sender = Some(BusName::parse("org.freedesktop.DBus").unwrap());
+        answer.reply_serial = Some(asked.serial);
+        let mut bytes = Vec::new();
+        if asked.member.is_some_and(|member| member.as_str() == "GetNameOwner") {
+            answer.signature = Signature::from_static("s");
+            write_message(&answer, &mut bytes, |body| body.string(":1.7"));
+            let mut change = Header::new(MessageType::Signal, NonZeroU32::MIN);
+            change.sender = answer.sender;
+            change.path = Some(ObjectPath::parse("/org/freedesktop/DBus").unwrap());
+            change.interface = Some(InterfaceName::parse("org.freedesktop.DBus").unwrap());
+            change.member = Some(MemberName::parse("NameOwnerChanged").unwrap());
+            change.signature = Signature::from_static("sss");
+            write_message(&change, &mut bytes, |body| {
+                [NAME, ":1.7", ""].iter().for_each(|text| body.string(text));
+            });
+        } else {
+            write_message(&answer, &mut bytes, |_| {});
+        }
+        socket.write_all(&bytes)?;
+        read.clear();
+    }
+}
+
+#[test]
+fn a_change_that_comes_with_the_first_answer_is_not_lost() {
+    let (socket, other) = UnixStream::pair().unwrap();
+    let bus = std::thread::spawn(move || tell_beside_the_answer(other));
+    let connection = libbus::blocking::Builder::socket(socket).p2p().build().unwrap();
+    let mut watch = connection.watch_name(NAME).unwrap();
+    assert_eq!(watch.next_owner().unwrap(), None);
+    drop((watch, connection));
+    // It has read to the end.
+    assert!(bus.join().unwrap().is_err());
 }
