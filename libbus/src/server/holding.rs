@@ -51,9 +51,8 @@ impl<'l, S: Style> Holding<'l, S> {
 
     /// Serves this call by `answer`.
     pub(crate) fn serve<T>(&mut self, call: &Message, answer: impl FnOnce() -> T) -> T {
-        let header = call.header();
-        let interface = header.interface.map_or("", |name| name.as_str());
-        let member = header.member.map_or("", |name| name.as_str());
+        let interface = call.interface().map_or("", |name| name.as_str());
+        let member = call.member().map_or("", |name| name.as_str());
         let known =
             self.quick.iter().position(|known| *known.0 == *interface && *known.1 == *member);
         if known.is_none() {
