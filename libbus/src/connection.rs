@@ -27,6 +27,7 @@ mod replies;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod write_queue;
 
 use std::collections::VecDeque;
@@ -36,6 +37,7 @@ use std::os::fd::OwnedFd;
 
 pub use self::calls::{CALLS_WAITING_MAX, CALLS_WAITING_SIZE_MAX};
 pub use self::streams::{Overflow, StreamId, Streamed};
+pub use self::usage::Usage;
 
 use self::calls::Calls;
 use self::owners::Owners;

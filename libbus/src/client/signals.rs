@@ -8,7 +8,7 @@ use serde::Serialize;
 use zbus::wire::DynamicType;
 
 use super::call::MethodCall;
-use super::error::Result;
+use super::error::{Error, Result};
 use super::link::{Deadline, Expects, Link, Shared, Style};
 use super::names::bus_call;
 use crate::connection::{BUS, Overflow, StreamId, Streamed};
@@ -60,6 +60,7 @@ pub struct SignalStream<S: Style> {
     sender: Option<Box<str>>,
     missed: u64,
     has_ended: bool,
+    parked: S::Parked,
 }
 
 impl<S: Style> SignalStream<S> {
@@ -80,8 +81,15 @@ impl<S: Style> SignalStream<S> {
             shared.connection.begin_stream(rule, length_max, overflow)
         };
         // What comes before the bus's answer may already be for it.
-        let stream =
-            Self { link: Arc::clone(link), id, rule: text, sender, missed: 0, has_ended: false };
+        let stream = Self {
+            link: Arc::clone(link),
+            id,
+            rule: text,
+            sender,
+            missed: 0,
+            has_ended: false,
+            parked: S::Parked::default(),
+        };
         stream.link.call(&bus_call("AddMatch"), &stream.rule).await?;
         Ok(stream)
     }
@@ -91,17 +99,32 @@ impl<S: Style> SignalStream<S> {
         let id = self.id;
         loop {
             let next = move |shared: &mut Shared| shared.connection.next_of(id);
-            match S::wait(&self.link, next, deadline)
-                .await
-                .inspect_err(|error| self.has_ended = error.is_disconnected())?
-            {
-                Streamed::Missed(count) => self.missed += count,
-                Streamed::Signal(signal) => {
-                    self.wake_reader();
-                    return Ok(signal);
-                }
+            let told = S::wait(&self.link, next, deadline).await;
+            let told = told.inspect_err(|error| self.note_failure(error))?;
+            if let Some(signal) = self.take_told(told) {
+                return Ok(signal);
             }
         }
+    }
+
+    /// The signal, if what was told is one.
+    pub(crate) fn take_told(&mut self, told: Streamed) -> Option<Message> {
+        match told {
+            Streamed::Missed(count) => {
+                self.missed += count;
+                None
+            }
+            Streamed::Signal(signal) => {
+                self.wake_reader();
+                Some(signal)
+            }
+        }
+    }
+
+    /// What wakes it once it was polled, and its connection.
+    #[cfg(feature = "async")]
+    pub(crate) const fn parked(&mut self) -> (&mut S::Parked, &Arc<Link<S>>) {
+        (&mut self.parked, &self.link)
     }
 
     /// What was read already, without waiting.
@@ -119,6 +142,16 @@ impl<S: Style> SignalStream<S> {
         if shared.waiting_count > 0 && shared.connection.may_read() {
             S::wake(&self.link.signal);
         }
+    }
+
+    /// Which stream of the connection it is.
+    pub(crate) const fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// What is asked beside it failed, perhaps since the connection is over.
+    pub(crate) const fn note_failure(&mut self, error: &Error) {
+        self.has_ended |= error.is_disconnected();
     }
 
     /// Whether the error was told by which the connection ended.
@@ -160,6 +193,7 @@ pub(crate) fn is_well_known(sender: &str) -> bool {
 
 impl<S: Style> Drop for SignalStream<S> {
     fn drop(&mut self) {
+        S::unpark(&mut self.parked, &self.link);
         let mut shared = self.link.lock();
         shared.connection.end_stream(self.id);
         if let Some(name) = self.sender.as_deref().and_then(|name| WellKnownName::parse(name).ok())
