@@ -28,6 +28,7 @@ mod restoring;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod write_queue;
 
 use std::collections::VecDeque;
@@ -38,6 +39,7 @@ use std::os::fd::OwnedFd;
 pub use self::calls::{CALLS_WAITING_MAX, CALLS_WAITING_SIZE_MAX};
 pub use self::replies::LostCall;
 pub use self::streams::{Overflow, StreamId, Streamed};
+pub use self::usage::Usage;
 
 use self::calls::Calls;
 use self::owners::Owners;

@@ -178,18 +178,25 @@ mod traits {
 pub use client::block_on::block_on;
 #[cfg(feature = "async")]
 pub use client::nonblocking::{
-    Async, Builder, Connection, InterfaceRef, NameWatch, ObjectServer, OwnedName, PendingReply,
-    PropertyChanged, PropertyStream, Proxy, ProxyBuilder, SignalEmitter, SignalStream,
+    Async, Builder, Connection, InterfaceRef, ManagedObjects, NameWatch, ObjectServer, OwnedName,
+    PeerSet, PendingReply, PropertyChanged, PropertyStream, Proxy, ProxyBuilder, SignalEmitter,
+    SignalStream,
 };
 #[cfg(feature = "client")]
 pub use client::{
-    CacheProperties, Credentials, NameEvent, Reconnect, TestBus,
+    Blob, BlobError, BlobReader, BlobRef, CacheProperties, Credentials, NameEvent, ObjectEvent,
+    Reconnect, TestBus,
     call::MethodCall,
+    errno::SystemError,
     error::{Error, MethodError, Result},
     fdo,
     names::{ReleaseNameReply, RequestNameFlags, RequestNameReply},
 };
 #[cfg(feature = "client")]
 pub use connection::LostCall;
+/// What streams of the style with futures are: the trait of `futures_core`.
+#[cfg(feature = "async")]
+#[doc(no_inline)]
+pub use futures_lite::stream::Stream;
 #[cfg(feature = "client")]
 pub use traits::*;

@@ -44,9 +44,9 @@ pub use self::properties::PropertyMap;
 #[cfg(feature = "async")]
 pub(crate) use self::standard::Answering;
 pub use self::standard::ObjectManager;
-pub(crate) use self::standard::dispatch;
 #[cfg(feature = "blocking")]
 pub(crate) use self::standard::must_wait;
+pub(crate) use self::standard::{OBJECT_MANAGER, dispatch};
 
 use crate::client::link::Style;
 

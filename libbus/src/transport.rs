@@ -4,6 +4,7 @@
 //! never inherited by programs that are started, nor are descriptors that come over it.
 
 mod connect;
+pub(crate) mod memory_file;
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;

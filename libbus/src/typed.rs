@@ -58,6 +58,8 @@ pub enum TypeError {
 pub(crate) struct Body {
     pub(crate) bytes: Vec<u8>,
     pub(crate) fds: Vec<OwnedFd>,
+    /// Whether the content of blobs is in it, since there is no way for descriptors.
+    pub(crate) has_blobs_inline: bool,
     signature: SignatureText,
 }
 
@@ -94,7 +96,8 @@ impl Body {
         T: Serialize + ?Sized,
     {
         let body = BodyWriter::resume(&mut self.bytes, Endian::NATIVE);
-        let mut sink = Sink { body, fds: &mut self.fds };
+        let has_blobs_inline = self.has_blobs_inline;
+        let mut sink = Sink { body, fds: &mut self.fds, has_blobs_inline };
         value.serialize(Serializer { sink: &mut sink, signature })
     }
 

@@ -28,6 +28,10 @@ macro_rules! api {
         pub type ProxyBuilder<P> = $crate::client::generated::ProxyBuilder<P, $style>;
         /// The owners of a name, one after the other.
         pub type NameWatch = $crate::client::peers::NameWatch<$style>;
+        /// The objects of another program, kept up to date.
+        pub type ManagedObjects = $crate::client::managed_objects::ManagedObjects<$style>;
+        /// Others on the bus, of which it is told who goes.
+        pub type PeerSet = $crate::client::peer_set::PeerSet<$style>;
         /// A well-known name that is had, or waited for, until this is dropped.
         pub type OwnedName = $crate::client::peers::OwnedName<$style>;
         /// The changes of one property, one after the other.
@@ -266,9 +270,36 @@ macro_rules! api {
             /// Who has a name, now and from now on.
             ///
             /// # Errors
-            /// It is no bus name, or the bus refuses the match rule.
+            /// It is no bus name, or the bus refuses the match rule or the question.
             pub $($async)? fn watch_name(&self, name: &str) -> Result<NameWatch> {
                 $run!(NameWatch::begin(self, name))
+            }
+
+            /// The objects of the program that has this name, with their interfaces and properties, as its object
+            /// manager at `path` tells of them: now, and from now on as events are taken
+            /// ([`ManagedObjects::next_event`]). Nobody may have the name; it is not started for that.
+            ///
+            /// # Errors
+            /// A name is not valid, the bus refuses a match rule, or the program has no object manager there.
+            pub $($async)? fn managed_objects<'a, D, P>(
+                &self,
+                destination: D,
+                path: P,
+            ) -> Result<ManagedObjects>
+            where
+                D: TryInto<BusName<'a>, Error: Into<Error>>,
+                P: TryInto<ObjectPath<'a>, Error: Into<Error>>,
+            {
+                let destination = destination.try_into().map_err(Into::into)?;
+                let path = path.try_into().map_err(Into::into)?;
+                $run!(ManagedObjects::begin(self, destination, path))
+            }
+
+            /// A set of others on the bus, of which it is told who goes; nobody is in it yet. A service gives up by it
+            /// what it holds for clients that are gone.
+            #[must_use]
+            pub fn peer_set(&self) -> PeerSet {
+                PeerSet::new(self)
             }
 
             /// Who it is that has a name, such as the sender of a message.
@@ -506,6 +537,46 @@ macro_rules! api {
             /// It was a unique name on a bus that is lost ([`Error::SenderGone`]), or the connection is over.
             pub $($async)? fn next_owner(&mut self) -> Result<Option<String>> {
                 $run!(self.take_next())
+            }
+        }
+
+        impl ManagedObjects {
+            /// Waits until something has become of the objects, and takes that in. When another program has the name
+            /// all that was before is removed, and what it has is added.
+            ///
+            /// # Errors
+            /// The connection is over, or the program has more objects than are kept or answers nonsense; what is
+            /// known then is what was before, and the next call tries again.
+            pub $($async)? fn next_event(&mut self) -> Result<$crate::client::ObjectEvent> {
+                $run!(self.take_event())
+            }
+        }
+
+        impl PeerSet {
+            /// Puts a name into it, such as that of a call's sender. Answers whether it is in it now: not if nobody
+            /// has the name. One that is in it already is there once, or, if it counts, once more.
+            ///
+            /// # Errors
+            /// It is no bus name, or the bus refuses the match rule.
+            pub $($async)? fn add(&mut self, name: &str) -> Result<bool> {
+                $run!(self.insert(name))
+            }
+
+            /// Waits for the next one that goes, which is in it no more, however often it was added. When the
+            /// connection is lost and made again all are gone. `None`: nobody is in it.
+            ///
+            /// # Errors
+            /// The connection is over.
+            pub $($async)? fn next_gone(&mut self) -> Result<Option<String>> {
+                $run!(self.take_gone())
+            }
+
+            /// Waits until all are gone.
+            ///
+            /// # Errors
+            /// The connection is over.
+            pub $($async)? fn wait_until_empty(&mut self) -> Result<()> {
+                $run!(self.become_empty())
             }
         }
 

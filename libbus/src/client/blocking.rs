@@ -36,6 +36,7 @@ pub struct Blocking;
 impl Style for Blocking {
     type Socket = Socket;
     type Signal = Condvar;
+    type Parked = ();
 
     fn prepare(socket: Socket) -> io::Result<Socket> {
         Ok(socket)
@@ -122,6 +123,31 @@ impl Iterator for SignalStream {
             return None;
         }
         Some(self.next_signal())
+    }
+}
+
+/// The changes, until the connection is over.
+impl<T> Iterator for PropertyStream<T>
+where
+    T: Type + for<'de> Deserialize<'de>,
+{
+    type Item = PropertyChanged<T>;
+
+    fn next(&mut self) -> Option<PropertyChanged<T>> {
+        // The function of the type itself, which is there in both styles.
+        Self::next(self)
+    }
+}
+
+/// The owners, the present one at first; after the error by which the connection ended there are none.
+impl Iterator for NameWatch {
+    type Item = Result<Option<String>>;
+
+    fn next(&mut self) -> Option<Result<Option<String>>> {
+        if self.has_ended() {
+            return None;
+        }
+        Some(self.next_owner())
     }
 }
 

@@ -193,6 +193,7 @@ impl<S: Style> Builder<S> {
     ///   ends with [`Error::SenderGone`];
     /// * a stream of a property has a change, whose value is asked for; kept values are asked for anew;
     /// * a watched name's owner is told anew, even if it is called the same, which means nothing on another bus;
+    /// * of a set of peers all are gone, and managed objects are asked for anew;
     /// * an owned name is lost, and had again; where it is not, since somebody else has it and it is not waited
     ///   for, what is next is [`Error::NameTaken`].
     ///

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::blob::BlobError;
 use crate::address::AddressError;
 use crate::connection::{ConnectionError, LostCall, SendError};
 use crate::match_rule::MatchRuleError;
@@ -66,6 +67,8 @@ pub enum Error {
     Send(SendError),
     /// A value is not of the type that is asked for.
     Type(Arc<TypeError>),
+    /// The bytes of a blob cannot be had.
+    Blob(BlobError),
     /// A name is none.
     Name(NameError),
     /// A match rule is none.
@@ -152,6 +155,7 @@ impl fmt::Display for Error {
             Self::Connection(error) => write!(f, "the connection is over: {error}"),
             Self::Send(error) => write!(f, "{error}"),
             Self::Type(error) => write!(f, "{error}"),
+            Self::Blob(error) => write!(f, "{error}"),
             Self::Name(error) => write!(f, "a name is wrong: {error}"),
             Self::MatchRule(error) => write!(f, "a match rule is wrong: {error}"),
             Self::NameTaken => f.write_str("somebody else has the name"),
@@ -178,6 +182,7 @@ from! {
     Io io::Error,
     Connection ConnectionError,
     Type TypeError,
+    Blob BlobError,
     Name NameError,
     MatchRule MatchRuleError,
 }

@@ -30,6 +30,9 @@ pub trait Style: Sized + Send + Sync + 'static {
     /// By what those who wait are woken.
     type Signal: Default + Send + Sync;
 
+    /// What wakes a stream that was polled.
+    type Parked: Default + Send + Sync;
+
     /// # Errors
     /// The system has no room to watch one more.
     fn prepare(socket: Socket) -> io::Result<Self::Socket>;
@@ -61,6 +64,9 @@ pub trait Style: Sized + Send + Sync + 'static {
 
     /// The connection is used no more.
     fn end_serving(tasks: &Self::Tasks);
+
+    /// A stream that was polled goes.
+    fn unpark(_: &mut Self::Parked, _: &Link<Self>) {}
 
     /// Wakes all who wait: something has come, or the one who read does not any more.
     fn wake(signal: &Self::Signal);
@@ -224,7 +230,12 @@ impl<S: Style> Link<S> {
         T: Serialize + DynamicType + ?Sized,
     {
         // Not under the lock: the value's own code may use the connection.
-        let mut body = self.lock().body.take().unwrap_or_default();
+        let mut body = {
+            let mut shared = self.lock();
+            let mut body = shared.body.take().unwrap_or_default();
+            body.has_blobs_inline = !shared.connection.takes_fds();
+            body
+        };
         match body.write(value) {
             Ok(()) => self.send_body(header, body, expects),
             Err(error) => {

@@ -14,12 +14,13 @@ use async_executor::Executor;
 use async_io::{Async as Watched, Timer};
 use event_listener::{Event, EventListener};
 use futures_lite::future::{or, pending, yield_now};
-use futures_lite::stream::{self, Stream};
+use futures_lite::stream::Stream;
 
 use super::api::api;
 use super::block_on::{self, block_on};
 use super::connection::WeakConnection;
 use super::link::{Link, Shared, Style, WaitsFor};
+use super::poll::Parked;
 use crate::server::{Answering, Holding, dispatch};
 use crate::transport::{Patience, Socket};
 
@@ -40,9 +41,14 @@ enum Role {
 impl Style for Async {
     type Socket = Watched<Socket>;
     type Signal = Signal;
+    type Parked = Parked;
 
     fn prepare(socket: Socket) -> io::Result<Watched<Socket>> {
         Watched::new(socket)
+    }
+
+    fn unpark(parked: &mut Parked, link: &Link<Self>) {
+        parked.leave(link);
     }
 
     async fn wait<T: Send>(
@@ -95,6 +101,12 @@ pub struct Signal {
     event: Event,
     /// A timer that somebody waited with and nobody does now, and when it goes off.
     spare_timer: Mutex<Option<(Timer, Instant)>>,
+}
+
+impl Signal {
+    pub(super) fn listen(&self) -> EventListener {
+        self.event.listen()
+    }
 }
 
 /// What serves the objects of a connection.
@@ -279,12 +291,28 @@ impl InRole<'_> {
 
     /// Reads what is there, which does not wait, and writes what there is room for.
     fn read(&self) {
-        let mut shared = self.link.lock();
-        let mut buffer = shared.connection.take_buffer();
-        let mut fds = Vec::new();
-        let result = self.link.socket().get_ref().receive(buffer.space(), &mut fds, Patience::None);
-        self.link.handle_read(&mut shared, buffer, &mut fds, result);
-        self.link.write_some(&mut shared);
+        read_what_is_there(self.link, &mut self.link.lock());
+    }
+}
+
+fn read_what_is_there(link: &Link<Async>, shared: &mut Shared) {
+    let mut buffer = shared.connection.take_buffer();
+    let mut fds = Vec::new();
+    let result = link.socket().get_ref().receive(buffer.space(), &mut fds, Patience::None);
+    link.handle_read(shared, buffer, &mut fds, result);
+    link.write_some(shared);
+}
+
+/// Reads what is there for all, if nobody else does: whoever has said that it reads waits for the socket and not
+/// to be told.
+pub(super) fn read_some(link: &Link<Async>) {
+    let mut shared = link.lock();
+    if !WaitsFor::Own.may_read(&shared) {
+        return;
+    }
+    read_what_is_there(link, &mut shared);
+    if shared.waiting_count > 0 {
+        Async::wake(&link.signal);
     }
 }
 
@@ -382,11 +410,8 @@ impl SignalStream {
         Some(self.next_signal().await)
     }
 
-    /// All signals that follow, for what works on any stream.
+    /// All signals that follow, for what works on any stream: this is one itself.
     pub fn into_stream(self) -> impl Stream<Item = Result<Message>> + Send {
-        stream::unfold(self, |mut stream| async {
-            let signal = stream.next().await?;
-            Some((signal, stream))
-        })
+        self
     }
 }

@@ -1,6 +1,7 @@
 //! Who has a name, and who that is (tools.md D083, D084).
 
 use std::collections::HashMap;
+use std::fmt;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
@@ -92,14 +93,17 @@ pub(crate) fn rule_of_bus(member: &str, name: &str) -> MatchRule {
 }
 
 /// The owners of a name, one after the other, from the present one on.
-#[derive(Debug)]
 pub struct NameWatch<S: Style> {
     connection: Connection<S>,
     name: Box<str>,
     changes: SignalStream<S>,
-    is_begun: bool,
+    /// Who has it at first, until that is told.
+    first: Option<Option<String>>,
     /// Whether the name was a unique one on a bus that is lost.
     is_gone: bool,
+    /// What is asked while it is polled.
+    #[cfg(feature = "async")]
+    asking: std::sync::Mutex<Option<Asking>>,
 }
 
 impl<S: Style> NameWatch<S> {
@@ -108,7 +112,17 @@ impl<S: Style> NameWatch<S> {
         let rule = rule_of_bus("NameOwnerChanged", name);
         let changes = begin_default(connection.link(), rule).await?;
         let connection = connection.clone();
-        Ok(Self { connection, name: name.into(), changes, is_begun: false, is_gone: false })
+        let mut watch = Self {
+            connection,
+            name: name.into(),
+            changes,
+            first: None,
+            is_gone: false,
+            #[cfg(feature = "async")]
+            asking: std::sync::Mutex::default(),
+        };
+        watch.first = Some(watch.ask().await?);
+        Ok(watch)
     }
 
     /// The name.
@@ -117,17 +131,31 @@ impl<S: Style> NameWatch<S> {
         &self.name
     }
 
+    #[cfg(feature = "async")]
+    pub(crate) const fn take_first(&mut self) -> Option<Option<String>> {
+        self.first.take()
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) const fn signals(&mut self) -> &mut SignalStream<S> {
+        &mut self.changes
+    }
+
+    /// Whether the error was told by which the connection ended.
+    #[cfg(feature = "blocking")]
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.changes.has_ended()
+    }
+
     /// The present owner at first, and then each other one; `None`: nobody.
     pub(crate) async fn take_next(&mut self) -> Result<Option<String>> {
-        if self.is_gone {
-            return Err(Error::SenderGone);
-        }
-        if !self.is_begun {
-            let owner = self.ask().await?;
-            self.is_begun = true;
+        if let Some(owner) = self.first.take() {
             return Ok(owner);
         }
         loop {
+            if self.is_gone {
+                return Err(Error::SenderGone);
+            }
             let change = match self.changes.take_next(Deadline::Never).await {
                 Ok(change) => change,
                 Err(Error::Interrupted) => {
@@ -142,43 +170,99 @@ impl<S: Style> NameWatch<S> {
         }
     }
 
-    /// What was told meanwhile is in the answer, or newer than it: what was told last is so in either case. Unless
-    /// the bus is another one since.
     async fn ask(&mut self) -> Result<Option<String>> {
         let link = Arc::clone(self.connection.link());
         loop {
             let answer = link.call(&bus_call("GetNameOwner"), &*self.name).await;
-            let mut is_interrupted = matches!(answer, Err(Error::CallLost(_)));
-            let mut told_last = None;
-            while let Some(told) = self.changes.take_read() {
-                match told {
-                    Streamed::Interrupted => is_interrupted = true,
-                    Streamed::Signal(change) => told_last = owner_in(&change).or(told_last),
-                    Streamed::Missed(_) | Streamed::Ended => {}
-                }
+            if let Some(owner) = self.take_answer(answer) {
+                return owner;
             }
-            if is_interrupted && self.name.starts_with(':') {
-                // On another bus it is somebody else's.
-                self.is_gone = true;
-                return Ok(None);
-            }
-            if is_interrupted {
-                continue;
-            }
-            return match (told_last, answer) {
-                (Some(owner), _) => Ok(owner),
-                (None, Ok(reply)) => Ok(Some(reply.deserialize::<&str>()?.to_owned())),
-                (None, Err(error)) if error.is_method_error(NO_OWNER) => Ok(None),
-                (None, Err(error)) => Err(error),
-            };
         }
+    }
+
+    /// Who has the name by this answer to the question for it. What was told meanwhile is in the answer, or newer
+    /// than it: what was told last is so in either case. Nothing if the bus is another one since, which must be
+    /// asked again.
+    fn take_answer(&mut self, answer: Result<Message>) -> Option<Result<Option<String>>> {
+        let mut is_interrupted = matches!(answer, Err(Error::CallLost(_)));
+        let mut newest = None;
+        while let Some(told) = self.changes.take_read() {
+            match told {
+                Streamed::Interrupted => is_interrupted = true,
+                Streamed::Signal(change) => newest = owner_in(&change).or(newest),
+                Streamed::Missed(_) | Streamed::Ended => {}
+            }
+        }
+        if is_interrupted {
+            // On another bus a unique name is somebody else's.
+            self.is_gone = self.name.starts_with(':');
+            return self.is_gone.then_some(Ok(None));
+        }
+        Some(match (newest, answer) {
+            (Some(owner), _) => Ok(owner),
+            (None, Ok(reply)) => match reply.deserialize::<&str>() {
+                Ok(owner) => Ok(Some(owner.to_owned())),
+                Err(error) => Err(error.into()),
+            },
+            (None, Err(error)) if error.is_method_error(NO_OWNER) => Ok(None),
+            (None, Err(error)) => Err(error),
+        })
+    }
+
+    /// Goes on to ask, where it is polled. It is asked first when it was interrupted.
+    #[cfg(feature = "async")]
+    pub(crate) fn poll_asking(
+        &mut self,
+        context: &mut std::task::Context<'_>,
+        is_interrupted: bool,
+    ) -> std::task::Poll<Option<Result<Option<String>>>> {
+        use std::task::Poll;
+
+        if is_interrupted && self.name.starts_with(':') {
+            self.is_gone = true;
+            return Poll::Ready(Some(Ok(None)));
+        }
+        let mut must_ask = is_interrupted;
+        loop {
+            let asking = self.asking.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if std::mem::take(&mut must_ask) {
+                let (link, name) = (Arc::clone(self.connection.link()), self.name.clone());
+                *asking =
+                    Some(Box::pin(
+                        async move { link.call(&bus_call("GetNameOwner"), &*name).await },
+                    ));
+            }
+            let Some(future) = asking else { return Poll::Ready(None) };
+            let Poll::Ready(answer) = future.as_mut().poll(context) else { return Poll::Pending };
+            *asking = None;
+            match self.take_answer(answer) {
+                Some(owner) => return Poll::Ready(Some(owner)),
+                None => must_ask = true,
+            }
+        }
+    }
+
+    /// Whether the name was a unique one on a bus that is lost.
+    #[cfg(feature = "async")]
+    pub(crate) const fn is_gone(&self) -> bool {
+        self.is_gone
     }
 }
 
+impl<S: Style> fmt::Debug for NameWatch<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NameWatch").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A question to the bus.
+#[cfg(feature = "async")]
+type Asking = std::pin::Pin<Box<dyn Future<Output = Result<Message>> + Send>>;
+
 const NO_OWNER: &str = standard_error::NAME_HAS_NO_OWNER.as_str();
 
-/// Who owns a name after this change, if that is what the signal is: `Some(None)` is nobody.
-fn owner_in(change: &Message) -> Option<Option<String>> {
+/// Who has a name after this change.
+pub(super) fn owner_in(change: &Message) -> Option<Option<String>> {
     let (_, _, owner) = change.deserialize::<(&str, &str, &str)>().ok()?;
     Some((!owner.is_empty()).then(|| owner.to_owned()))
 }

@@ -35,9 +35,9 @@ pub enum CacheProperties {
 
 /// Where a value lies in a message.
 #[derive(Clone, Debug)]
-struct Kept {
-    message: Message,
-    position: usize,
+pub(super) struct Kept {
+    pub(super) message: Message,
+    pub(super) position: usize,
 }
 
 struct State<S: Style> {
@@ -193,11 +193,11 @@ impl<S: Style> State<S> {
     }
 }
 
-const CHANGED: Signature<'static> = Signature::from_static("sa{sv}as");
-const VARIANT: Signature<'static> = Signature::from_static("v");
+pub(super) const CHANGED: Signature<'static> = Signature::from_static("sa{sv}as");
+pub(super) const VARIANT: Signature<'static> = Signature::from_static("v");
 
 impl Kept {
-    fn value<T>(&self) -> Result<T>
+    pub(super) fn value<T>(&self) -> Result<T>
     where
         T: Type + for<'de> Deserialize<'de>,
     {
@@ -249,20 +249,32 @@ where
     pub(crate) async fn take_next(&mut self) -> Result<PropertyChanged<T, S>> {
         loop {
             let change = match self.changes.take_next(Deadline::Never).await {
-                Ok(signal) => find_change(&signal, &self.name),
-                // It may have changed: who wants to know asks.
-                Err(Error::Interrupted) => Ok(Some(None)),
+                Ok(signal) => self.change_in(&signal),
+                Err(Error::Interrupted) => Some(self.perhaps_changed()),
                 Err(error) => return Err(error),
             };
-            if let Ok(Some(new)) = change {
-                return Ok(PropertyChanged {
-                    proxy: self.proxy.clone(),
-                    name: Arc::clone(&self.name),
-                    new,
-                    of: PhantomData,
-                });
+            if let Some(change) = change {
+                return Ok(change);
             }
         }
+    }
+
+    /// After the connection was lost it may have another value: who wants to know asks.
+    pub(crate) fn perhaps_changed(&self) -> PropertyChanged<T, S> {
+        let (proxy, name) = (self.proxy.clone(), Arc::clone(&self.name));
+        PropertyChanged { proxy, name, new: None, of: PhantomData }
+    }
+
+    /// What the signal says of the property, if anything.
+    pub(crate) fn change_in(&self, signal: &Message) -> Option<PropertyChanged<T, S>> {
+        let new = find_change(signal, &self.name).ok().flatten()?;
+        let (proxy, name) = (self.proxy.clone(), Arc::clone(&self.name));
+        Some(PropertyChanged { proxy, name, new, of: PhantomData })
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) const fn signals(&mut self) -> &mut SignalStream<S> {
+        &mut self.changes
     }
 
     pub(crate) const fn has_ended(&self) -> bool {

@@ -61,6 +61,7 @@ pub struct SignalStream<S: Style> {
     has_ended: bool,
     /// Whether it was about a program on a bus that is lost.
     is_gone: bool,
+    parked: S::Parked,
 }
 
 impl<S: Style> SignalStream<S> {
@@ -89,9 +90,9 @@ impl<S: Style> SignalStream<S> {
             (id, serial)
         };
         // What comes before the bus's answer may already be for it.
-        let link = Arc::clone(link);
+        let (link, parked) = (Arc::clone(link), S::Parked::default());
         let (missed, has_ended, is_gone) = (0, false, false);
-        let stream = Self { link, id, rule: text, sender, missed, has_ended, is_gone };
+        let stream = Self { link, id, rule: text, sender, missed, has_ended, is_gone, parked };
         stream.link.reply_to(serial?).await?;
         Ok(stream)
     }
@@ -117,21 +118,45 @@ impl<S: Style> SignalStream<S> {
                 None => is_over(shared).then_some(None),
                 next => Some(next),
             };
-            match S::wait(&self.link, next, deadline)
-                .await
-                .inspect_err(|error| self.has_ended = error.is_disconnected())?
-            {
+            let told = S::wait(&self.link, next, deadline).await;
+            match told.inspect_err(|error| self.note_failure(error))? {
                 None => return Ok(None),
-                Some(Streamed::Missed(count)) => self.missed += count,
-                Some(Streamed::Interrupted) => return Err(Error::Interrupted),
-                Some(Streamed::Ended) => (self.has_ended, self.is_gone) = (true, true),
-                Some(Streamed::Signal(signal)) => {
-                    self.wake_reader();
-                    return Ok(Some(signal));
+                Some(told) => {
+                    if let Some(signal) = self.take_told(told)? {
+                        return Ok(Some(signal));
+                    }
                 }
             }
         }
         Err(Error::SenderGone)
+    }
+
+    /// The signal, if what was told is one.
+    ///
+    /// # Errors
+    /// It is interrupted, or over.
+    pub(crate) fn take_told(&mut self, told: Streamed) -> Result<Option<Message>> {
+        match told {
+            Streamed::Missed(count) => {
+                self.missed += count;
+                Ok(None)
+            }
+            Streamed::Interrupted => Err(Error::Interrupted),
+            Streamed::Ended => {
+                (self.has_ended, self.is_gone) = (true, true);
+                Err(Error::SenderGone)
+            }
+            Streamed::Signal(signal) => {
+                self.wake_reader();
+                Ok(Some(signal))
+            }
+        }
+    }
+
+    /// What wakes it once it was polled, and its connection.
+    #[cfg(feature = "async")]
+    pub(crate) const fn parked(&mut self) -> (&mut S::Parked, &Arc<Link<S>>) {
+        (&mut self.parked, &self.link)
     }
 
     /// What was read already, without waiting.
@@ -152,6 +177,16 @@ impl<S: Style> SignalStream<S> {
         if shared.waiting_count > 0 && shared.connection.may_read() {
             S::wake(&self.link.signal);
         }
+    }
+
+    /// Which stream of the connection it is.
+    pub(crate) const fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// What is asked beside it failed, perhaps since the connection is over.
+    pub(crate) const fn note_failure(&mut self, error: &Error) {
+        self.has_ended |= error.is_disconnected();
     }
 
     /// Whether the error was told by which the connection ended.
@@ -193,6 +228,7 @@ pub(crate) fn is_well_known(sender: &str) -> bool {
 
 impl<S: Style> Drop for SignalStream<S> {
     fn drop(&mut self) {
+        S::unpark(&mut self.parked, &self.link);
         let mut shared = self.link.lock();
         if shared.failure.is_none() {
             shared.connection.remove_match(self.id);

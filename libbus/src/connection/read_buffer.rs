@@ -42,6 +42,11 @@ impl ReadBuffer {
         self.bytes.get_mut(held..).unwrap_or_default()
     }
 
+    /// Bytes of memory that it has.
+    pub(super) const fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// So many bytes were read into [`ReadBuffer::space`].
     pub(super) fn handle_read(&mut self, size: usize) {
         self.end = self.bytes.len().min(self.end + size);

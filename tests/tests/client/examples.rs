@@ -42,9 +42,9 @@ impl Drop for Service {
 }
 
 /// Runs a client while a service runs, which has this name.
-fn run_with(bus: &Bus, service: &str, name: &str, client: &str) -> Output {
+fn run_with(bus: &Bus, service: &mut Command, name: &str, client: &str) -> Output {
     let mut watch = connect(bus).watch_name(name).unwrap();
-    let _service = Service(example(bus, service).spawn().unwrap());
+    let _service = Service(service.spawn().unwrap());
     while watch.next_owner().unwrap().is_none() {}
     example(bus, client).output().unwrap()
 }
@@ -58,7 +58,7 @@ fn printed(output: &Output) -> String {
 #[test]
 fn a_service_with_futures_is_watched() {
     on_each_bus(|bus| {
-        let output = run_with(bus, "service", "org.example.Counter", "watch");
+        let output = run_with(bus, &mut example(bus, "service"), "org.example.Counter", "watch");
         let text = printed(&output);
         assert!(text.starts_with("The count is 0.\n"), "{text}");
         assert!(text.ends_with("It is full with 10.\n"), "{text}");
@@ -69,8 +69,21 @@ fn a_service_with_futures_is_watched() {
 fn a_service_without_futures_is_asked() {
     on_each_bus(|bus| {
         let name = "org.example.Dictionary";
-        let output = run_with(bus, "blocking-service", name, "blocking-client");
+        let service = &mut example(bus, "blocking-service");
+        let output = run_with(bus, service, name, "blocking-client");
         let expected = "bus: what all take together\ncab: nobody has defined cab\n";
+        assert_eq!(printed(&output), expected);
+    });
+}
+
+#[test]
+fn a_service_takes_and_gives_many_bytes() {
+    on_each_bus(|bus| {
+        let service = &mut example(bus, "blob");
+        let output = run_with(bus, service.arg("serve"), "org.example.Album", "blob");
+        let expected = "300 bytes came in the message, beginning with [0, 1, 2, 3].\n\
+                        41943040 bytes came as a file, beginning with [0, 1, 2, 3].\n\
+                        A pipe: org.freedesktop.DBus.Error.InvalidArgs: the blob is a pipe, not a file in memory\n";
         assert_eq!(printed(&output), expected);
     });
 }

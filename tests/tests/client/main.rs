@@ -7,11 +7,13 @@
 )]
 
 mod asynchronous;
+mod blobs;
 mod block_on;
 mod calls;
 mod connecting;
 mod examples;
 mod interop;
+mod managed_objects;
 mod names;
 mod proxies;
 mod reconnecting;

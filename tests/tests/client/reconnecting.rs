@@ -62,6 +62,7 @@ mod blocking {
 
 mod asynchronous {
     use super::*;
+    use futures_lite::StreamExt;
     use futures_lite::future::{block_on, poll_once};
     use libbus::{Builder, Connection, Proxy, interface};
 
@@ -111,7 +112,45 @@ mod asynchronous {
         });
     }
 
-    /// Who waits only for calls of others reads nothing but what is there; who is dropped lets the next one try.
+    /// A stream that is polled waits for nobody else: it connects again by itself.
+    #[test]
+    fn streams_that_are_polled_go_on() {
+        on_each_bus(|bus| {
+            block_on(async {
+                let listener = connect!(bus, Reconnect::default());
+                let rule = format!("sender='{NAME}',interface='{INTERFACE}'");
+                let mut stream = listener.receive_signals(&rule).await.unwrap();
+                let mut watch = listener.watch_name(NAME).await.unwrap();
+                assert_eq!(StreamExt::next(&mut watch).await.unwrap().unwrap(), None);
+                for _ in 0..2 {
+                    assert!(poll_once(StreamExt::next(&mut stream)).await.is_none());
+                    assert!(poll_once(StreamExt::next(&mut watch)).await.is_none());
+                    bus.terminate();
+                    let told = StreamExt::next(&mut stream).await.unwrap();
+                    assert!(matches!(told, Err(Error::Interrupted)));
+                    // It has tried by now, and will again.
+                    assert!(poll_once(StreamExt::next(&mut stream)).await.is_none());
+                    bus.restart();
+                    let owner = Builder::address(&path_of(bus)).unwrap().build().await.unwrap();
+                    owner.request_name(NAME).await.unwrap();
+                    loop {
+                        let told = StreamExt::next(&mut watch).await.unwrap().unwrap();
+                        if told.as_deref() == owner.unique_name() {
+                            break;
+                        }
+                        assert_eq!(told, None);
+                    }
+                    emit!(owner, 7_u32);
+                    let signal = StreamExt::next(&mut stream).await.unwrap().unwrap();
+                    assert_eq!(signal.deserialize::<u32>().unwrap(), 7);
+                    owner.release_name(NAME).await.unwrap();
+                    while StreamExt::next(&mut watch).await.unwrap().unwrap().is_some() {}
+                }
+            });
+        });
+    }
+
+    /// Who is dropped lets the next one try.
     #[test]
     fn a_future_that_is_dropped_leaves_the_trying_to_others() {
         on_each_bus(|bus| {

@@ -218,3 +218,42 @@ fn what_waiting_cannot_mend_is_told_at_once() {
         });
     });
 }
+
+/// Peers of the old bus are gone; objects are those that the program has on the new one.
+#[test]
+fn peers_are_gone_and_objects_are_asked_for_anew() {
+    on_each_bus(|bus| {
+        run!({
+            let builder = Builder::address(&address(bus)).unwrap();
+            let builder = builder.serve_at("/", libbus::server::ObjectManager).unwrap();
+            let builder = builder.serve_at(PATH, Counter(1)).unwrap().name(NAME).unwrap();
+            let service = wait!(builder.reconnect(Reconnect::default()).build()).unwrap();
+            serve(&service);
+            let client = connect!(bus, Reconnect::default());
+            let unique = service.unique_name().unwrap();
+            let mut peers = client.peer_set();
+            assert!(wait!(peers.add(unique)).unwrap());
+            let mut objects = wait!(client.managed_objects(NAME, "/")).unwrap();
+            let mut of_one = wait!(client.managed_objects(unique, "/")).unwrap();
+            assert_eq!(objects.property::<u32>(PATH, INTERFACE, "Count").unwrap(), Some(1));
+            replace(bus);
+            assert_eq!(wait!(peers.next_gone()).unwrap().as_deref(), Some(unique));
+            // Another program changes a value, and nothing tells of that.
+            let other = wait!(Builder::address(&path_of(bus)).unwrap().build()).unwrap();
+            let mut watch = wait!(other.watch_name(NAME)).unwrap();
+            while wait!(watch.next_owner()).unwrap().is_none() {}
+            let directly = Proxy::new(&other, NAME, PATH, INTERFACE).unwrap();
+            wait!(directly.call::<_, ()>("Add", &5_u32)).unwrap();
+            while objects.property::<u32>(PATH, INTERFACE, "Count").unwrap() != Some(6) {
+                wait!(objects.next_event()).unwrap();
+            }
+            assert!(matches!(
+                wait!(of_one.next_event()),
+                Ok(libbus::ObjectEvent::InterfacesRemoved { .. })
+            ));
+            assert_eq!(of_one.paths().count(), 0);
+            assert!(matches!(wait!(of_one.next_event()), Err(Error::SenderGone)));
+            service.close();
+        });
+    });
+}
