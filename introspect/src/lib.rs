@@ -33,6 +33,7 @@ mod render;
 pub use check::{Fault, Problem};
 pub use codegen::{
     CodegenError, CodegenFault, CodegenOptions, FIELD_COUNT_MAX, RUST_SIZE_MAX, rust_proxies,
+    rust_servers,
 };
 pub use diff::{Change, ChangeKind, Element, Impact};
 pub use model::{

@@ -334,7 +334,10 @@ fn interfaces_are_called_by_their_last_element() {
     check("org.example.Map", "Map");
     check("org.example.map1", "Map1");
     check("org.example.my_map", "MyMap");
-    check("org.example._1", "1Interface");
+    check("org.example._1", "Interface1");
+    check("org.example._", "Interface");
+    check("org.example.Vec", "VecInterface");
+    check("org.ü", "Interfaceü");
     check("org.example.Self", "SelfInterface");
     let bell = Interface::new("org.example.Bell").with_signal(Signal::new("Bell"));
     assert_eq!(names::type_name(&bell), "BellInterface");

@@ -336,11 +336,10 @@ impl Proxy {
         if told.no_reply {
             let head = self.head(function);
             let (_, is_result) = returned(&function.sig.output);
-            let send = quote!(self.inner.connection().call_no_reply(&call, #arguments)#wait);
+            let send = quote!(self.inner.connection().call_no_reply(&#call, #arguments)#wait);
             return match is_result {
                 true => Ok(quote! {
                     #head {
-                        let call = #call;
                         #send?;
                         Ok(())
                     }
@@ -348,7 +347,8 @@ impl Proxy {
                 false => Err(must_fail(function)),
             };
         }
-        let ask = quote!(self.inner.connection().call(&call, #arguments)#wait?);
+        // Arguments may have any name, so that nothing here has one before they are used.
+        let ask = quote!(self.inner.connection().call(&#call, #arguments)#wait?);
         if let Some(object) = &told.object {
             let libbus = &self.options.libbus;
             let read = match told.is_vec {
@@ -356,7 +356,6 @@ impl Proxy {
                 false => quote!(#libbus::wire_types::OwnedObjectPath),
             };
             let get = quote! {
-                let call = #call;
                 let answer: #read = #ask.deserialize().map_err(#libbus::Error::from)?;
             };
             return self.object(function, told, object, &get);
@@ -368,7 +367,6 @@ impl Proxy {
         let (head, libbus) = (self.head(function), &self.options.libbus);
         Ok(quote! {
             #head {
-                let call = #call;
                 let answer = #ask;
                 let answer: #output = answer.deserialize().map_err(#libbus::Error::from)?;
                 Ok(answer)
