@@ -58,6 +58,9 @@ use crate::wire::{
 /// Descriptors that have come and that no complete message has taken: as many as the kernel passes with
 /// two messages (protocol.md A039).
 pub const FDS_WAITING_MAX: usize = 2 * 253;
+/// Bytes that wait to be written beyond which answers are not held to leave together: about what is read at once.
+#[cfg(feature = "client")]
+const HELD_SIZE_MAX: usize = 16 * 1024;
 /// Bytes of answers that wait to be written, beyond which no calls are served, and if they are answers to what
 /// nobody serves, nothing is read.
 const ANSWERS_SIZE_MAX: usize = 1 << 20;
@@ -510,6 +513,12 @@ impl ConnectionState {
         !self.calls.is_empty()
     }
 
+    /// Whether so much waits to be written that it is worth a write.
+    #[cfg(feature = "client")]
+    pub(crate) const fn has_many_answers(&self) -> bool {
+        self.messages.end() >= HELD_SIZE_MAX
+    }
+
     fn handle_message(&mut self, message: Message) -> Result<(), ConnectionError> {
         let header = message.header();
         match (header.message_type, header.reply_serial) {
@@ -525,7 +534,7 @@ impl ConnectionState {
                 }
                 let sender = header.sender.map_or("", |name| name.as_str());
                 let names = Sender { name: sender, owners: &self.owners };
-                let result = self.streams.handle_signal(&message, &self.spans, &names);
+                let result = self.streams.handle_signal(&message, &header, &self.spans, &names);
                 result.map_err(|_| ConnectionError::StreamFull)?;
             }
             (MessageType::MethodCall, _) => self.handle_call(message),

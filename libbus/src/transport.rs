@@ -9,6 +9,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Child;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -31,7 +32,7 @@ const CONTROL_SIZE: usize = rustix::cmsg_space!(ScmRights(FDS_PER_SEND_MAX), Scm
 /// A connected socket, and the program at its other end if that was started for it.
 #[derive(Debug)]
 pub struct Socket {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     child: Option<Child>,
 }
 
@@ -61,7 +62,13 @@ impl Socket {
     /// It is no socket.
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
         set_socket_timeout(&fd, Timeout::Recv, Some(READ_TIMEOUT))?;
-        Ok(Self { fd, child: None })
+        Ok(Self { fd: Arc::new(fd), child: None })
+    }
+
+    /// The descriptor, for who waits for it.
+    #[cfg(feature = "async")]
+    pub(crate) const fn fd(&self) -> &Arc<OwnedFd> {
+        &self.fd
     }
 
     /// Writes what there is room for, with `fds` beside the first byte. Answers how much that was: nothing

@@ -13,6 +13,7 @@ use zbus::wire::DynamicType;
 use super::connection::Connection;
 use super::error::{Error, Result};
 use crate::connection::{ConnectionState, ReadBuffer};
+use crate::server::holds_here;
 use crate::transport::{Interest, Socket};
 use crate::typed::Body;
 use crate::wire::{BodyWriter, Header};
@@ -111,6 +112,8 @@ pub struct Shared {
     pub(crate) is_read: bool,
     /// How many wait for the one who reads.
     pub(crate) waiting_count: usize,
+    /// Whether answers wait to be written for which there may be room ([`crate::server::Holding`]).
+    is_held: bool,
     /// Why it is over.
     pub(crate) failure: Option<Error>,
     /// Kept from message to message.
@@ -122,6 +125,8 @@ pub struct Shared {
 pub(crate) enum Expects {
     Reply,
     Nothing,
+    /// It is what somebody else waits for.
+    NothingAsAnswer,
 }
 
 /// One connection and its socket.
@@ -135,8 +140,14 @@ impl<S: Style> Link<S> {
     /// # Errors
     /// The system has no room to watch one more socket.
     pub(crate) fn new(socket: Socket, connection: ConnectionState) -> Result<Self> {
-        let shared =
-            Shared { connection, is_read: false, waiting_count: 0, failure: None, body: None };
+        let shared = Shared {
+            connection,
+            is_read: false,
+            waiting_count: 0,
+            is_held: false,
+            failure: None,
+            body: None,
+        };
         let socket = S::prepare(socket)?;
         Ok(Self { socket, shared: Mutex::new(shared), signal: S::Signal::default() })
     }
@@ -210,8 +221,10 @@ impl<S: Style> Link<S> {
         let result = shared.queue(header, &mut body, expects);
         body.trim();
         shared.body = Some(body);
-        if result.is_ok() {
-            self.write_some(&mut shared);
+        match (&result, expects) {
+            (Ok(_), Expects::NothingAsAnswer) => self.write_answer(&mut shared),
+            (Ok(_), _) => self.write_some(&mut shared),
+            _ => {}
         }
         result
     }
@@ -225,8 +238,24 @@ impl<S: Style> Link<S> {
         S::wait(self, is_written, Deadline::Never).await
     }
 
+    /// Writes an answer that was queued, unless it is to leave with the next ones.
+    pub(crate) fn write_answer(&self, shared: &mut Shared) {
+        shared.is_held = holds_here(self) && !shared.connection.has_many_answers();
+        if !shared.is_held {
+            self.write_some(shared);
+        }
+    }
+
+    /// Writes what is held, since somebody will wait.
+    pub(crate) fn write_held(&self, shared: &mut Shared) {
+        if shared.is_held {
+            self.write_some(shared);
+        }
+    }
+
     /// Writes what there is room for. That the connection is over shows when it is read.
     pub(crate) fn write_some(&self, shared: &mut Shared) {
+        shared.is_held = false;
         loop {
             let (bytes, fds) = shared.connection.next_write();
             if bytes.is_empty() {
@@ -282,7 +311,9 @@ impl Shared {
         let copy = |writer: &mut BodyWriter<'_>| writer.encoded(&body.bytes);
         Ok(match expects {
             Expects::Reply => self.connection.call(&header, fds, copy)?,
-            Expects::Nothing => self.connection.send(&header, fds, copy)?,
+            Expects::Nothing | Expects::NothingAsAnswer => {
+                self.connection.send(&header, fds, copy)?
+            }
         })
     }
 

@@ -104,7 +104,7 @@ impl<S: Style> Call<S> {
         let asked = self.header();
         if !asked.flags.contains(Flags::NO_REPLY_EXPECTED) {
             let header = answer_to(&asked, MessageType::MethodReturn);
-            self.check(self.connection.link().send(&header, value, Expects::Nothing));
+            self.check(self.connection.link().send(&header, value, Expects::NothingAsAnswer));
         }
     }
 
@@ -121,7 +121,8 @@ impl<S: Style> Call<S> {
         let asked = self.header();
         if !asked.flags.contains(Flags::NO_REPLY_EXPECTED) {
             let header = answer_to(&asked, MessageType::MethodReturn);
-            let send = |body| self.connection.link().send_body(&header, body, Expects::Nothing);
+            let send =
+                |body| self.connection.link().send_body(&header, body, Expects::NothingAsAnswer);
             self.check(map.into_body(signature).map_err(Error::from).and_then(send));
         }
     }
@@ -138,7 +139,7 @@ impl<S: Style> Call<S> {
         header.error_name = Some(crate::names::ErrorName::parse(&name).unwrap_or(fallback));
         // A NUL ends a string.
         let text = text.replace('\0', "\u{fffd}");
-        let sent = self.connection.link().send(&header, &*text, Expects::Nothing);
+        let sent = self.connection.link().send(&header, &*text, Expects::NothingAsAnswer);
         // What else is wrong with the connection shows where it is waited for.
         drop(sent);
     }

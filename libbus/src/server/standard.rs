@@ -164,7 +164,7 @@ fn answer_as_peer<S: Style>(call: &Call<S>) -> bool {
     let link = call.connection().link();
     let mut shared = link.lock();
     let is_answered = shared.connection.answer_as_peer(call.message());
-    link.write_some(&mut shared);
+    link.write_answer(&mut shared);
     is_answered
 }
 
