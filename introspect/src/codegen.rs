@@ -7,7 +7,7 @@
 //! gives the same bytes.
 //!
 //! A description may hold anything, and source text is no place for it: what is no name and no type
-//! is an error here. Bounds: [`FIELD_COUNT_MAX`], [`RUST_SIZE_MAX`].
+//! is an error here. Bounds: [`FIELD_COUNT_MAX`], [`TYPE_DEPTH_MAX`], [`RUST_SIZE_MAX`].
 
 use std::collections::HashSet;
 
@@ -30,6 +30,10 @@ pub use self::error::{CodegenError, CodegenFault};
 
 /// Fields of a structure, and arguments of a member: longer tuples have no traits of serde.
 pub const FIELD_COUNT_MAX: usize = 16;
+
+/// How deep arrays, dictionaries and structures can be inside each other. The compiler gives up at 128 steps
+/// from a type to the innermost, of which a dictionary takes six.
+pub const TYPE_DEPTH_MAX: usize = 16;
 
 /// Longest text, in bytes.
 pub const RUST_SIZE_MAX: usize = 16 << 20;

@@ -115,7 +115,9 @@ fn expand_in(folder: &Path, arguments: &Arguments, side: Side) -> TokenStream {
     };
     // By this the compiler knows that what is made here hangs on the file, also when it is wrong.
     let tracked = match path.to_str() {
-        Some(path) => quote!(const _: &[u8] = ::core::include_bytes!(#path);),
+        Some(path) => quote!(
+            const _: &[u8] = ::core::include_bytes!(#path);
+        ),
         None => return fail(&"the path of the package must be text in UTF-8"),
     };
     let text = String::from_utf8(bytes).map_err(|error| place_of(&error));

@@ -16,9 +16,9 @@ const ARGUMENT_NAME_SIZE_MAX: usize = 64;
 /// Names that mean something to what is generated and to what the macros make of it, and that a type
 /// of the same name beside it would take away.
 const MEANINGS: [&str; 26] = [
-    "AsMut", "AsRef", "Box", "Clone", "Copy", "Debug", "Default", "Drop", "Eq", "Err", "From", "Future",
-    "Hash", "Into", "Iterator", "None", "Ok", "Option", "Ord", "Result", "Self", "Send", "Some", "String",
-    "Sync", "Vec",
+    "AsMut", "AsRef", "Box", "Clone", "Copy", "Debug", "Default", "Drop", "Eq", "Err", "From",
+    "Future", "Hash", "Into", "Iterator", "None", "Ok", "Option", "Ord", "Result", "Self", "Send",
+    "Some", "String", "Sync", "Vec",
 ];
 
 /// Words that are names only as `r#word`, in every edition.

@@ -160,7 +160,7 @@ impl Proxy {
         let (name, wait_free) = (self.type_name()?, quote!(clippy::too_many_arguments));
         Ok(quote! {
             #definition
-            #[allow(#wait_free, reason = "the interface has them")]
+            #[allow(#wait_free, deprecated, reason = "the interface has them")]
             impl<'p> #name<'p> {
                 #(#functions)*
             }
@@ -205,13 +205,14 @@ impl Proxy {
         Ok(quote! {
             #(#attributes)*
             #doc
+            #[allow(deprecated, reason = "it may be itself")]
             #[derive(Clone, Debug)]
             #visibility struct #name<'p> {
                 inner: #module::Proxy,
                 lifetime: ::core::marker::PhantomData<&'p ()>,
             }
 
-            #[allow(dead_code, reason = "not all programs need all of it")]
+            #[allow(dead_code, deprecated, reason = "not all programs need all of it")]
             impl<'p> #name<'p> {
                 #[doc = #new_doc]
                 pub #keyword fn new(
@@ -240,18 +241,21 @@ impl Proxy {
                 }
             }
 
+            #[allow(deprecated, reason = "it may be itself")]
             impl #libbus::client::ProxyDefaults for #name<'_> {
                 const INTERFACE: &'static str = #interface;
                 const DESTINATION: Option<&'static str> = #default_destination;
                 const PATH: Option<&'static str> = #default_path;
             }
 
+            #[allow(deprecated, reason = "it may be itself")]
             impl From<#module::Proxy> for #name<'_> {
                 fn from(inner: #module::Proxy) -> Self {
                     Self { inner, lifetime: ::core::marker::PhantomData }
                 }
             }
 
+            #[allow(deprecated, reason = "it may be itself")]
             impl AsRef<#module::Proxy> for #name<'_> {
                 fn as_ref(&self) -> &#module::Proxy {
                     &self.inner

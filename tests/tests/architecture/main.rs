@@ -50,8 +50,15 @@ const FORBIDDEN: &[&str] = &[
 ];
 
 /// The folders whose code ends up in the product.
-const PRODUCT: &[&str] =
-    &["libbus", "libbus/macros", "policy", "introspect", "introspect/macros", "bus-daemon", "tools"];
+const PRODUCT: &[&str] = &[
+    "libbus",
+    "libbus/macros",
+    "policy",
+    "introspect",
+    "introspect/macros",
+    "bus-daemon",
+    "tools",
+];
 /// The one place for `unsafe` of each crate that has any.
 const UNSAFE_FILES: &[&str] = &["bus-daemon/src/host/system_call.rs", "libbus/src/typed/raw_fd.rs"];
 /// How many unwraps, expects and panics there may be in 1,000 lines.

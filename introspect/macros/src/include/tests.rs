@@ -76,6 +76,7 @@ fn a_file_that_is_wrong_is_watched_too() {
 
 #[test]
 fn leniently_what_is_wrong_is_left_out() {
-    let all = written("\"tests/broken.xml\", lenient, without(\"org.example.Broken.\")", Side::Proxies);
+    let all =
+        written("\"tests/broken.xml\", lenient, without(\"org.example.Broken.\")", Side::Proxies);
     assert!(all.contains("trait Broken") && !all.contains("compile_error"), "{all}");
 }
