@@ -22,21 +22,27 @@ pub(crate) mod connection;
 pub(crate) mod error;
 pub mod fdo;
 pub(crate) mod generated;
-mod keyring;
 pub(crate) mod link;
+pub(crate) mod listener;
 pub(crate) mod names;
 #[cfg(feature = "async")]
 pub(crate) mod nonblocking;
+mod pair;
 pub(crate) mod peers;
 pub(crate) mod properties;
 pub(crate) mod proxy;
+mod reach;
+mod server_role;
 pub(crate) mod signals;
 mod test_bus;
+#[cfg(feature = "async")]
+mod unblock;
 
 pub use builder::Builder;
 pub use call::PendingReply;
 pub use connection::Connection;
 pub use generated::{ProxyBuilder, ProxyDefaults};
+pub use listener::{Listener, ListenerBuilder};
 pub use peers::{Credentials, NameEvent, NameWatch, OwnedName};
 pub use properties::{CacheProperties, PropertyChanged, PropertyStream};
 pub use proxy::Proxy;

@@ -32,6 +32,8 @@ pub mod auth;
 pub mod client;
 pub mod connection;
 pub mod guid;
+#[cfg(feature = "keyring")]
+pub mod keyring;
 pub mod limits;
 pub mod match_rule;
 pub mod message;
@@ -39,6 +41,8 @@ pub mod names;
 #[cfg(feature = "client")]
 pub mod server;
 pub mod standard_error;
+#[cfg(feature = "client")]
+mod system_call;
 #[cfg(feature = "client")]
 mod transport;
 #[cfg(feature = "client")]
@@ -176,8 +180,9 @@ mod traits {
 }
 #[cfg(feature = "async")]
 pub use client::nonblocking::{
-    Async, Builder, Connection, InterfaceRef, NameWatch, ObjectServer, OwnedName, PendingReply,
-    PropertyChanged, PropertyStream, Proxy, ProxyBuilder, SignalEmitter, SignalStream,
+    Async, Builder, Connection, InterfaceRef, Listener, ListenerBuilder, NameWatch, ObjectServer,
+    OwnedName, PendingReply, PropertyChanged, PropertyStream, Proxy, ProxyBuilder, SignalEmitter,
+    SignalStream,
 };
 #[cfg(feature = "client")]
 pub use client::{

@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use serde::ser::{self, Serialize};
 use zbus::wire::Signature;
 
-use super::raw_fd::duplicate;
 use super::{TypeError, parse_signature};
+use crate::system_call::duplicate;
 use crate::wire::{ArrayStart, BodyWriter};
 
 /// Where values go.
