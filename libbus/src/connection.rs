@@ -588,7 +588,7 @@ impl ConnectionState {
                 }
                 let sender = header.sender.map_or("", |name| name.as_str());
                 let names = Sender { name: sender, owners: &self.owners };
-                let result = self.streams.handle_signal(&message, &self.spans, &names);
+                let result = self.streams.handle_signal(&message, &header, &self.spans, &names);
                 result.map_err(|_| ConnectionError::StreamFull)?;
             }
             (MessageType::MethodCall, _) => self.handle_call(message),

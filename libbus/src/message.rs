@@ -1,14 +1,17 @@
 //! A message as a program has it: checked, owned, and cheap to pass on.
 
+mod kept_header;
+
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use self::kept_header::KeptHeader;
 use crate::names::ErrorName;
 pub use crate::wire::Header;
 use crate::wire::{
     ArgumentSpans, Arguments, BodyReader, Endian, Frame, MessageError, MessageType, ParsedHeader,
-    check_body,
+    Signature, check_body,
 };
 
 /// A message that keeps every rule of the protocol (protocol.md A001–A060). A copy of it is the same
@@ -20,6 +23,7 @@ pub struct Message {
 
 struct Content {
     bytes: Vec<u8>,
+    header: KeptHeader,
     body_start: usize,
     fds: Vec<OwnedFd>,
 }
@@ -43,22 +47,31 @@ impl Message {
         let body_start = parsed.size;
         let body = bytes.get(body_start..).unwrap_or_default();
         check_body(parsed.header.signature, body, parsed.header.endian, spans)?;
-        Ok(Self { content: Arc::new(Content { bytes, body_start, fds }) })
+        let header = KeptHeader::new(&parsed.header, &bytes);
+        Ok(Self { content: Arc::new(Content { bytes, header, body_start, fds }) })
     }
 
     /// What it says about itself.
     #[must_use]
     pub fn header(&self) -> Header<'_> {
-        let bytes = &self.content.bytes;
-        let parsed = crate::wire::frame(bytes, u32::MAX)
-            .ok()
-            .flatten()
-            .and_then(|frame| ParsedHeader::parse(bytes, &frame).ok());
-        // INVARIANT: it was parsed before, from the same bytes.
-        parsed.map_or_else(
-            || Header::new(MessageType::MethodReturn, std::num::NonZeroU32::MIN),
-            |parsed| parsed.header,
-        )
+        self.content.header.of(&self.content.bytes)
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn message_type(&self) -> MessageType {
+        self.content.header.message_type
+    }
+
+    /// The types of its arguments (protocol.md A048).
+    #[must_use]
+    pub fn signature(&self) -> Signature<'_> {
+        self.content.header.signature(&self.content.bytes)
+    }
+
+    /// Who sent it, as the bus says (protocol.md A047); nothing without a bus.
+    pub(crate) fn sender(&self) -> &str {
+        self.content.header.sender(&self.content.bytes)
     }
 
     /// Its bytes, header and body.
@@ -82,8 +95,7 @@ impl Message {
     /// The byte order of header and body.
     #[must_use]
     pub fn endian(&self) -> Endian {
-        let code = self.content.bytes.first().copied().unwrap_or_default();
-        Endian::from_code(code).unwrap_or(Endian::NATIVE)
+        self.content.header.endian
     }
 
     /// The descriptors that came with it; a value of type `h` is an index among them.
@@ -95,8 +107,11 @@ impl Message {
     /// Which error it is, and what it says, if it is one (protocol.md A046).
     #[must_use]
     pub fn error(&self) -> Option<(ErrorName<'_>, &str)> {
+        if self.message_type() != MessageType::Error {
+            return None;
+        }
         let header = self.header();
-        let name = header.error_name.filter(|_| header.message_type == MessageType::Error)?;
+        let name = header.error_name?;
         let has_text = header.signature.as_str().starts_with('s');
         let text = if has_text { self.reader().string().unwrap_or_default() } else { "" };
         Some((name, text))

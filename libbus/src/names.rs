@@ -136,6 +136,21 @@ name_type!(/// A group of bus names: one name and all that continue it after a `
     /// name it may have a single element (protocol.md A030).
     Namespace, check_namespace);
 
+/// Names of header fields, found again in a message that was checked.
+macro_rules! checked {
+    ($($name:ident),*) => { $(
+        impl<'a> $name<'a> {
+            /// A text that was checked before.
+            #[inline]
+            pub(crate) const fn checked(text: &'a str) -> Self {
+                Self(text)
+            }
+        }
+    )* };
+}
+
+checked!(UniqueName, WellKnownName, InterfaceName, MemberName, ErrorName, ObjectPath);
+
 impl Namespace<'_> {
     /// Whether `name` is this namespace's own name or continues it after a `.` (protocol.md A166).
     pub fn contains(self, name: &str) -> bool {
@@ -165,6 +180,15 @@ impl<'a> BusName<'a> {
             UniqueName::parse(text).map(BusName::Unique)
         } else {
             WellKnownName::parse(text).map(BusName::WellKnown)
+        }
+    }
+
+    /// A text that was checked before.
+    #[inline]
+    pub(crate) fn checked(text: &'a str) -> Self {
+        match text.starts_with(':') {
+            true => BusName::Unique(UniqueName::checked(text)),
+            false => BusName::WellKnown(WellKnownName::checked(text)),
         }
     }
 

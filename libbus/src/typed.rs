@@ -134,7 +134,7 @@ impl Message {
         T: Deserialize<'m> + Type,
     {
         let expected = SignatureText::of(T::SIGNATURE)?;
-        let actual = self.header().signature;
+        let actual = self.signature();
         if expected.as_str() != actual.as_str() {
             return Err(TypeError::Signature {
                 expected: expected.as_str().to_owned(),
@@ -171,7 +171,7 @@ impl Message {
     {
         use serde::de::DeserializeSeed as _;
 
-        let text = self.header().signature.as_str();
+        let text = self.signature().as_str();
         let signature = parse_signature(text)?;
         let actual = || TypeError::Signature {
             expected: std::any::type_name::<T>().to_owned(),
@@ -198,10 +198,60 @@ struct SignatureText {
 impl SignatureText {
     fn of(signature: &TypeSignature) -> Result<Self, TypeError> {
         let mut text = Self::default();
-        signature
-            .write_as_string_no_parens(&mut text)
-            .map_err(|_| TypeError::InvalidSignature(SignatureError::TooLong))?;
-        Ok(text)
+        let is_written = match signature {
+            TypeSignature::Structure(fields) => fields.iter().all(|field| text.append(field)),
+            other => text.append(other),
+        };
+        match is_written {
+            true => Ok(text),
+            false => Err(TypeError::InvalidSignature(SignatureError::TooLong)),
+        }
+    }
+
+    /// Appends a type; `false` if there is no room. Formatting it costs ten times as much, for each message.
+    fn append(&mut self, signature: &TypeSignature) -> bool {
+        use TypeSignature as T;
+        let code = match signature {
+            T::Unit => return true,
+            T::U8 => b'y',
+            T::Bool => b'b',
+            T::I16 => b'n',
+            T::U16 => b'q',
+            T::I32 => b'i',
+            T::U32 => b'u',
+            T::I64 => b'x',
+            T::U64 => b't',
+            T::F64 => b'd',
+            T::Str => b's',
+            T::Signature => b'g',
+            T::ObjectPath => b'o',
+            T::Variant => b'v',
+            T::Fd => b'h',
+            T::Array(element) => return self.push(b'a') && self.append(element.signature()),
+            T::Dict { key, value } => {
+                return self.push(b'a')
+                    && self.push(b'{')
+                    && self.append(key.signature())
+                    && self.append(value.signature())
+                    && self.push(b'}');
+            }
+            T::Structure(fields) => {
+                return self.push(b'(')
+                    && fields.iter().all(|field| self.append(field))
+                    && self.push(b')');
+            }
+        };
+        self.push(code)
+    }
+
+    fn push(&mut self, code: u8) -> bool {
+        let place = self.text.get_mut(self.size);
+        let has_room = place.is_some();
+        if let Some(place) = place {
+            *place = code;
+            self.size += 1;
+        }
+        has_room
     }
 
     fn as_str(&self) -> &str {
@@ -220,16 +270,6 @@ impl Default for SignatureText {
 impl fmt::Debug for SignatureText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self.as_str(), f)
-    }
-}
-
-impl fmt::Write for SignatureText {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.size + text.len();
-        let place = self.text.get_mut(self.size..end).ok_or(fmt::Error)?;
-        place.copy_from_slice(text.as_bytes());
-        self.size = end;
-        Ok(())
     }
 }
 

@@ -142,7 +142,7 @@ impl<S: Style> State<S> {
     }
 
     fn take_change(&mut self, signal: &Message) -> std::result::Result<(), MessageError> {
-        if signal.header().signature != CHANGED {
+        if signal.signature() != CHANGED {
             return Ok(());
         }
         let mut reader = signal.reader();
@@ -248,7 +248,7 @@ fn find_change(
     signal: &Message,
     wanted: &str,
 ) -> std::result::Result<Option<Option<Kept>>, MessageError> {
-    if signal.header().signature != CHANGED {
+    if signal.signature() != CHANGED {
         return Ok(None);
     }
     let mut reader = signal.reader();

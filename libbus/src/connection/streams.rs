@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::match_rule::{MatchNames, MatchRule};
-use crate::message::Message;
+use crate::message::{Header, Message};
 use crate::wire::ArgumentSpans;
 
 /// What becomes of a signal when the queue of a stream is full.
@@ -47,6 +47,10 @@ struct Stream {
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     all: BTreeMap<StreamId, Stream>,
+    /// Those whose rules name a member, by that, which tells most signals apart.
+    by_member: BTreeMap<Box<str>, Vec<StreamId>>,
+    /// The others.
+    of_any_member: Vec<StreamId>,
     next: u64,
     /// Streams with [`Overflow::Wait`] whose queues are full.
     full_count: usize,
@@ -66,6 +70,7 @@ impl Streams {
     ) -> StreamId {
         let id = StreamId(self.next);
         self.next += 1;
+        self.place_of(&rule).push(id);
         let (queue, length_max) = (VecDeque::new(), length_max.max(1));
         self.all.insert(id, Stream { rule, queue, length_max, overflow, missed: 0 });
         id
@@ -73,22 +78,36 @@ impl Streams {
 
     /// Ends a stream, and lets go of what is in it.
     pub(super) fn end(&mut self, id: StreamId) {
-        if self.all.remove(&id).is_some_and(|stream| stream.is_waited_for()) {
-            self.full_count -= 1;
+        let Some(stream) = self.all.remove(&id) else { return };
+        self.full_count -= usize::from(stream.is_waited_for());
+        let place = self.place_of(&stream.rule);
+        place.retain(|other| *other != id);
+        if let (true, Some(member)) = (place.is_empty(), &stream.rule.member) {
+            self.by_member.remove(member);
         }
     }
 
-    /// A signal has come. Answers whether any stream has it.
+    fn place_of(&mut self, rule: &MatchRule) -> &mut Vec<StreamId> {
+        match &rule.member {
+            Some(member) => self.by_member.entry(member.clone()).or_default(),
+            None => &mut self.of_any_member,
+        }
+    }
+
+    /// A signal has come, whose header this is. Answers whether any stream has it.
     pub(super) fn handle_signal(
         &mut self,
         signal: &Message,
+        header: &Header<'_>,
         spans: &ArgumentSpans,
         names: &impl MatchNames,
     ) -> Result<bool, Overflown> {
         let mut has_any = false;
-        let header = signal.header();
-        for stream in self.all.values_mut() {
-            if !stream.rule.matches(&header, signal.arguments(spans), names) {
+        let member = header.member.map_or("", |member| member.as_str());
+        let of_member = self.by_member.get(member).into_iter().flatten();
+        for id in of_member.chain(&self.of_any_member) {
+            let Some(stream) = self.all.get_mut(id) else { continue };
+            if !stream.rule.matches(header, signal.arguments(spans), names) {
                 continue;
             }
             has_any = true;

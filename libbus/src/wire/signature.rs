@@ -61,6 +61,12 @@ impl<'a> Signature<'a> {
         }
     }
 
+    /// A text that was checked before.
+    #[inline]
+    pub(crate) const fn checked(text: &'a str) -> Self {
+        Self(text)
+    }
+
     /// The signature's text.
     pub const fn as_str(self) -> &'a str {
         self.0
