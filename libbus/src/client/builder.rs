@@ -235,6 +235,7 @@ impl<S: Style> Builder<S> {
             }
         };
         let connection = Connection::new(Link::new(socket, state)?);
+        connection.link().lock().is_on_bus = is_bus;
         let is_serving = !self.objects.0.is_empty();
         for serve in self.objects.0 {
             serve(&connection.object_server());

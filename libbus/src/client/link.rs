@@ -138,6 +138,8 @@ pub struct Shared {
     pub(crate) failure: Option<Error>,
     /// Kept from message to message.
     body: Option<Box<Body>>,
+    /// Whether the other end is a bus.
+    pub(crate) is_on_bus: bool,
     /// Whether the program ends with the connection.
     pub(crate) exits: bool,
 }
@@ -172,6 +174,7 @@ impl<S: Style> Link<S> {
             waiting_count: 0,
             failure: None,
             body: None,
+            is_on_bus: false,
             exits: false,
         };
         let (signal, process) = (S::Signal::default(), Process::current());

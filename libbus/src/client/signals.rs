@@ -66,10 +66,15 @@ impl<S: Style> SignalStream<S> {
     /// Asks the bus for what `rule` is about.
     pub(crate) async fn begin(
         link: &Arc<Link<S>>,
-        rule: MatchRule,
+        mut rule: MatchRule,
         length_max: usize,
         overflow: Overflow,
     ) -> Result<Self> {
+        let is_on_bus = link.lock().is_on_bus;
+        if !is_on_bus {
+            // There is one who sends, and it has no name.
+            rule.sender = None;
+        }
         let text = rule.to_string();
         let sender = rule.sender.clone().filter(|sender| is_well_known(sender));
         let id = {
@@ -82,7 +87,9 @@ impl<S: Style> SignalStream<S> {
         // What comes before the bus's answer may already be for it.
         let stream =
             Self { link: Arc::clone(link), id, rule: text, sender, missed: 0, has_ended: false };
-        stream.link.call(&bus_call("AddMatch"), &stream.rule).await?;
+        if is_on_bus {
+            stream.link.call(&bus_call("AddMatch"), &stream.rule).await?;
+        }
         Ok(stream)
     }
 
@@ -160,16 +167,22 @@ pub(crate) fn is_well_known(sender: &str) -> bool {
 
 impl<S: Style> Drop for SignalStream<S> {
     fn drop(&mut self) {
+        if self.link.check_process().is_err() {
+            return;
+        }
         let mut shared = self.link.lock();
+        let is_on_bus = shared.is_on_bus;
         shared.connection.end_stream(self.id);
         if let Some(name) = self.sender.as_deref().and_then(|name| WellKnownName::parse(name).ok())
         {
             shared.connection.forget_owner(name);
         }
         drop(shared);
-        // If there is no room it leaves with what is sent next.
-        let call: MethodCall<'_> = bus_call("RemoveMatch");
-        let _ = self.link.begin_unanswered(&call, &self.rule);
+        if is_on_bus {
+            // If there is no room it leaves with what is sent next.
+            let call: MethodCall<'_> = bus_call("RemoveMatch");
+            let _ = self.link.begin_unanswered(&call, &self.rule);
+        }
         self.wake_reader();
     }
 }

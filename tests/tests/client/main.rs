@@ -12,6 +12,7 @@ mod connecting;
 mod examples;
 mod interop;
 mod names;
+mod peer_to_peer;
 mod proxies;
 mod serving;
 mod signals;

@@ -1,0 +1,1 @@
+//! Other people's libraries at the other end, without a bus.
