@@ -9,8 +9,7 @@
 //! ([`match_rule`]) are plain values that print as they parse.
 //!
 //! The client comes in two styles with the same functions: those of `libbus::Connection` are futures,
-//! for any executor; those of `libbus::blocking::Connection` wait where they are called. Only reaching
-//! a TCP address and looking up its host wait in both.
+//! for any executor; those of `libbus::blocking::Connection` wait where they are called.
 #![cfg_attr(
     feature = "async",
     doc = r#"

@@ -22,6 +22,7 @@ mod fork {
 
 struct Peer;
 
+#[allow(missing_docs, reason = "of a trait that is written for it")]
 #[interface(name = "org.example.Peer")]
 impl Peer {
     fn echo(&self, text: &str) -> String {

@@ -84,7 +84,7 @@ macro_rules! use_peer {
         assert_eq!(reply.deserialize::<&str>().unwrap(), "hello");
         let rule = format!("interface='{INTERFACE}'");
         let mut shouts = connection.receive_signals(&rule)$($wait)*.unwrap();
-        let shout = libbus::MethodCall::new(PATH, "Shout").unwrap();
+        let shout = libbus::MethodCall::new(PATH, "Shout").unwrap().interface(INTERFACE).unwrap();
         connection.call(&shout, "loud")$($wait)*.unwrap();
         let signal = shouts.next_signal()$($wait)*.unwrap();
         assert_eq!(signal.deserialize::<&str>().unwrap(), "loud");
