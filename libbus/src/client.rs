@@ -14,6 +14,8 @@
 //! has come, and the next of them reads when the first has what it wants.
 
 pub(crate) mod api;
+#[cfg(feature = "async")]
+pub(crate) mod block_on;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 pub(crate) mod builder;

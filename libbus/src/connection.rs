@@ -64,6 +64,9 @@ use crate::wire::{
 /// Descriptors that have come and that no complete message has taken: as many as the kernel passes with
 /// two messages (protocol.md A039).
 pub const FDS_WAITING_MAX: usize = 2 * 253;
+/// Bytes that wait to be written beyond which answers are not held to leave together: about what is read at once.
+#[cfg(feature = "client")]
+const HELD_SIZE_MAX: usize = 16 * 1024;
 /// Bytes of answers that wait to be written, beyond which no calls are served, and if they are answers to what
 /// nobody serves, nothing is read.
 const ANSWERS_SIZE_MAX: usize = 1 << 20;
@@ -573,16 +576,22 @@ impl ConnectionState {
         !self.calls.is_empty()
     }
 
+    /// Whether so much waits to be written that it is worth a write.
+    #[cfg(feature = "client")]
+    pub(crate) const fn has_many_answers(&self) -> bool {
+        self.messages.end() >= HELD_SIZE_MAX
+    }
+
     fn handle_message(&mut self, message: Message) -> Result<(), ConnectionError> {
-        let header = message.header();
-        match (header.message_type, header.reply_serial) {
+        match (message.message_type(), message.reply_serial()) {
             (MessageType::MethodReturn | MessageType::Error, Some(serial)) => {
-                let owner = || owner_in(&header, &message);
+                let owner = || owner_in(&message);
                 if !self.owners.handle_reply(serial, owner) {
                     self.replies.handle_reply(serial, message);
                 }
             }
             (MessageType::Signal, _) => {
+                let header = message.header();
                 if let Some((name, owner)) = owner_change(&header, &message) {
                     self.owners.handle_change(name, owner);
                 }
@@ -599,15 +608,15 @@ impl ConnectionState {
     }
 
     fn handle_call(&mut self, call: Message) {
-        let header = call.header();
+        let interface = call.interface();
         // One without an interface is for those who serve, who know what has such a member.
         match () {
-            () if header.interface == Some(PEER) => {
+            () if interface == Some(PEER) => {
                 if !self.answer_as_peer(&call) {
                     self.answer_error(&call, standard_error::UNKNOWN_METHOD, "no such method");
                 }
             }
-            () if !self.is_serving && header.interface.is_none() && self.answer_as_peer(&call) => {}
+            () if !self.is_serving && interface.is_none() && self.answer_as_peer(&call) => {}
             () if !self.is_serving => {
                 let text = "this program serves no objects";
                 self.answer_error(&call, standard_error::UNKNOWN_OBJECT, text);
@@ -622,8 +631,7 @@ impl ConnectionState {
 
     /// Answers what can be asked of every program (protocol.md A213, A214), if it is that.
     pub(crate) fn answer_as_peer(&mut self, call: &Message) -> bool {
-        let header = call.header();
-        match (header.member.map_or("", |member| member.as_str()), self.machine_id) {
+        match (call.member().map_or("", |member| member.as_str()), self.machine_id) {
             ("Ping", _) => self.answer(call, Signature::EMPTY, |_| {}),
             ("GetMachineId", Some(id)) => {
                 let text = id.to_string();
@@ -640,28 +648,26 @@ impl ConnectionState {
         signature: Signature<'_>,
         body: impl FnOnce(&mut BodyWriter<'_>),
     ) {
-        let asked = call.header();
-        let header = Header { signature, ..answer_to(&asked, MessageType::MethodReturn) };
-        self.send_answer(&asked, &header, body);
+        let header = Header { signature, ..answer_to(call, MessageType::MethodReturn) };
+        self.send_answer(call, &header, body);
     }
 
     fn answer_error(&mut self, call: &Message, name: ErrorName<'_>, text: &str) {
-        let asked = call.header();
         let header = Header {
             error_name: Some(name),
             signature: STRING,
-            ..answer_to(&asked, MessageType::Error)
+            ..answer_to(call, MessageType::Error)
         };
-        self.send_answer(&asked, &header, |body| body.string(text));
+        self.send_answer(call, &header, |body| body.string(text));
     }
 
     fn send_answer(
         &mut self,
-        asked: &Header<'_>,
+        call: &Message,
         header: &Header<'_>,
         body: impl FnOnce(&mut BodyWriter<'_>),
     ) {
-        if !asked.flags.contains(Flags::NO_REPLY_EXPECTED) {
+        if !call.flags().contains(Flags::NO_REPLY_EXPECTED) {
             let start = self.messages.end();
             // It is short and has no descriptors.
             let _ = self.send(header, Vec::new(), body);
@@ -671,11 +677,11 @@ impl ConnectionState {
 }
 
 /// The header of what answers a call.
-pub(crate) fn answer_to<'a>(call: &Header<'a>, message_type: MessageType) -> Header<'a> {
-    let mut header = Header::new(message_type, call.serial);
+pub(crate) fn answer_to(call: &Message, message_type: MessageType) -> Header<'_> {
+    let mut header = Header::new(message_type, call.serial());
     header.flags = Flags::NO_REPLY_EXPECTED;
-    header.reply_serial = Some(call.serial);
-    header.destination = call.sender;
+    header.reply_serial = Some(call.serial());
+    header.destination = call.sender();
     header
 }
 
@@ -704,8 +710,9 @@ fn owner_rule(name: WellKnownName<'_>) -> String {
 }
 
 /// The answer to the question who owns a name: nobody, if it is an error.
-fn owner_in<'m>(header: &Header<'_>, reply: &'m Message) -> Option<&'m str> {
-    let is_answer = header.message_type == MessageType::MethodReturn && header.signature == STRING;
+fn owner_in(reply: &Message) -> Option<&str> {
+    let is_answer =
+        reply.message_type() == MessageType::MethodReturn && reply.signature() == STRING;
     is_answer.then(|| reply.reader().string().ok()).flatten()
 }
 

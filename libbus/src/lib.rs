@@ -178,6 +178,8 @@ mod traits {
     pub use zbus::wire::{OwnedVariant, Type, Variant};
 }
 #[cfg(feature = "async")]
+pub use client::block_on::block_on;
+#[cfg(feature = "async")]
 pub use client::nonblocking::{
     Async, Builder, Connection, InterfaceRef, Listener, ListenerBuilder, NameWatch, ObjectServer,
     OwnedName, PendingReply, PropertyChanged, PropertyStream, Proxy, ProxyBuilder, SignalEmitter,

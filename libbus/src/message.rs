@@ -3,15 +3,16 @@
 mod kept_header;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use self::kept_header::KeptHeader;
-use crate::names::ErrorName;
+use crate::names::{BusName, ErrorName, InterfaceName, MemberName, ObjectPath};
 pub use crate::wire::Header;
 use crate::wire::{
-    ArgumentSpans, Arguments, BodyReader, Endian, Frame, MessageError, MessageType, ParsedHeader,
-    Signature, check_body,
+    ArgumentSpans, Arguments, BodyReader, Endian, Flags, Frame, MessageError, MessageType,
+    ParsedHeader, Signature, check_body,
 };
 
 /// A message that keeps every rule of the protocol (protocol.md A001–A060). A copy of it is the same
@@ -63,15 +64,52 @@ impl Message {
         self.content.header.message_type
     }
 
+    /// What its sender wants of those who handle it (protocol.md A034).
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        self.content.header.flags
+    }
+
+    /// The sender's number for it (protocol.md A033).
+    #[must_use]
+    pub fn serial(&self) -> NonZeroU32 {
+        self.content.header.serial
+    }
+
+    /// The serial of the call that it answers (protocol.md A045).
+    #[must_use]
+    pub fn reply_serial(&self) -> Option<NonZeroU32> {
+        self.content.header.reply_serial
+    }
+
+    /// The object that is called or that emits (protocol.md A041).
+    #[must_use]
+    pub fn path(&self) -> Option<ObjectPath<'_>> {
+        self.content.header.path(&self.content.bytes)
+    }
+
+    /// The interface that the member is of (protocol.md A042).
+    #[must_use]
+    pub fn interface(&self) -> Option<InterfaceName<'_>> {
+        self.content.header.interface(&self.content.bytes)
+    }
+
+    /// The method or signal (protocol.md A043).
+    #[must_use]
+    pub fn member(&self) -> Option<MemberName<'_>> {
+        self.content.header.member(&self.content.bytes)
+    }
+
+    /// Who sent it, as the bus says (protocol.md A047); nobody without a bus.
+    #[must_use]
+    pub fn sender(&self) -> Option<BusName<'_>> {
+        self.content.header.sender(&self.content.bytes)
+    }
+
     /// The types of its arguments (protocol.md A048).
     #[must_use]
     pub fn signature(&self) -> Signature<'_> {
         self.content.header.signature(&self.content.bytes)
-    }
-
-    /// Who sent it, as the bus says (protocol.md A047); nothing without a bus.
-    pub(crate) fn sender(&self) -> &str {
-        self.content.header.sender(&self.content.bytes)
     }
 
     /// Its bytes, header and body.

@@ -18,6 +18,7 @@ mod call;
 mod cells;
 mod description;
 mod emitter;
+mod holding;
 mod objects;
 mod properties;
 mod standard;
@@ -36,6 +37,7 @@ pub use self::description::{
     Argument, Description, EmitsChanged, MethodDescription, PropertyDescription, SignalDescription,
 };
 pub use self::emitter::SignalEmitter;
+pub(crate) use self::holding::{Holding, holds_here};
 pub(crate) use self::objects::Objects;
 pub use self::objects::{InterfaceRef, ObjectServer};
 pub use self::properties::PropertyMap;

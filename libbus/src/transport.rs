@@ -11,6 +11,7 @@ mod listen;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -37,7 +38,7 @@ const CONTROL_SIZE: usize = rustix::cmsg_space!(ScmRights(FDS_PER_SEND_MAX), Scm
 /// A socket.
 #[derive(Debug)]
 pub struct Socket {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     /// The process that has it open under another number, too, so that to close it says nothing to the other end.
     shared_by: Option<Process>,
 }
@@ -78,7 +79,7 @@ impl Socket {
     /// It is no socket.
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
         set_socket_timeout(&fd, Timeout::Recv, Some(READ_TIMEOUT))?;
-        Ok(Self { fd, shared_by: None })
+        Ok(Self { fd: Arc::new(fd), shared_by: None })
     }
 
     /// Whether it carries descriptors.
@@ -89,6 +90,12 @@ impl Socket {
     /// Who is at the other end, if the kernel knows.
     pub(crate) fn peer(&self) -> Option<Peer> {
         peer_of(self.fd.as_fd())
+    }
+
+    /// The descriptor, for who waits for it.
+    #[cfg(feature = "async")]
+    pub(crate) const fn fd(&self) -> &Arc<OwnedFd> {
+        &self.fd
     }
 
     /// Writes what there is room for, with `fds` beside the first byte. Answers how much that was: nothing

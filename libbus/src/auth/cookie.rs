@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use sha1::{Digest, Sha1};
+use sha1_smol::Sha1;
 
 use super::hex;
 
@@ -199,7 +199,7 @@ pub(super) fn response_hash(
     for part in [server_challenge, b":", client_challenge, b":", cookie.0.as_bytes()] {
         hash.update(part);
     }
-    hex::encode(&hash.finalize())
+    hex::encode(&hash.digest().bytes())
 }
 
 /// Whether two texts are equal, in a time that tells nothing about where they differ.

@@ -24,7 +24,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::api::api;
 use super::link::{Link, Shared, Style, WaitsFor};
-use crate::server::{dispatch, must_wait};
+use crate::server::{Holding, dispatch, must_wait};
 use crate::transport::{Interest, Patience, READ_TIMEOUT, Socket};
 
 /// A deadline that is nearer is waited for by `poll(2)`.
@@ -146,8 +146,10 @@ impl Connection {
     /// # Errors
     /// The connection is over.
     pub fn serve(&self) -> Result<()> {
+        let mut holding = Holding::new(self.link());
         loop {
-            self.serve_one(Deadline::Never)?;
+            let call = self.wait_for_call(Deadline::Never)?;
+            holding.serve(&call.clone(), || self.answer(call));
         }
     }
 
@@ -156,10 +158,11 @@ impl Connection {
     /// # Errors
     /// There was none ([`Error::TimedOut`]), or the connection is over.
     pub fn serve_within(&self, timeout: Duration) -> Result<()> {
-        self.serve_one(Deadline::after(Some(timeout)))
+        self.answer(self.wait_for_call(Deadline::after(Some(timeout)))?);
+        Ok(())
     }
 
-    fn serve_one(&self, deadline: Deadline) -> Result<()> {
+    fn wait_for_call(&self, deadline: Deadline) -> Result<Message> {
         let own = self.unique_name();
         let next = |shared: &mut Shared| {
             shared.connection.serve();
@@ -171,8 +174,7 @@ impl Connection {
             }
             call
         };
-        self.answer(wait_for(WaitsFor::Calls, self.link(), next, deadline)?);
-        Ok(())
+        wait_for(WaitsFor::Calls, self.link(), next, deadline)
     }
 
     fn answer(&self, call: Message) {
@@ -300,6 +302,7 @@ fn wait_for<T>(
             shared = link.lock();
             continue;
         }
+        link.write_held(&mut shared);
         let may_read = what.may_read(&shared);
         let left = link.time_left(may_read, deadline)?;
         shared = match () {

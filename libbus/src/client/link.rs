@@ -15,6 +15,7 @@ use zbus::wire::DynamicType;
 use super::connection::Connection;
 use super::error::{Error, Result};
 use crate::connection::{ConnectionState, ReadBuffer};
+use crate::server::holds_here;
 use crate::system_call::Process;
 use crate::transport::{Interest, Socket};
 use crate::typed::Body;
@@ -134,6 +135,8 @@ pub struct Shared {
     pub(crate) is_read: bool,
     /// How many wait for the one who reads.
     pub(crate) waiting_count: usize,
+    /// Whether answers wait to be written for which there may be room ([`crate::server::Holding`]).
+    is_held: bool,
     /// Why it is over.
     pub(crate) failure: Option<Error>,
     /// Kept from message to message.
@@ -149,6 +152,8 @@ pub struct Shared {
 pub(crate) enum Expects {
     Reply,
     Nothing,
+    /// It is what somebody else waits for.
+    NothingAsAnswer,
 }
 
 /// One connection and its socket.
@@ -172,6 +177,7 @@ impl<S: Style> Link<S> {
             connection,
             is_read: false,
             waiting_count: 0,
+            is_held: false,
             failure: None,
             body: None,
             is_on_bus: false,
@@ -277,8 +283,10 @@ impl<S: Style> Link<S> {
         let result = shared.queue(header, &mut body, expects);
         body.trim();
         shared.body = Some(body);
-        if result.is_ok() {
-            self.write_some(&mut shared);
+        match (&result, expects) {
+            (Ok(_), Expects::NothingAsAnswer) => self.write_answer(&mut shared),
+            (Ok(_), _) => self.write_some(&mut shared),
+            _ => {}
         }
         result
     }
@@ -292,8 +300,24 @@ impl<S: Style> Link<S> {
         S::wait(self, is_written, Deadline::Never).await
     }
 
+    /// Writes an answer that was queued, unless it is to leave with the next ones.
+    pub(crate) fn write_answer(&self, shared: &mut Shared) {
+        shared.is_held = holds_here(self) && !shared.connection.has_many_answers();
+        if !shared.is_held {
+            self.write_some(shared);
+        }
+    }
+
+    /// Writes what is held, since somebody will wait.
+    pub(crate) fn write_held(&self, shared: &mut Shared) {
+        if shared.is_held {
+            self.write_some(shared);
+        }
+    }
+
     /// Writes what there is room for. That the connection is over shows when it is read.
     pub(crate) fn write_some(&self, shared: &mut Shared) {
+        shared.is_held = false;
         loop {
             let (bytes, fds) = shared.connection.next_write();
             if bytes.is_empty() {
@@ -349,7 +373,9 @@ impl Shared {
         let copy = |writer: &mut BodyWriter<'_>| writer.encoded(&body.bytes);
         Ok(match expects {
             Expects::Reply => self.connection.call(&header, fds, copy)?,
-            Expects::Nothing => self.connection.send(&header, fds, copy)?,
+            Expects::Nothing | Expects::NothingAsAnswer => {
+                self.connection.send(&header, fds, copy)?
+            }
         })
     }
 

@@ -9,19 +9,20 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use async_executor::Executor;
 use async_io::{Async as Watched, Timer};
 use event_listener::{Event, EventListener};
-use futures_lite::future::{block_on, or, pending, yield_now};
+use futures_lite::future::{or, pending, yield_now};
 use futures_lite::stream::{self, Stream};
 
 use super::api::api;
+use super::block_on::{self, block_on};
 use super::connection::WeakConnection;
 use super::link::{Link, Shared, Style, WaitsFor};
-use crate::server::{Answering, dispatch};
+use crate::server::{Answering, Holding, dispatch};
 use crate::transport::{Interest, Patience, Socket};
 
 /// The style of [`Connection`]: functions are `async`.
@@ -152,6 +153,7 @@ async fn serve(
     let own = connection.unique_name().map(ToOwned::to_owned);
     drop(connection);
     link.lock().connection.serve();
+    let mut holding = Holding::new(link);
     loop {
         let ready = link.lock().connection.next_call(own.as_deref());
         let call = match ready {
@@ -163,7 +165,7 @@ async fn serve(
         };
         let Some(connection) = weak.upgrade() else { return Ok(()) };
         if let Some(call) = call {
-            answer(tasks, &connection, call);
+            holding.serve(&call.clone(), || answer(tasks, &connection, call));
         }
     }
 }
@@ -191,10 +193,15 @@ async fn read_once(
     or(wait_for(WaitsFor::Calls, link, next, Deadline::Never), looked_again).await
 }
 
+/// Answers a call, or at least begins to: what need not wait for anything is no task of its own.
 fn answer(tasks: &Arc<Tasks>, connection: &Connection, call: Message) {
     let busy =
         Busy { tasks: Arc::clone(tasks), link: Arc::clone(connection.link()), call: call.clone() };
-    let Some(Answering { task, is_concurrent }) = dispatch(connection, call) else { return };
+    let Some(Answering { mut task, is_concurrent }) = dispatch(connection, call) else { return };
+    // Whoever waits is asked again at once by the executor, which is woken then.
+    if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+        return;
+    }
     let busy = (!is_concurrent).then_some(busy);
     let task = async move {
         task.await;
@@ -231,13 +238,14 @@ async fn wait_for<T: Send>(
             if let Some(result) = shared.settle(&mut ready) {
                 return result;
             }
+            link.write_held(&mut shared);
             let may_read = what.may_read(&shared);
             let left = link.time_left(may_read, deadline)?;
             (Role::choose(may_read, link, &mut shared), left)
         };
         // What is there to be read does not let it wait.
         let left = left.filter(|left| !left.is_zero());
-        within(link, left, role.enter(link).wait()).await?;
+        role.enter(link).wait(left).await?;
     }
 }
 
@@ -265,15 +273,23 @@ struct InRole<'l> {
 }
 
 impl InRole<'_> {
-    async fn wait(mut self) -> Result<()> {
-        let socket = self.link.watched_socket();
+    /// For so long at most. That the time is over the next look at the deadline tells, and so does it that it is
+    /// not over yet: a timer of somebody before may go off earlier.
+    async fn wait(mut self, left: Option<Duration>) -> Result<()> {
+        let link = self.link;
+        let socket = link.watched_socket();
         let writable = async |is_blocked| match is_blocked {
             true => socket.writable().await,
             false => pending().await,
         };
         match &mut self.role {
             Role::Read { is_blocked } => {
-                or(socket.readable(), writable(*is_blocked)).await?;
+                if let Some(parker) = block_on::here().await {
+                    let deadline = left.map(|left| Instant::now() + left);
+                    parker.wait(link.socket().fd(), *is_blocked, deadline).await;
+                } else {
+                    within(link, left, or(socket.readable(), writable(*is_blocked))).await?;
+                }
                 self.read();
             }
             Role::Listen { listener, is_blocked } => {
@@ -281,8 +297,8 @@ impl InRole<'_> {
                     listener.await;
                     Ok(())
                 };
-                or(told, writable(*is_blocked)).await?;
-                self.link.write_some(&mut self.link.lock());
+                within(link, left, or(told, writable(*is_blocked))).await?;
+                link.write_some(&mut link.lock());
             }
         }
         Ok(())
@@ -314,13 +330,12 @@ impl Drop for InRole<'_> {
     }
 }
 
-/// Waits for so long at most. That the time is over the next look at the deadline tells, and so does it that it
-/// is not over yet: a timer of somebody before may go off earlier.
+/// Waits for so long at most.
 async fn within(
     link: &Link<Async>,
     time: Option<Duration>,
-    future: impl Future<Output = Result<()>>,
-) -> Result<()> {
+    future: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
     let Some(time) = time else { return future.await };
     let mut timer = SpareTimer::take(&link.signal.spare_timer, time);
     let timer = async {

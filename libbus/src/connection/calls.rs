@@ -57,7 +57,7 @@ impl Calls {
 
     fn next_arrived(&mut self, own: Option<&str>) -> Option<Message> {
         while let Some(call) = self.arrived.pop_front() {
-            let sender = call.sender();
+            let sender = sender_of(&call);
             if own == Some(sender) {
                 return Some(call);
             }
@@ -74,7 +74,7 @@ impl Calls {
 
     /// A call was served, or need not be before the next one of its sender.
     pub(super) fn finish(&mut self, call: &Message) {
-        let sender = call.sender();
+        let sender = sender_of(call);
         match self.busy.get_mut(sender).map(VecDeque::pop_front) {
             Some(Some(next)) => self.resumed.push_back(next),
             Some(None) => drop(self.busy.remove(sender)),
@@ -86,4 +86,9 @@ impl Calls {
     pub(super) fn is_empty(&self) -> bool {
         self.resumed.is_empty() && self.arrived.is_empty()
     }
+}
+
+/// Nothing without a bus, where there is one sender.
+fn sender_of(call: &Message) -> &str {
+    call.sender().map_or("", |sender| sender.as_str())
 }

@@ -20,9 +20,9 @@ struct Span {
 pub(super) struct KeptHeader {
     pub(super) endian: Endian,
     pub(super) message_type: MessageType,
-    flags: Flags,
-    serial: NonZeroU32,
-    reply_serial: Option<NonZeroU32>,
+    pub(super) flags: Flags,
+    pub(super) serial: NonZeroU32,
+    pub(super) reply_serial: Option<NonZeroU32>,
     unix_fds: u32,
     path: Span,
     interface: Span,
@@ -56,32 +56,41 @@ impl KeptHeader {
 
     /// The header again; `bytes` are those of [`KeptHeader::new`].
     pub(super) fn of<'m>(&self, bytes: &'m [u8]) -> Header<'m> {
-        let text = |span: Span| (span.start < span.end).then(|| span.text(bytes));
         Header {
             endian: self.endian,
             message_type: self.message_type,
             flags: self.flags,
             serial: self.serial,
-            path: text(self.path).map(ObjectPath::checked),
-            interface: text(self.interface).map(InterfaceName::checked),
-            member: text(self.member).map(MemberName::checked),
-            error_name: text(self.error_name).map(ErrorName::checked),
+            path: self.path(bytes),
+            interface: self.interface(bytes),
+            member: self.member(bytes),
+            error_name: self.error_name.find(bytes).map(ErrorName::checked),
             reply_serial: self.reply_serial,
-            destination: text(self.destination).map(BusName::checked),
-            sender: text(self.sender).map(BusName::checked),
+            destination: self.destination.find(bytes).map(BusName::checked),
+            sender: self.sender(bytes),
             signature: self.signature(bytes),
             unix_fds: self.unix_fds,
         }
     }
 
-    /// The types of the body.
-    pub(super) fn signature<'m>(&self, bytes: &'m [u8]) -> Signature<'m> {
-        Signature::checked(self.signature.text(bytes))
+    pub(super) fn path<'m>(&self, bytes: &'m [u8]) -> Option<ObjectPath<'m>> {
+        self.path.find(bytes).map(ObjectPath::checked)
     }
 
-    /// Who sent it; nothing if it does not say.
-    pub(super) fn sender<'m>(&self, bytes: &'m [u8]) -> &'m str {
-        self.sender.text(bytes)
+    pub(super) fn interface<'m>(&self, bytes: &'m [u8]) -> Option<InterfaceName<'m>> {
+        self.interface.find(bytes).map(InterfaceName::checked)
+    }
+
+    pub(super) fn member<'m>(&self, bytes: &'m [u8]) -> Option<MemberName<'m>> {
+        self.member.find(bytes).map(MemberName::checked)
+    }
+
+    pub(super) fn sender<'m>(&self, bytes: &'m [u8]) -> Option<BusName<'m>> {
+        self.sender.find(bytes).map(BusName::checked)
+    }
+
+    pub(super) fn signature<'m>(&self, bytes: &'m [u8]) -> Signature<'m> {
+        Signature::checked(self.signature.text(bytes))
     }
 }
 
@@ -94,6 +103,10 @@ impl Span {
             0 => Self { start: 0, end: 0 },
             size => Self { start, end: start.saturating_add(size) },
         }
+    }
+
+    fn find(self, bytes: &[u8]) -> Option<&str> {
+        (self.start < self.end).then(|| self.text(bytes))
     }
 
     fn text(self, bytes: &[u8]) -> &str {

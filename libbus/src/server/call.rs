@@ -70,7 +70,7 @@ impl<S: Style> Call<S> {
     /// The called object.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.header().path.map_or("/", |path| path.as_str())
+        self.message.path().map_or("/", |path| path.as_str())
     }
 
     /// Its arguments, as [`Message::deserialize`].
@@ -101,10 +101,9 @@ impl<S: Style> Call<S> {
     where
         T: Serialize + DynamicType + ?Sized,
     {
-        let asked = self.header();
-        if !asked.flags.contains(Flags::NO_REPLY_EXPECTED) {
-            let header = answer_to(&asked, MessageType::MethodReturn);
-            self.check(self.connection.link().send(&header, value, Expects::Nothing));
+        if !self.message.flags().contains(Flags::NO_REPLY_EXPECTED) {
+            let header = answer_to(&self.message, MessageType::MethodReturn);
+            self.check(self.connection.link().send(&header, value, Expects::NothingAsAnswer));
         }
     }
 
@@ -118,27 +117,26 @@ impl<S: Style> Call<S> {
 
     /// Answers with properties and more.
     pub(crate) fn reply_map(&self, map: PropertyMap, signature: &Signature) {
-        let asked = self.header();
-        if !asked.flags.contains(Flags::NO_REPLY_EXPECTED) {
-            let header = answer_to(&asked, MessageType::MethodReturn);
-            let send = |body| self.connection.link().send_body(&header, body, Expects::Nothing);
+        if !self.message.flags().contains(Flags::NO_REPLY_EXPECTED) {
+            let header = answer_to(&self.message, MessageType::MethodReturn);
+            let send =
+                |body| self.connection.link().send_body(&header, body, Expects::NothingAsAnswer);
             self.check(map.into_body(signature).map_err(Error::from).and_then(send));
         }
     }
 
     /// Answers with an error.
     pub fn refuse(&self, error: &dyn DBusError) {
-        let asked = self.header();
-        if asked.flags.contains(Flags::NO_REPLY_EXPECTED) {
+        if self.message.flags().contains(Flags::NO_REPLY_EXPECTED) {
             return;
         }
         let (name, text) = (error.name(), error.description());
         let fallback = crate::standard_error::FAILED;
-        let mut header = answer_to(&asked, MessageType::Error);
+        let mut header = answer_to(&self.message, MessageType::Error);
         header.error_name = Some(crate::names::ErrorName::parse(&name).unwrap_or(fallback));
         // A NUL ends a string.
         let text = text.replace('\0', "\u{fffd}");
-        let sent = self.connection.link().send(&header, &*text, Expects::Nothing);
+        let sent = self.connection.link().send(&header, &*text, Expects::NothingAsAnswer);
         // What else is wrong with the connection shows where it is waited for.
         drop(sent);
     }

@@ -66,10 +66,9 @@ pub(crate) fn dispatch<S: Style>(
     message: Message,
 ) -> Option<Answering> {
     let call = Call::new(connection.clone(), message);
-    let header = call.message().header();
-    let path = header.path.map_or("/", |path| path.as_str());
-    let member = header.member.map_or("", |member| member.as_str());
-    let interface = header.interface.map(|interface| interface.as_str());
+    let (path, message) = (call.path(), call.message());
+    let member = message.member().map_or("", |member| member.as_str());
+    let interface = message.interface().map(|interface| interface.as_str());
     let objects = connection.objects();
 
     // What it serves goes first: a program may have its own of the standard ones.
@@ -115,11 +114,11 @@ pub(crate) fn must_wait<S: Style>(connection: &Connection<S>, message: &Message)
     if !super::cells::in_use::is_any_here() {
         return false;
     }
-    let (header, objects) = (message.header(), connection.objects());
-    let path = header.path.map_or("/", |path| path.as_str());
+    let objects = connection.objects();
+    let path = message.path().map_or("/", |path| path.as_str());
     let is_any_in_use =
         |places: &[Place<S>]| places.iter().any(|place| place.served.is_in_use_here());
-    match header.interface.map(|interface| interface.as_str()) {
+    match message.interface().map(|interface| interface.as_str()) {
         Some(OBJECT_MANAGER) => {
             objects.all_below(path).iter().any(|(_, places)| is_any_in_use(places))
         }
@@ -164,7 +163,7 @@ fn answer_as_peer<S: Style>(call: &Call<S>) -> bool {
     let link = call.connection().link();
     let mut shared = link.lock();
     let is_answered = shared.connection.answer_as_peer(call.message());
-    link.write_some(&mut shared);
+    link.write_answer(&mut shared);
     is_answered
 }
 

@@ -60,10 +60,9 @@ impl Load {
         self.take_replies(BATCH);
     }
 
-    /// Emits so many signals, numbered from 0, with members one after the other.
-    pub(crate) fn emit(&mut self, count: u32) {
-        let signals: Vec<u8> = (0..count).flat_map(signal).collect();
-        self.send(&signals);
+    /// Emits [`signals`].
+    pub(crate) fn emit(&mut self, signals: &[u8]) {
+        self.send(signals);
         self.ask_bus("GetId");
     }
 
@@ -93,6 +92,11 @@ impl Load {
 
 fn echo(serial: u32) -> Vec<u8> {
     Message::method_call(PATH, NAME, "Echo").to(NAME).arg(TEXT).serial(serial).encode()
+}
+
+/// So many signals, numbered from 0, with members one after the other.
+pub(crate) fn signals(count: u32) -> Vec<u8> {
+    (0..count).flat_map(signal).collect()
 }
 
 fn signal(number: u32) -> Vec<u8> {

@@ -16,9 +16,10 @@ pub(crate) const BASELINE: &str = "zbus 6";
 pub(crate) const SERVICE: &str = "libbus, blocking";
 
 /// Label and program of those in Rust.
-const IN_RUST: [(&str, &str); 7] = [
+const IN_RUST: [(&str, &str); 8] = [
     ("libbus, blocking", "libbus_blocking"),
     ("libbus, async", "libbus_async"),
+    ("libbus, async, executor of async-io", "libbus_async_io"),
     ("libbus, async, other executor", "libbus_other_executor"),
     ("zbus 6", "zbus6"),
     ("zbus 5", "zbus5"),

@@ -22,7 +22,6 @@ mod fork {
 
 struct Peer;
 
-#[allow(missing_docs, reason = "of a trait that is written for it")]
 #[interface(name = "org.example.Peer")]
 impl Peer {
     fn echo(&self, text: &str) -> String {
@@ -37,6 +36,7 @@ impl Peer {
         Ok(emitter.shouted(text)?)
     }
 
+    /// Somebody shouted.
     #[zbus(signal)]
     fn shouted(emitter: &SignalEmitter<'_>, text: &str) -> Result<()>;
 }

@@ -87,8 +87,8 @@ fn a_service_is_started_by_the_bus() {
     let template = std::fs::read_to_string(template).unwrap();
     let program = examples().join("activatable");
     let service = template.replace("/usr/libexec/activatable", program.to_str().unwrap());
-    let service = service.replace("--idle-ms=10000", "--idle-ms=100");
-    assert!(service.contains(program.to_str().unwrap()) && service.contains("=100"), "{service}");
+    let service = service.replace("--idle-ms=10000", "--idle-ms=1000");
+    assert!(service.contains(program.to_str().unwrap()) && service.contains("=1000"), "{service}");
     for daemon in daemons() {
         let bus = TestBus::start_program(&daemon.program).unwrap();
         std::fs::write(bus.services_directory().join(format!("{NAME}.service")), &service).unwrap();

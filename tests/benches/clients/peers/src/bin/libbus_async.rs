@@ -1,5 +1,5 @@
-//! libbus, with futures, in an executor that watches the sockets by itself meanwhile, as that of zbus does.
+//! libbus, with futures, in its own executor, as zbus is in its own.
 
 fn main() -> libbus::Result<()> {
-    async_io::block_on(client_peers::libbus_async::run())
+    libbus::block_on(client_peers::libbus_async::run())
 }

@@ -1,0 +1,111 @@
+//! Answers that leave together.
+//!
+//! Who is asked much answers many calls one after the other. If each answer were written by itself, the writing
+//! would cost more than the rest, and wake the bus for each. So an answer is held while another call is there
+//! to be served, if that was quick when it was served last: what takes long keeps nobody's answer waiting. Held
+//! answers leave before anybody waits, with whatever else is sent, and when there are many or the first has
+//! waited for long.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::client::link::{Link, Style};
+use crate::client::proxy::PROPERTIES;
+use crate::message::Message;
+
+/// A method that took no longer is quick.
+const QUICK_MAX: Duration = Duration::from_micros(50);
+/// How long an answer is held, but for the method that is served when that is over.
+const HELD_MAX: Duration = Duration::from_micros(500);
+/// How many quick methods are remembered.
+const REMEMBERED_MAX: usize = 16;
+
+thread_local! {
+    /// The address of the link for which this thread holds the answers that it gives, or none.
+    static HELD_HERE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Whether an answer that this thread gives on this link is to wait for the next ones.
+pub(crate) fn holds_here<S: Style>(link: &Link<S>) -> bool {
+    HELD_HERE.get() == address(link)
+}
+
+fn address<S: Style>(link: &Link<S>) -> usize {
+    std::ptr::from_ref(link).addr()
+}
+
+/// What one who serves knows about what it serves. When it ends nothing is held any more.
+pub(crate) struct Holding<'l, S: Style> {
+    link: &'l Link<S>,
+    /// Interface and member of methods that were quick.
+    quick: VecDeque<(Box<str>, Box<str>)>,
+    /// When the first answer was given that is held.
+    since: Option<Instant>,
+}
+
+impl<'l, S: Style> Holding<'l, S> {
+    pub(crate) const fn new(link: &'l Link<S>) -> Self {
+        Self { link, quick: VecDeque::new(), since: None }
+    }
+
+    /// Serves this call by `answer`.
+    pub(crate) fn serve<T>(&mut self, call: &Message, answer: impl FnOnce() -> T) -> T {
+        let interface = call.interface().map_or("", |name| name.as_str());
+        let member = call.member().map_or("", |name| name.as_str());
+        let known =
+            self.quick.iter().position(|known| *known.0 == *interface && *known.1 == *member);
+        if known.is_none() {
+            self.let_go();
+        }
+        let start = Instant::now();
+        let result = {
+            let _here = known.map(|_| Here::enter(self.link));
+            answer()
+        };
+        let end = Instant::now();
+        let is_quick = end - start <= QUICK_MAX;
+        match known {
+            Some(index) if !is_quick => drop(self.quick.remove(index)),
+            // What a property costs is another thing for each.
+            None if is_quick && interface != PROPERTIES => {
+                self.quick.truncate(REMEMBERED_MAX - 1);
+                self.quick.push_front((interface.into(), member.into()));
+            }
+            _ => {}
+        }
+        if known.is_some() && end - *self.since.get_or_insert(start) > HELD_MAX {
+            self.let_go();
+        }
+        result
+    }
+
+    fn let_go(&mut self) {
+        if self.since.take().is_some() {
+            self.link.write_some(&mut self.link.lock());
+        }
+    }
+}
+
+impl<S: Style> Drop for Holding<'_, S> {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
+/// While it is there, answers of this thread are held.
+struct Here {
+    before: usize,
+}
+
+impl Here {
+    fn enter<S: Style>(link: &Link<S>) -> Self {
+        Self { before: HELD_HERE.replace(address(link)) }
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        HELD_HERE.set(self.before);
+    }
+}
