@@ -6,8 +6,8 @@
 //! and a `recvmsg`.
 //!
 //! A future knows that it is asked by this executor if it is given this executor's waker. Where something stands
-//! between, as tasks of another executor do, it waits in the usual way. So what waits here is asked again by
-//! whoever waits for it, and a future that goes elsewhere is woken there.
+//! between, as tasks of another executor do, or when it goes elsewhere, it waits in the usual way: this thread may
+//! then wait for something else, and look at no socket.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -45,7 +45,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
             return value;
         }
-        here.parker.park(&here.waker, &mut waits);
+        here.parker.park(&mut waits);
     }
 }
 
@@ -57,7 +57,6 @@ struct Wait {
     interest: PollFlags,
     deadline: Option<Instant>,
     is_over: bool,
-    waker: Waker,
 }
 
 /// What is waited for now: whose place it is, where, and for what.
@@ -129,8 +128,6 @@ impl Here {
 impl Drop for Here {
     fn drop(&mut self) {
         HERE.set(self.before.take());
-        // Futures that went elsewhere wait there from now on.
-        self.parker.end(|_| true, None);
         self.parker.is_woken.store(false, Ordering::SeqCst);
         SPARE.set(Some(Arc::clone(&self.parker)));
     }
@@ -138,16 +135,17 @@ impl Drop for Here {
 
 /// The executor that asks the future in which this is awaited, if it is this one.
 pub(crate) async fn here() -> Option<Arc<Parker>> {
-    let find = |context: &mut Context<'_>| {
+    poll_fn(|context| Poll::Ready(Parker::of(context))).await
+}
+
+impl Parker {
+    fn of(context: &Context<'_>) -> Option<Arc<Self>> {
         HERE.with_borrow(|here| {
             let here = here.as_ref().filter(|(_, waker)| waker.will_wake(context.waker()));
             here.map(|(parker, _)| Arc::clone(parker))
         })
-    };
-    poll_fn(|context| Poll::Ready(find(context))).await
-}
+    }
 
-impl Parker {
     /// Waits until the socket can be read, or written if that is wanted too, or the time is over; or until there is
     /// another reason to look.
     pub(crate) async fn wait(
@@ -161,11 +159,14 @@ impl Parker {
         let mut place: Option<Place<'_>> = None;
         poll_fn(|context| match &place {
             None => {
-                let waker = context.waker().clone();
-                place = Some(self.begin(Arc::clone(socket), interest, deadline, waker));
+                place = Some(self.begin(Arc::clone(socket), interest, deadline));
                 Poll::Pending
             }
-            Some(place) => place.ask(context.waker()),
+            Some(place) => {
+                let is_elsewhere =
+                    Self::of(context).is_none_or(|here| !std::ptr::eq(&raw const *here, self));
+                if is_elsewhere || place.is_over() { Poll::Ready(()) } else { Poll::Pending }
+            }
         })
         .await;
     }
@@ -175,12 +176,11 @@ impl Parker {
         socket: Arc<OwnedFd>,
         interest: PollFlags,
         deadline: Option<Instant>,
-        waker: Waker,
     ) -> Place<'_> {
         let mut waits = self.lock();
         let id = waits.next_id;
         waits.next_id += 1;
-        waits.all.push(Wait { id, socket, interest, deadline, is_over: false, waker });
+        waits.all.push(Wait { id, socket, interest, deadline, is_over: false });
         Place { parker: self, id }
     }
 
@@ -189,8 +189,8 @@ impl Parker {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the future with the waker `own` is to be asked again. `waits` is memory for what is waited for.
-    fn park(&self, own: &Waker, waits: &mut Vec<Waited>) {
+    /// Waits until the future is to be asked again. `waits` is memory for what is waited for.
+    fn park(&self, waits: &mut Vec<Waited>) {
         self.is_parked.store(true, Ordering::SeqCst);
         if !self.is_woken.swap(false, Ordering::SeqCst) {
             waits.clear();
@@ -199,14 +199,14 @@ impl Parker {
                 waits.push(Waited(wait.id, Arc::clone(&wait.socket), wait.interest));
                 deadline = [deadline, wait.deadline].into_iter().flatten().min();
             }
-            self.wait_for_any(own, waits, deadline);
+            self.wait_for_any(waits, deadline);
             waits.clear();
         }
         self.is_parked.store(false, Ordering::SeqCst);
         self.is_woken.store(false, Ordering::SeqCst);
     }
 
-    fn wait_for_any(&self, own: &Waker, waits: &[Waited], deadline: Option<Instant>) {
+    fn wait_for_any(&self, waits: &[Waited], deadline: Option<Instant>) {
         let event = || PollFd::new(&self.event, PollFlags::IN);
         let of = |index: usize| match waits.get(index) {
             Some(Waited(_, socket, interest)) => PollFd::new(&**socket, *interest),
@@ -236,21 +236,9 @@ impl Parker {
         let is_late = |deadline: Option<Instant>| {
             deadline.zip(now).is_some_and(|(deadline, now)| deadline <= now)
         };
-        let is_over = |wait: &Wait| is_ready(wait.id) || is_late(wait.deadline);
-        self.end(is_over, Some(own));
-    }
-
-    /// Tells those who wait that it is over, but not `own`, who is asked next.
-    fn end(&self, is_over: impl Fn(&Wait) -> bool, own: Option<&Waker>) {
-        let mut others = Vec::new();
-        for wait in self.lock().all.iter_mut().filter(|wait| is_over(wait)) {
-            wait.is_over = true;
-            if own.is_none_or(|own| !own.will_wake(&wait.waker)) {
-                others.push(wait.waker.clone());
-            }
+        for wait in &mut self.lock().all {
+            wait.is_over |= is_ready(wait.id) || is_late(wait.deadline);
         }
-        // Not under the lock: it may be anybody's code.
-        others.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -261,15 +249,9 @@ struct Place<'p> {
 }
 
 impl Place<'_> {
-    fn ask(&self, waker: &Waker) -> Poll<()> {
-        let mut waits = self.parker.lock();
-        match waits.all.iter_mut().find(|wait| wait.id == self.id) {
-            Some(wait) if !wait.is_over => {
-                wait.waker.clone_from(waker);
-                Poll::Pending
-            }
-            _ => Poll::Ready(()),
-        }
+    fn is_over(&self) -> bool {
+        let waits = self.parker.lock();
+        waits.all.iter().find(|wait| wait.id == self.id).is_none_or(|wait| wait.is_over)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Answers that leave together.
 //!
 //! Who is asked much answers many calls one after the other. If each answer were written by itself, the writing
-//! would cost more than the rest, and wake the bus for each. So an answer is held while another call is there
-//! to be served, if that was quick when it was served last: what takes long keeps nobody's answer waiting. Held
-//! answers leave before anybody waits, with whatever else is sent, and when there are many or the first has
-//! waited for long.
+//! would cost more than the rest, and wake the bus for each. So an answer is held while another call of the same
+//! sender is there to be served, if that was quick when it was served last: what takes long holds up no answer,
+//! and nobody's call that of another. Held answers leave before anybody waits, with whatever else is sent, and
+//! when there are many or the first has waited for long.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -42,11 +42,13 @@ pub(crate) struct Holding<'l, S: Style> {
     quick: VecDeque<(Box<str>, Box<str>)>,
     /// When the first answer was given that is held.
     since: Option<Instant>,
+    /// The last call that was answered so.
+    last: Option<Message>,
 }
 
 impl<'l, S: Style> Holding<'l, S> {
     pub(crate) const fn new(link: &'l Link<S>) -> Self {
-        Self { link, quick: VecDeque::new(), since: None }
+        Self { link, quick: VecDeque::new(), since: None, last: None }
     }
 
     /// Serves this call by `answer`.
@@ -55,7 +57,8 @@ impl<'l, S: Style> Holding<'l, S> {
         let member = call.member().map_or("", |name| name.as_str());
         let known =
             self.quick.iter().position(|known| *known.0 == *interface && *known.1 == *member);
-        if known.is_none() {
+        let is_same_sender = self.last.as_ref().is_some_and(|last| last.sender() == call.sender());
+        if known.is_none() || !is_same_sender {
             self.let_go();
         }
         let start = Instant::now();
@@ -74,13 +77,17 @@ impl<'l, S: Style> Holding<'l, S> {
             }
             _ => {}
         }
-        if known.is_some() && end - *self.since.get_or_insert(start) > HELD_MAX {
-            self.let_go();
+        if known.is_some() {
+            self.last = Some(call.clone());
+            if end - *self.since.get_or_insert(start) > HELD_MAX {
+                self.let_go();
+            }
         }
         result
     }
 
     fn let_go(&mut self) {
+        self.last = None;
         if self.since.take().is_some() {
             self.link.write_some(&mut self.link.lock());
         }

@@ -9,7 +9,7 @@ use libbus::{Builder, Connection, Error, Proxy};
 
 use crate::{address, on_each_bus};
 
-async fn connect(bus: &Bus) -> Connection {
+pub(crate) async fn connect(bus: &Bus) -> Connection {
     Builder::address(&address(bus)).unwrap().build().await.unwrap()
 }
 
@@ -42,6 +42,7 @@ async fn use_bus(address: String) {
 fn it_works_under_each_executor() {
     on_each_bus(|bus| {
         block_on(use_bus(address(bus)));
+        libbus::block_on(use_bus(address(bus)));
         let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
         tokio.block_on(use_bus(address(bus)));
         let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build();

@@ -7,6 +7,7 @@
 )]
 
 mod asynchronous;
+mod block_on;
 mod calls;
 mod connecting;
 mod examples;

@@ -32,28 +32,51 @@ fn a_call_with_a_string_each_way_allocates_three_times() {
     assert_eq!(allocations_of(|| call_repeatedly(&proxy)), 3 * CALL_COUNT);
 }
 
-#[test]
-fn a_call_is_one_write_and_one_read_and_no_thread_is_started() {
+/// What the program of [`call_repeatedly`] asks of the system: while it connects and while it calls. Nothing
+/// where that cannot be seen.
+fn traced(style: &[&str]) -> Option<[String; 2]> {
     if !strace_works() {
         // Not eprintln, which the test runner keeps to itself when a test passes.
         let _ = writeln!(std::io::stderr(), "SKIPPED: strace is missing or may not trace");
-        return;
+        return None;
     }
     let bus = Bus::start(&Daemon::ours(), &Config::SESSION);
     let trace = bus.dir.join("trace");
     let mut command = Command::new("strace");
     command.args(["-f", "-o"]).arg(&trace).arg(env!("CARGO_BIN_EXE_calling-client"));
-    command.arg(bus.addresses().next().unwrap()).arg(CALL_COUNT.to_string());
+    command.arg(bus.addresses().next().unwrap()).arg(CALL_COUNT.to_string()).args(style);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = fs::read_to_string(&trace).unwrap();
     let parts: Vec<&str> = text.split("getppid(").collect();
     let [_, of_connecting, of_calls, _] = parts.as_slice() else { panic!("{} marks", parts.len()) };
-    let count = |part: &str, name: &str| part.matches(&format!(" {name}(")).count() as u64;
-    let all = of_calls.lines().filter(|line| line.contains('(')).count() as u64;
-    assert_eq!((count(of_calls, "sendmsg"), count(of_calls, "recvmsg")), (CALL_COUNT, CALL_COUNT));
-    assert_eq!(all, 2 * CALL_COUNT, "{of_calls}");
+    Some([(*of_connecting).to_owned(), (*of_calls).to_owned()])
+}
+
+fn count(trace: &str, name: &str) -> u64 {
+    trace.matches(&format!(" {name}(")).count() as u64
+}
+
+fn count_all(trace: &str) -> u64 {
+    trace.lines().filter(|line| line.contains('(')).count() as u64
+}
+
+#[test]
+fn a_call_is_one_write_and_one_read_and_no_thread_is_started() {
+    let Some([of_connecting, of_calls]) = traced(&[]) else { return };
+    let sent_and_received = (count(&of_calls, "sendmsg"), count(&of_calls, "recvmsg"));
+    assert_eq!(sent_and_received, (CALL_COUNT, CALL_COUNT));
+    assert_eq!(count_all(&of_calls), 2 * CALL_COUNT, "{of_calls}");
     for part in [of_connecting, of_calls] {
-        assert_eq!((count(part, "clone"), count(part, "clone3")), (0, 0));
+        assert_eq!((count(&part, "clone"), count(&part, "clone3")), (0, 0));
     }
+}
+
+#[test]
+fn an_awaited_call_is_one_write_one_wait_and_one_read() {
+    let Some([_, of_calls]) = traced(&["async"]) else { return };
+    let count = |name| count(&of_calls, name);
+    assert_eq!((count("sendmsg"), count("recvmsg")), (CALL_COUNT, CALL_COUNT));
+    assert_eq!(count("poll") + count("ppoll"), CALL_COUNT);
+    assert_eq!(count_all(&of_calls), 3 * CALL_COUNT, "{of_calls}");
 }

@@ -1,5 +1,6 @@
 //! In which order calls are served, and who waits for whom.
 
+use std::os::fd::AsFd as _;
 use std::thread;
 
 use bus_tests::harness::{Bus, Client, Message};
@@ -35,6 +36,22 @@ fn calls_of_one_sender_are_served_in_order_and_others_do_not_wait() {
         assert_eq!(ask.wait().unwrap().deserialize::<&str>().unwrap(), "answer");
         note.wait().unwrap();
         assert_eq!(notes(&methods), ["asks", "other", "has asked", "second"]);
+    });
+}
+
+/// Quick answers may leave together, but not with what takes long.
+#[test]
+fn an_answer_does_not_wait_for_a_slow_method() {
+    with_each_service(|_, service, caller| {
+        let methods = service.proxy(caller, METHODS);
+        let echo = methods.method_call("Echo").unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut quick: Vec<_> = (0..20).map(|_| caller.send(&echo, "quick").unwrap()).collect();
+        let fd = zbus::Fd::from(reader.as_fd());
+        let slow = caller.send(&methods.method_call("ReadFd").unwrap(), &fd).unwrap();
+        quick.drain(..).for_each(|answer| drop(answer.wait().unwrap()));
+        drop(writer);
+        slow.wait().unwrap();
     });
 }
 
