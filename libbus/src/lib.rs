@@ -9,8 +9,7 @@
 //! ([`match_rule`]) are plain values that print as they parse.
 //!
 //! The client comes in two styles with the same functions: those of `libbus::Connection` are futures,
-//! for any executor; those of `libbus::blocking::Connection` wait where they are called. Only reaching
-//! a TCP address and looking up its host wait in both.
+//! for any executor; those of `libbus::blocking::Connection` wait where they are called.
 #![cfg_attr(
     feature = "async",
     doc = r#"
@@ -32,6 +31,8 @@ pub mod auth;
 pub mod client;
 pub mod connection;
 pub mod guid;
+#[cfg(feature = "keyring")]
+pub mod keyring;
 pub mod limits;
 pub mod match_rule;
 pub mod message;
@@ -39,6 +40,8 @@ pub mod names;
 #[cfg(feature = "client")]
 pub mod server;
 pub mod standard_error;
+#[cfg(feature = "client")]
+mod system_call;
 #[cfg(feature = "client")]
 mod transport;
 #[cfg(feature = "client")]
@@ -178,9 +181,9 @@ mod traits {
 pub use client::block_on::block_on;
 #[cfg(feature = "async")]
 pub use client::nonblocking::{
-    Async, Builder, Connection, InterfaceRef, ManagedObjects, NameWatch, ObjectServer, OwnedName,
-    PeerSet, PendingReply, PropertyChanged, PropertyStream, Proxy, ProxyBuilder, SignalEmitter,
-    SignalStream,
+    Async, Builder, Connection, InterfaceRef, Listener, ListenerBuilder, ManagedObjects, NameWatch,
+    ObjectServer, OwnedName, PeerSet, PendingReply, PropertyChanged, PropertyStream, Proxy,
+    ProxyBuilder, SignalEmitter, SignalStream,
 };
 #[cfg(feature = "client")]
 pub use client::{

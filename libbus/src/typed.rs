@@ -6,7 +6,6 @@
 //! both types, never a wrong byte.
 
 mod deserialize;
-mod raw_fd;
 mod serialize;
 #[cfg(test)]
 mod tests;

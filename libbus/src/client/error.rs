@@ -34,12 +34,22 @@ pub enum Error {
         /// The last failure.
         error: Arc<io::Error>,
     },
+    /// Nowhere that is tried can be listened.
+    Listen {
+        /// What was tried, as addresses are written.
+        address: String,
+        /// The last failure.
+        error: Arc<io::Error>,
+    },
     /// There is no address of a bus to connect to.
     NoAddress(String),
     /// An address is written wrong.
     Address(AddressError),
     /// The other end has closed the connection.
     Closed,
+    /// The connection belongs to the process of which this one is a copy, made by `fork(2)`. Both would write to one
+    /// stream; this one must connect by itself.
+    Forked,
     /// The socket failed.
     Io(Arc<io::Error>),
     /// The other end broke the protocol, or the program missed what it must not miss.
@@ -66,7 +76,7 @@ impl Error {
     /// Whether the connection is over, and with it everything that is tried on it.
     #[must_use]
     pub const fn is_disconnected(&self) -> bool {
-        matches!(self, Self::Closed | Self::Io(_) | Self::Connection(_))
+        matches!(self, Self::Closed | Self::Forked | Self::Io(_) | Self::Connection(_))
     }
 
     /// Whether the other side answered with the error of this name, such as
@@ -116,9 +126,11 @@ impl fmt::Display for Error {
             Self::Method(error) => write!(f, "{}: {}", error.name(), error.text()),
             Self::TimedOut(time) => write!(f, "no reply within {} ms", time.as_millis()),
             Self::Connect { address, error } => write!(f, "cannot connect to {address}: {error}"),
+            Self::Listen { address, error } => write!(f, "cannot listen at {address}: {error}"),
             Self::NoAddress(why) => write!(f, "no bus is known: {why}"),
             Self::Address(error) => write!(f, "the bus's address is wrong: {error}"),
             Self::Closed => f.write_str("the other end has closed the connection"),
+            Self::Forked => f.write_str("the connection belongs to another process, which forked"),
             Self::Io(error) => write!(f, "the connection failed: {error}"),
             Self::Connection(error) => write!(f, "the connection is over: {error}"),
             Self::Send(error) => write!(f, "{error}"),

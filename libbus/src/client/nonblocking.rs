@@ -4,10 +4,12 @@
 //! Whichever task waits reads for all, so that a reply mostly comes to the task that called, and no task has
 //! to be spawned for the connection. A future that is dropped lets the next one read.
 
+use std::future::poll_fn;
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use async_executor::Executor;
@@ -19,10 +21,11 @@ use futures_lite::stream::Stream;
 use super::api::api;
 use super::block_on::{self, block_on};
 use super::connection::WeakConnection;
+use super::holding::Holding;
 use super::link::{Link, Shared, Style, WaitsFor};
 use super::poll::Parked;
-use crate::server::{Answering, Holding, dispatch};
-use crate::transport::{Patience, Socket};
+use crate::server::{Answering, dispatch};
+use crate::transport::{Interest, Patience, Socket};
 
 /// The style of [`Connection`]: functions are `async`.
 #[derive(Debug)]
@@ -55,6 +58,42 @@ impl Style for Async {
         deadline: Deadline,
     ) -> Result<T> {
         wait_for(WaitsFor::Own, link, ready, deadline).await
+    }
+
+    async fn wait_for_any(
+        sockets: &[(&WatchedSocket, Interest)],
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        let ready = poll_fn(|context| {
+            for (socket, interest) in sockets {
+                let socket = socket.shared();
+                let is_ready = socket.poll_readable(context)?.is_ready()
+                    || (*interest == Interest::ReadingAndWriting
+                        && socket.poll_writable(context)?.is_ready());
+                if is_ready {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            Poll::Pending
+        });
+        let late = async {
+            match timeout {
+                Some(timeout) => drop(Timer::after(timeout).await),
+                None => pending().await,
+            }
+            Ok(())
+        };
+        or(ready, late).await
+    }
+
+    async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
+        Watched::<TcpStream>::connect(address).await?.into_inner()
+    }
+
+    async fn unblock<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        super::unblock::unblock(work).await
     }
 
     type Tasks = Tasks;
@@ -222,6 +261,7 @@ async fn wait_for<T: Send>(
     deadline: Deadline,
 ) -> Result<T> {
     loop {
+        link.check_process()?;
         let (role, left) = {
             let mut shared = link.lock();
             if let Some(result) = shared.settle(&mut ready) {

@@ -67,10 +67,15 @@ impl<S: Style> SignalStream<S> {
     /// Asks the bus for what `rule` is about.
     pub(crate) async fn begin(
         link: &Arc<Link<S>>,
-        rule: MatchRule,
+        mut rule: MatchRule,
         length_max: usize,
         overflow: Overflow,
     ) -> Result<Self> {
+        let is_on_bus = link.lock().is_on_bus;
+        if !is_on_bus {
+            // There is one who sends, and it has no name.
+            rule.sender = None;
+        }
         let text = rule.to_string();
         let sender = rule.sender.clone().filter(|sender| is_well_known(sender));
         let id = {
@@ -90,7 +95,9 @@ impl<S: Style> SignalStream<S> {
             has_ended: false,
             parked: S::Parked::default(),
         };
-        stream.link.call(&bus_call("AddMatch"), &stream.rule).await?;
+        if is_on_bus {
+            stream.link.call(&bus_call("AddMatch"), &stream.rule).await?;
+        }
         Ok(stream)
     }
 
@@ -193,17 +200,23 @@ pub(crate) fn is_well_known(sender: &str) -> bool {
 
 impl<S: Style> Drop for SignalStream<S> {
     fn drop(&mut self) {
+        if self.link.check_process().is_err() {
+            return;
+        }
         S::unpark(&mut self.parked, &self.link);
         let mut shared = self.link.lock();
+        let is_on_bus = shared.is_on_bus;
         shared.connection.end_stream(self.id);
         if let Some(name) = self.sender.as_deref().and_then(|name| WellKnownName::parse(name).ok())
         {
             shared.connection.forget_owner(name);
         }
         drop(shared);
-        // If there is no room it leaves with what is sent next.
-        let call: MethodCall<'_> = bus_call("RemoveMatch");
-        let _ = self.link.begin_unanswered(&call, &self.rule);
+        if is_on_bus {
+            // If there is no room it leaves with what is sent next.
+            let call: MethodCall<'_> = bus_call("RemoveMatch");
+            let _ = self.link.begin_unanswered(&call, &self.rule);
+        }
         self.wake_reader();
     }
 }

@@ -15,6 +15,7 @@ mod examples;
 mod interop;
 mod managed_objects;
 mod names;
+mod peer_to_peer;
 mod proxies;
 mod serving;
 mod signals;
