@@ -16,6 +16,16 @@ pub use endpoint::{ConnectAddress, Family, ListenAddress};
 use crate::guid::{Guid, hex_byte};
 
 /// One server address: a transport and its keys.
+///
+/// ```
+/// use libbus::address::Address;
+///
+/// let address = Address::new("unix").with("path", "/tmp/my bus");
+/// assert_eq!(address.to_string(), "unix:path=/tmp/my%20bus");
+/// let list = Address::parse_list("unix:abstract=a;tcp:host=localhost,port=1")?;
+/// assert_eq!(list[1].get("port"), Some(&b"1"[..]));
+/// # Ok::<(), libbus::address::AddressError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     /// The transport's name, such as `unix`.
@@ -27,6 +37,7 @@ pub struct Address {
 
 /// Why a text is not an address, or not one for the purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AddressError {
     /// The text, or one address of the list, is empty.
     Empty,

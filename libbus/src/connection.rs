@@ -82,6 +82,7 @@ const STRING: Signature<'static> = Signature::from_static("s");
 
 /// Why a connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConnectionError {
     /// The handshake failed.
     Handshake(ClientAuthError),
@@ -97,6 +98,7 @@ pub enum ConnectionError {
 
 /// Why a message cannot be sent. The connection goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SendError {
     /// Its body is not what the header's signature says, or a string in it has a NUL.
     Malformed(MessageError),

@@ -23,6 +23,10 @@ let names: Vec<String> = connection.bus().call("ListNames", &()).await?;
 "#
 )]
 //! Features, all default: `async` and `blocking`. Without any there is the protocol alone.
+//!
+//! What is public names no types but those of this crate, of the standard library, of serde (`Serialize` and
+//! `Deserialize`), of `zbus::wire` (`wire_types`, where the client is) and, of a `SignalStream` with futures,
+//! `futures_core::Stream`. Connections and all that is made of them are `Send` and `Sync`.
 #![deny(unsafe_code)]
 
 pub mod address;

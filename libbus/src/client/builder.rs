@@ -25,6 +25,24 @@ use crate::transport::{Socket, connected};
 const SYSTEM_ADDRESS: &str = "unix:path=/var/run/dbus/system_bus_socket";
 
 /// How a connection is to be made; `build` of its style makes it.
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// use libbus::blocking::Builder;
+///
+/// let connection = Builder::address(bus.address())?
+///     .name("org.example.Clock")?
+///     .message_size_max(1 << 20)
+///     .build()?;
+/// assert_eq!(connection.unique_name(), Some(":1.0"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Builder<S: Style> {
     target: Target,

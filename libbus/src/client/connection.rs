@@ -16,6 +16,30 @@ use crate::server::{ObjectServer, Objects};
 /// and the last stream, proxy or pending reply of it.
 ///
 /// It is `Send` and `Sync`: several threads or tasks may use it at once.
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// use libbus::blocking::{Builder, Connection};
+///
+/// // On a program's own session bus this is `Connection::session()?`.
+/// let connection: Connection = Builder::address(bus.address())?.build()?;
+/// connection.request_name("org.example.Clock")?;
+/// let reply = connection.call_method(
+///     Some("org.freedesktop.DBus"),
+///     "/org/freedesktop/DBus",
+///     Some("org.freedesktop.DBus"),
+///     "NameHasOwner",
+///     "org.example.Clock",
+/// )?;
+/// assert!(reply.deserialize::<bool>()?);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Connection<S: Style> {
     inner: Arc<Inner<S>>,
 }

@@ -20,6 +20,32 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What can go wrong for a program on a bus.
 ///
 /// When a connection is over every call on it fails in the same way ([`Error::is_disconnected`]).
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// # let connection = libbus::blocking::Builder::address(bus.address())?.build()?;
+/// use libbus::Error;
+///
+/// let answer = connection.bus().call::<_, String>("GetNameOwner", "org.example.Nobody");
+/// match answer {
+///     Err(Error::Method(error)) => {
+///         assert_eq!(error.name(), "org.freedesktop.DBus.Error.NameHasNoOwner");
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// // By the name alone, and as one of the errors that have a type.
+/// let answer = connection.bus().call::<_, String>("GetNameOwner", "org.example.Nobody");
+/// let error = answer.unwrap_err();
+/// assert!(error.is_method_error("org.freedesktop.DBus.Error.NameHasNoOwner"));
+/// assert!(matches!(error.into(), libbus::fdo::Error::NameHasNoOwner(_)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -122,8 +148,7 @@ impl MethodError {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Method(error) if error.text().is_empty() => f.write_str(error.name()),
-            Self::Method(error) => write!(f, "{}: {}", error.name(), error.text()),
+            Self::Method(error) => error.fmt(f),
             Self::TimedOut(time) => write!(f, "no reply within {} ms", time.as_millis()),
             Self::Connect { address, error } => write!(f, "cannot connect to {address}: {error}"),
             Self::Listen { address, error } => write!(f, "cannot listen at {address}: {error}"),
@@ -146,6 +171,17 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl fmt::Display for MethodError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.text() {
+            "" => f.write_str(self.name()),
+            text => write!(f, "{}: {text}", self.name()),
+        }
+    }
+}
+
+impl std::error::Error for MethodError {}
 
 macro_rules! from {
     ($($variant:ident $type:ty,)*) => { $(

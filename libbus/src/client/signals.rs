@@ -52,6 +52,22 @@ impl<S: Style> Link<S> {
 }
 
 /// The signals that a match rule is about, from when it was made.
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// # let connection = libbus::blocking::Builder::address(bus.address())?.build()?;
+/// let mut signals = connection.receive_signals("interface='org.example.Clock',member='Rang'")?;
+/// connection.emit_signal(None, "/clock", "org.example.Clock", "Rang", &("tea", 3u32))?;
+/// let signal = signals.next_signal()?;
+/// assert_eq!(signal.deserialize::<(&str, u32)>()?, ("tea", 3));
+/// # Ok(())
+/// # }
+/// ```
 pub struct SignalStream<S: Style> {
     link: Arc<Link<S>>,
     id: StreamId,

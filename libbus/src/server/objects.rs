@@ -234,6 +234,44 @@ fn with_ancestors(path: &str) -> impl Iterator<Item = &str> {
 /// The objects of a program on one connection.
 ///
 /// What is served here is called once the connection serves: `serve` waits for calls and answers them.
+///
+/// ```
+/// # #[cfg(not(feature = "async"))]
+/// # fn main() {}
+/// # #[cfg(feature = "async")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// use libbus::{Builder, Proxy};
+///
+/// struct Counter(u32);
+///
+/// #[libbus::interface(name = "org.example.Counter")]
+/// impl Counter {
+///     fn add(&mut self, number: u32) -> u32 {
+///         self.0 += number;
+///         self.0
+///     }
+///
+///     #[zbus(property)]
+///     fn count(&self) -> u32 {
+///         self.0
+///     }
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let service = Builder::address(bus.address())?.build().await?;
+/// assert!(service.object_server().at("/counter", Counter(1)).await?);
+/// # let client = Builder::address(bus.address())?.build().await?;
+/// # let name = service.unique_name().unwrap_or_default();
+/// # let counter = Proxy::new(&client, name, "/counter", "org.example.Counter")?;
+/// // Elsewhere, with a proxy of that object:
+/// assert_eq!(counter.call::<_, u32>("Add", &2u32).await?, 3);
+/// # libbus::Result::Ok(())
+/// # })?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct ObjectServer<S: Style> {
     connection: Connection<S>,
 }
@@ -330,6 +368,45 @@ impl<S: Style> fmt::Debug for ObjectServer<S> {
 }
 
 /// A value that is served, from outside of its methods.
+///
+/// ```
+/// # #[cfg(not(feature = "async"))]
+/// # fn main() {}
+/// # #[cfg(feature = "async")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// use libbus::{Builder, Proxy};
+///
+/// struct Counter(u32);
+///
+/// #[libbus::interface(name = "org.example.Counter")]
+/// impl Counter {
+///     fn add(&mut self, number: u32) -> u32 {
+///         self.0 += number;
+///         self.0
+///     }
+///
+///     #[zbus(property)]
+///     fn count(&self) -> u32 {
+///         self.0
+///     }
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let service = Builder::address(bus.address())?.build().await?;
+/// assert!(service.object_server().at("/counter", Counter(1)).await?);
+/// # let client = Builder::address(bus.address())?.build().await?;
+/// # let name = service.unique_name().unwrap_or_default();
+/// # let counter = Proxy::new(&client, name, "/counter", "org.example.Counter")?;
+/// let served = service.object_server().interface::<_, Counter>("/counter").await?;
+/// served.get_mut().await.0 = 5;
+/// assert_eq!(counter.get_property::<u32>("Count").await?, 5);
+/// # libbus::Result::Ok(())
+/// # })?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct InterfaceRef<I: Interface<S>, S: Style> {
     cell: Arc<I::Cell>,
     emitter: SignalEmitter<'static, S>,

@@ -16,12 +16,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
+use libbus::blocking::Connection;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use rustix::process::{Pid, Signal, Uid, kill_process};
 use rustix::thread::set_thread_res_uid;
 
+use super::broker;
 use super::raw_client::{Client, DEADLINE, RawClient};
+
+const BROKER: &str = "dbus-broker";
 
 /// A daemon program to be tested.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,14 @@ impl Daemon {
         let program = std::env::var_os("REFERENCE_BUS_DAEMON")
             .map_or_else(|| PathBuf::from("/usr/bin/dbus-daemon"), PathBuf::from);
         program.is_file().then_some(Self { label: "dbus-daemon", program })
+    }
+
+    /// The system's `dbus-broker` (or `$BROKER_BUS_DAEMON`), if it is installed. It reads no configuration:
+    /// of a [`Config`] nothing counts.
+    pub fn broker() -> Option<Self> {
+        let program = std::env::var_os("BROKER_BUS_DAEMON")
+            .map_or_else(|| PathBuf::from("/usr/bin/dbus-broker"), PathBuf::from);
+        program.is_file().then_some(Self { label: BROKER, program })
     }
 }
 
@@ -179,6 +191,8 @@ pub struct Bus {
     daemon: Daemon,
     child: Mutex<Child>,
     observations: Mutex<Vec<(String, String)>>,
+    /// What keeps a broker alive.
+    _controller: Option<Connection>,
 }
 
 static STARTED: AtomicU32 = AtomicU32::new(0);
@@ -191,6 +205,9 @@ impl Bus {
         fs::create_dir_all(&dir).expect("a directory for the bus");
         for name in config.directories {
             fs::create_dir(dir.join(name)).expect("a directory in it");
+        }
+        if daemon.label == BROKER {
+            return Self::start_broker(daemon, dir);
         }
         let config_file = dir.join("bus.conf");
         fs::write(&config_file, config.to_xml(&dir)).expect("the configuration");
@@ -216,9 +233,34 @@ impl Bus {
             daemon: daemon.clone(),
             child: Mutex::new(child),
             observations: Mutex::new(Vec::new()),
+            _controller: None,
         };
         assert!(address.ends_with('\n'), "no address printed; log: {}", bus.log());
         bus
+    }
+
+    fn start_broker(daemon: &Daemon, dir: PathBuf) -> Self {
+        let mut command = Command::new(&daemon.program);
+        let socket = broker::prepare(&mut command);
+        command.stdout(Stdio::null()).stderr(File::create(dir.join("log")).expect("the log"));
+        let child = command.spawn().expect("the broker starts");
+        // It would keep the broker's end.
+        drop(command);
+        let path = dir.join("bus");
+        let controller = broker::control(socket, &path);
+        Self {
+            address: format!("unix:path={}", path.display()),
+            dir,
+            daemon: daemon.clone(),
+            child: Mutex::new(child),
+            observations: Mutex::new(Vec::new()),
+            _controller: Some(controller),
+        }
+    }
+
+    /// What kind of daemon it is, as results call it.
+    pub const fn label(&self) -> &'static str {
+        self.daemon.label
     }
 
     /// A connected socket that has sent nothing.

@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("libbus", &["libbus-macros"]),
     ("bus-policy", &["libbus"]),
     ("bus-introspect", &["libbus"]),
+    ("bus-introspect-macros", &["libbus", "bus-introspect"]),
     ("bus-daemon", &["libbus", "bus-policy", "bus-introspect"]),
     ("bus-tools", &["libbus", "bus-policy", "bus-introspect", "bus-daemon"]),
     ("bus-tests", &["libbus", "bus-policy", "bus-introspect", "bus-daemon", "bus-tools"]),
@@ -54,8 +55,15 @@ const FORBIDDEN: &[&str] = &[
 ];
 
 /// The folders whose code ends up in the product.
-const PRODUCT: &[&str] =
-    &["libbus", "libbus/macros", "policy", "introspect", "bus-daemon", "tools"];
+const PRODUCT: &[&str] = &[
+    "libbus",
+    "libbus/macros",
+    "policy",
+    "introspect",
+    "introspect/macros",
+    "bus-daemon",
+    "tools",
+];
 /// The one place for `unsafe` of each crate that has any.
 const UNSAFE_FILES: &[&str] = &["bus-daemon/src/host/system_call.rs", "libbus/src/system_call.rs"];
 /// How many unwraps, expects and panics there may be in 1,000 lines.
