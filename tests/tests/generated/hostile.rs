@@ -90,11 +90,11 @@ fn of_names() -> Node {
 fn of_meetings() -> Node {
     let parts =
         ["", "Proxy", "Signals", "Interface", "Args", "Stream", "Iterator", "Signal", "SignalArgs"];
-    let mut foo = Interface::new("org.hostile.Foo");
+    let mut all = Interface::new("org.hostile.Foo");
     for part in parts {
-        foo = foo.with_signal(Signal::new(&format!("Foo{part}")).with_argument("", "s"));
-        foo = foo.with_signal(Signal::new(&format!("foo_{}", part.to_lowercase())));
-        foo = foo.with_signal(Signal::new(&format!("ReceiveFoo{part}")));
+        all = all.with_signal(Signal::new(&format!("Foo{part}")).with_argument("", "s"));
+        all = all.with_signal(Signal::new(&format!("foo_{}", part.to_lowercase())));
+        all = all.with_signal(Signal::new(&format!("ReceiveFoo{part}")));
     }
     for name in [
         "Bar",
@@ -105,10 +105,10 @@ fn of_meetings() -> Node {
         "CachedBar",
         "ReceiveBarChanged",
     ] {
-        foo = foo.with_method(Method::new(name));
-        foo = foo.with_property(Property::new(name, "u", Access::ReadWrite));
-        foo = foo.with_signal(Signal::new(name).with_argument("a", "u").with_argument("A", "u"));
-        foo = foo.with_method(
+        all = all.with_method(Method::new(name));
+        all = all.with_property(Property::new(name, "u", Access::ReadWrite));
+        all = all.with_signal(Signal::new(name).with_argument("a", "u").with_argument("A", "u"));
+        all = all.with_method(
             Method::new(&name.to_lowercase()).with_output("a", "u").with_output("a", "u"),
         );
     }
@@ -134,7 +134,7 @@ fn of_meetings() -> Node {
     let apart = apart.iter().enumerate().map(|(number, name)| {
         Interface::new(&format!("org.hostile.a{number}.{name}")).with_signal(Signal::new("NMState"))
     });
-    let node = Node::new().with_interface(foo.with_method(method).with_signal(signal));
+    let node = Node::new().with_interface(all.with_method(method).with_signal(signal));
     apart.fold(node, Node::with_interface).with_interface(Interface::new("org_hostile.Foo"))
 }
 
