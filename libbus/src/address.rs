@@ -7,6 +7,7 @@
 //! Section: addresses; protocol.md A098–A114.
 
 mod endpoint;
+mod ssh;
 
 use std::fmt;
 
@@ -64,6 +65,8 @@ pub enum AddressError {
     NotListenable(&'static str),
     /// A client cannot connect to this kind of address.
     NotConnectable(&'static str),
+    /// Not a host that can be reached by `ssh`: [`Address::ssh`].
+    InvalidHost,
 }
 
 impl Address {
@@ -206,6 +209,9 @@ impl fmt::Display for AddressError {
             AddressError::NotConnectable(kind) => {
                 write!(f, "a client cannot connect to an address of the kind '{kind}'")
             }
+            AddressError::InvalidHost => f.write_str(
+                "a host is written [user@]host[:port][/container], in letters and digits",
+            ),
         }
     }
 }

@@ -14,6 +14,7 @@
 //! has come, and the next of them reads when the first has what it wants.
 
 pub(crate) mod api;
+pub(crate) mod blob;
 #[cfg(feature = "async")]
 pub(crate) mod block_on;
 #[cfg(feature = "blocking")]
@@ -21,24 +22,39 @@ pub mod blocking;
 pub(crate) mod builder;
 pub(crate) mod call;
 pub(crate) mod connection;
+pub(crate) mod errno;
 pub(crate) mod error;
 pub mod fdo;
 pub(crate) mod generated;
-mod keyring;
+pub(crate) mod holding;
 pub(crate) mod link;
+pub(crate) mod listener;
+pub(crate) mod managed_objects;
 pub(crate) mod names;
 #[cfg(feature = "async")]
 pub(crate) mod nonblocking;
+mod pair;
+pub(crate) mod peer_set;
 pub(crate) mod peers;
+#[cfg(feature = "async")]
+mod poll;
 pub(crate) mod properties;
 pub(crate) mod proxy;
+mod reach;
+mod server_role;
 pub(crate) mod signals;
 mod test_bus;
+#[cfg(feature = "async")]
+mod unblock;
 
+pub use blob::{Blob, BlobError, BlobReader, BlobRef};
 pub use builder::Builder;
 pub use call::PendingReply;
 pub use connection::Connection;
 pub use generated::{ProxyBuilder, ProxyDefaults};
+pub use listener::{Listener, ListenerBuilder};
+pub use managed_objects::{ManagedObjects, ObjectEvent};
+pub use peer_set::PeerSet;
 pub use peers::{Credentials, NameEvent, NameWatch, OwnedName};
 pub use properties::{CacheProperties, PropertyChanged, PropertyStream};
 pub use proxy::Proxy;

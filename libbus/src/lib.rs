@@ -9,8 +9,7 @@
 //! ([`match_rule`]) are plain values that print as they parse.
 //!
 //! The client comes in two styles with the same functions: those of `libbus::Connection` are futures,
-//! for any executor; those of `libbus::blocking::Connection` wait where they are called. Only reaching
-//! a TCP address and looking up its host wait in both.
+//! for any executor; those of `libbus::blocking::Connection` wait where they are called.
 #![cfg_attr(
     feature = "async",
     doc = r#"
@@ -36,6 +35,8 @@ pub mod auth;
 pub mod client;
 pub mod connection;
 pub mod guid;
+#[cfg(feature = "keyring")]
+pub mod keyring;
 pub mod limits;
 pub mod match_rule;
 pub mod message;
@@ -43,6 +44,8 @@ pub mod names;
 #[cfg(feature = "client")]
 pub mod server;
 pub mod standard_error;
+#[cfg(feature = "client")]
+mod system_call;
 #[cfg(feature = "client")]
 mod transport;
 #[cfg(feature = "client")]
@@ -182,16 +185,23 @@ mod traits {
 pub use client::block_on::block_on;
 #[cfg(feature = "async")]
 pub use client::nonblocking::{
-    Async, Builder, Connection, InterfaceRef, NameWatch, ObjectServer, OwnedName, PendingReply,
-    PropertyChanged, PropertyStream, Proxy, ProxyBuilder, SignalEmitter, SignalStream,
+    Async, Builder, Connection, InterfaceRef, Listener, ListenerBuilder, ManagedObjects, NameWatch,
+    ObjectServer, OwnedName, PeerSet, PendingReply, PropertyChanged, PropertyStream, Proxy,
+    ProxyBuilder, SignalEmitter, SignalStream,
 };
 #[cfg(feature = "client")]
 pub use client::{
-    CacheProperties, Credentials, NameEvent, TestBus,
+    Blob, BlobError, BlobReader, BlobRef, CacheProperties, Credentials, NameEvent, ObjectEvent,
+    TestBus,
     call::MethodCall,
+    errno::SystemError,
     error::{Error, MethodError, Result},
     fdo,
     names::{ReleaseNameReply, RequestNameFlags, RequestNameReply},
 };
+/// What streams of the style with futures are: the trait of `futures_core`.
+#[cfg(feature = "async")]
+#[doc(no_inline)]
+pub use futures_lite::stream::Stream;
 #[cfg(feature = "client")]
 pub use traits::*;

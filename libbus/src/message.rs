@@ -2,6 +2,8 @@
 
 mod kept_header;
 
+mod text;
+
 use std::fmt;
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;

@@ -6,8 +6,11 @@
 //! so a check is one look at each byte through a table of byte classes, and nothing else.
 //! Section: message-protocol-names.
 
+mod label;
+
 use std::fmt;
 
+pub use self::label::{decode_label, decode_path, encode_label, encode_path};
 use crate::limits::NAME_SIZE_MAX;
 
 /// Why a text is not a valid name (one variant a rule).

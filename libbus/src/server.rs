@@ -18,7 +18,6 @@ mod call;
 mod cells;
 mod description;
 mod emitter;
-mod holding;
 mod objects;
 mod properties;
 mod standard;
@@ -37,16 +36,15 @@ pub use self::description::{
     Argument, Description, EmitsChanged, MethodDescription, PropertyDescription, SignalDescription,
 };
 pub use self::emitter::SignalEmitter;
-pub(crate) use self::holding::{Holding, holds_here};
 pub(crate) use self::objects::Objects;
 pub use self::objects::{InterfaceRef, ObjectServer};
 pub use self::properties::PropertyMap;
 #[cfg(feature = "async")]
 pub(crate) use self::standard::Answering;
 pub use self::standard::ObjectManager;
-pub(crate) use self::standard::dispatch;
 #[cfg(feature = "blocking")]
 pub(crate) use self::standard::must_wait;
+pub(crate) use self::standard::{OBJECT_MANAGER, dispatch};
 
 use crate::client::link::Style;
 

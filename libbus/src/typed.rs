@@ -6,7 +6,6 @@
 //! both types, never a wrong byte.
 
 mod deserialize;
-mod raw_fd;
 mod serialize;
 #[cfg(test)]
 mod tests;
@@ -80,6 +79,8 @@ pub enum TypeError {
 pub(crate) struct Body {
     pub(crate) bytes: Vec<u8>,
     pub(crate) fds: Vec<OwnedFd>,
+    /// Whether the content of blobs is in it, since there is no way for descriptors.
+    pub(crate) has_blobs_inline: bool,
     signature: SignatureText,
 }
 
@@ -116,7 +117,8 @@ impl Body {
         T: Serialize + ?Sized,
     {
         let body = BodyWriter::resume(&mut self.bytes, Endian::NATIVE);
-        let mut sink = Sink { body, fds: &mut self.fds };
+        let has_blobs_inline = self.has_blobs_inline;
+        let mut sink = Sink { body, fds: &mut self.fds, has_blobs_inline };
         value.serialize(Serializer { sink: &mut sink, signature })
     }
 

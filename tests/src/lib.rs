@@ -13,6 +13,8 @@
 //! Beside it stands [`instruction_counts`], the judgement on what `benches/instructions` counts, where
 //! `cargo test` tries it out, and [`policies`], for tests of the core alone.
 //!
+//! [`connection_driver`] drives a client's connection by bytes, for `tests/client_state` and `fuzz/`.
+//!
 //! The test targets:
 //!
 //! - `conformance`: one file per section of the specification, run against our daemon and against
@@ -39,6 +41,7 @@
     reason = "the whole crate is test code: a broken expectation is a failed test"
 )]
 
+pub mod connection_driver;
 pub mod harness;
 pub mod instruction_counts;
 pub mod policies;

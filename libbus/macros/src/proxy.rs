@@ -552,7 +552,21 @@ impl Proxy {
             Style::Blocking => TokenStream::new(),
         };
         let iterator = match self.style {
-            Style::Async => TokenStream::new(),
+            Style::Async => quote! {
+                #(#conditions)*
+                impl #libbus::Stream for #stream {
+                    type Item = #signal;
+
+                    fn poll_next(
+                        self: ::std::pin::Pin<&mut Self>,
+                        context: &mut ::std::task::Context<'_>,
+                    ) -> ::std::task::Poll<Option<#signal>> {
+                        let signals = ::std::pin::Pin::new(&mut self.get_mut().0);
+                        #libbus::Stream::poll_next(signals, context)
+                            .map(|next| next?.ok().map(#signal))
+                    }
+                }
+            },
             Style::Blocking => quote! {
                 #(#conditions)*
                 impl Iterator for #stream {

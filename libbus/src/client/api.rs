@@ -9,6 +9,10 @@ macro_rules! api {
         pub type Connection = $crate::client::connection::Connection<$style>;
         /// How a [`Connection`] is made.
         pub type Builder = $crate::client::builder::Builder<$style>;
+        /// Lets clients connect to this program without a bus.
+        pub type Listener = $crate::client::listener::Listener<$style>;
+        /// How a [`Listener`] is made.
+        pub type ListenerBuilder = $crate::client::listener::ListenerBuilder<$style>;
         /// One interface of one object.
         pub type Proxy = $crate::client::proxy::Proxy<$style>;
         /// A call that was sent and whose reply has not been waited for.
@@ -28,6 +32,10 @@ macro_rules! api {
         pub type ProxyBuilder<P> = $crate::client::generated::ProxyBuilder<P, $style>;
         /// The owners of a name, one after the other.
         pub type NameWatch = $crate::client::peers::NameWatch<$style>;
+        /// The objects of another program, kept up to date.
+        pub type ManagedObjects = $crate::client::managed_objects::ManagedObjects<$style>;
+        /// Others on the bus, of which it is told who goes.
+        pub type PeerSet = $crate::client::peer_set::PeerSet<$style>;
         /// A well-known name that is had, or waited for, until this is dropped.
         pub type OwnedName = $crate::client::peers::OwnedName<$style>;
         /// The changes of one property, one after the other.
@@ -93,6 +101,30 @@ macro_rules! api {
             }
         }
 
+        impl ListenerBuilder {
+            /// Listens from now on.
+            ///
+            /// # Errors
+            /// The place is taken or cannot be had ([`Error::Listen`]), or no socket of that name was handed over.
+            pub $($async)? fn listen(self) -> Result<Listener> {
+                $run!(self.open())
+            }
+        }
+
+        impl Listener {
+            /// Waits for the next client that has proved who it is. Objects that the builder names are served to it;
+            /// others are to be added before it is told that they are there.
+            ///
+            /// Handshakes go on while somebody waits here. A client that says nothing holds up no other; it has 25 s,
+            /// and less where 64 others come after it.
+            ///
+            /// # Errors
+            /// The system has no room for one more client; there may be when another one is gone.
+            pub $($async)? fn accept(&mut self) -> Result<Connection> {
+                $run!(self.next())
+            }
+        }
+
         impl Connection {
             /// Connects to the bus of the user's session: [`Builder::session`].
             ///
@@ -114,6 +146,20 @@ macro_rules! api {
             #[must_use]
             pub fn bus(&self) -> Proxy {
                 Proxy::of_bus(self)
+            }
+
+            /// Waits until the connection is over, and answers why. Meanwhile it reads for all who use it.
+            pub $($async)? fn closed(&self) -> Error {
+                $run!(self.link().closed())
+            }
+
+            /// Waits until everything that was sent is written, which is to be done before a program ends that has sent
+            /// what it waits for no reply to.
+            ///
+            /// # Errors
+            /// The connection is over.
+            pub $($async)? fn flush(&self) -> Result<()> {
+                $run!(self.link().flush())
             }
 
             /// Calls a method and waits for the reply, 25 s at most.
@@ -265,9 +311,36 @@ macro_rules! api {
             /// Who has a name, now and from now on.
             ///
             /// # Errors
-            /// It is no bus name, or the bus refuses the match rule.
+            /// It is no bus name, or the bus refuses the match rule or the question.
             pub $($async)? fn watch_name(&self, name: &str) -> Result<NameWatch> {
                 $run!(NameWatch::begin(self, name))
+            }
+
+            /// The objects of the program that has this name, with their interfaces and properties, as its object
+            /// manager at `path` tells of them: now, and from now on as events are taken
+            /// ([`ManagedObjects::next_event`]). Nobody may have the name; it is not started for that.
+            ///
+            /// # Errors
+            /// A name is not valid, the bus refuses a match rule, or the program has no object manager there.
+            pub $($async)? fn managed_objects<'a, D, P>(
+                &self,
+                destination: D,
+                path: P,
+            ) -> Result<ManagedObjects>
+            where
+                D: TryInto<BusName<'a>, Error: Into<Error>>,
+                P: TryInto<ObjectPath<'a>, Error: Into<Error>>,
+            {
+                let destination = destination.try_into().map_err(Into::into)?;
+                let path = path.try_into().map_err(Into::into)?;
+                $run!(ManagedObjects::begin(self, destination, path))
+            }
+
+            /// A set of others on the bus, of which it is told who goes; nobody is in it yet. A service gives up by it
+            /// what it holds for clients that are gone.
+            #[must_use]
+            pub fn peer_set(&self) -> PeerSet {
+                PeerSet::new(self)
             }
 
             /// Who it is that has a name, such as the sender of a message.
@@ -504,6 +577,46 @@ macro_rules! api {
             /// The connection is over.
             pub $($async)? fn next_owner(&mut self) -> Result<Option<String>> {
                 $run!(self.take_next())
+            }
+        }
+
+        impl ManagedObjects {
+            /// Waits until something has become of the objects, and takes that in. When another program has the name
+            /// all that was before is removed, and what it has is added.
+            ///
+            /// # Errors
+            /// The connection is over, or the program has more objects than are kept or answers nonsense; what is
+            /// known then is what was before, and the next call tries again.
+            pub $($async)? fn next_event(&mut self) -> Result<$crate::client::ObjectEvent> {
+                $run!(self.take_event())
+            }
+        }
+
+        impl PeerSet {
+            /// Puts a name into it, such as that of a call's sender. Answers whether it is in it now: not if nobody
+            /// has the name. One that is in it already is there once, or, if it counts, once more.
+            ///
+            /// # Errors
+            /// It is no bus name, or the bus refuses the match rule.
+            pub $($async)? fn add(&mut self, name: &str) -> Result<bool> {
+                $run!(self.insert(name))
+            }
+
+            /// Waits for the next one that goes, which is in it no more, however often it was added. `None`: nobody
+            /// is in it.
+            ///
+            /// # Errors
+            /// The connection is over.
+            pub $($async)? fn next_gone(&mut self) -> Result<Option<String>> {
+                $run!(self.take_gone())
+            }
+
+            /// Waits until all are gone.
+            ///
+            /// # Errors
+            /// The connection is over.
+            pub $($async)? fn wait_until_empty(&mut self) -> Result<()> {
+                $run!(self.become_empty())
             }
         }
 

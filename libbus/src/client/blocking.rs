@@ -17,13 +17,15 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::pin::pin;
 use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::api::api;
+use super::holding::Holding;
 use super::link::{Link, Shared, Style, WaitsFor};
-use crate::server::{Holding, dispatch, must_wait};
+use crate::server::{dispatch, must_wait};
 use crate::transport::{Interest, Patience, READ_TIMEOUT, Socket};
 
 /// A deadline that is nearer is waited for by `poll(2)`.
@@ -36,6 +38,7 @@ pub struct Blocking;
 impl Style for Blocking {
     type Socket = Socket;
     type Signal = Condvar;
+    type Parked = ();
 
     fn prepare(socket: Socket) -> io::Result<Socket> {
         Ok(socket)
@@ -47,6 +50,23 @@ impl Style for Blocking {
         deadline: Deadline,
     ) -> Result<T> {
         wait_for(WaitsFor::Own, link, ready, deadline)
+    }
+
+    async fn wait_for_any(
+        sockets: &[(&Socket, Interest)],
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        Socket::wait_for_any(sockets, timeout)
+    }
+
+    async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect(address)
+    }
+
+    async fn unblock<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        Ok(work())
     }
 
     type Tasks = ();
@@ -118,6 +138,31 @@ impl Iterator for SignalStream {
             return None;
         }
         Some(self.next_signal())
+    }
+}
+
+/// The changes, until the connection is over.
+impl<T> Iterator for PropertyStream<T>
+where
+    T: Type + for<'de> Deserialize<'de>,
+{
+    type Item = PropertyChanged<T>;
+
+    fn next(&mut self) -> Option<PropertyChanged<T>> {
+        // The function of the type itself, which is there in both styles.
+        Self::next(self)
+    }
+}
+
+/// The owners, the present one at first; after the error by which the connection ended there are none.
+impl Iterator for NameWatch {
+    type Item = Result<Option<String>>;
+
+    fn next(&mut self) -> Option<Result<Option<String>>> {
+        if self.has_ended() {
+            return None;
+        }
+        Some(self.next_owner())
     }
 }
 
@@ -269,6 +314,7 @@ fn wait_for<T>(
     mut ready: impl FnMut(&mut Shared) -> Option<T>,
     deadline: Deadline,
 ) -> Result<T> {
+    link.check_process()?;
     let mut shared = link.lock();
     loop {
         if let Some(result) = shared.settle(&mut ready) {

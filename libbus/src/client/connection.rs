@@ -7,6 +7,8 @@ use std::sync::Weak;
 use std::sync::{Arc, OnceLock};
 
 use super::link::{Link, Style};
+use super::peers::Credentials;
+use crate::auth::Identity;
 use crate::guid::Guid;
 use crate::server::{ObjectServer, Objects};
 
@@ -115,6 +117,24 @@ impl<S: Style> Connection<S> {
         self.link().lock().connection.guid()
     }
 
+    /// Who the client at the other end proved to be, if this is the server's end (protocol.md A088–A096).
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        self.link().lock().connection.identity()
+    }
+
+    /// What the kernel knows of who is at the other end of the socket: the user, and the process that connected, if it
+    /// can be seen. Nothing of who is connected by TCP. On a bus, this is the bus.
+    #[must_use]
+    pub fn peer_credentials(&self) -> Credentials {
+        let peer = self.link().socket().peer();
+        Credentials {
+            uid: peer.map(|peer| peer.uid),
+            pid: peer.and_then(|peer| peer.pid),
+            ..Credentials::default()
+        }
+    }
+
     /// Whether messages may carry file descriptors.
     #[must_use]
     pub fn takes_fds(&self) -> bool {
@@ -123,7 +143,7 @@ impl<S: Style> Connection<S> {
 
     /// Closes it for all who use it: what they wait for fails with [`Error::Closed`](super::error::Error).
     pub fn close(&self) {
-        self.link().socket().shut_down();
+        self.link().close();
     }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::blob::BlobError;
 use crate::address::AddressError;
 use crate::connection::{ConnectionError, SendError};
 use crate::match_rule::MatchRuleError;
@@ -59,12 +60,22 @@ pub enum Error {
         /// The last failure.
         error: Arc<io::Error>,
     },
+    /// Nowhere that is tried can be listened.
+    Listen {
+        /// What was tried, as addresses are written.
+        address: String,
+        /// The last failure.
+        error: Arc<io::Error>,
+    },
     /// There is no address of a bus to connect to.
     NoAddress(String),
     /// An address is written wrong.
     Address(AddressError),
     /// The other end has closed the connection.
     Closed,
+    /// The connection belongs to the process of which this one is a copy, made by `fork(2)`. Both would write to one
+    /// stream; this one must connect by itself.
+    Forked,
     /// The socket failed.
     Io(Arc<io::Error>),
     /// The other end broke the protocol, or the program missed what it must not miss.
@@ -73,6 +84,8 @@ pub enum Error {
     Send(SendError),
     /// A value is not of the type that is asked for.
     Type(Arc<TypeError>),
+    /// The bytes of a blob cannot be had.
+    Blob(BlobError),
     /// A name is none.
     Name(NameError),
     /// A match rule is none.
@@ -89,7 +102,7 @@ impl Error {
     /// Whether the connection is over, and with it everything that is tried on it.
     #[must_use]
     pub const fn is_disconnected(&self) -> bool {
-        matches!(self, Self::Closed | Self::Io(_) | Self::Connection(_))
+        matches!(self, Self::Closed | Self::Forked | Self::Io(_) | Self::Connection(_))
     }
 
     /// Whether the other side answered with the error of this name, such as
@@ -138,13 +151,16 @@ impl fmt::Display for Error {
             Self::Method(error) => error.fmt(f),
             Self::TimedOut(time) => write!(f, "no reply within {} ms", time.as_millis()),
             Self::Connect { address, error } => write!(f, "cannot connect to {address}: {error}"),
+            Self::Listen { address, error } => write!(f, "cannot listen at {address}: {error}"),
             Self::NoAddress(why) => write!(f, "no bus is known: {why}"),
             Self::Address(error) => write!(f, "the bus's address is wrong: {error}"),
             Self::Closed => f.write_str("the other end has closed the connection"),
+            Self::Forked => f.write_str("the connection belongs to another process, which forked"),
             Self::Io(error) => write!(f, "the connection failed: {error}"),
             Self::Connection(error) => write!(f, "the connection is over: {error}"),
             Self::Send(error) => write!(f, "{error}"),
             Self::Type(error) => write!(f, "{error}"),
+            Self::Blob(error) => write!(f, "{error}"),
             Self::Name(error) => write!(f, "a name is wrong: {error}"),
             Self::MatchRule(error) => write!(f, "a match rule is wrong: {error}"),
             Self::NameTaken => f.write_str("somebody else has the name"),
@@ -183,6 +199,7 @@ from! {
     Connection ConnectionError,
     Send SendError,
     Type TypeError,
+    Blob BlobError,
     Name NameError,
     MatchRule MatchRuleError,
 }

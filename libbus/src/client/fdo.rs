@@ -6,6 +6,8 @@ use std::io;
 
 use rustix::io::Errno;
 
+use super::blob::BlobError;
+use super::errno::SystemError;
 use super::error::Error as ClientError;
 use crate::server::DBusError;
 use crate::standard_error;
@@ -41,7 +43,9 @@ macro_rules! errors {
                     Self::Bus(ClientError::Io(error)) => {
                         return error.raw_os_error().unwrap_or(Errno::IO.raw_os_error());
                     }
-                    Self::Bus(ClientError::Method(error)) => return errno_of_name(error.name()),
+                    Self::Bus(ClientError::Method(error)) => {
+                        return SystemError::from_name(error.name()).number();
+                    }
                     Self::Bus(ClientError::TimedOut(_)) => Errno::TIMEDOUT,
                     Self::Bus(ClientError::Closed) => Errno::CONNRESET,
                     Self::Bus(_) => Errno::IO,
@@ -49,6 +53,14 @@ macro_rules! errors {
                 };
                 errno.raw_os_error()
             }
+        }
+
+        /// What libraries of C say for a standard name.
+        pub(super) fn errno_of(name: &str) -> Option<i32> {
+            $(if name == standard_error::$name.as_str() {
+                return Some(Errno::$errno.raw_os_error());
+            })*
+            None
         }
 
         impl DBusError for Error {
@@ -168,34 +180,6 @@ errors! {
     NotContainer = NOT_CONTAINER, IO;
 }
 
-/// `System.Error.ENOENT` is how libraries of C say what has no name of its own.
-fn errno_of_name(name: &str) -> i32 {
-    const NAMED: &[(&str, Errno)] = &[
-        ("EPERM", Errno::PERM),
-        ("ENOENT", Errno::NOENT),
-        ("EINTR", Errno::INTR),
-        ("EIO", Errno::IO),
-        ("EBADF", Errno::BADF),
-        ("EAGAIN", Errno::AGAIN),
-        ("ENOMEM", Errno::NOMEM),
-        ("EACCES", Errno::ACCESS),
-        ("EBUSY", Errno::BUSY),
-        ("EEXIST", Errno::EXIST),
-        ("ENODEV", Errno::NODEV),
-        ("ENOTDIR", Errno::NOTDIR),
-        ("EISDIR", Errno::ISDIR),
-        ("EINVAL", Errno::INVAL),
-        ("ENOSPC", Errno::NOSPC),
-        ("EROFS", Errno::ROFS),
-        ("EPIPE", Errno::PIPE),
-        ("EOPNOTSUPP", Errno::OPNOTSUPP),
-        ("ETIMEDOUT", Errno::TIMEDOUT),
-    ];
-    let code = name.strip_prefix("System.Error.");
-    let known = code.and_then(|code| NAMED.iter().find(|(name, _)| *name == code));
-    known.map_or(Errno::IO, |(_, errno)| *errno).raw_os_error()
-}
-
 impl DBusError for ClientError {
     fn name(&self) -> Cow<'_, str> {
         match self {
@@ -221,6 +205,22 @@ impl From<ClientError> for Error {
             _ => None,
         };
         known.unwrap_or(Self::Bus(error))
+    }
+}
+
+impl From<BlobError> for Error {
+    fn from(error: BlobError) -> Self {
+        let text = error.to_string();
+        match error {
+            BlobError::TooLarge { .. } => Self::LimitsExceeded(text),
+            BlobError::Io(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                Self::NoMemory(text)
+            }
+            BlobError::Io(_) => Self::IOError(text),
+            BlobError::NoFile(_) | BlobError::Unsealable | BlobError::Unsealed(_) => {
+                Self::InvalidArgs(text)
+            }
+        }
     }
 }
 

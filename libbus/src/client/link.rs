@@ -1,7 +1,9 @@
 //! One connection and its socket, shared by all who use it.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,8 +14,9 @@ use zbus::wire::DynamicType;
 
 use super::connection::Connection;
 use super::error::{Error, Result};
+use super::holding::holds_here;
 use crate::connection::{ConnectionState, ReadBuffer};
-use crate::server::holds_here;
+use crate::system_call::Process;
 use crate::transport::{Interest, Socket};
 use crate::typed::Body;
 use crate::wire::{BodyWriter, Header};
@@ -21,12 +24,18 @@ use crate::wire::{BodyWriter, Header};
 /// How long a call waits for its reply unless it is told otherwise (tools.md D080).
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
 
+/// Of a program that ends with its connection.
+const EXIT_STATUS: i32 = 1;
+
 /// How a caller waits.
 pub trait Style: Sized + Send + Sync + 'static {
     /// The socket as it needs it.
     type Socket: AsRef<Socket> + Send + Sync;
     /// By what those who wait are woken.
     type Signal: Default + Send + Sync;
+
+    /// What wakes a stream that was polled.
+    type Parked: Default + Send + Sync;
 
     /// # Errors
     /// The system has no room to watch one more.
@@ -42,6 +51,23 @@ pub trait Style: Sized + Send + Sync + 'static {
         deadline: Deadline,
     ) -> impl Future<Output = Result<T>> + Send;
 
+    /// Waits until one of the sockets can be read, or written if that is wanted, or so much time has passed.
+    fn wait_for_any(
+        sockets: &[(&Self::Socket, Interest)],
+        timeout: Option<Duration>,
+    ) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Connects to a TCP address.
+    fn connect_tcp(address: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> + Send;
+
+    /// Does what may take long and waits for nothing that can be watched, such as looking up a host.
+    ///
+    /// # Errors
+    /// The system has no room for a thread.
+    fn unblock<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = io::Result<T>> + Send;
+
     /// What a connection needs to serve objects.
     type Tasks: Default + Send + Sync;
 
@@ -56,6 +82,9 @@ pub trait Style: Sized + Send + Sync + 'static {
 
     /// The connection is used no more.
     fn end_serving(tasks: &Self::Tasks);
+
+    /// A stream that was polled goes.
+    fn unpark(_: &mut Self::Parked, _: &Link<Self>) {}
 
     /// Wakes all who wait: something has come, or the one who read does not any more.
     fn wake(signal: &Self::Signal);
@@ -112,12 +141,16 @@ pub struct Shared {
     pub(crate) is_read: bool,
     /// How many wait for the one who reads.
     pub(crate) waiting_count: usize,
-    /// Whether answers wait to be written for which there may be room ([`crate::server::Holding`]).
+    /// Whether answers wait to be written for which there may be room ([`super::holding`]).
     is_held: bool,
     /// Why it is over.
     pub(crate) failure: Option<Error>,
     /// Kept from message to message.
     body: Option<Box<Body>>,
+    /// Whether the other end is a bus.
+    pub(crate) is_on_bus: bool,
+    /// Whether the program ends with the connection.
+    pub(crate) exits: bool,
 }
 
 /// Whether a message is a call whose reply somebody waits for.
@@ -134,12 +167,18 @@ pub struct Link<S: Style> {
     socket: S::Socket,
     shared: Mutex<Shared>,
     pub(crate) signal: S::Signal,
+    /// Whose connection it is.
+    process: Process,
 }
 
 impl<S: Style> Link<S> {
     /// # Errors
     /// The system has no room to watch one more socket.
     pub(crate) fn new(socket: Socket, connection: ConnectionState) -> Result<Self> {
+        Ok(Self::of_prepared(S::prepare(socket)?, connection))
+    }
+
+    pub(crate) fn of_prepared(socket: S::Socket, connection: ConnectionState) -> Self {
         let shared = Shared {
             connection,
             is_read: false,
@@ -147,9 +186,11 @@ impl<S: Style> Link<S> {
             is_held: false,
             failure: None,
             body: None,
+            is_on_bus: false,
+            exits: false,
         };
-        let socket = S::prepare(socket)?;
-        Ok(Self { socket, shared: Mutex::new(shared), signal: S::Signal::default() })
+        let (signal, process) = (S::Signal::default(), Process::current());
+        Self { socket, shared: Mutex::new(shared), signal, process }
     }
 
     pub(crate) fn socket(&self) -> &Socket {
@@ -159,6 +200,31 @@ impl<S: Style> Link<S> {
     #[cfg(feature = "async")]
     pub(crate) const fn watched_socket(&self) -> &S::Socket {
         &self.socket
+    }
+
+    /// This is the process that connected. Before the lock is taken: in a copy of a process its holder may be missing.
+    ///
+    /// # Errors
+    /// It is a copy of it.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        self.process.is_current().then_some(()).ok_or(Error::Forked)
+    }
+
+    /// Nothing comes and goes any more. A copy of the process that connected leaves it its connection.
+    pub(crate) fn close(&self) {
+        if self.check_process().is_ok() {
+            self.lock().exits = false;
+            self.socket().shut_down();
+        }
+    }
+
+    /// Waits until the connection is over, and answers why.
+    pub(crate) async fn closed(&self) -> Error {
+        let never = |_: &mut Shared| None::<Infallible>;
+        match S::wait(self, never, Deadline::Never).await {
+            Ok(never) => match never {},
+            Err(error) => error,
+        }
     }
 
     /// How long somebody may still wait: no time at all to read what is there, since what came in time is
@@ -195,8 +261,14 @@ impl<S: Style> Link<S> {
     where
         T: Serialize + DynamicType + ?Sized,
     {
+        self.check_process()?;
         // Not under the lock: the value's own code may use the connection.
-        let mut body = self.lock().body.take().unwrap_or_default();
+        let mut body = {
+            let mut shared = self.lock();
+            let mut body = shared.body.take().unwrap_or_default();
+            body.has_blobs_inline = !shared.connection.takes_fds();
+            body
+        };
         match body.write(value) {
             Ok(()) => self.send_body(header, body, expects),
             Err(error) => {
@@ -217,6 +289,7 @@ impl<S: Style> Link<S> {
         mut body: Box<Body>,
         expects: Expects,
     ) -> Result<NonZeroU32> {
+        self.check_process()?;
         let mut shared = self.lock();
         let result = shared.queue(header, &mut body, expects);
         body.trim();
@@ -330,6 +403,9 @@ impl Shared {
 
     /// It is over; the first reason stands.
     pub(crate) fn fail(&mut self, error: Error) {
+        if self.exits {
+            std::process::exit(EXIT_STATUS);
+        }
         self.failure.get_or_insert(error);
     }
 

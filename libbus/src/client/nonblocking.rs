@@ -4,24 +4,28 @@
 //! Whichever task waits reads for all, so that a reply mostly comes to the task that called, and no task has
 //! to be spawned for the connection. A future that is dropped lets the next one read.
 
+use std::future::poll_fn;
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use async_executor::Executor;
 use async_io::{Async as Watched, Timer};
 use event_listener::{Event, EventListener};
 use futures_lite::future::{or, pending, yield_now};
-use futures_lite::stream::{self, Stream};
+use futures_lite::stream::Stream;
 
 use super::api::api;
 use super::block_on::{self, block_on};
 use super::connection::WeakConnection;
+use super::holding::Holding;
 use super::link::{Link, Shared, Style, WaitsFor};
-use crate::server::{Answering, Holding, dispatch};
-use crate::transport::{Patience, Socket};
+use super::poll::Parked;
+use crate::server::{Answering, dispatch};
+use crate::transport::{Interest, Patience, Socket};
 
 /// The style of [`Connection`]: functions are `async`.
 #[derive(Debug)]
@@ -36,11 +40,16 @@ enum Role {
 }
 
 impl Style for Async {
-    type Socket = Watched<Socket>;
+    type Socket = WatchedSocket;
     type Signal = Signal;
+    type Parked = Parked;
 
-    fn prepare(socket: Socket) -> io::Result<Watched<Socket>> {
-        Watched::new(socket)
+    fn prepare(socket: Socket) -> io::Result<WatchedSocket> {
+        Ok(WatchedSocket(Arc::new(Watched::new(socket)?)))
+    }
+
+    fn unpark(parked: &mut Parked, link: &Link<Self>) {
+        parked.leave(link);
     }
 
     async fn wait<T: Send>(
@@ -49,6 +58,42 @@ impl Style for Async {
         deadline: Deadline,
     ) -> Result<T> {
         wait_for(WaitsFor::Own, link, ready, deadline).await
+    }
+
+    async fn wait_for_any(
+        sockets: &[(&WatchedSocket, Interest)],
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        let ready = poll_fn(|context| {
+            for (socket, interest) in sockets {
+                let socket = socket.shared();
+                let is_ready = socket.poll_readable(context)?.is_ready()
+                    || (*interest == Interest::ReadingAndWriting
+                        && socket.poll_writable(context)?.is_ready());
+                if is_ready {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            Poll::Pending
+        });
+        let late = async {
+            match timeout {
+                Some(timeout) => drop(Timer::after(timeout).await),
+                None => pending().await,
+            }
+            Ok(())
+        };
+        or(ready, late).await
+    }
+
+    async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
+        Watched::<TcpStream>::connect(address).await?.into_inner()
+    }
+
+    async fn unblock<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        super::unblock::unblock(work).await
     }
 
     type Tasks = Tasks;
@@ -83,12 +128,33 @@ impl Style for Async {
     }
 }
 
+/// A socket that async-io watches. Streams that were polled keep it as long as they wait.
+pub struct WatchedSocket(Arc<Watched<Socket>>);
+
+impl WatchedSocket {
+    pub(crate) const fn shared(&self) -> &Arc<Watched<Socket>> {
+        &self.0
+    }
+}
+
+impl AsRef<Socket> for WatchedSocket {
+    fn as_ref(&self) -> &Socket {
+        self.0.get_ref()
+    }
+}
+
 /// By what those who wait are woken.
 #[derive(Debug, Default)]
 pub struct Signal {
     event: Event,
     /// A timer that somebody waited with and nobody does now, and when it goes off.
     spare_timer: Mutex<Option<(Timer, Instant)>>,
+}
+
+impl Signal {
+    pub(super) fn listen(&self) -> EventListener {
+        self.event.listen()
+    }
 }
 
 /// What serves the objects of a connection.
@@ -195,6 +261,7 @@ async fn wait_for<T: Send>(
     deadline: Deadline,
 ) -> Result<T> {
     loop {
+        link.check_process()?;
         let (role, left) = {
             let mut shared = link.lock();
             if let Some(result) = shared.settle(&mut ready) {
@@ -239,7 +306,7 @@ impl InRole<'_> {
     /// not over yet: a timer of somebody before may go off earlier.
     async fn wait(mut self, left: Option<Duration>) -> Result<()> {
         let link = self.link;
-        let socket = link.watched_socket();
+        let socket = link.watched_socket().shared();
         let writable = async |is_blocked| match is_blocked {
             true => socket.writable().await,
             false => pending().await,
@@ -268,12 +335,28 @@ impl InRole<'_> {
 
     /// Reads what is there, which does not wait, and writes what there is room for.
     fn read(&self) {
-        let mut shared = self.link.lock();
-        let mut buffer = shared.connection.take_buffer();
-        let mut fds = Vec::new();
-        let result = self.link.socket().receive(buffer.space(), &mut fds, Patience::None);
-        self.link.handle_read(&mut shared, buffer, &mut fds, result);
-        self.link.write_some(&mut shared);
+        read_what_is_there(self.link, &mut self.link.lock());
+    }
+}
+
+fn read_what_is_there(link: &Link<Async>, shared: &mut Shared) {
+    let mut buffer = shared.connection.take_buffer();
+    let mut fds = Vec::new();
+    let result = link.socket().receive(buffer.space(), &mut fds, Patience::None);
+    link.handle_read(shared, buffer, &mut fds, result);
+    link.write_some(shared);
+}
+
+/// Reads what is there for all, if nobody else does: whoever has said that it reads waits for the socket and not
+/// to be told.
+pub(super) fn read_some(link: &Link<Async>) {
+    let mut shared = link.lock();
+    if shared.is_read || !shared.connection.may_read() {
+        return;
+    }
+    read_what_is_there(link, &mut shared);
+    if shared.waiting_count > 0 {
+        Async::wake(&link.signal);
     }
 }
 
@@ -371,11 +454,8 @@ impl SignalStream {
         Some(self.next_signal().await)
     }
 
-    /// All signals that follow, for what works on any stream.
+    /// All signals that follow, for what works on any stream: this is one itself.
     pub fn into_stream(self) -> impl Stream<Item = Result<Message>> + Send {
-        stream::unfold(self, |mut stream| async {
-            let signal = stream.next().await?;
-            Some((signal, stream))
-        })
+        self
     }
 }

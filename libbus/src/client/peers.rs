@@ -10,7 +10,7 @@ use super::error::{Error, Result};
 use super::link::{Deadline, Link, Style};
 use super::names::{RequestNameFlags, RequestNameReply, bus_call};
 use super::signals::{SignalStream, begin_default, first_is};
-use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH};
+use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH, Streamed};
 use crate::match_rule::{MatchRule, PathMatch};
 use crate::message::Message;
 use crate::names::{BusName, WellKnownName};
@@ -127,7 +127,8 @@ pub struct NameWatch<S: Style> {
     connection: Connection<S>,
     name: Box<str>,
     changes: SignalStream<S>,
-    is_begun: bool,
+    /// Who has it at first, until that is told.
+    first: Option<Option<String>>,
 }
 
 impl<S: Style> NameWatch<S> {
@@ -136,7 +137,9 @@ impl<S: Style> NameWatch<S> {
         let rule = rule_of_bus("NameOwnerChanged", name);
         let changes = begin_default(connection.link(), rule).await?;
         let connection = connection.clone();
-        Ok(Self { connection, name: name.into(), changes, is_begun: false })
+        let mut watch = Self { connection, name: name.into(), changes, first: None };
+        watch.first = Some(watch.ask().await?);
+        Ok(watch)
     }
 
     /// The name.
@@ -145,26 +148,48 @@ impl<S: Style> NameWatch<S> {
         &self.name
     }
 
+    #[cfg(feature = "async")]
+    pub(crate) const fn take_first(&mut self) -> Option<Option<String>> {
+        self.first.take()
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) const fn signals(&mut self) -> &mut SignalStream<S> {
+        &mut self.changes
+    }
+
+    /// Whether the error was told by which the connection ended.
+    #[cfg(feature = "blocking")]
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.changes.has_ended()
+    }
+
     /// The present owner at first, and then each other one; `None`: nobody.
     pub(crate) async fn take_next(&mut self) -> Result<Option<String>> {
-        if !self.is_begun {
-            let owner = self.ask().await?;
-            self.is_begun = true;
+        if let Some(owner) = self.first.take() {
             return Ok(owner);
         }
         loop {
             let change = self.changes.take_next(Deadline::Never).await?;
-            if let Ok((_, _, owner)) = change.deserialize::<(&str, &str, &str)>() {
-                return Ok((!owner.is_empty()).then(|| owner.to_owned()));
+            if let Some(owner) = owner_in(&change) {
+                return Ok(owner);
             }
         }
     }
 
-    /// What was told before the answer is in it.
+    /// What was told before the answer is in it; and the last change that was told is either that, or newer.
     async fn ask(&mut self) -> Result<Option<String>> {
         let link = self.connection.link();
         let answer = link.call(&bus_call("GetNameOwner"), &*self.name).await;
-        while self.changes.take_read().is_some() {}
+        let mut newest = None;
+        while let Some(change) = self.changes.take_read() {
+            if let Streamed::Signal(change) = change {
+                newest = owner_in(&change).or(newest);
+            }
+        }
+        if let Some(owner) = newest {
+            return Ok(owner);
+        }
         match answer {
             Ok(reply) => Ok(Some(reply.deserialize::<&str>()?.to_owned())),
             Err(error) if error.is_method_error(standard_error::NAME_HAS_NO_OWNER.as_str()) => {
@@ -173,6 +198,12 @@ impl<S: Style> NameWatch<S> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Who has a name after this change.
+pub(super) fn owner_in(change: &Message) -> Option<Option<String>> {
+    let (_, _, owner) = change.deserialize::<(&str, &str, &str)>().ok()?;
+    Some((!owner.is_empty()).then(|| owner.to_owned()))
 }
 
 /// What becomes of a name that a program has or waits for.

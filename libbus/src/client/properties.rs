@@ -35,9 +35,9 @@ pub enum CacheProperties {
 
 /// Where a value lies in a message.
 #[derive(Clone, Debug)]
-struct Kept {
-    message: Message,
-    position: usize,
+pub(super) struct Kept {
+    pub(super) message: Message,
+    pub(super) position: usize,
 }
 
 struct State<S: Style> {
@@ -171,11 +171,11 @@ impl<S: Style> State<S> {
     }
 }
 
-const CHANGED: Signature<'static> = Signature::from_static("sa{sv}as");
-const VARIANT: Signature<'static> = Signature::from_static("v");
+pub(super) const CHANGED: Signature<'static> = Signature::from_static("sa{sv}as");
+pub(super) const VARIANT: Signature<'static> = Signature::from_static("v");
 
 impl Kept {
-    fn value<T>(&self) -> Result<T>
+    pub(super) fn value<T>(&self) -> Result<T>
     where
         T: Type + for<'de> Deserialize<'de>,
     {
@@ -270,15 +270,22 @@ where
     pub(crate) async fn take_next(&mut self) -> Result<PropertyChanged<T, S>> {
         loop {
             let signal = self.changes.take_next(Deadline::Never).await?;
-            if let Ok(Some(new)) = find_change(&signal, &self.name) {
-                return Ok(PropertyChanged {
-                    proxy: self.proxy.clone(),
-                    name: Arc::clone(&self.name),
-                    new,
-                    of: PhantomData,
-                });
+            if let Some(change) = self.change_in(&signal) {
+                return Ok(change);
             }
         }
+    }
+
+    /// What the signal says of the property, if anything.
+    pub(crate) fn change_in(&self, signal: &Message) -> Option<PropertyChanged<T, S>> {
+        let new = find_change(signal, &self.name).ok().flatten()?;
+        let (proxy, name) = (self.proxy.clone(), Arc::clone(&self.name));
+        Some(PropertyChanged { proxy, name, new, of: PhantomData })
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) const fn signals(&mut self) -> &mut SignalStream<S> {
+        &mut self.changes
     }
 
     pub(crate) const fn has_ended(&self) -> bool {

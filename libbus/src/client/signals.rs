@@ -8,7 +8,7 @@ use serde::Serialize;
 use zbus::wire::DynamicType;
 
 use super::call::MethodCall;
-use super::error::Result;
+use super::error::{Error, Result};
 use super::link::{Deadline, Expects, Link, Shared, Style};
 use super::names::bus_call;
 use crate::connection::{BUS, Overflow, StreamId, Streamed};
@@ -76,16 +76,22 @@ pub struct SignalStream<S: Style> {
     sender: Option<Box<str>>,
     missed: u64,
     has_ended: bool,
+    parked: S::Parked,
 }
 
 impl<S: Style> SignalStream<S> {
     /// Asks the bus for what `rule` is about.
     pub(crate) async fn begin(
         link: &Arc<Link<S>>,
-        rule: MatchRule,
+        mut rule: MatchRule,
         length_max: usize,
         overflow: Overflow,
     ) -> Result<Self> {
+        let is_on_bus = link.lock().is_on_bus;
+        if !is_on_bus {
+            // There is one who sends, and it has no name.
+            rule.sender = None;
+        }
         let text = rule.to_string();
         let sender = rule.sender.clone().filter(|sender| is_well_known(sender));
         let id = {
@@ -96,9 +102,18 @@ impl<S: Style> SignalStream<S> {
             shared.connection.begin_stream(rule, length_max, overflow)
         };
         // What comes before the bus's answer may already be for it.
-        let stream =
-            Self { link: Arc::clone(link), id, rule: text, sender, missed: 0, has_ended: false };
-        stream.link.call(&bus_call("AddMatch"), &stream.rule).await?;
+        let stream = Self {
+            link: Arc::clone(link),
+            id,
+            rule: text,
+            sender,
+            missed: 0,
+            has_ended: false,
+            parked: S::Parked::default(),
+        };
+        if is_on_bus {
+            stream.link.call(&bus_call("AddMatch"), &stream.rule).await?;
+        }
         Ok(stream)
     }
 
@@ -107,17 +122,32 @@ impl<S: Style> SignalStream<S> {
         let id = self.id;
         loop {
             let next = move |shared: &mut Shared| shared.connection.next_of(id);
-            match S::wait(&self.link, next, deadline)
-                .await
-                .inspect_err(|error| self.has_ended = error.is_disconnected())?
-            {
-                Streamed::Missed(count) => self.missed += count,
-                Streamed::Signal(signal) => {
-                    self.wake_reader();
-                    return Ok(signal);
-                }
+            let told = S::wait(&self.link, next, deadline).await;
+            let told = told.inspect_err(|error| self.note_failure(error))?;
+            if let Some(signal) = self.take_told(told) {
+                return Ok(signal);
             }
         }
+    }
+
+    /// The signal, if what was told is one.
+    pub(crate) fn take_told(&mut self, told: Streamed) -> Option<Message> {
+        match told {
+            Streamed::Missed(count) => {
+                self.missed += count;
+                None
+            }
+            Streamed::Signal(signal) => {
+                self.wake_reader();
+                Some(signal)
+            }
+        }
+    }
+
+    /// What wakes it once it was polled, and its connection.
+    #[cfg(feature = "async")]
+    pub(crate) const fn parked(&mut self) -> (&mut S::Parked, &Arc<Link<S>>) {
+        (&mut self.parked, &self.link)
     }
 
     /// What was read already, without waiting.
@@ -135,6 +165,16 @@ impl<S: Style> SignalStream<S> {
         if shared.waiting_count > 0 && shared.connection.may_read() {
             S::wake(&self.link.signal);
         }
+    }
+
+    /// Which stream of the connection it is.
+    pub(crate) const fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// What is asked beside it failed, perhaps since the connection is over.
+    pub(crate) const fn note_failure(&mut self, error: &Error) {
+        self.has_ended |= error.is_disconnected();
     }
 
     /// Whether the error was told by which the connection ended.
@@ -176,16 +216,23 @@ pub(crate) fn is_well_known(sender: &str) -> bool {
 
 impl<S: Style> Drop for SignalStream<S> {
     fn drop(&mut self) {
+        if self.link.check_process().is_err() {
+            return;
+        }
+        S::unpark(&mut self.parked, &self.link);
         let mut shared = self.link.lock();
+        let is_on_bus = shared.is_on_bus;
         shared.connection.end_stream(self.id);
         if let Some(name) = self.sender.as_deref().and_then(|name| WellKnownName::parse(name).ok())
         {
             shared.connection.forget_owner(name);
         }
         drop(shared);
-        // If there is no room it leaves with what is sent next.
-        let call: MethodCall<'_> = bus_call("RemoveMatch");
-        let _ = self.link.begin_unanswered(&call, &self.rule);
+        if is_on_bus {
+            // If there is no room it leaves with what is sent next.
+            let call: MethodCall<'_> = bus_call("RemoveMatch");
+            let _ = self.link.begin_unanswered(&call, &self.rule);
+        }
         self.wake_reader();
     }
 }

@@ -82,6 +82,16 @@ impl Calls {
         }
     }
 
+    /// How many wait.
+    pub(super) const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Their bytes.
+    pub(super) const fn size(&self) -> usize {
+        self.size
+    }
+
     /// Whether some may be served.
     pub(super) fn is_empty(&self) -> bool {
         self.resumed.is_empty() && self.arrived.is_empty()

@@ -42,9 +42,26 @@ impl ReadBuffer {
         self.bytes.get_mut(held..).unwrap_or_default()
     }
 
+    /// Bytes of memory that it has.
+    pub(super) const fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// So many bytes were read into [`ReadBuffer::space`].
     pub(super) fn handle_read(&mut self, size: usize) {
         self.end = self.bytes.len().min(self.end + size);
+    }
+
+    /// Puts bytes behind what is there that were read before and kept elsewhere.
+    pub(super) fn extend(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let space = self.space();
+            let size = space.len().min(bytes.len());
+            let (now, later) = bytes.split_at(size);
+            space.iter_mut().zip(now).for_each(|(place, byte)| *place = *byte);
+            self.handle_read(size);
+            bytes = later;
+        }
     }
 
     /// What is there.

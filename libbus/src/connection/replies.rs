@@ -79,6 +79,11 @@ impl Replies {
         }
     }
 
+    /// How many calls have a place.
+    pub(super) fn count(&self) -> usize {
+        self.calls.len()
+    }
+
     fn note_done(&mut self) {
         self.done_count += 1;
         while let Some((_, Reply::Done)) = self.calls.front() {

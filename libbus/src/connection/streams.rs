@@ -142,6 +142,11 @@ impl Streams {
         Some(Streamed::Signal(signal))
     }
 
+    /// How many signals wait in all of them.
+    pub(super) fn signal_count(&self) -> usize {
+        self.all.values().map(|stream| stream.queue.len()).sum()
+    }
+
     /// Whether nothing may be read, since there is no room in a stream that must miss nothing.
     pub(super) const fn are_waited_for(&self) -> bool {
         self.full_count > 0

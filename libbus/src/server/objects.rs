@@ -87,6 +87,12 @@ impl<S: Style> Clone for Place<S> {
 }
 
 impl<S: Style> Place<S> {
+    fn of<I: Interface<S>>(interface: I, covers_subtree: bool) -> Self {
+        let cell = Arc::new(I::Cell::new(interface));
+        let served = Arc::new(Serving::<I, S>(cell, std::marker::PhantomData));
+        Self { served, covers_subtree }
+    }
+
     pub(super) fn name(&self) -> &'static str {
         self.served.description().name
     }
@@ -298,9 +304,7 @@ impl<S: Style> ObjectServer<S> {
         I: Interface<S>,
     {
         let path: ObjectPath<'p> = path.try_into().map_err(Into::into)?;
-        let cell = Arc::new(I::Cell::new(interface));
-        let served = Arc::new(Serving::<I, S>(cell, std::marker::PhantomData));
-        let place = Place { served, covers_subtree };
+        let place = Place::of::<I>(interface, covers_subtree);
         let added = place.clone();
         self.connection.link().lock().connection.serve();
         let is_new = self.objects().add(path.as_str(), place);
@@ -309,6 +313,12 @@ impl<S: Style> ObjectServer<S> {
             super::standard::tell_added(&self.connection, path.as_str(), &added).await?;
         }
         Ok(is_new)
+    }
+
+    /// As `add`, before anybody at the other end can know what there is. Calls wait until serving is begun.
+    pub(crate) fn place<I: Interface<S>>(&self, path: &str, interface: I) {
+        self.connection.link().lock().connection.serve();
+        self.objects().add(path, Place::of::<I>(interface, false));
     }
 
     /// Serves this interface at `path` no more. Answers whether it was.

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use zbus::wire::{Signature, Type, as_variant};
 
+use crate::client::connection::Connection;
+use crate::client::link::Style;
 use crate::typed::{Body, TypeError};
 use crate::wire::{ArrayStart, BodyWriter, Endian};
 
@@ -15,6 +17,13 @@ pub struct PropertyMap {
 }
 
 impl PropertyMap {
+    /// For a message on this connection.
+    pub(crate) fn of<S: Style>(connection: &Connection<S>) -> Self {
+        let mut map = Self::default();
+        map.body.has_blobs_inline = !connection.takes_fds();
+        map
+    }
+
     /// Adds a property. What cannot be written as a message makes the whole fail when it is sent.
     pub fn add<T>(&mut self, name: &str, value: &T)
     where

@@ -21,7 +21,7 @@ use crate::message::Message;
 use crate::names::{InterfaceName, MemberName, ObjectPath};
 
 const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
-pub(super) const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
+pub(crate) const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
 
 /// What every object has, as introspection tells it.
 const STANDARD_INTERFACES: &str = "\
@@ -300,7 +300,7 @@ fn get_all<S: Style>(call: &Call<S>, served: Arc<dyn Served<S>>) -> Answering {
     let (call, is_concurrent) = (call.clone(), served.description().is_concurrent);
     let task = Box::pin(async move {
         let emitter = call.signal_emitter().into_owned();
-        let mut map = PropertyMap::default();
+        let mut map = PropertyMap::of(call.connection());
         let start = map.begin();
         served.get_all(&emitter, &mut map).await;
         map.end(start);
@@ -362,7 +362,7 @@ impl<S: Style> Interface<S> for ObjectManager {
         }
         let call = call.clone();
         Dispatch::Pending(Box::pin(async move {
-            let mut map = PropertyMap::default();
+            let mut map = PropertyMap::of(call.connection());
             let start = map.begin();
             for (path, places) in call.connection().objects().all_below(call.path()) {
                 map.key(&path);
@@ -415,7 +415,7 @@ pub(super) async fn tell_added<S: Style>(
     added: &Place<S>,
 ) -> Result<()> {
     let Some(manager) = connection.objects().manager_of(path) else { return Ok(()) };
-    let mut map = PropertyMap::default();
+    let mut map = PropertyMap::of(connection);
     map.text(path);
     add_interfaces(connection, path, std::slice::from_ref(added), &mut map).await;
     let body = map.into_body(ADDED)?;

@@ -3,16 +3,19 @@
 use std::os::fd::OwnedFd;
 
 use serde::ser::{self, Serialize};
-use zbus::wire::Signature;
+use zbus::wire::{Signature, as_variant};
 
-use super::raw_fd::duplicate;
 use super::{TypeError, parse_signature};
+use crate::client::blob::{self, Blob};
+use crate::limits::ARRAY_SIZE_MAX;
+use crate::system_call::duplicate;
 use crate::wire::{ArrayStart, BodyWriter};
 
 /// Where values go.
 pub(super) struct Sink<'b> {
     pub(super) body: BodyWriter<'b>,
     pub(super) fds: &'b mut Vec<OwnedFd>,
+    pub(super) has_blobs_inline: bool,
 }
 
 /// Writes one value of the type `signature`.
@@ -68,6 +71,20 @@ impl<'s, 'b> Serializer<'s, 'b> {
         Ok(field)
     }
 
+    /// A blob is a variant. If it turns out to be a file the file's content is written in its place.
+    fn blob_inline<T: Serialize + ?Sized>(self, blob: &T) -> Result<(), TypeError> {
+        let Self { sink, signature } = self;
+        let (start, fd_count) = (sink.body.position(), sink.fds.len());
+        blob.serialize(Serializer { sink, signature })?;
+        if sink.fds.len() == fd_count {
+            return Ok(());
+        }
+        let file = Blob::of_file(sink.fds.pop().ok_or_else(|| no_room("it is gone"))?);
+        sink.body.take_back(start);
+        let bytes = file.into_bytes(ARRAY_SIZE_MAX.into()).map_err(no_room)?;
+        as_variant::Serialize(&blob::Bytes(&bytes)).serialize(Serializer { sink, signature })
+    }
+
     /// Several fields are a structure of their own.
     fn begin_variant(mut self, index: u32) -> Result<Compound<'s, 'b>, TypeError> {
         let field = self.begin_enum(index)?;
@@ -78,6 +95,11 @@ impl<'s, 'b> Serializer<'s, 'b> {
         }
         Ok(Compound { sink, signature, kind: Kind::Fields(1) })
     }
+}
+
+fn no_room(why: impl std::fmt::Display) -> TypeError {
+    let text = "the connection passes no file descriptors, and in the message there is no place";
+    TypeError::Custom(format!("{text}: {why}"))
 }
 
 macro_rules! number {
@@ -182,9 +204,12 @@ impl<'s, 'b> ser::Serializer for Serializer<'s, 'b> {
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        _: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<(), TypeError> {
+        if name == blob::TOKEN && self.sink.has_blobs_inline {
+            return self.blob_inline(value);
+        }
         value.serialize(self)
     }
 

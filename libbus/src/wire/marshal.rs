@@ -225,6 +225,12 @@ impl<'b> BodyWriter<'b> {
         self.out.get(self.start + position..).unwrap_or_default()
     }
 
+    /// Takes back what was written after `position`.
+    #[cfg(feature = "client")]
+    pub(crate) fn take_back(&mut self, position: usize) {
+        self.out.truncate(self.start + position);
+    }
+
     /// Writes the padding before a value (A022).
     fn align(&mut self, alignment: usize) {
         let size = aligned(self.out.len() - self.start, alignment);

@@ -174,6 +174,11 @@ impl<'a> BodyReader<'a> {
         self.rest.is_empty()
     }
 
+    /// How many bytes were not read.
+    pub(crate) const fn rest_size(&self) -> usize {
+        self.rest.len()
+    }
+
     /// Passes over the signature of a variant that holds one basic type, and returns its code;
     /// `None` leaves the reader where it is, for [`Self::variant`] to read any signature.
     #[inline]

@@ -1,10 +1,12 @@
 //! The same with futures, under several executors.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bus_tests::harness::Bus;
-use futures_lite::StreamExt as _;
+use futures_lite::StreamExt;
 use futures_lite::future::{block_on, poll_once, zip};
+use libbus::message::Message;
 use libbus::{Builder, Connection, Error, Proxy};
 
 use crate::{address, on_each_bus};
@@ -148,6 +150,104 @@ fn the_end_of_the_bus_is_told() {
             assert!(stream.next().await.is_none());
             let error = connection.bus().call::<_, String>("GetId", &()).await.unwrap_err();
             assert!(error.is_disconnected(), "{error}");
+        });
+    });
+}
+
+/// A stream that was polled and is not any more reads for nobody, and nobody waits for it.
+#[test]
+fn a_stream_in_a_drawer_holds_up_nobody() {
+    on_each_bus(|bus| {
+        block_on(async {
+            let (one, other) = (connect(bus).await, connect(bus).await);
+            let mut drawer = one.receive_signals("interface='org.example.I'").await.unwrap();
+            assert!(poll_once(StreamExt::next(&mut drawer)).await.is_none());
+            let mut watch = one.watch_name("org.example.Nobody").await.unwrap();
+            assert_eq!(StreamExt::next(&mut watch).await.unwrap().unwrap(), None);
+            assert!(poll_once(StreamExt::next(&mut watch)).await.is_none());
+            settle(&one).await;
+            emit(&other, 1).await;
+            settle(&other).await;
+            settle(&one).await;
+            let signal = StreamExt::next(&mut drawer).await.unwrap().unwrap();
+            assert_eq!(signal.deserialize::<u32>().unwrap(), 1);
+            // And it may be asked in the other way in between.
+            emit(&other, 2).await;
+            let signal = drawer.next().await.unwrap().unwrap();
+            assert_eq!(signal.deserialize::<u32>().unwrap(), 2);
+            drop(drawer);
+            settle(&one).await;
+        });
+    });
+}
+
+#[test]
+fn all_streams_are_streams() {
+    on_each_bus(|bus| {
+        block_on(async {
+            let (one, other) = (connect(bus).await, connect(bus).await);
+            let signals = one.receive_signals("interface='org.example.I'").await.unwrap();
+            let more = one.receive_signals("member='Counted'").await.unwrap();
+            let names = one.watch_name("org.example.Name").await.unwrap();
+            let name = "org.freedesktop.DBus.Properties";
+            let proxy =
+                Proxy::new(&one, other.unique_name().unwrap(), "/a", "org.example.P").unwrap();
+            let property = proxy.receive_property_changed::<u32>("Count").await.unwrap();
+            let send = async {
+                emit(&other, 7).await;
+                other.request_name("org.example.Name").await.unwrap();
+                let changed = HashMap::from([("Count", zbus::wire::Variant::from(9u32))]);
+                let arguments = ("org.example.P", changed, Vec::<String>::new());
+                let sent = other.emit_signal(None, "/a", name, "PropertiesChanged", &arguments);
+                sent.await.unwrap();
+            };
+            // In one task, where each wakes it.
+            let number =
+                |signal: libbus::Result<Message>| signal.unwrap().deserialize::<u32>().unwrap();
+            let numbers = signals.map(number).or(more.map(number)).take(2).collect::<Vec<u32>>();
+            let owners = names.map(Result::unwrap).take(2).collect::<Vec<_>>();
+            let values = property.take(1).then(async |change| change.get().await.unwrap());
+            let values = values.collect::<Vec<_>>();
+            let ((numbers, owners), (values, ())) =
+                zip(zip(numbers, owners), zip(values, send)).await;
+            assert_eq!((numbers, values), (vec![7, 7], vec![9]));
+            assert_eq!(owners, [None, other.unique_name().map(ToOwned::to_owned)]);
+        });
+    });
+}
+
+/// Tasks on several threads, each with a stream: whoever reads tells the others.
+#[test]
+fn streams_of_many_tasks_miss_nothing() {
+    on_each_bus(|bus| {
+        let threads =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(3).build().unwrap();
+        threads.block_on(async {
+            let (one, other) = (connect(bus).await, connect(bus).await);
+            let mut tasks = Vec::new();
+            for task in 0..8 {
+                let rule = "interface='org.example.I'";
+                let mut signals = one.receive_signals(rule).await.unwrap();
+                let connection = one.clone();
+                tasks.push(threads.spawn(async move {
+                    for number in 0..300u32 {
+                        let signal = match task % 2 {
+                            0 => StreamExt::next(&mut signals).await,
+                            _ => signals.next().await,
+                        };
+                        assert_eq!(signal.unwrap().unwrap().deserialize::<u32>().unwrap(), number);
+                        if number % 50 == task {
+                            settle(&connection).await;
+                        }
+                    }
+                }));
+            }
+            for number in 0..300 {
+                emit(&other, number).await;
+            }
+            for task in tasks {
+                task.await.unwrap();
+            }
         });
     });
 }

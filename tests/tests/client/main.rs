@@ -7,12 +7,15 @@
 )]
 
 mod asynchronous;
+mod blobs;
 mod block_on;
 mod calls;
 mod connecting;
 mod examples;
 mod interop;
+mod managed_objects;
 mod names;
+mod peer_to_peer;
 mod proxies;
 mod serving;
 mod signals;

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
 
-use bus_tests::harness::Bus;
+use bus_tests::harness::{Bus, run};
 use futures_lite::future::block_on;
-use libbus::Error;
+use libbus::blocking::Proxy;
+use libbus::names::encode_label;
+use libbus::{DBusError as _, Error, ObjectEvent, SystemError};
 use zbus::wire::{OwnedObjectPath, OwnedVariant, Signature};
 
 use super::{ERROR, INTERFACE, NAME, PATH, PYTHON, file, has_dbus_python, miss, start_on, works};
@@ -74,7 +76,6 @@ macro_rules! use_service {
 
 /// Waits until somebody has the name, and uses the service in both styles.
 fn use_service(bus: &Bus) {
-    use libbus::blocking::Proxy;
     let connection = crate::connect(bus);
     let rule = format!("member='NameOwnerChanged',arg0='{NAME}'");
     let mut changes = connection.receive_signals(&rule).unwrap();
@@ -108,21 +109,21 @@ fn compiled(source: &str, library: &str) -> Option<PathBuf> {
     Some(program)
 }
 
-fn serve_with(command: &Command) {
+fn serve_with(command: &Command, use_it: impl Fn(&Bus)) {
     on_each_bus(|bus| {
         let service = start_on(bus, command);
         service.prints("serving");
-        use_service(bus);
+        use_it(bus);
     });
 }
 
-fn serve_with_c(source: &str, library: &str) {
+fn serve_with_c(source: &str, library: &str, use_it: impl Fn(&Bus)) {
     if !works("cc --version") || !works("pkg-config --version") {
         return miss("a C compiler or pkg-config");
     }
     match compiled(source, library) {
         Some(program) => {
-            serve_with(&Command::new(&program));
+            serve_with(&Command::new(&program), use_it);
             std::fs::remove_file(program).unwrap();
         }
         None => miss(&format!("{library} with its headers")),
@@ -131,12 +132,100 @@ fn serve_with_c(source: &str, library: &str) {
 
 #[test]
 fn we_call_a_service_of_gdbus() {
-    serve_with_c("gdbus_service.c", "gio-2.0");
+    serve_with_c("gdbus_service.c", "gio-2.0", use_service);
 }
 
 #[test]
 fn we_call_a_service_of_sd_bus() {
-    serve_with_c("sd_bus_service.c", "libsystemd");
+    serve_with_c("sd_bus_service.c", "libsystemd", use_service);
+}
+
+#[test]
+fn we_follow_the_objects_of_sd_bus() {
+    serve_with_c("sd_bus_manager.c", "libsystemd", |bus| {
+        let client = crate::connect(bus);
+        let mut objects = client.managed_objects(NAME, PATH).unwrap();
+        let (first, second) = (format!("{PATH}/a"), format!("{PATH}/b"));
+        assert_eq!(objects.paths_with(INTERFACE).collect::<Vec<_>>(), [&*first]);
+        assert_eq!(objects.property(&first, INTERFACE, "Level").unwrap(), Some(1_u32));
+
+        let proxy = Proxy::new(&client, NAME, &*first, INTERFACE).unwrap();
+        proxy.call::<_, ()>("Add", &*second).unwrap();
+        let ObjectEvent::InterfacesAdded { path, interfaces } = objects.next_event().unwrap()
+        else {
+            panic!("{objects:?}");
+        };
+        assert_eq!(path, second);
+        assert!(interfaces.iter().any(|name| name == INTERFACE), "{interfaces:?}");
+        assert_eq!(objects.paths_with(INTERFACE).collect::<Vec<_>>(), [&*first, &*second]);
+
+        proxy.set_property("Level", &9_u32).unwrap();
+        let (interface, properties) = (INTERFACE.to_owned(), vec!["Level".to_owned()]);
+        let change = ObjectEvent::PropertiesChanged { path: first.clone(), interface, properties };
+        assert_eq!(objects.next_event().unwrap(), change);
+        assert_eq!(objects.property(&first, INTERFACE, "Level").unwrap(), Some(9_u32));
+
+        proxy.call::<_, ()>("Remove", &*second).unwrap();
+        let event = objects.next_event().unwrap();
+        let ObjectEvent::InterfacesRemoved { path, .. } = event else { panic!("{event:?}") };
+        assert_eq!(path, second);
+        assert_eq!(objects.paths_with(INTERFACE).collect::<Vec<_>>(), [&*first]);
+        proxy.set_property("Level", &1_u32).unwrap();
+    });
+}
+
+/// What sd-bus makes of labels and of names of errors (tools.md D085, D087), asked through Python.
+#[test]
+fn labels_and_error_numbers_are_those_of_sd_bus() {
+    const SCRIPT: &str = r#"
+import ctypes, sys
+systemd = ctypes.CDLL("libsystemd.so.0")
+class Error(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("message", ctypes.c_char_p), ("free", ctypes.c_int)]
+path = ctypes.c_char_p()
+for line in sys.stdin:
+    kind, _, text = line.rstrip("\n").partition(" ")
+    if kind == "label":
+        systemd.sd_bus_path_encode(b"/a", bytes.fromhex(text), ctypes.byref(path))
+        print(path.value.decode())
+    elif kind == "name":
+        error = Error(text.encode(), None, 0)
+        print(systemd.sd_bus_error_get_errno(ctypes.byref(error)))
+    else:
+        error = Error(None, None, 0)
+        systemd.sd_bus_error_set_errno(ctypes.byref(error), int(text))
+        print((error.name or b"").decode())
+"#;
+    let mut questions = String::new();
+    let mut expected = Vec::new();
+    let label_bytes =
+        (1..=255_u8).map(|byte| vec![b'x', byte]).chain((1..=255).map(|byte| vec![byte]));
+    for label in label_bytes.chain([vec![]]) {
+        let hex: String = label.iter().map(|byte| format!("{byte:02x}")).collect();
+        questions += &format!("label {hex}\n");
+        expected.push(format!("/a/{}", encode_label(&label)));
+    }
+    let own_names = ["org.example.Error.A", "System.Error.ENOTDIR", "System.Error.ENONSENSE"];
+    let names = libbus::standard_error::ALL.iter().map(|name| name.as_str());
+    for name in names.chain(own_names) {
+        questions += &format!("name {name}\n");
+        expected.push(SystemError::from_name(name).number().to_string());
+    }
+    for number in 1..134 {
+        questions += &format!("number {number}\n");
+        expected.push(SystemError::from_number(number).name().into_owned());
+    }
+    let mut python = Command::new(PYTHON);
+    let ended = run(python.args(["-c", SCRIPT]), questions.as_bytes());
+    if ended.code != Some(0) && ended.stderr.contains("libsystemd") {
+        return miss("libsystemd");
+    }
+    let (questions, answers) = (questions.lines(), ended.stdout.lines());
+    let differences: Vec<_> = questions
+        .zip(answers.zip(&expected))
+        .filter(|(_, (theirs, ours))| theirs != ours)
+        .collect();
+    assert_eq!((differences, ended.stdout.lines().count()), (vec![], expected.len()), "{ended:?}");
 }
 
 #[test]
@@ -146,7 +235,7 @@ fn we_call_a_service_of_dbus_python() {
     }
     let mut command = Command::new(PYTHON);
     command.arg(file("dbus_python.py")).arg("serve");
-    serve_with(&command);
+    serve_with(&command, use_service);
 }
 
 #[derive(Debug, zbus::DBusError)]
