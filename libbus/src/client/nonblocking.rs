@@ -314,7 +314,7 @@ impl InRole<'_> {
         match &mut self.role {
             Role::Read { is_blocked } => {
                 if let Some(parker) = block_on::here().await {
-                    let deadline = left.map(|left| Instant::now() + left);
+                    let deadline = left.and_then(|left| Instant::now().checked_add(left));
                     parker.wait(link.socket().fd(), *is_blocked, deadline).await;
                 } else {
                     within(link, left, or(socket.readable(), writable(*is_blocked))).await?;
@@ -381,8 +381,10 @@ async fn within(
     time: Option<Duration>,
     future: impl Future<Output = io::Result<()>>,
 ) -> io::Result<()> {
-    let Some(time) = time else { return future.await };
-    let mut timer = SpareTimer::take(&link.signal.spare_timer, time);
+    // What no clock can tell is for ever.
+    let due = time.and_then(|time| Instant::now().checked_add(time));
+    let Some(due) = due else { return future.await };
+    let mut timer = SpareTimer::take(&link.signal.spare_timer, due);
     let timer = async {
         if let Some((timer, _)) = &mut timer.timer {
             timer.await;
@@ -400,14 +402,12 @@ struct SpareTimer<'l> {
 }
 
 impl<'l> SpareTimer<'l> {
-    /// One that goes off after `time`, or earlier, but not yet.
-    fn take(place: &'l Mutex<Option<(Timer, Instant)>>, time: Duration) -> Self {
+    /// One that goes off at `due`, or earlier, but not yet.
+    fn take(place: &'l Mutex<Option<(Timer, Instant)>>, due: Instant) -> Self {
         let now = Instant::now();
         let spare = place.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let fits = |due: Instant| due > now && due <= now + time;
-        let timer =
-            spare.filter(|(_, due)| fits(*due)).unwrap_or_else(|| (Timer::after(time), now + time));
-        Self { place, timer: Some(timer) }
+        let spare = spare.filter(|(_, other)| *other > now && *other <= due);
+        Self { place, timer: Some(spare.unwrap_or_else(|| (Timer::at(due), due))) }
     }
 }
 
