@@ -15,6 +15,16 @@ use crate::model::{
 };
 
 /// One broken rule.
+///
+/// ```
+/// use bus_introspect::{Fault, Interface, Method, Node};
+///
+/// let method = Method::new("Get").with_input("key", "ss");
+/// let node = Node::new().with_interface(Interface::new("org.example.Map").with_method(method));
+/// let problems = node.check();
+/// assert_eq!(problems[0].place, "interface org.example.Map, method Get, input 1");
+/// assert_eq!(problems[0].fault, Fault::NotOneType);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where: the names from the outermost element inwards, for example

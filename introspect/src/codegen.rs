@@ -7,7 +7,7 @@
 //! gives the same bytes.
 //!
 //! A description may hold anything, and source text is no place for it: what is no name and no type
-//! is an error here. Bounds: [`FIELD_COUNT_MAX`], [`RUST_SIZE_MAX`].
+//! is an error here. Bounds: [`FIELD_COUNT_MAX`], [`TYPE_DEPTH_MAX`], [`RUST_SIZE_MAX`].
 
 use std::collections::HashSet;
 
@@ -31,13 +31,17 @@ pub use self::error::{CodegenError, CodegenFault};
 /// Fields of a structure, and arguments of a member: longer tuples have no traits of serde.
 pub const FIELD_COUNT_MAX: usize = 16;
 
+/// How deep arrays, dictionaries and structures can be inside each other. The compiler gives up at 128 steps
+/// from a type to the innermost, of which a dictionary takes six.
+pub const TYPE_DEPTH_MAX: usize = 16;
+
 /// Longest text, in bytes.
 pub const RUST_SIZE_MAX: usize = 16 << 20;
 
 /// The module that has the types of values.
 const WIRE_TYPES: &str = "libbus::wire_types";
 
-/// Interfaces that libbus has proxies for.
+/// Interfaces that objects have beside their own, and that are libbus's business.
 const STANDARD_INTERFACES: [&str; 4] = [
     "org.freedesktop.DBus.Introspectable",
     "org.freedesktop.DBus.ObjectManager",
@@ -93,6 +97,37 @@ impl CodegenOptions {
     /// Futures, in a file of its own.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// For what an object of a running service answers to `Introspect`: its names are where proxies
+    /// speak to unless told otherwise, and the header tells them.
+    ///
+    /// With libbus, a program writes proxies for an object like this; the example `generate` does
+    /// it for any:
+    ///
+    /// ```
+    /// use bus_introspect::{CodegenOptions, Node};
+    /// use libbus::blocking::{Builder, Proxy};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # if libbus::TestBus::program().is_none() { return Ok(()) }
+    /// let bus = libbus::TestBus::start()?;
+    /// let connection = Builder::address(bus.address())?.build()?;
+    /// let (service, path) = ("org.freedesktop.DBus", "/org/freedesktop/DBus");
+    /// let interface = "org.freedesktop.DBus.Introspectable";
+    /// let xml: String =
+    ///     Proxy::new(&connection, service, path, interface)?.call("Introspect", &())?;
+    /// // Running services keep the rules of the format only roughly.
+    /// let (node, _) = Node::from_xml_leniently(&xml)?;
+    /// let text = node.to_rust_proxies(&CodegenOptions::of_object(service, path))?;
+    /// assert!(text.contains("fn get_name_owner(&self, arg_0: &str)"), "{text}");
+    /// assert!(text.contains("default_path = \"/org/freedesktop/DBus\""));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn of_object(service: &str, path: &str) -> Self {
+        let source = format!("{service} {path}");
+        Self::new().with_source(&source).with_default_service(service).with_default_path(path)
     }
 
     /// Without futures: for `libbus::blocking`.
@@ -214,7 +249,7 @@ impl Interface {
 
 impl Node {
     /// A module with proxies for all interfaces of this object and those below, but for the
-    /// standard ones, which libbus has. Of several with the same name, the first is taken.
+    /// standard ones, which libbus speaks itself. Of several with the same name, the first is taken.
     ///
     /// An interface that makes a type of the same name as one before, because its name ends like
     /// the other's or both have a signal of that name, is in a module of its own, called as the
@@ -223,23 +258,65 @@ impl Node {
     /// # Errors
     ///
     /// Those of [`Interface::to_rust_proxy`].
+    ///
+    /// ```
+    /// use bus_introspect::{CodegenOptions, Interface, Node};
+    ///
+    /// let node = Node::new()
+    ///     .with_interface(Interface::new("org.example.Map"))
+    ///     .with_interface(Interface::new("org.example.other.Map"));
+    /// let text = node.to_rust_proxies(&CodegenOptions::new()).unwrap();
+    /// assert!(text.contains("pub trait Map {}"));
+    /// assert!(text.contains("pub mod org_example_other_map {"));
+    /// ```
     pub fn to_rust_proxies(&self, options: &CodegenOptions) -> Result<String, CodegenError> {
+        self.to_module(options, "Proxies for D-Bus interfaces.", names::proxy_items, proxy::write)
+    }
+
+    /// A module with types that offer all interfaces of this object and those below, as
+    /// [`Interface::to_rust_server`] makes them and arranged as [`Node::to_rust_proxies`] does it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Interface::to_rust_proxy`].
+    ///
+    /// ```
+    /// use bus_introspect::{CodegenOptions, Interface, Node};
+    ///
+    /// let node = Node::new()
+    ///     .with_interface(Interface::new("org.example.Map"))
+    ///     .with_interface(Interface::new("org.example.Clock"));
+    /// let text = node.to_rust_servers(&CodegenOptions::new()).unwrap();
+    /// assert!(text.contains("pub struct Map;") && text.contains("pub struct Clock;"));
+    /// ```
+    pub fn to_rust_servers(&self, options: &CodegenOptions) -> Result<String, CodegenError> {
+        let first_line = "Types that offer D-Bus interfaces.";
+        self.to_module(options, first_line, names::server_items, server::write)
+    }
+
+    fn to_module(
+        &self,
+        options: &CodegenOptions,
+        first_line: &str,
+        items: fn(&Interface) -> Vec<String>,
+        write: fn(&mut Source, &Interface, &CodegenOptions) -> Result<(), CodegenError>,
+    ) -> Result<String, CodegenError> {
         options.check()?;
         let mut source = Source::default();
-        write_header(&mut source, options);
+        write_header(&mut source, options, first_line);
         let mut taken = HashSet::new();
         for interface in interfaces_of(self, options) {
             source.line("");
-            let names = names::item_names(interface);
+            let names = items(interface);
             if names.iter().any(|name| taken.contains(name)) {
                 let module = free_module_name(interface, &mut taken);
                 source.line(&format!("/// The interface `{}`, apart from others.", interface.name));
                 source.block(&format!("pub mod {module}"), |source| {
-                    proxy::write(source, interface, options)
+                    write(source, interface, options)
                 })?;
             } else {
                 taken.extend(names);
-                proxy::write(&mut source, interface, options)?;
+                write(&mut source, interface, options)?;
             }
         }
         Ok(source.into_text())
@@ -271,7 +348,8 @@ impl Node {
 /// }
 /// ```
 ///
-/// and the program has them in a module:
+/// and the program has them in a module. (The macro `include_proxies!` of `bus-introspect-macros` does
+/// both.)
 ///
 /// ```ignore
 /// #[allow(clippy::too_many_arguments, clippy::type_complexity)]
@@ -280,18 +358,44 @@ impl Node {
 /// }
 /// ```
 pub fn rust_proxies(xml: &str, options: &CodegenOptions) -> Result<String, CodegenError> {
+    strictly(xml)?.to_rust_proxies(options)
+}
+
+/// Types that offer all interfaces that an XML document describes, but for the standard ones: what
+/// [`Node::to_rust_servers`] makes of it.
+///
+/// # Errors
+///
+/// Those of [`rust_proxies`].
+///
+/// ```
+/// use bus_introspect::{CodegenOptions, rust_servers};
+///
+/// let xml = "<node><interface name='org.example.Clock'><method name='Tick'/></interface></node>";
+/// let text = rust_servers(xml, &CodegenOptions::new()).unwrap();
+/// assert!(text.contains("impl Clock {"));
+///
+/// let error = rust_servers("<node>\n<interface/></node>", &CodegenOptions::new()).unwrap_err();
+/// let expected = "line 2, column 1: <interface> lacks the attribute name";
+/// assert_eq!(error.to_string(), expected);
+/// ```
+pub fn rust_servers(xml: &str, options: &CodegenOptions) -> Result<String, CodegenError> {
+    strictly(xml)?.to_rust_servers(options)
+}
+
+fn strictly(xml: &str) -> Result<Node, CodegenError> {
     Node::from_xml(xml)?;
     // Only lenient reading keeps documentation that is no annotation.
     let (node, _) = Node::from_xml_leniently(xml)?;
-    node.to_rust_proxies(options)
+    Ok(node)
 }
 
-fn write_header(source: &mut Source, options: &CodegenOptions) {
+fn write_header(source: &mut Source, options: &CodegenOptions, first_line: &str) {
     let sign = match options.header {
         Header::Documentation => "//!",
         Header::Comment => "//",
     };
-    let first_line = options.first_line.as_deref().unwrap_or("Proxies for D-Bus interfaces.");
+    let first_line = options.first_line.as_deref().unwrap_or(first_line);
     let origin = match &options.source {
         Some(from) => format!("from `{}`", rustdoc::one_line(from).replace('`', "'")),
         None => "from introspection XML".to_owned(),

@@ -32,7 +32,8 @@ mod render;
 
 pub use check::{Fault, Problem};
 pub use codegen::{
-    CodegenError, CodegenFault, CodegenOptions, FIELD_COUNT_MAX, RUST_SIZE_MAX, rust_proxies,
+    CodegenError, CodegenFault, CodegenOptions, FIELD_COUNT_MAX, RUST_SIZE_MAX, TYPE_DEPTH_MAX,
+    rust_proxies, rust_servers,
 };
 pub use diff::{Change, ChangeKind, Element, Impact};
 pub use model::{

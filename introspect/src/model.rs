@@ -22,6 +22,14 @@ pub mod annotation {
 }
 
 /// An object.
+///
+/// ```
+/// use bus_introspect::{Interface, Node};
+///
+/// let clock = Node::new().with_interface(Interface::new("org.example.Clock")).with_child("alarm");
+/// assert!(clock.interface("org.example.Clock").is_some());
+/// assert!(clock.to_xml().contains("<node name=\"alarm\"/>"));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
     /// The object's path on the outermost node, where it may be left out; below it, the path from
@@ -34,6 +42,20 @@ pub struct Node {
 }
 
 /// A set of methods, signals and properties.
+///
+/// ```
+/// use bus_introspect::{Access, EmitsChangedSignal, Interface, Method, Property, Signal, annotation};
+///
+/// let zone = Property::new("Zone", "s", Access::ReadWrite);
+/// let clock = Interface::new("org.example.Clock")
+///     .with_method(Method::new("GetTime").with_output("seconds", "t"))
+///     .with_property(zone.with_annotation(annotation::EMITS_CHANGED_SIGNAL, "invalidates"))
+///     .with_signal(Signal::new("Rang").with_argument("alarm", "s"))
+///     .with_documentation("Tells the time.");
+/// let zone = clock.property("Zone").unwrap();
+/// assert_eq!(clock.emits_changed_signal(zone), EmitsChangedSignal::Invalidates);
+/// assert_eq!(clock.documentation(), Some("Tells the time."));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interface {
     /// The interface's name.
@@ -49,6 +71,15 @@ pub struct Interface {
 }
 
 /// Something that can be called.
+///
+/// ```
+/// use bus_introspect::{Method, annotation};
+///
+/// let method = Method::new("SetAlarm").with_input("name", "s").with_input("seconds", "t");
+/// assert_eq!(method.input_signature(), "st");
+/// assert!(!method.is_no_reply());
+/// assert!(method.with_annotation(annotation::NO_REPLY, "true").is_no_reply());
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Method {
     /// The method's name.

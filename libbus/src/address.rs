@@ -7,6 +7,7 @@
 //! Section: addresses; protocol.md A098–A114.
 
 mod endpoint;
+mod ssh;
 
 use std::fmt;
 
@@ -15,6 +16,16 @@ pub use endpoint::{ConnectAddress, Family, ListenAddress};
 use crate::guid::{Guid, hex_byte};
 
 /// One server address: a transport and its keys.
+///
+/// ```
+/// use libbus::address::Address;
+///
+/// let address = Address::new("unix").with("path", "/tmp/my bus");
+/// assert_eq!(address.to_string(), "unix:path=/tmp/my%20bus");
+/// let list = Address::parse_list("unix:abstract=a;tcp:host=localhost,port=1")?;
+/// assert_eq!(list[1].get("port"), Some(&b"1"[..]));
+/// # Ok::<(), libbus::address::AddressError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     /// The transport's name, such as `unix`.
@@ -26,6 +37,7 @@ pub struct Address {
 
 /// Why a text is not an address, or not one for the purpose.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AddressError {
     /// The text, or one address of the list, is empty.
     Empty,
@@ -53,6 +65,8 @@ pub enum AddressError {
     NotListenable(&'static str),
     /// A client cannot connect to this kind of address.
     NotConnectable(&'static str),
+    /// Not a host that can be reached by `ssh`: [`Address::ssh`].
+    InvalidHost,
 }
 
 impl Address {
@@ -195,6 +209,9 @@ impl fmt::Display for AddressError {
             AddressError::NotConnectable(kind) => {
                 write!(f, "a client cannot connect to an address of the kind '{kind}'")
             }
+            AddressError::InvalidHost => f.write_str(
+                "a host is written [user@]host[:port][/container], in letters and digits",
+            ),
         }
     }
 }

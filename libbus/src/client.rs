@@ -26,21 +26,27 @@ pub(crate) mod errno;
 pub(crate) mod error;
 pub mod fdo;
 pub(crate) mod generated;
-mod keyring;
+pub(crate) mod holding;
 pub(crate) mod link;
+pub(crate) mod listener;
 pub(crate) mod managed_objects;
 pub(crate) mod names;
 #[cfg(feature = "async")]
 pub(crate) mod nonblocking;
+mod pair;
 pub(crate) mod peer_set;
 pub(crate) mod peers;
 #[cfg(feature = "async")]
 mod poll;
 pub(crate) mod properties;
 pub(crate) mod proxy;
+mod reach;
 pub(crate) mod reconnecting;
+mod server_role;
 pub(crate) mod signals;
 mod test_bus;
+#[cfg(feature = "async")]
+mod unblock;
 mod unique_names;
 
 pub use blob::{Blob, BlobError, BlobReader, BlobRef};
@@ -48,6 +54,7 @@ pub use builder::Builder;
 pub use call::PendingReply;
 pub use connection::Connection;
 pub use generated::{ProxyBuilder, ProxyDefaults};
+pub use listener::{Listener, ListenerBuilder};
 pub use managed_objects::{ManagedObjects, ObjectEvent};
 pub use peer_set::PeerSet;
 pub use peers::{Credentials, NameEvent, NameWatch, OwnedName};

@@ -6,7 +6,8 @@
 //!  take_reply, next_of, next_call ←── checked messages ←── read_space, handle_read ←── socket
 //! ```
 //!
-//! Calling order: [`ConnectionState::new`]; then, in any order, what is to be written is written and what
+//! Calling order: [`ConnectionState::new`] or, at the end of a server without a bus,
+//! [`ConnectionState::new_server`]; then, in any order, what is to be written is written and what
 //! can be read is read. Messages that are sent while the handshake lasts leave after it. When an error is
 //! returned the connection is over: the socket is to be closed, and the same error comes again.
 //!
@@ -21,6 +22,7 @@
 //! Who only serves stops reading before ([`ConnectionState::wants_calls`]).
 
 mod calls;
+mod handshake;
 mod owners;
 mod read_buffer;
 mod replies;
@@ -37,18 +39,22 @@ use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 
 pub use self::calls::{CALLS_WAITING_MAX, CALLS_WAITING_SIZE_MAX};
+pub use self::handshake::ServerConfig;
 pub use self::replies::LostCall;
 pub use self::streams::{Overflow, StreamId, Streamed};
 pub use self::usage::Usage;
 
 use self::calls::Calls;
+use self::handshake::{Authenticated, Handshake, Progress};
 use self::owners::Owners;
 pub(crate) use self::read_buffer::ReadBuffer;
 use self::replies::Replies;
 use self::restoring::{Restoring, bus_header};
 use self::streams::Streams;
 use self::write_queue::WriteQueue;
-use crate::auth::{ClientAuth, ClientAuthConfig, ClientAuthError, ClientCookie, ClientProgress};
+use crate::auth::{
+    ClientAuthConfig, ClientAuthError, ClientCookie, CookieChallenge, Identity, ServerAuthError,
+};
 use crate::guid::Guid;
 use crate::limits::MESSAGE_SIZE_MAX;
 use crate::match_rule::{MatchNames, MatchRule};
@@ -79,9 +85,12 @@ const STRING: Signature<'static> = Signature::from_static("s");
 
 /// Why a connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ConnectionError {
     /// The handshake failed.
     Handshake(ClientAuthError),
+    /// The handshake failed, and this is the server's end.
+    ServerHandshake(ServerAuthError),
     /// The other end sent a message that breaks a rule of the protocol.
     Malformed(MessageError),
     /// The other end sent more descriptors than its messages announce.
@@ -94,6 +103,7 @@ pub enum ConnectionError {
 
 /// Why a message cannot be sent. The connection goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SendError {
     /// Its body is not what the header's signature says, or a string in it has a NUL.
     Malformed(MessageError),
@@ -123,20 +133,30 @@ pub struct ConnectionConfig {
 
 /// A cookie that is needed to go on: see [`ConnectionState::cookie_wanted`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CookieWanted {
-    /// The keyring's name, safe as a file name.
-    pub context: String,
-    /// The cookie's id.
-    pub id: u32,
+pub enum CookieWanted {
+    /// The one that the server means; answer with [`ConnectionState::handle_cookie`].
+    Named {
+        /// The keyring's name, safe as a file name.
+        context: String,
+        /// The cookie's id.
+        id: u32,
+    },
+    /// The one to prove a client with, at the end of a server; answer with
+    /// [`ConnectionState::handle_challenge`].
+    Current {
+        /// The keyring's name.
+        context: &'static str,
+    },
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct ConnectionState {
     /// `None` once it is over.
-    handshake: Option<ClientAuth>,
+    handshake: Option<Handshake>,
     cookie_wanted: Option<CookieWanted>,
     guid: Option<Guid>,
+    identity: Option<Identity>,
     takes_fds: bool,
     machine_id: Option<Guid>,
     message_size_max: u32,
@@ -165,16 +185,36 @@ impl ConnectionState {
     /// # Errors
     /// No mechanism is to be tried.
     pub fn new(config: ConnectionConfig) -> Result<Self, ConnectionError> {
-        let mut handshake = ClientAuth::new(config.auth);
         let mut lines = WriteQueue::default();
-        handshake.start(lines.begin(Vec::new())).map_err(ConnectionError::Handshake)?;
-        Ok(Self {
+        let handshake = Handshake::client(config.auth, lines.begin(Vec::new()))?;
+        Ok(Self::begin(handshake, lines, config.machine_id, config.message_size_max))
+    }
+
+    /// A connection whose other end is to say something first: this is the end of a server without a bus.
+    #[must_use]
+    pub fn new_server(
+        config: ServerConfig,
+        machine_id: Option<Guid>,
+        message_size_max: u32,
+    ) -> Self {
+        let handshake = Handshake::server(config);
+        Self::begin(handshake, WriteQueue::default(), machine_id, message_size_max)
+    }
+
+    fn begin(
+        handshake: Handshake,
+        lines: WriteQueue,
+        machine_id: Option<Guid>,
+        message_size_max: u32,
+    ) -> Self {
+        Self {
             handshake: Some(handshake),
             cookie_wanted: None,
             guid: None,
+            identity: None,
             takes_fds: false,
-            machine_id: config.machine_id,
-            message_size_max: config.message_size_max.min(MESSAGE_SIZE_MAX),
+            machine_id,
+            message_size_max: message_size_max.min(MESSAGE_SIZE_MAX),
             lines,
             messages: WriteQueue::default(),
             answers_size: 0,
@@ -189,7 +229,7 @@ impl ConnectionState {
             spans: ArgumentSpans::new(),
             restoring: Restoring::default(),
             failure: None,
-        })
+        }
     }
 
     // --- the socket ---------------------------------------------------------------------------------
@@ -279,10 +319,10 @@ impl ConnectionState {
     fn handle_bytes(&mut self) -> Result<(), ConnectionError> {
         if self.handshake.is_some() {
             let Self { handshake, incoming, lines, .. } = self;
-            let Some(auth) = handshake else { return Ok(()) };
-            let progress = auth.handle_bytes(incoming.held(), lines.begin(Vec::new()));
+            let Some(handshake) = handshake else { return Ok(()) };
+            let progress = handshake.handle_bytes(incoming.held(), lines.begin(Vec::new()));
             let held = self.incoming.held().len();
-            self.handle_progress(progress, held)?;
+            self.handle_progress(progress?, held);
             if self.handshake.is_some() {
                 return Ok(());
             }
@@ -312,46 +352,71 @@ impl ConnectionState {
         self.handshake.is_none() && !self.restoring.is_lost
     }
 
-    /// The cookie that the handshake waits for (protocol.md A092); answer with
-    /// [`ConnectionState::handle_cookie`].
+    /// The cookie that the handshake waits for (protocol.md A092).
     #[must_use]
     pub const fn cookie_wanted(&self) -> Option<&CookieWanted> {
         self.cookie_wanted.as_ref()
     }
 
-    /// The cookie that was wanted, or that it cannot be had.
+    /// The cookie that the server means, or that it cannot be had.
     ///
     /// # Errors
     /// There is no other way to prove who this is.
     pub fn handle_cookie(&mut self, cookie: Option<ClientCookie>) -> Result<(), ConnectionError> {
         self.cookie_wanted = None;
         let Self { handshake, lines, .. } = self;
-        let Some(auth) = handshake else { return Ok(()) };
-        let progress = auth.handle_cookie(cookie, lines.begin(Vec::new()));
-        let result = self.handle_progress(progress, 0);
+        let Some(handshake) = handshake else { return Ok(()) };
+        let progress = handshake.handle_cookie(cookie, lines.begin(Vec::new()));
+        let result = progress.map(|progress| self.handle_progress(progress, 0));
+        self.failure = result.err();
+        result
+    }
+
+    /// The cookie to prove a client with, or that there is none.
+    ///
+    /// # Errors
+    /// The client broke a rule: the connection is over.
+    pub fn handle_challenge(
+        &mut self,
+        challenge: Option<CookieChallenge>,
+    ) -> Result<(), ConnectionError> {
+        self.cookie_wanted = None;
+        let Self { handshake, lines, .. } = self;
+        let Some(handshake) = handshake else { return Ok(()) };
+        let progress = handshake.handle_challenge(challenge, lines.begin(Vec::new()));
+        let result = progress.and_then(|(progress, rest)| {
+            self.handle_progress(progress, 0);
+            // The handshake had all that came meanwhile.
+            self.incoming.extend(&rest);
+            match self.handshake {
+                None => self.handle_bytes(),
+                Some(_) => Ok(()),
+            }
+        });
         self.failure = result.err();
         result
     }
 
     /// `held`: how many bytes the handshake was given.
-    fn handle_progress(
-        &mut self,
-        progress: Result<ClientProgress, ClientAuthError>,
-        held: usize,
-    ) -> Result<(), ConnectionError> {
-        match progress.map_err(ConnectionError::Handshake)? {
-            ClientProgress::InProgress => self.incoming.skip(held),
-            ClientProgress::CookieNeeded { context, id } => {
+    fn handle_progress(&mut self, progress: Progress, held: usize) {
+        match progress {
+            Progress::Unfinished => self.incoming.skip(held),
+            Progress::CookieWanted(wanted) => {
                 self.incoming.skip(held);
-                self.cookie_wanted = Some(CookieWanted { context, id });
+                self.cookie_wanted = Some(wanted);
             }
-            ClientProgress::Authenticated { consumed, guid, unix_fds } => {
+            Progress::Authenticated(Authenticated { consumed, guid, takes_fds, identity }) => {
                 self.incoming.skip(consumed);
-                (self.guid, self.takes_fds) = (Some(guid), unix_fds);
+                (self.guid, self.takes_fds, self.identity) = (Some(guid), takes_fds, identity);
                 self.handshake = None;
             }
         }
-        Ok(())
+    }
+
+    /// Who the client proved to be, once the handshake is over and if this is the server's end.
+    #[must_use]
+    pub const fn identity(&self) -> Option<Identity> {
+        self.identity
     }
 
     /// The server's GUID, once the handshake is over.
@@ -694,6 +759,7 @@ impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Handshake(error) => write!(f, "the handshake failed: {error}"),
+            Self::ServerHandshake(error) => write!(f, "the client's handshake failed: {error}"),
             Self::Malformed(error) => {
                 write!(f, "the other end sent a malformed message: {error}")
             }

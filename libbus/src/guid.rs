@@ -7,11 +7,22 @@
 use std::fmt;
 
 /// A GUID.
+///
+/// ```
+/// use libbus::guid::Guid;
+///
+/// let text = "1234deadbeef1234deadbeef1234dead";
+/// let guid = Guid::parse(text)?;
+/// assert_eq!((guid.to_string().as_str(), guid.as_bytes()[0]), (text, 0x12));
+/// assert!(Guid::parse("1234").is_err());
+/// # Ok::<(), libbus::guid::GuidError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Guid([u8; 16]);
 
 /// Why a text is not a GUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum GuidError {
     /// The text has more or less than 32 characters.
     WrongSize,

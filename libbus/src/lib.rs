@@ -9,8 +9,7 @@
 //! ([`match_rule`]) are plain values that print as they parse.
 //!
 //! The client comes in two styles with the same functions: those of `libbus::Connection` are futures,
-//! for any executor; those of `libbus::blocking::Connection` wait where they are called. Only reaching
-//! a TCP address and looking up its host wait in both.
+//! for any executor; those of `libbus::blocking::Connection` wait where they are called.
 #![cfg_attr(
     feature = "async",
     doc = r#"
@@ -24,6 +23,10 @@ let names: Vec<String> = connection.bus().call("ListNames", &()).await?;
 "#
 )]
 //! Features, all default: `async` and `blocking`. Without any there is the protocol alone.
+//!
+//! What is public names no types but those of this crate, of the standard library, of serde (`Serialize` and
+//! `Deserialize`), of `zbus::wire` (`wire_types`, where the client is) and, of a `SignalStream` with futures,
+//! `futures_core::Stream`. Connections and all that is made of them are `Send` and `Sync`.
 #![deny(unsafe_code)]
 
 pub mod address;
@@ -32,6 +35,8 @@ pub mod auth;
 pub mod client;
 pub mod connection;
 pub mod guid;
+#[cfg(feature = "keyring")]
+pub mod keyring;
 pub mod limits;
 pub mod match_rule;
 pub mod message;
@@ -39,6 +44,8 @@ pub mod names;
 #[cfg(feature = "client")]
 pub mod server;
 pub mod standard_error;
+#[cfg(feature = "client")]
+mod system_call;
 #[cfg(feature = "client")]
 mod transport;
 #[cfg(feature = "client")]
@@ -178,9 +185,9 @@ mod traits {
 pub use client::block_on::block_on;
 #[cfg(feature = "async")]
 pub use client::nonblocking::{
-    Async, Builder, Connection, InterfaceRef, ManagedObjects, NameWatch, ObjectServer, OwnedName,
-    PeerSet, PendingReply, PropertyChanged, PropertyStream, Proxy, ProxyBuilder, SignalEmitter,
-    SignalStream,
+    Async, Builder, Connection, InterfaceRef, Listener, ListenerBuilder, ManagedObjects, NameWatch,
+    ObjectServer, OwnedName, PeerSet, PendingReply, PropertyChanged, PropertyStream, Proxy,
+    ProxyBuilder, SignalEmitter, SignalStream,
 };
 #[cfg(feature = "client")]
 pub use client::{

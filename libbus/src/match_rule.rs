@@ -20,6 +20,19 @@ use crate::wire::{Argument, Arguments, Header, MessageType};
 
 /// One parsed match rule. Two rules are equal if they ask for the same, however they were written
 /// (protocol.md A170). The default rule has no keys and matches everything.
+///
+/// ```
+/// use libbus::match_rule::{MatchRule, PathMatch};
+/// use libbus::wire::MessageType;
+///
+/// let rule = MatchRule::parse("type='signal',path_namespace='/org/example'")?;
+/// assert_eq!(rule.message_type, Some(MessageType::Signal));
+/// assert_eq!(rule.path, Some(PathMatch::Namespace("/org/example".into())));
+/// // It prints as it parses.
+/// assert_eq!(MatchRule::parse(&rule.to_string())?, rule);
+/// assert!(MatchRule::parse("type='song'").is_err());
+/// # Ok::<(), libbus::match_rule::MatchRuleError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MatchRule {
     /// The message's type; never [`MessageType::Unknown`] (protocol.md A158).
@@ -65,6 +78,7 @@ pub enum ArgumentMatch {
 
 /// Why a text is not a match rule (protocol.md A157, A169).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MatchRuleError {
     /// The text has more than [`MATCH_RULE_SIZE_MAX`] bytes. For a client this is a limit, not a
     /// mistake: `LimitsExceeded`, where all others are `MatchRuleInvalid`.

@@ -19,6 +19,24 @@ use crate::wire::{
 
 /// A message that keeps every rule of the protocol (protocol.md A001–A060). A copy of it is the same
 /// message: bytes and descriptors are held once, and descriptors are closed with the last of them.
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// # let connection = libbus::blocking::Builder::address(bus.address())?.build()?;
+/// let reply = connection.bus().call_method("GetNameOwner", "org.freedesktop.DBus")?;
+/// assert_eq!(reply.header().signature.as_str(), "s");
+/// // What is read may borrow from the message.
+/// assert_eq!(reply.deserialize::<&str>()?, "org.freedesktop.DBus");
+/// assert_eq!(reply.reader().string()?, "org.freedesktop.DBus");
+/// assert!(reply.fds().is_empty());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Message {
     content: Arc<Content>,

@@ -14,7 +14,21 @@ pub use self::label::{decode_label, decode_path, encode_label, encode_path};
 use crate::limits::NAME_SIZE_MAX;
 
 /// Why a text is not a valid name (one variant a rule).
+///
+/// ```
+/// use libbus::names::{BusName, InterfaceName, NameError, ObjectPath};
+///
+/// assert_eq!(InterfaceName::parse("org"), Err(NameError::SingleElement));
+/// assert_eq!(ObjectPath::parse("org"), Err(NameError::MissingSlash));
+/// let name = BusName::parse(":1.42")?;
+/// assert!(matches!(name, BusName::Unique(_)));
+/// // One that the source spells out is checked by the compiler.
+/// const CLOCK: InterfaceName<'static> = InterfaceName::from_static("org.example.Clock");
+/// assert_eq!(CLOCK.as_str(), "org.example.Clock");
+/// # Ok::<(), NameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NameError {
     /// The text is empty.
     Empty,

@@ -18,7 +18,6 @@ mod call;
 mod cells;
 mod description;
 mod emitter;
-mod holding;
 mod objects;
 mod properties;
 mod standard;
@@ -37,7 +36,6 @@ pub use self::description::{
     Argument, Description, EmitsChanged, MethodDescription, PropertyDescription, SignalDescription,
 };
 pub use self::emitter::SignalEmitter;
-pub(crate) use self::holding::{Holding, holds_here};
 pub(crate) use self::objects::Objects;
 pub use self::objects::{InterfaceRef, ObjectServer};
 pub use self::properties::PropertyMap;

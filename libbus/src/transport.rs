@@ -4,24 +4,30 @@
 //! never inherited by programs that are started, nor are descriptors that come over it.
 
 mod connect;
+mod created_file;
+mod inherited;
+mod listen;
 pub(crate) mod memory_file;
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::Child;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::sockopt::{self, Timeout, set_socket_timeout};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
+pub(crate) use self::connect::{one_of, read_nonce, say_nonce, wanted};
+pub(crate) use self::inherited::{connected, listening};
+pub(crate) use self::listen::{Door, NONCE_SIZE, Opened, accept, bind, opened};
 use crate::connection::FDS_WAITING_MAX;
+use crate::system_call::{Peer, Process, peer_of};
 
 /// How long a read waits at most that may wait.
 pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(25);
@@ -30,21 +36,32 @@ const FDS_PER_SEND_MAX: usize = FDS_WAITING_MAX / 2;
 /// Room for them, and for credentials that the kernel may add.
 const CONTROL_SIZE: usize = rustix::cmsg_space!(ScmRights(FDS_PER_SEND_MAX), ScmCredentials(1));
 
-/// A connected socket, and the program at its other end if that was started for it.
+/// A socket.
 #[derive(Debug)]
 pub struct Socket {
     fd: Arc<OwnedFd>,
-    child: Option<Child>,
+    /// The process that has it open under another number, too, so that to close it says nothing to the other end.
+    shared_by: Option<Process>,
 }
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Interest {
+pub enum Interest {
     Reading,
     #[cfg(feature = "blocking")]
     Writing,
-    #[cfg(feature = "blocking")]
     ReadingAndWriting,
+}
+
+impl Interest {
+    const fn flags(self) -> PollFlags {
+        match self {
+            Self::Reading => PollFlags::IN,
+            #[cfg(feature = "blocking")]
+            Self::Writing => PollFlags::OUT,
+            Self::ReadingAndWriting => PollFlags::IN.union(PollFlags::OUT),
+        }
+    }
 }
 
 /// Whether a read waits for something to come.
@@ -57,13 +74,23 @@ pub(crate) enum Patience {
 }
 
 impl Socket {
-    /// A socket that is connected already.
+    /// A socket that is connected, or listens.
     ///
     /// # Errors
     /// It is no socket.
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
         set_socket_timeout(&fd, Timeout::Recv, Some(READ_TIMEOUT))?;
-        Ok(Self { fd: Arc::new(fd), child: None })
+        Ok(Self { fd: Arc::new(fd), shared_by: None })
+    }
+
+    /// Whether it carries descriptors.
+    pub(crate) fn is_unix(&self) -> bool {
+        sockopt::socket_domain(&self.fd).is_ok_and(|domain| domain == AddressFamily::UNIX)
+    }
+
+    /// Who is at the other end, if the kernel knows.
+    pub(crate) fn peer(&self) -> Option<Peer> {
+        peer_of(self.fd.as_fd())
     }
 
     /// The descriptor, for who waits for it.
@@ -131,17 +158,30 @@ impl Socket {
     /// # Errors
     /// Those of `poll(2)`.
     pub(crate) fn wait(&self, interest: Interest, timeout: Option<Duration>) -> io::Result<bool> {
-        let flags = match interest {
-            Interest::Reading => PollFlags::IN,
-            #[cfg(feature = "blocking")]
-            Interest::Writing => PollFlags::OUT,
-            #[cfg(feature = "blocking")]
-            Interest::ReadingAndWriting => PollFlags::IN | PollFlags::OUT,
-        };
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        match poll(&mut [PollFd::new(&self.fd, flags)], timeout.as_ref()) {
+        match poll(&mut [PollFd::new(&self.fd, interest.flags())], timeout.as_ref()) {
             Ok(count) => Ok(count > 0),
             Err(Errno::INTR) => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// As [`Socket::wait`], for one of several.
+    ///
+    /// # Errors
+    /// Those of `poll(2)`.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn wait_for_any(
+        sockets: &[(&Self, Interest)],
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        let mut watched: Vec<PollFd<'_>> = sockets
+            .iter()
+            .map(|(socket, interest)| PollFd::new(&socket.fd, interest.flags()))
+            .collect();
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        match poll(&mut watched, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -161,10 +201,8 @@ impl AsFd for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            // It sees the end of its input and ends; one that does not is not waited for.
+        if self.shared_by.is_some_and(Process::is_current) {
             self.shut_down();
-            let _ = child.try_wait();
         }
     }
 }

@@ -6,7 +6,6 @@
 //! both types, never a wrong byte.
 
 mod deserialize;
-mod raw_fd;
 mod serialize;
 #[cfg(test)]
 mod tests;
@@ -27,7 +26,29 @@ use crate::wire::{BodyReader, BodyWriter, Endian, MessageError, Signature, Signa
 const BODY_SIZE_KEPT: usize = 64 * 1024;
 
 /// Why a value cannot be written to a message or read from one.
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// # let connection = libbus::blocking::Builder::address(bus.address())?.build()?;
+/// use libbus::typed::TypeError;
+///
+/// let reply = connection.bus().call_method("GetId", &())?;
+/// match reply.deserialize::<u32>() {
+///     Err(TypeError::Signature { expected, actual }) => {
+///         assert_eq!((expected.as_str(), actual.as_str()), ("u", "s"));
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum TypeError {
     /// The body has another signature than the type that is asked for.
     Signature {

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bus_policy::{Audience, UserPolicy};
 use libbus::auth::CookieChallenge;
+use libbus::keyring::server_challenge;
 
 use super::EventLoop;
 use crate::bus;
@@ -14,7 +15,7 @@ use crate::bus::log::{AuditType, LogRecord, Severity};
 use crate::bus::services::Services;
 use crate::configuration::{Reading, Reloaded};
 use crate::host;
-use crate::host::keyring::{keyring_directory, server_challenge};
+use crate::host::keyring::keyring_directory;
 use crate::host::selinux::notices::Notice;
 use crate::host::service_directories::FoundServices;
 use crate::host::service_manager::{self, State};
@@ -38,9 +39,10 @@ impl EventLoop {
     pub(super) fn find_cookie(&mut self, client: ClientId, context: &'static str, now: Timestamp) {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let started = self.worker.start(move || {
-            let cookie = keyring_directory()
-                .and_then(|directory| server_challenge(&directory, context, since_1970.as_secs()))
-                .map_err(|error| error.to_string());
+            let cookie = keyring_directory().and_then(|directory| {
+                let challenge = server_challenge(&directory, context, since_1970.as_secs());
+                challenge.map_err(|error| error.to_string())
+            });
             WorkResult::Cookie { client, cookie }
         });
         if !started {

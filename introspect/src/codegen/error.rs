@@ -5,10 +5,20 @@ use std::fmt;
 use libbus::names::NameError;
 use libbus::wire::SignatureError;
 
-use super::{FIELD_COUNT_MAX, RUST_SIZE_MAX};
+use super::{FIELD_COUNT_MAX, RUST_SIZE_MAX, TYPE_DEPTH_MAX};
 use crate::parse::ParseError;
 
 /// Why there is no Rust for a description, and where.
+///
+/// ```
+/// use bus_introspect::{CodegenFault, CodegenOptions, Interface, Method};
+///
+/// let method = Method::new("Get").with_output("", "a{ds}");
+/// let interface = Interface::new("org.example.Map").with_method(method);
+/// let error = interface.to_rust_proxy(&CodegenOptions::new()).unwrap_err();
+/// assert_eq!(error.place, "interface org.example.Map, method Get, output 1");
+/// assert_eq!(error.fault, CodegenFault::FloatKey);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodegenError {
     /// Where: the names from the outermost element inwards, for example
@@ -20,6 +30,7 @@ pub struct CodegenError {
 
 /// Why there is no Rust.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CodegenFault {
     /// The XML cannot be read.
     Xml(ParseError),
@@ -36,6 +47,8 @@ pub enum CodegenFault {
     NotOneType,
     /// A structure has more than [`FIELD_COUNT_MAX`] fields. Serde has no such tuples.
     TooManyFields,
+    /// Containers are more than [`TYPE_DEPTH_MAX`] deep inside each other, which compilers do not follow.
+    TooDeep,
     /// There are more than [`FIELD_COUNT_MAX`] arguments, which travel as one tuple.
     TooManyArguments,
     /// A dictionary has floating-point numbers for keys. They have no hash, and an array of pairs
@@ -69,6 +82,7 @@ impl CodegenFault {
                 | Self::Signature(_)
                 | Self::NotOneType
                 | Self::TooManyFields
+                | Self::TooDeep
                 | Self::TooManyArguments
                 | Self::FloatKey
         )
@@ -111,6 +125,10 @@ impl fmt::Display for CodegenFault {
                     "a structure has more than {FIELD_COUNT_MAX} fields, too many for a tuple"
                 )
             }
+            Self::TooDeep => write!(
+                f,
+                "arrays, dictionaries and structures are more than {TYPE_DEPTH_MAX} deep inside each other"
+            ),
             Self::TooManyArguments => {
                 write!(f, "there are more than {FIELD_COUNT_MAX} arguments, too many for a tuple")
             }

@@ -13,6 +13,14 @@ use crate::model::{Arg, EmitsChangedSignal, Interface, Property};
 /// Longest name of an argument, in bytes: what is longer is cut off, since nobody calls it.
 const ARGUMENT_NAME_SIZE_MAX: usize = 64;
 
+/// Names that mean something to what is generated and to what the macros make of it, and that a type
+/// of the same name beside it would take away.
+const MEANINGS: [&str; 26] = [
+    "AsMut", "AsRef", "Box", "Clone", "Copy", "Debug", "Default", "Drop", "Eq", "Err", "From",
+    "Future", "Hash", "Into", "Iterator", "None", "Ok", "Option", "Ord", "Result", "Self", "Send",
+    "Some", "String", "Sync", "Vec",
+];
+
 /// Words that are names only as `r#word`, in every edition.
 const KEYWORDS: [&str; 48] = [
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "do", "dyn",
@@ -52,6 +60,9 @@ impl MemberNames {
     /// is called by the property's D-Bus name, and cannot give way.
     pub(super) fn of(interface: &Interface) -> Self {
         let mut scope = Scope::default();
+        let name = type_name(interface);
+        scope.taken.extend(types_of_interface(&name));
+        scope.taken.extend(MEANINGS.map(str::to_owned));
         for property in interface.properties.iter().filter(|it| is_announced(interface, it)) {
             scope.taken.extend(announcing(&snake_case(&property.name, "property")));
         }
@@ -154,9 +165,10 @@ fn announcing(name: &str) -> [String; 3] {
     ["changed", "invalidate", "invalidated"].map(|suffix| format!("{name}_{suffix}"))
 }
 
-/// What proxies and servers have for a signal.
+/// What proxies and servers have for a signal; types begin with a capital, and so meet no function.
 fn of_signal(name: &str) -> Vec<String> {
-    vec![name.to_owned(), format!("receive_{name}"), format!("receive_{name}_with_args")]
+    let functions = ["", "_with_args"].map(|suffix| format!("receive_{name}{suffix}"));
+    own(name).into_iter().chain(functions).chain(types_of_signal(name)).collect()
 }
 
 /// Names for arguments, none twice and none of those `reserved`.
@@ -240,23 +252,51 @@ pub(super) fn pascal_case(name: &str) -> String {
     pascal
 }
 
-/// The name of an interface's trait or type: the last element of its name.
+/// The name of an interface's trait or type: the last element of its name. Where that means something
+/// already, or a signal makes a type of that name, there is more after it.
 pub(super) fn type_name(interface: &Interface) -> String {
     let last = interface.name.rsplit('.').next().unwrap_or_default();
-    let name = pascal_case(last);
-    let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic()) && name != "Self";
-    let is_of_a_signal =
-        interface.signals.iter().any(|signal| types_of_signal(&signal.name).contains(&name));
-    if is_name && !is_of_a_signal { name } else { format!("{name}Interface") }
+    let last = pascal_case(last);
+    let signals = interface.signals.iter();
+    let wanted = signals.flat_map(|it| types_of_signal(&snake_case(&it.name, "signal")));
+    let wanted: HashSet<String> = wanted.chain(MEANINGS.map(str::to_owned)).collect();
+    let is_free = |name: &String| {
+        let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic());
+        is_name && !types_of_interface(name).iter().any(|name| wanted.contains(name))
+    };
+    // What begins with a digit is no name.
+    let (before, after) = match last.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        true => ("", "Interface"),
+        false => ("Interface", ""),
+    };
+    let longer = (1..).map(|number| match number {
+        1 => format!("{before}{last}{after}"),
+        _ => format!("{before}{last}{after}{number}"),
+    });
+    let free = std::iter::once(last.clone()).chain(longer).find(is_free);
+    free.unwrap_or(last)
 }
 
 /// All that stands beside others in a module when a proxy is made.
-pub(super) fn item_names(interface: &Interface) -> Vec<String> {
-    let name = type_name(interface);
-    let signals = interface.signals.iter().flat_map(|signal| types_of_signal(&signal.name));
-    [format!("{name}Proxy"), name].into_iter().chain(signals).collect()
+pub(super) fn proxy_items(interface: &Interface) -> Vec<String> {
+    let [name, proxy, _] = types_of_interface(&type_name(interface));
+    let signals = MemberNames::of(interface).signals;
+    [name, proxy].into_iter().chain(signals.iter().flat_map(|it| types_of_signal(it))).collect()
 }
 
+/// All that stands beside others in a module when a type that offers the interface is made.
+pub(super) fn server_items(interface: &Interface) -> Vec<String> {
+    let [name, _, signals] = types_of_interface(&type_name(interface));
+    vec![name, signals]
+}
+
+/// What is made for an interface: its trait or type, the proxy, and a server's trait for signals.
+fn types_of_interface(name: &str) -> [String; 3] {
+    ["", "Proxy", "Signals"].map(|suffix| format!("{name}{suffix}"))
+}
+
+/// What is made for a signal whose function has this name.
 fn types_of_signal(name: &str) -> [String; 4] {
+    let name = pascal_case(name);
     ["", "Args", "Iterator", "Stream"].map(|suffix| format!("{name}{suffix}"))
 }

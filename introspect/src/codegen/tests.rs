@@ -88,6 +88,13 @@ fn types_are_lent_received_and_owned() {
     check("as", "&[&str]", "Vec<&str>", "Vec<String>");
     check("ah", "&[Fd<'_>]", "Vec<Fd<'_>>", "Vec<OwnedFd>");
     check("aao", "&[&[ObjectPath<'_>]]", "Vec<Vec<ObjectPath<'_>>>", "Vec<Vec<OwnedObjectPath>>");
+    check("aaaas", "&[&[&[&[&str]]]]", "Vec<Vec<Vec<Vec<&str>>>>", "Vec<Vec<Vec<Vec<String>>>>");
+    check(
+        "a(aaaaas)",
+        "&[(&[&[&[Vec<Vec<&str>>]]],)]",
+        "Vec<(Vec<Vec<Vec<Vec<Vec<&str>>>>>,)>",
+        "Vec<(Vec<Vec<Vec<Vec<Vec<String>>>>>,)>",
+    );
     check(
         "a{sv}",
         "&HashMap<&str, Variant<'_>>",
@@ -334,10 +341,40 @@ fn interfaces_are_called_by_their_last_element() {
     check("org.example.Map", "Map");
     check("org.example.map1", "Map1");
     check("org.example.my_map", "MyMap");
-    check("org.example._1", "1Interface");
+    check("org.example._1", "Interface1");
+    check("org.example._", "Interface");
+    check("org.example.Vec", "VecInterface");
+    check("org.ü", "Interfaceü");
     check("org.example.Self", "SelfInterface");
     let bell = Interface::new("org.example.Bell").with_signal(Signal::new("Bell"));
     assert_eq!(names::type_name(&bell), "BellInterface");
+}
+
+/// The types' names in a proxy of an interface with these signals.
+fn types_of(interface: &str, signals: &[&str]) -> (String, Vec<String>) {
+    let interface = Interface::new(interface);
+    let interface = signals.iter().fold(interface, |it, name| it.with_signal(Signal::new(name)));
+    (names::type_name(&interface), names_of(&interface))
+}
+
+#[test]
+fn types_do_not_meet() {
+    let check = |interface: &str, signals: &[&str], expected: (&str, &[&str])| {
+        let (name, functions) = types_of(interface, signals);
+        assert_eq!(
+            (name.as_str(), functions),
+            (expected.0, expected.1.iter().map(|it| (*it).to_owned()).collect())
+        );
+    };
+    // What a signal makes beside the trait, and what another makes.
+    check("a.Foo", &["FooProxy"], ("FooInterface", &["foo_proxy"]));
+    check("a.Foo", &["FooSignals"], ("FooInterface", &["foo_signals"]));
+    check("a.Foo", &["Foo", "FooInterface"], ("FooInterface2", &["foo", "foo_interface"]));
+    check("a.B", &["Foo", "FooArgs"], ("B", &["foo", "foo_args_signal"]));
+    check("a.B", &["FooStream", "Foo"], ("B", &["foo_stream", "foo_signal"]));
+    // What means something already.
+    check("a.B", &["String", "Vec", "Ok"], ("B", &["string_signal", "vec_signal", "ok_signal"]));
+    check("a.Option", &[], ("OptionInterface", &[]));
 }
 
 #[test]
@@ -414,6 +451,12 @@ fn faults_are_told_with_their_place() {
         "interface a.B, property P",
         CodegenFault::TooManyFields,
     );
+    for (open, close) in [("a", ""), ("(", ")"), ("a{s", "}")] {
+        let deep = |depth| format!("{}s{}", open.repeat(depth), close.repeat(depth));
+        let deep = |depth| of().with_property(Property::new("P", &deep(depth), Access::Read));
+        assert!(deep(TYPE_DEPTH_MAX).to_rust_proxy(&CodegenOptions::new()).is_ok());
+        check(deep(TYPE_DEPTH_MAX + 1), "interface a.B, property P", CodegenFault::TooDeep);
+    }
     let many = |count| (0..count).fold(Method::new("M"), |method, _| method.with_input("", "u"));
     assert!(of().with_method(many(FIELD_COUNT_MAX)).to_rust_proxy(&CodegenOptions::new()).is_ok());
     check(

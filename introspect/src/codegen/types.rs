@@ -1,13 +1,17 @@
 //! Signatures as types of Rust.
 //!
-//! A signature has at most 255 bytes and is at most 96 deep, so that recursion here is bounded.
+//! A signature has at most 255 bytes and is at most 64 deep, so that recursion here is bounded.
 
 use std::str::Bytes;
 
 use libbus::wire::Signature;
 
 use super::error::CodegenFault;
-use super::{FIELD_COUNT_MAX, WIRE_TYPES};
+use super::{FIELD_COUNT_MAX, TYPE_DEPTH_MAX, WIRE_TYPES};
+
+/// How deep slices of slices are lent; deeper ones are vectors. The time that compilers take for what is
+/// made of them doubles with each.
+const SLICE_DEPTH_MAX: usize = 4;
 
 /// Who holds a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,7 +45,8 @@ impl Type {
         if parsed.types().count() != 1 {
             return Err(CodegenFault::NotOneType);
         }
-        let value = Reader { codes: signature.bytes(), form }.complete_type()?;
+        let value =
+            Reader { codes: signature.bytes(), form, depth: 0, slice_depth: 0 }.complete_type()?;
         Ok(if form == Form::Lent { value.lent() } else { value })
     }
 
@@ -92,6 +97,10 @@ fn flat_list(types: &[Type]) -> String {
 struct Reader<'a> {
     codes: Bytes<'a>,
     form: Form,
+    /// How many containers are around what is read, itself among them.
+    depth: usize,
+    /// How many slices are around what is read.
+    slice_depth: usize,
 }
 
 impl Reader<'_> {
@@ -113,18 +122,34 @@ impl Reader<'_> {
             Some(b'g') => Type::Wire("Signature"),
             Some(b'v') => Type::Wire(either("OwnedVariant", "Variant<'_>")),
             Some(b'h') => Type::Wire(either("OwnedFd", FD)),
-            Some(b'a') if self.is_next(b'{') => self.dictionary()?,
-            Some(b'a') => self.array()?,
-            Some(b'(') => self.structure()?,
+            Some(b'a') if self.is_next(b'{') => self.container(Self::dictionary)?,
+            Some(b'a') => self.container(Self::array)?,
+            Some(b'(') => self.container(Self::structure)?,
             _ => return Err(CodegenFault::NotOneType),
         })
     }
 
+    fn container(
+        &mut self,
+        read: fn(&mut Self) -> Result<Type, CodegenFault>,
+    ) -> Result<Type, CodegenFault> {
+        if self.depth == TYPE_DEPTH_MAX {
+            return Err(CodegenFault::TooDeep);
+        }
+        self.depth += 1;
+        let container = read(self);
+        self.depth -= 1;
+        container
+    }
+
     fn array(&mut self) -> Result<Type, CodegenFault> {
+        let is_lent = self.form == Form::Lent && self.slice_depth < SLICE_DEPTH_MAX;
+        self.slice_depth += usize::from(is_lent);
         let element = self.complete_type()?;
-        Ok(match self.form {
-            Form::Lent => Type::Reference(Box::new(Type::Slice(Box::new(element)))),
-            Form::Received | Form::Owned => Type::Generic("Vec", vec![element]),
+        self.slice_depth -= usize::from(is_lent);
+        Ok(match is_lent {
+            true => Type::Reference(Box::new(Type::Slice(Box::new(element)))),
+            false => Type::Generic("Vec", vec![element]),
         })
     }
 

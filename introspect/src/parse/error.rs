@@ -7,6 +7,14 @@ use super::{FAULT_COUNT_MAX, XML_DEPTH_MAX, XML_SIZE_MAX};
 /// What is wrong with a document, and where.
 ///
 /// Strict reading ends with the first; lenient reading lists those that it got over.
+///
+/// ```
+/// use bus_introspect::Node;
+///
+/// let error = Node::from_xml("<node>\n  <method/></node>").unwrap_err();
+/// assert_eq!((error.line, error.column), (2, 3));
+/// assert_eq!(error.to_string(), "line 2, column 3: <method> does not belong inside <node>");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
     /// The line, from 1.
@@ -19,6 +27,7 @@ pub struct ParseError {
 
 /// What is wrong with a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ParseErrorKind {
     /// It is longer than [`XML_SIZE_MAX`].
     TooLarge,

@@ -90,6 +90,8 @@ enum Source {
 
 struct Parameter {
     name: Ident,
+    /// What it is called where it is read: nothing there has such a name.
+    local: Ident,
     source: Source,
 }
 
@@ -654,7 +656,7 @@ impl Interface {
             .parameters
             .iter()
             .filter_map(|parameter| match &parameter.source {
-                Source::Message { read, .. } => Some((&parameter.name, &**read)),
+                Source::Message { read, .. } => Some((&parameter.local, &**read)),
                 _ => None,
             })
             .collect();
@@ -688,7 +690,7 @@ impl Interface {
         let (dbus_name, conditions) = (&property.name, &setter.conditions);
         let declared = value_of(setter)?;
         let value = setter.parameters.iter().find_map(|parameter| {
-            matches!(parameter.source, Source::Message { .. }).then_some(&parameter.name)
+            matches!(parameter.source, Source::Message { .. }).then_some(&parameter.local)
         })?;
         let read = quote! {
             let #value = match call.new_value::<#declared>() {
@@ -799,7 +801,7 @@ impl Interface {
     fn call(&self, function: &Function, this: &TokenStream, from: &From) -> TokenStream {
         let ident = &function.ident;
         let arguments = function.parameters.iter().map(|parameter| {
-            let name = &parameter.name;
+            let name = &parameter.local;
             match &parameter.source {
                 Source::Message { is_borrowed: true, .. } => quote!(&#name),
                 Source::Message { .. } => quote!(#name),
@@ -921,7 +923,7 @@ fn parameter(argument: &mut FnArg) -> syn::Result<Parameter> {
         }
         _ => Source::Message { read: declared.ty.clone(), is_borrowed: false },
     });
-    Ok(Parameter { name: name.clone(), source })
+    Ok(Parameter { name: name.clone(), local: format_ident!("argument_{}", unraw(name)), source })
 }
 
 /// Whether a reference to it can point into the message.

@@ -160,7 +160,7 @@ impl Proxy {
         let (name, wait_free) = (self.type_name()?, quote!(clippy::too_many_arguments));
         Ok(quote! {
             #definition
-            #[allow(#wait_free, reason = "the interface has them")]
+            #[allow(#wait_free, deprecated, reason = "the interface has them")]
             impl<'p> #name<'p> {
                 #(#functions)*
             }
@@ -205,13 +205,14 @@ impl Proxy {
         Ok(quote! {
             #(#attributes)*
             #doc
+            #[allow(deprecated, reason = "it may be itself")]
             #[derive(Clone, Debug)]
             #visibility struct #name<'p> {
                 inner: #module::Proxy,
                 lifetime: ::core::marker::PhantomData<&'p ()>,
             }
 
-            #[allow(dead_code, reason = "not all programs need all of it")]
+            #[allow(dead_code, deprecated, reason = "not all programs need all of it")]
             impl<'p> #name<'p> {
                 #[doc = #new_doc]
                 pub #keyword fn new(
@@ -240,18 +241,21 @@ impl Proxy {
                 }
             }
 
+            #[allow(deprecated, reason = "it may be itself")]
             impl #libbus::client::ProxyDefaults for #name<'_> {
                 const INTERFACE: &'static str = #interface;
                 const DESTINATION: Option<&'static str> = #default_destination;
                 const PATH: Option<&'static str> = #default_path;
             }
 
+            #[allow(deprecated, reason = "it may be itself")]
             impl From<#module::Proxy> for #name<'_> {
                 fn from(inner: #module::Proxy) -> Self {
                     Self { inner, lifetime: ::core::marker::PhantomData }
                 }
             }
 
+            #[allow(deprecated, reason = "it may be itself")]
             impl AsRef<#module::Proxy> for #name<'_> {
                 fn as_ref(&self) -> &#module::Proxy {
                     &self.inner
@@ -336,11 +340,10 @@ impl Proxy {
         if told.no_reply {
             let head = self.head(function);
             let (_, is_result) = returned(&function.sig.output);
-            let send = quote!(self.inner.connection().call_no_reply(&call, #arguments)#wait);
+            let send = quote!(self.inner.connection().call_no_reply(&#call, #arguments)#wait);
             return match is_result {
                 true => Ok(quote! {
                     #head {
-                        let call = #call;
                         #send?;
                         Ok(())
                     }
@@ -348,7 +351,8 @@ impl Proxy {
                 false => Err(must_fail(function)),
             };
         }
-        let ask = quote!(self.inner.connection().call(&call, #arguments)#wait?);
+        // Arguments may have any name, so that nothing here has one before they are used.
+        let ask = quote!(self.inner.connection().call(&#call, #arguments)#wait?);
         if let Some(object) = &told.object {
             let libbus = &self.options.libbus;
             let read = match told.is_vec {
@@ -356,7 +360,6 @@ impl Proxy {
                 false => quote!(#libbus::wire_types::OwnedObjectPath),
             };
             let get = quote! {
-                let call = #call;
                 let answer: #read = #ask.deserialize().map_err(#libbus::Error::from)?;
             };
             return self.object(function, told, object, &get);
@@ -368,7 +371,6 @@ impl Proxy {
         let (head, libbus) = (self.head(function), &self.options.libbus);
         Ok(quote! {
             #head {
-                let call = #call;
                 let answer = #ask;
                 let answer: #output = answer.deserialize().map_err(#libbus::Error::from)?;
                 Ok(answer)

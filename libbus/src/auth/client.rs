@@ -53,6 +53,7 @@ pub enum ClientProgress {
 
 /// Why the client must close the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ClientAuthError {
     /// The server refused every mechanism (protocol.md A087).
     NoMechanismLeft,

@@ -203,7 +203,7 @@ pub(super) fn response_hash(
 }
 
 /// Whether two texts are equal, in a time that tells nothing about where they differ.
-pub(super) fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
     let difference = a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b));
     a.len() == b.len() && std::hint::black_box(difference) == 0
 }

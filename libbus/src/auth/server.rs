@@ -53,6 +53,7 @@ pub enum ServerProgress {
 
 /// Why a client must be disconnected: it broke the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ServerAuthError {
     /// The first byte was not NUL (protocol.md A068).
     FirstByteNotNul,
@@ -111,6 +112,39 @@ impl fmt::Debug for CookieChallenge {
 }
 
 /// One client's handshake.
+///
+/// ```
+/// use libbus::auth::{
+///     ClientAuth, ClientAuthConfig, ClientProgress, Identity, Mechanism, ServerAuth, ServerAuthConfig,
+///     ServerProgress,
+/// };
+/// use libbus::guid::Guid;
+///
+/// let guid = Guid::from_bytes([7; 16]);
+/// let mechanisms = &[Mechanism::External];
+/// let ours = ServerAuthConfig { guid, mechanisms, own_uid: 0, own_user_name: "root" };
+/// // The socket says who is at its other end.
+/// let mut server = ServerAuth::new(Some(1000), true);
+/// let mut client = ClientAuth::new(ClientAuthConfig {
+///     mechanisms: mechanisms.to_vec(),
+///     uid: Some(1000),
+///     unix_fds: true,
+///     guid: Some(guid),
+/// });
+/// let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
+/// client.start(&mut to_server)?;
+/// let identity = loop {
+///     let progress = server.handle_bytes(&to_server, &ours, &mut to_client)?;
+///     to_server.clear();
+///     if let ServerProgress::Authenticated { identity, .. } = progress {
+///         break identity;
+///     }
+///     client.handle_bytes(&to_client, &mut to_server)?;
+///     to_client.clear();
+/// };
+/// assert_eq!(identity, Identity::Unix(1000));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct ServerAuth {
     peer_uid: Option<u32>,

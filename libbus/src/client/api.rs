@@ -9,6 +9,10 @@ macro_rules! api {
         pub type Connection = $crate::client::connection::Connection<$style>;
         /// How a [`Connection`] is made.
         pub type Builder = $crate::client::builder::Builder<$style>;
+        /// Lets clients connect to this program without a bus.
+        pub type Listener = $crate::client::listener::Listener<$style>;
+        /// How a [`Listener`] is made.
+        pub type ListenerBuilder = $crate::client::listener::ListenerBuilder<$style>;
         /// One interface of one object.
         pub type Proxy = $crate::client::proxy::Proxy<$style>;
         /// A call that was sent and whose reply has not been waited for.
@@ -97,6 +101,30 @@ macro_rules! api {
             }
         }
 
+        impl ListenerBuilder {
+            /// Listens from now on.
+            ///
+            /// # Errors
+            /// The place is taken or cannot be had ([`Error::Listen`]), or no socket of that name was handed over.
+            pub $($async)? fn listen(self) -> Result<Listener> {
+                $run!(self.open())
+            }
+        }
+
+        impl Listener {
+            /// Waits for the next client that has proved who it is. Objects that the builder names are served to it;
+            /// others are to be added before it is told that they are there.
+            ///
+            /// Handshakes go on while somebody waits here. A client that says nothing holds up no other; it has 25 s,
+            /// and less where 64 others come after it.
+            ///
+            /// # Errors
+            /// The system has no room for one more client; there may be when another one is gone.
+            pub $($async)? fn accept(&mut self) -> Result<Connection> {
+                $run!(self.next())
+            }
+        }
+
         impl Connection {
             /// Connects to the bus of the user's session: [`Builder::session`].
             ///
@@ -118,6 +146,20 @@ macro_rules! api {
             #[must_use]
             pub fn bus(&self) -> Proxy {
                 Proxy::of_bus(self)
+            }
+
+            /// Waits until the connection is over, and answers why. Meanwhile it reads for all who use it.
+            pub $($async)? fn closed(&self) -> Error {
+                $run!(self.link().closed())
+            }
+
+            /// Waits until everything that was sent is written, which is to be done before a program ends that has sent
+            /// what it waits for no reply to.
+            ///
+            /// # Errors
+            /// The connection is over.
+            pub $($async)? fn flush(&self) -> Result<()> {
+                $run!(self.link().flush())
             }
 
             /// Calls a method and waits for the reply, 25 s at most.

@@ -17,13 +17,15 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::pin::pin;
 use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::api::api;
+use super::holding::Holding;
 use super::link::{Link, Shared, Style, WaitsFor};
-use crate::server::{Holding, dispatch, must_wait};
+use crate::server::{dispatch, must_wait};
 use crate::transport::{Interest, Patience, READ_TIMEOUT, Socket};
 
 /// A deadline that is nearer is waited for by `poll(2)`.
@@ -52,6 +54,23 @@ impl Style for Blocking {
 
     async fn pause(time: Duration) {
         std::thread::sleep(time);
+    }
+
+    async fn wait_for_any(
+        sockets: &[(&Socket, Interest)],
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        Socket::wait_for_any(sockets, timeout)
+    }
+
+    async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
+        TcpStream::connect(address)
+    }
+
+    async fn unblock<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        Ok(work())
     }
 
     type Tasks = ();
@@ -298,6 +317,7 @@ fn wait_for<T>(
     mut ready: impl FnMut(&mut Shared) -> Option<T>,
     deadline: Deadline,
 ) -> Result<T> {
+    link.check_process()?;
     let mut shared = link.lock();
     loop {
         if let Some(result) = shared.settle(&mut ready) {
@@ -331,7 +351,7 @@ fn connect_again<'l>(
     shared: MutexGuard<'l, Shared>,
 ) -> MutexGuard<'l, Shared> {
     drop(shared);
-    let result = link.connect_again();
+    let result = block(link.connect_again());
     let mut shared = link.lock();
     shared.is_read = false;
     link.handle_connected(&mut shared, result);

@@ -3,18 +3,16 @@
 use std::env;
 use std::fmt;
 use std::fs;
-use std::io;
 use std::os::fd::OwnedFd;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::Connection;
 use super::error::{Error, Result};
-use super::keyring::find_cookie;
-use super::link::{Deadline, Link, Shared, Style};
+use super::link::{DEFAULT_TIMEOUT, Deadline, Link, Shared, Style};
 use super::names::{RequestNameFlags, RequestNameReply, bus_call};
-use super::reconnecting::{Reconnect, Route, wait_for};
+use super::reconnecting::{Reconnect, Route, wait_for_one};
+use super::server_role::{ServerRole, Users, find_cookie, machine_id, own_uid};
 use crate::address::Address;
 use crate::auth::{ClientAuthConfig, Mechanism};
 use crate::connection::{ConnectionConfig, ConnectionState, CookieWanted};
@@ -22,30 +20,49 @@ use crate::guid::Guid;
 use crate::limits::MESSAGE_SIZE_MAX;
 use crate::names::{ObjectPath, WellKnownName};
 use crate::server::{Interface, ObjectServer};
-use crate::transport::Socket;
+use crate::transport::{Socket, connected};
 
 /// Where the system bus listens, if nothing else is said (protocol.md A118).
 const SYSTEM_ADDRESS: &str = "unix:path=/var/run/dbus/system_bus_socket";
-/// Where the machine's id stands, in the order looked at (protocol.md A119).
-const MACHINE_ID_FILES: [&str; 2] = ["/var/lib/dbus/machine-id", "/etc/machine-id"];
 
 /// How a connection is to be made; `build` of its style makes it.
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// use libbus::blocking::Builder;
+///
+/// let connection = Builder::address(bus.address())?
+///     .name("org.example.Clock")?
+///     .message_size_max(1 << 20)
+///     .build()?;
+/// assert_eq!(connection.unique_name(), Some(":1.0"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Builder<S: Style> {
     target: Target,
-    mechanisms: Vec<Mechanism>,
+    mechanisms: Option<Vec<Mechanism>>,
     is_bus: bool,
+    /// The GUID to tell the client, if this is the server's end.
+    server: Option<Guid>,
+    users: Users,
     names: Vec<String>,
     message_size_max: u32,
     is_served_by_program: bool,
+    exits_on_disconnect: bool,
     objects: Objects<S>,
     waits: Option<Duration>,
     reconnects: Option<Reconnect>,
 }
 
-/// What is done with the connection before it has its names: serves one object.
-type Serve<S> = Box<dyn FnOnce(ObjectServer<S>) -> ServeFuture + Send>;
-type ServeFuture = Pin<Box<dyn Future<Output = Result<bool>> + Send>>;
+/// What is done with the connection before anybody can call it: places one object.
+type Serve<S> = Box<dyn FnOnce(&ObjectServer<S>) + Send>;
 
 struct Objects<S: Style>(Vec<Serve<S>>);
 
@@ -59,6 +76,10 @@ impl<S: Style> fmt::Debug for Objects<S> {
 enum Target {
     Addresses(String),
     Socket(OwnedFd),
+    /// One that was handed over.
+    Inherited(Option<String>),
+    /// The standard input and output of a program on another machine, which may number its users otherwise.
+    Remote(String),
 }
 
 impl<S: Style> Builder<S> {
@@ -103,14 +124,36 @@ impl<S: Style> Builder<S> {
         Self::new(Target::Socket(socket.into()))
     }
 
+    /// The connected socket of this name that a service manager hands over (`Accept=yes`, `LISTEN_FDS`), or the
+    /// first one if no name is said (protocol.md A109).
+    ///
+    /// The connection has a copy of it. The descriptor itself stays open, close-on-exec from now on; the other
+    /// end sees the end of the connection all the same.
+    pub fn inherited(name: Option<&str>) -> Self {
+        Self::new(Target::Inherited(name.map(ToOwned::to_owned)))
+    }
+
+    /// The system bus of another machine, or of a container on it, by `ssh`: `[user@]host[:port][/container]`.
+    /// There must be `systemd-stdio-bridge`. An IPv6 address stands in brackets. For another bridge see
+    /// [`Builder::address`] and `unixexec:`.
+    ///
+    /// # Errors
+    /// It is not of that form, or a part of it would be taken for an option or for more than one word.
+    pub fn ssh(host: &str) -> Result<Self> {
+        Ok(Self::new(Target::Remote(Address::ssh(host)?.to_string())))
+    }
+
     fn new(target: Target) -> Self {
         Self {
             target,
-            mechanisms: Mechanism::ALL.to_vec(),
+            mechanisms: None,
             is_bus: true,
+            server: None,
+            users: Users::Own(Vec::new()),
             names: Vec::new(),
             message_size_max: MESSAGE_SIZE_MAX,
             is_served_by_program: false,
+            exits_on_disconnect: false,
             objects: Objects(Vec::new()),
             waits: None,
             reconnects: None,
@@ -123,10 +166,31 @@ impl<S: Style> Builder<S> {
         Self { is_bus: false, ..self }
     }
 
-    /// How to prove who this is, in this order; all ways if nothing is said.
+    /// This is the server's end, and the other end is no bus: the client is told this GUID, and must prove who it
+    /// is ([`Builder::mechanisms`]). It must be this program's user, or one that is allowed.
+    #[must_use]
+    pub fn server(self, guid: Guid) -> Self {
+        Self { is_bus: false, server: Some(guid), ..self }
+    }
+
+    /// Also this user may be the client of this [server](Builder::server).
+    #[must_use]
+    pub fn allow_user(mut self, uid: u32) -> Self {
+        self.users.allow(uid);
+        self
+    }
+
+    /// Any user may be the client of this [server](Builder::server).
+    #[must_use]
+    pub fn allow_any_user(self) -> Self {
+        Self { users: Users::Any, ..self }
+    }
+
+    /// How to prove who this is, in this order; all ways if nothing is said. On the [server](Builder::server)'s
+    /// end: by what the client may; all ways but [`Mechanism::Anonymous`] if nothing is said.
     #[must_use]
     pub fn mechanisms(self, mechanisms: &[Mechanism]) -> Self {
-        Self { mechanisms: mechanisms.to_vec(), ..self }
+        Self { mechanisms: Some(mechanisms.to_vec()), ..self }
     }
 
     /// Requests a well-known name; building fails if somebody else keeps it.
@@ -139,7 +203,7 @@ impl<S: Style> Builder<S> {
         Ok(self)
     }
 
-    /// Serves `interface` at `path`, from before the program has its names.
+    /// Serves `interface` at `path`, from before the program has its names, or the other end can call.
     ///
     /// # Errors
     /// It is no object path (protocol.md A024).
@@ -149,9 +213,7 @@ impl<S: Style> Builder<S> {
         I: Interface<S>,
     {
         let path = path.try_into().map_err(Into::into)?.as_str().to_owned();
-        self.objects.0.push(Box::new(move |server| {
-            Box::pin(async move { server.add(path.as_str(), interface, false).await })
-        }));
+        self.objects.0.push(Box::new(move |server| server.place(&path, interface)));
         Ok(self)
     }
 
@@ -225,6 +287,14 @@ impl<S: Style> Builder<S> {
         Self { reconnects: Some(how), ..self }
     }
 
+    /// Ends the program with status 1 when the other end closes the connection or it fails, as is usual for programs of a
+    /// user's session: as soon as whoever waits or serves notices. To end otherwise, wait for
+    /// [`Connection::closed`].
+    #[must_use]
+    pub fn exit_on_disconnect(self, is_wanted: bool) -> Self {
+        Self { exits_on_disconnect: is_wanted, ..self }
+    }
+
     /// Longest message to take, in bytes; 128 MiB if nothing is said (protocol.md A037).
     #[must_use]
     pub fn message_size_max(self, message_size_max: u32) -> Self {
@@ -232,42 +302,67 @@ impl<S: Style> Builder<S> {
     }
 
     pub(crate) async fn connect(self) -> Result<Connection<S>> {
-        let Self { target, mechanisms, is_bus, names, message_size_max, waits, reconnects, .. } =
-            self;
-        let objects = self.objects.0;
-        let (socket, guid, addresses) = match target {
-            Target::Socket(_) if reconnects.is_some() => {
-                let text = "a socket that is given cannot be connected again";
-                return Err(Error::NoAddress(text.to_owned()));
-            }
-            Target::Socket(socket) => (Socket::new(socket)?, None, String::new()),
+        let Self { target, mechanisms, is_bus, server, users, names, message_size_max, .. } = self;
+        let (mut uid, waits) = (Some(own_uid()), self.waits);
+        let mut route = None;
+        let (socket, guid) = match target {
+            Target::Socket(socket) => (Socket::new(socket)?, None),
+            Target::Inherited(name) => (connected(name.as_deref())?, None),
             Target::Addresses(addresses) => {
-                let connect = || connect_to_one(&addresses);
-                let (socket, guid) = wait_for::<S, _>(waits, connect).await?;
-                (socket, guid, addresses)
+                let socket = wait_for_one::<S>(&addresses, waits).await?;
+                route = Some(addresses);
+                socket
+            }
+            Target::Remote(address) => {
+                uid = None;
+                let socket = wait_for_one::<S>(&address, waits).await?;
+                route = Some(address);
+                socket
             }
         };
-        let uid = Some(rustix::process::geteuid().as_raw());
-        let auth = ClientAuthConfig { mechanisms, uid, unix_fds: true, guid };
-        let machine_id = machine_id();
-        let config = ConnectionConfig { auth, machine_id, message_size_max };
-        let mut config_again = config.clone();
-        config_again.auth.guid = None;
-        let connection = Connection::new(Link::new(socket, ConnectionState::new(config)?)?);
+        let mut config_again = None;
+        let state = match server {
+            Some(guid) => ServerRole { guid, users, mechanisms, message_size_max }.begin(&socket),
+            None => {
+                let mechanisms = mechanisms.unwrap_or_else(|| Mechanism::ALL.to_vec());
+                let auth = ClientAuthConfig { mechanisms, uid, unix_fds: true, guid };
+                let machine_id = machine_id();
+                let config = ConnectionConfig { auth, machine_id, message_size_max };
+                // A bus that is started again has another GUID.
+                let auth = ClientAuthConfig { guid: None, ..config.auth.clone() };
+                config_again = Some(ConnectionConfig { auth, ..config.clone() });
+                ConnectionState::new(config)?
+            }
+        };
+        let again = match (self.reconnects, route, config_again) {
+            (None, ..) => None,
+            (Some(policy), Some(addresses), Some(config)) => {
+                Some((Route { addresses, config, is_bus }, policy))
+            }
+            _ => {
+                let text = "a connection to no address cannot be made again";
+                return Err(Error::NoAddress(text.to_owned()));
+            }
+        };
+        let connection = Connection::new(Link::new(socket, state)?);
+        connection.link().lock().is_on_bus = is_bus;
+        let is_serving = !self.objects.0.is_empty();
+        for serve in self.objects.0 {
+            serve(&connection.object_server());
+        }
         authenticate(connection.link()).await?;
         if is_bus {
             let hello = connection.link().call(&bus_call("Hello"), &()).await?;
             connection.set_unique_name(hello.deserialize()?);
         }
-        if let Some(policy) = reconnects {
-            let route = Route { addresses, config: config_again, is_bus };
+        if let Some((route, policy)) = again {
             connection.link().reconnect(route, policy);
         }
         if self.is_served_by_program {
             S::leave_serving(connection.tasks());
         }
-        for serve in objects {
-            serve(connection.object_server()).await?;
+        if is_serving {
+            S::begin_serving(&connection)?;
         }
         for name in names {
             let flags = RequestNameFlags { do_not_queue: true, ..Default::default() };
@@ -276,22 +371,9 @@ impl<S: Style> Builder<S> {
                 return Err(Error::NameTaken);
             }
         }
+        connection.link().lock().exits = self.exits_on_disconnect;
         Ok(connection)
     }
-}
-
-pub(super) fn connect_to_one(addresses: &str) -> Result<(Socket, Option<Guid>)> {
-    let none = || io::Error::new(io::ErrorKind::NotFound, "there is no address");
-    let mut failure = (addresses.to_owned(), none());
-    for address in Address::parse_list(addresses)? {
-        match address.connect().map_err(Error::from).map(|target| Socket::connect(&target)) {
-            Ok(Ok(socket)) => return Ok((socket, address.guid()?)),
-            Ok(Err(error)) => failure = (address.to_string(), error),
-            Err(error) => failure = (address.to_string(), io::Error::other(error.to_string())),
-        }
-    }
-    let (address, error) = failure;
-    Err(Error::Connect { address, error: Arc::new(error) })
 }
 
 async fn authenticate<S: Style>(link: &Arc<Link<S>>) -> Result<()> {
@@ -299,17 +381,18 @@ async fn authenticate<S: Style>(link: &Arc<Link<S>>) -> Result<()> {
         Done,
         Cookie(CookieWanted),
     }
+    let deadline = Deadline::after(Some(DEFAULT_TIMEOUT));
     loop {
         link.write_some(&mut link.lock());
         let next = |shared: &mut Shared| match shared.connection.cookie_wanted() {
             Some(wanted) => Some(Step::Cookie(wanted.clone())),
             None => shared.connection.is_authenticated().then_some(Step::Done),
         };
-        match S::wait(link, next, Deadline::after(Some(super::link::DEFAULT_TIMEOUT))).await? {
+        match S::wait(link, next, deadline).await? {
             Step::Done => return Ok(()),
             Step::Cookie(wanted) => {
-                let cookie = find_cookie(&wanted);
-                link.lock().connection.handle_cookie(cookie)?;
+                let found = find_cookie::<S>(wanted).await?;
+                found.tell(&mut link.lock().connection)?;
             }
         }
     }
@@ -338,10 +421,4 @@ fn variable(name: &str) -> Result<Option<String>> {
         Some(Ok(value)) => Ok(Some(value)),
         Some(Err(_)) => Err(Error::NoAddress(format!("${name} is no text"))),
     }
-}
-
-fn machine_id() -> Option<Guid> {
-    let read = |path: &&str| fs::read_to_string(path).ok();
-    let text = MACHINE_ID_FILES.iter().find_map(read)?;
-    Guid::parse(text.trim_end()).ok()
 }

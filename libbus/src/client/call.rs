@@ -202,6 +202,30 @@ fn unless_error(reply: Message) -> Result<Message> {
 
 /// A call that was sent and whose reply has not been waited for. Dropping it cancels that: the reply is for
 /// nobody then.
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// # let connection = libbus::blocking::Builder::address(bus.address())?.build()?;
+/// use libbus::MethodCall;
+///
+/// let call = MethodCall::new("/org/freedesktop/DBus", "NameHasOwner")?
+///     .destination("org.freedesktop.DBus")?;
+/// // All are under way before the first is waited for.
+/// let names = ["org.freedesktop.DBus", "org.example.Nobody"];
+/// let pending = names.map(|name| connection.send(&call, name));
+/// let mut owned = Vec::new();
+/// for reply in pending {
+///     owned.push(reply?.wait()?.deserialize::<bool>()?);
+/// }
+/// assert_eq!(owned, [true, false]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct PendingReply<S: Style> {
     awaited: Awaited<S, Arc<Link<S>>>,
     deadline: Deadline,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::Weak;
 
 use super::link::{Link, Style};
+use super::peers::Credentials;
 use super::unique_names::UniqueNames;
+use crate::auth::Identity;
 use crate::guid::Guid;
 use crate::server::{ObjectServer, Objects};
 
@@ -14,6 +16,30 @@ use crate::server::{ObjectServer, Objects};
 /// and the last stream, proxy or pending reply of it.
 ///
 /// It is `Send` and `Sync`: several threads or tasks may use it at once.
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// use libbus::blocking::{Builder, Connection};
+///
+/// // On a program's own session bus this is `Connection::session()?`.
+/// let connection: Connection = Builder::address(bus.address())?.build()?;
+/// connection.request_name("org.example.Clock")?;
+/// let reply = connection.call_method(
+///     Some("org.freedesktop.DBus"),
+///     "/org/freedesktop/DBus",
+///     Some("org.freedesktop.DBus"),
+///     "NameHasOwner",
+///     "org.example.Clock",
+/// )?;
+/// assert!(reply.deserialize::<bool>()?);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Connection<S: Style> {
     inner: Arc<Inner<S>>,
 }
@@ -83,6 +109,9 @@ impl<S: Style> Connection<S> {
     /// was lost and made again has another name, and the last one until then.
     #[must_use]
     pub fn unique_name(&self) -> Option<&str> {
+        if self.link().check_process().is_err() {
+            return self.inner.unique_names.last();
+        }
         let shared = self.link().lock();
         shared.connection.unique_name().map(|name| self.inner.unique_names.keep(name))
     }
@@ -91,6 +120,25 @@ impl<S: Style> Connection<S> {
     #[must_use]
     pub fn server_guid(&self) -> Option<Guid> {
         self.link().lock().connection.guid()
+    }
+
+    /// Who the client at the other end proved to be, if this is the server's end (protocol.md A088–A096).
+    #[must_use]
+    pub fn identity(&self) -> Option<Identity> {
+        self.link().lock().connection.identity()
+    }
+
+    /// What the kernel knows of who is at the other end of the socket: the user, and the process that connected, if it
+    /// can be seen. Nothing of who is connected by TCP. On a bus, this is the bus.
+    #[must_use]
+    pub fn peer_credentials(&self) -> Credentials {
+        let socket = self.link().socket();
+        let peer = S::Socket::as_ref(&socket).peer();
+        Credentials {
+            uid: peer.map(|peer| peer.uid),
+            pid: peer.and_then(|peer| peer.pid),
+            ..Credentials::default()
+        }
     }
 
     /// Whether messages may carry file descriptors.

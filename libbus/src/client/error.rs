@@ -20,6 +20,32 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What can go wrong for a program on a bus.
 ///
 /// When a connection is over every call on it fails in the same way ([`Error::is_disconnected`]).
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// # let connection = libbus::blocking::Builder::address(bus.address())?.build()?;
+/// use libbus::Error;
+///
+/// let answer = connection.bus().call::<_, String>("GetNameOwner", "org.example.Nobody");
+/// match answer {
+///     Err(Error::Method(error)) => {
+///         assert_eq!(error.name(), "org.freedesktop.DBus.Error.NameHasNoOwner");
+///     }
+///     other => panic!("{other:?}"),
+/// }
+/// // By the name alone, and as one of the errors that have a type.
+/// let answer = connection.bus().call::<_, String>("GetNameOwner", "org.example.Nobody");
+/// let error = answer.unwrap_err();
+/// assert!(error.is_method_error("org.freedesktop.DBus.Error.NameHasNoOwner"));
+/// assert!(matches!(error.into(), libbus::fdo::Error::NameHasNoOwner(_)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -34,12 +60,22 @@ pub enum Error {
         /// The last failure.
         error: Arc<io::Error>,
     },
+    /// Nowhere that is tried can be listened.
+    Listen {
+        /// What was tried, as addresses are written.
+        address: String,
+        /// The last failure.
+        error: Arc<io::Error>,
+    },
     /// There is no address of a bus to connect to.
     NoAddress(String),
     /// An address is written wrong.
     Address(AddressError),
     /// The other end has closed the connection.
     Closed,
+    /// The connection belongs to the process of which this one is a copy, made by `fork(2)`. Both would write to one
+    /// stream; this one must connect by itself.
+    Forked,
     /// The socket failed.
     Io(Arc<io::Error>),
     /// The connection was lost, and is made again ([`Builder::reconnect`](super::Builder::reconnect)), before the
@@ -85,7 +121,10 @@ impl Error {
     /// Whether the connection is over, and with it everything that is tried on it.
     #[must_use]
     pub const fn is_disconnected(&self) -> bool {
-        matches!(self, Self::Closed | Self::Io(_) | Self::Connection(_) | Self::GaveUp { .. })
+        matches!(
+            self,
+            Self::Closed | Self::Forked | Self::Io(_) | Self::Connection(_) | Self::GaveUp { .. }
+        )
     }
 
     /// Whether the other side answered with the error of this name, such as
@@ -131,13 +170,14 @@ impl MethodError {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Method(error) if error.text().is_empty() => f.write_str(error.name()),
-            Self::Method(error) => write!(f, "{}: {}", error.name(), error.text()),
+            Self::Method(error) => error.fmt(f),
             Self::TimedOut(time) => write!(f, "no reply within {} ms", time.as_millis()),
             Self::Connect { address, error } => write!(f, "cannot connect to {address}: {error}"),
+            Self::Listen { address, error } => write!(f, "cannot listen at {address}: {error}"),
             Self::NoAddress(why) => write!(f, "no bus is known: {why}"),
             Self::Address(error) => write!(f, "the bus's address is wrong: {error}"),
             Self::Closed => f.write_str("the other end has closed the connection"),
+            Self::Forked => f.write_str("the connection belongs to another process, which forked"),
             Self::CallLost(LostCall::NotSent) => {
                 f.write_str("the connection was lost before the message was sent")
             }
@@ -166,6 +206,17 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl fmt::Display for MethodError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.text() {
+            "" => f.write_str(self.name()),
+            text => write!(f, "{}: {text}", self.name()),
+        }
+    }
+}
+
+impl std::error::Error for MethodError {}
 
 macro_rules! from {
     ($($variant:ident $type:ty,)*) => { $(

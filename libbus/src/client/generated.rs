@@ -21,6 +21,30 @@ pub trait ProxyDefaults {
 }
 
 /// How a proxy of the type `P` is to be made; `build` makes it.
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// # let connection = libbus::blocking::Builder::address(bus.address())?.build()?;
+/// use std::time::Duration;
+///
+/// #[libbus::blocking::proxy(interface = "org.freedesktop.DBus", default_path = "/org/freedesktop/DBus")]
+/// trait Bus {
+///     fn get_id(&self) -> libbus::Result<String>;
+/// }
+///
+/// let bus = BusProxy::builder(&connection)
+///     .destination("org.freedesktop.DBus")
+///     .timeout(Some(Duration::from_secs(5)))
+///     .build()?;
+/// assert_eq!(bus.get_id()?.len(), 32);
+/// # Ok(())
+/// # }
+/// ```
 pub struct ProxyBuilder<P, S: Style> {
     connection: Connection<S>,
     destination: Option<String>,

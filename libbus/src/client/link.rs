@@ -1,7 +1,9 @@
 //! One connection and its socket, shared by all who use it.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,16 +14,20 @@ use zbus::wire::DynamicType;
 
 use super::connection::Connection;
 use super::error::{Error, Result};
-use super::keyring::find_cookie;
+use super::holding::holds_here;
 use super::reconnecting::{Again, Route};
-use crate::connection::{ConnectionError, ConnectionState, LostCall, ReadBuffer};
-use crate::server::holds_here;
+use super::server_role::find_client_cookie;
+use crate::connection::{ConnectionError, ConnectionState, CookieWanted, LostCall, ReadBuffer};
+use crate::system_call::Process;
 use crate::transport::{Interest, Socket};
 use crate::typed::Body;
 use crate::wire::{BodyWriter, Header};
 
 /// How long a call waits for its reply unless it is told otherwise (tools.md D080).
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// Of a program that ends with its connection.
+const EXIT_STATUS: i32 = 1;
 
 /// How a caller waits.
 pub trait Style: Sized + Send + Sync + 'static {
@@ -49,6 +55,23 @@ pub trait Style: Sized + Send + Sync + 'static {
 
     /// Does nothing for so long.
     fn pause(time: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Waits until one of the sockets can be read, or written if that is wanted, or so much time has passed.
+    fn wait_for_any(
+        sockets: &[(&Self::Socket, Interest)],
+        timeout: Option<Duration>,
+    ) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Connects to a TCP address.
+    fn connect_tcp(address: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> + Send;
+
+    /// Does what may take long and waits for nothing that can be watched, such as looking up a host.
+    ///
+    /// # Errors
+    /// The system has no room for a thread.
+    fn unblock<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = io::Result<T>> + Send;
 
     /// What a connection needs to serve objects.
     type Tasks: Default + Send + Sync;
@@ -124,7 +147,7 @@ pub struct Shared {
     pub(crate) is_read: bool,
     /// How many wait for the one who reads.
     pub(crate) waiting_count: usize,
-    /// Whether answers wait to be written for which there may be room ([`crate::server::Holding`]).
+    /// Whether answers wait to be written for which there may be room ([`super::holding`]).
     is_held: bool,
     /// Why it is over.
     pub(crate) failure: Option<Error>,
@@ -132,6 +155,10 @@ pub struct Shared {
     pub(crate) again: Option<Again>,
     /// Kept from message to message.
     body: Option<Box<Body>>,
+    /// Whether the other end is a bus.
+    pub(crate) is_on_bus: bool,
+    /// Whether the program ends with the connection.
+    pub(crate) exits: bool,
 }
 
 /// Whether a message is a call whose reply somebody waits for.
@@ -153,12 +180,18 @@ pub struct Link<S: Style> {
     pub(crate) route: OnceLock<Route>,
     shared: Mutex<Shared>,
     pub(crate) signal: S::Signal,
+    /// Whose connection it is.
+    process: Process,
 }
 
 impl<S: Style> Link<S> {
     /// # Errors
     /// The system has no room to watch one more socket.
     pub(crate) fn new(socket: Socket, connection: ConnectionState) -> Result<Self> {
+        Ok(Self::of_prepared(S::prepare(socket)?, connection))
+    }
+
+    pub(crate) fn of_prepared(socket: S::Socket, connection: ConnectionState) -> Self {
         let shared = Shared {
             connection,
             is_read: false,
@@ -167,10 +200,12 @@ impl<S: Style> Link<S> {
             failure: None,
             again: None,
             body: None,
+            is_on_bus: false,
+            exits: false,
         };
-        let socket = Mutex::new(Arc::new(S::prepare(socket)?));
-        let (shared, signal) = (Mutex::new(shared), S::Signal::default());
-        Ok(Self { socket, route: OnceLock::new(), shared, signal })
+        let (signal, process) = (S::Signal::default(), Process::current());
+        let (socket, shared) = (Mutex::new(Arc::new(socket)), Mutex::new(shared));
+        Self { socket, route: OnceLock::new(), shared, signal, process }
     }
 
     /// The present socket. Nobody replaces it but who reads for all.
@@ -182,13 +217,34 @@ impl<S: Style> Link<S> {
         *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(socket);
     }
 
-    /// It is over for ever, whoever uses it.
+    /// This is the process that connected. Before the lock is taken: in a copy of a process its holder may be missing.
+    ///
+    /// # Errors
+    /// It is a copy of it.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        self.process.is_current().then_some(()).ok_or(Error::Forked)
+    }
+
+    /// Nothing comes and goes any more, for ever. A copy of the process that connected leaves it its connection.
     pub(crate) fn close(&self) {
+        if self.check_process().is_err() {
+            return;
+        }
         let mut shared = self.lock();
+        shared.exits = false;
         shared.fail(Error::Closed);
         S::Socket::as_ref(&self.socket()).shut_down();
         if shared.waiting_count > 0 {
             S::wake(&self.signal);
+        }
+    }
+
+    /// Waits until the connection is over, and answers why.
+    pub(crate) async fn closed(&self) -> Error {
+        let never = |_: &mut Shared| None::<Infallible>;
+        match S::wait(self, never, Deadline::Never).await {
+            Ok(never) => match never {},
+            Err(error) => error,
         }
     }
 
@@ -229,6 +285,7 @@ impl<S: Style> Link<S> {
     where
         T: Serialize + DynamicType + ?Sized,
     {
+        self.check_process()?;
         // Not under the lock: the value's own code may use the connection.
         let mut body = {
             let mut shared = self.lock();
@@ -256,6 +313,7 @@ impl<S: Style> Link<S> {
         mut body: Box<Body>,
         expects: Expects,
     ) -> Result<NonZeroU32> {
+        self.check_process()?;
         let mut shared = self.lock();
         let result = shared.queue(header, &mut body, expects);
         body.trim();
@@ -273,6 +331,7 @@ impl<S: Style> Link<S> {
     /// # Errors
     /// The connection is over.
     pub(crate) fn with_state<T>(&self, say: impl FnOnce(&mut ConnectionState) -> T) -> Result<T> {
+        self.check_process()?;
         let mut shared = self.lock();
         if let Some(failure) = &shared.failure {
             return Err(failure.clone());
@@ -406,6 +465,9 @@ impl Shared {
 
     /// It is over; the first reason stands.
     pub(crate) fn fail(&mut self, error: Error) {
+        if self.exits {
+            std::process::exit(EXIT_STATUS);
+        }
         self.failure.get_or_insert(error);
     }
 
@@ -423,9 +485,11 @@ impl Shared {
 
     /// Looks for a cookie that the handshake with another bus waits for. It is refused without one.
     fn find_cookie(&mut self) {
-        let Some(wanted) = self.connection.cookie_wanted().cloned() else { return };
-        if let Err(error) = self.connection.handle_cookie(find_cookie(&wanted)) {
-            self.fail(error.into());
+        if let Some(CookieWanted::Named { context, id }) = self.connection.cookie_wanted() {
+            let cookie = find_client_cookie(context, *id);
+            if let Err(error) = self.connection.handle_cookie(cookie) {
+                self.fail(error.into());
+            }
         }
     }
 

@@ -4,10 +4,12 @@
 //! Whichever task waits reads for all, so that a reply mostly comes to the task that called, and no task has
 //! to be spawned for the connection. A future that is dropped lets the next one read.
 
+use std::future::poll_fn;
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use async_executor::Executor;
@@ -19,10 +21,11 @@ use futures_lite::stream::Stream;
 use super::api::api;
 use super::block_on::{self, block_on};
 use super::connection::WeakConnection;
+use super::holding::Holding;
 use super::link::{Link, Shared, Style, WaitsFor};
 use super::poll::Parked;
-use crate::server::{Answering, Holding, dispatch};
-use crate::transport::{Patience, Socket};
+use crate::server::{Answering, dispatch};
+use crate::transport::{Interest, Patience, Socket};
 
 /// The style of [`Connection`]: functions are `async`.
 #[derive(Debug)]
@@ -61,6 +64,41 @@ impl Style for Async {
 
     async fn pause(time: Duration) {
         Timer::after(time).await;
+    }
+
+    async fn wait_for_any(
+        sockets: &[(&Watched<Socket>, Interest)],
+        timeout: Option<Duration>,
+    ) -> io::Result<()> {
+        let ready = poll_fn(|context| {
+            for (socket, interest) in sockets {
+                let is_ready = socket.poll_readable(context)?.is_ready()
+                    || (*interest == Interest::ReadingAndWriting
+                        && socket.poll_writable(context)?.is_ready());
+                if is_ready {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            Poll::Pending
+        });
+        let late = async {
+            match timeout {
+                Some(timeout) => drop(Timer::after(timeout).await),
+                None => pending().await,
+            }
+            Ok(())
+        };
+        or(ready, late).await
+    }
+
+    async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
+        Watched::<TcpStream>::connect(address).await?.into_inner()
+    }
+
+    async fn unblock<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        super::unblock::unblock(work).await
     }
 
     type Tasks = Tasks;
@@ -209,6 +247,7 @@ async fn wait_for<T: Send>(
     deadline: Deadline,
 ) -> Result<T> {
     loop {
+        link.check_process()?;
         let (role, left) = {
             let mut shared = link.lock();
             if let Some(result) = shared.settle(&mut ready) {
@@ -266,7 +305,7 @@ impl InRole<'_> {
         match &mut self.role {
             Role::Read { is_blocked } => {
                 if let Some(parker) = block_on::here().await {
-                    let deadline = left.map(|left| Instant::now() + left);
+                    let deadline = left.and_then(|left| Instant::now().checked_add(left));
                     parker.wait(socket.get_ref().fd(), *is_blocked, deadline).await;
                 } else {
                     within(link, left, or(socket.readable(), writable(*is_blocked))).await?;
@@ -274,7 +313,7 @@ impl InRole<'_> {
                 self.read();
             }
             Role::Connect => {
-                let result = self.link.connect_again();
+                let result = self.link.connect_again().await;
                 self.link.handle_connected(&mut self.link.lock(), result);
             }
             Role::Listen { listener, is_blocked } => {
@@ -337,8 +376,10 @@ async fn within(
     time: Option<Duration>,
     future: impl Future<Output = io::Result<()>>,
 ) -> io::Result<()> {
-    let Some(time) = time else { return future.await };
-    let mut timer = SpareTimer::take(&link.signal.spare_timer, time);
+    // What no clock can tell is for ever.
+    let due = time.and_then(|time| Instant::now().checked_add(time));
+    let Some(due) = due else { return future.await };
+    let mut timer = SpareTimer::take(&link.signal.spare_timer, due);
     let timer = async {
         if let Some((timer, _)) = &mut timer.timer {
             timer.await;
@@ -356,14 +397,12 @@ struct SpareTimer<'l> {
 }
 
 impl<'l> SpareTimer<'l> {
-    /// One that goes off after `time`, or earlier, but not yet.
-    fn take(place: &'l Mutex<Option<(Timer, Instant)>>, time: Duration) -> Self {
+    /// One that goes off at `due`, or earlier, but not yet.
+    fn take(place: &'l Mutex<Option<(Timer, Instant)>>, due: Instant) -> Self {
         let now = Instant::now();
         let spare = place.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let fits = |due: Instant| due > now && due <= now + time;
-        let timer =
-            spare.filter(|(_, due)| fits(*due)).unwrap_or_else(|| (Timer::after(time), now + time));
-        Self { place, timer: Some(timer) }
+        let spare = spare.filter(|(_, other)| *other > now && *other <= due);
+        Self { place, timer: Some(spare.unwrap_or_else(|| (Timer::at(due), due))) }
     }
 }
 

@@ -20,6 +20,21 @@ use crate::standard_error;
 use crate::wire::MessageType;
 
 /// What the bus knows of who is connected (protocol.md A191, A192): what it does not know is missing.
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// # let connection = libbus::blocking::Builder::address(bus.address())?.build()?;
+/// let name = connection.unique_name().unwrap_or_default();
+/// let credentials = connection.credentials(name)?;
+/// assert_eq!(credentials.pid, Some(std::process::id()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Credentials {
@@ -93,6 +108,22 @@ pub(crate) fn rule_of_bus(member: &str, name: &str) -> MatchRule {
 }
 
 /// The owners of a name, one after the other, from the present one on.
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// # let connection = libbus::blocking::Builder::address(bus.address())?.build()?;
+/// let mut watch = connection.watch_name("org.example.Clock")?;
+/// assert_eq!(watch.next_owner()?, None);
+/// connection.request_name("org.example.Clock")?;
+/// assert_eq!(watch.next_owner()?.as_deref(), connection.unique_name());
+/// # Ok(())
+/// # }
+/// ```
 pub struct NameWatch<S: Style> {
     connection: Connection<S>,
     name: Box<str>,
@@ -269,6 +300,7 @@ pub(super) fn owner_in(change: &Message) -> Option<Option<String>> {
 
 /// What becomes of a name that a program has or waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NameEvent {
     /// The program is its owner now.
     Acquired,
@@ -277,6 +309,28 @@ pub enum NameEvent {
 }
 
 /// A well-known name that is had, or waited for, until this is dropped.
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// # let connection = libbus::blocking::Builder::address(bus.address())?.build()?;
+/// use libbus::{NameEvent, RequestNameFlags};
+///
+/// let flags = RequestNameFlags { allow_replacement: true, ..Default::default() };
+/// let mut name = connection.own_name("org.example.Clock", flags)?;
+/// assert!(name.is_owner());
+///
+/// let other = libbus::blocking::Builder::address(bus.address())?.build()?;
+/// let flags = RequestNameFlags { replace_existing: true, ..Default::default() };
+/// other.request_name_with("org.example.Clock", flags)?;
+/// assert_eq!(name.next_event()?, NameEvent::Lost);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct OwnedName<S: Style> {
     connection: Connection<S>,

@@ -7,9 +7,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use async_io::{ReadableOwned, Timer, WritableOwned};
+use async_io::{Async as Watched, ReadableOwned, Timer, WritableOwned};
 use event_listener::EventListener;
 use futures_lite::stream::Stream;
 use serde::Deserialize;
@@ -34,13 +35,17 @@ pub struct Parked {
     timer: Option<Timer>,
     /// How often the connection had been lost when these were made.
     losses: u32,
+    connecting: Mutex<Option<Connecting>>,
 }
+
+/// Another socket for a connection that is lost.
+type Connecting = Pin<Box<dyn Future<Output = Result<Watched<Socket>>> + Send>>;
 
 impl Parked {
     /// What `ready` has, once it has something.
     fn poll<T>(
         &mut self,
-        link: &Link<Async>,
+        link: &Arc<Link<Async>>,
         mut ready: impl FnMut(&mut Shared) -> Option<T>,
         context: &mut Context<'_>,
     ) -> Poll<Result<T>> {
@@ -61,16 +66,35 @@ impl Parked {
                 (self.readable, self.writable) = (None, None);
             }
             let may_read = WaitsFor::Own.may_read(&shared);
-            let (must_connect, left) = shared.begin_try(None);
+            let connecting = self.connecting.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let mut left = None;
+            if connecting.is_none() {
+                let must_connect;
+                (must_connect, left) = shared.begin_try(None);
+                if must_connect {
+                    // Others may do so, too, since this may never be polled again.
+                    shared.is_read = false;
+                    let link = Arc::clone(link);
+                    *connecting = Some(Box::pin(async move { link.connect_again().await }));
+                    left = None;
+                }
+            }
             let is_blocked = shared.is_blocked();
             drop(shared);
-            if must_connect {
-                connect_again(link);
-                continue;
-            }
             if Pin::new(listener).poll(context).is_ready() {
                 // The next round has another, after which it looks.
                 self.listener = Some(link.signal.listen());
+                continue;
+            }
+            if let Some(future) = connecting
+                && let Poll::Ready(socket) = future.as_mut().poll(context)
+            {
+                *connecting = None;
+                let mut shared = link.lock();
+                if shared.connection.is_lost() && !shared.is_read {
+                    link.handle_connected(&mut shared, socket);
+                    Async::wake(&link.signal);
+                }
                 continue;
             }
             // It has gone off once the time is over.
@@ -111,16 +135,8 @@ impl Parked {
             link.lock().waiting_count -= 1;
         }
         (self.readable, self.writable, self.timer) = (None, None, None);
+        *self.connecting.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
     }
-}
-
-/// Connects again, for all, which does not leave it waiting for anybody to ask it again.
-fn connect_again(link: &Link<Async>) {
-    let result = link.connect_again();
-    let mut shared = link.lock();
-    shared.is_read = false;
-    link.handle_connected(&mut shared, result);
-    Async::wake(&link.signal);
 }
 
 /// Without end, but for the error by which the connection ended.

@@ -221,6 +221,49 @@ async fn changes_of<S: Style>(proxy: &Proxy<S>) -> Result<SignalStream<S>> {
 }
 
 /// The changes of one property, one after the other.
+///
+/// ```
+/// # #[cfg(not(feature = "async"))]
+/// # fn main() {}
+/// # #[cfg(feature = "async")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// use libbus::{Builder, Proxy};
+///
+/// struct Counter(u32);
+///
+/// #[libbus::interface(name = "org.example.Counter")]
+/// impl Counter {
+///     fn add(&mut self, number: u32) -> u32 {
+///         self.0 += number;
+///         self.0
+///     }
+///
+///     #[zbus(property)]
+///     fn count(&self) -> u32 {
+///         self.0
+///     }
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let service = Builder::address(bus.address())?.build().await?;
+/// assert!(service.object_server().at("/counter", Counter(1)).await?);
+/// # let client = Builder::address(bus.address())?.build().await?;
+/// # let name = service.unique_name().unwrap_or_default();
+/// # let counter = Proxy::new(&client, name, "/counter", "org.example.Counter")?;
+/// let mut changes = counter.receive_property_changed::<u32>("Count").await?;
+/// let served = service.object_server().interface::<_, Counter>("/counter").await?;
+/// let mut value = served.get_mut().await;
+/// value.0 = 2;
+/// value.count_changed(served.signal_emitter()).await?;
+/// drop(value);
+/// assert_eq!(changes.next_change().await?.get().await?, 2);
+/// # libbus::Result::Ok(())
+/// # })?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct PropertyStream<T, S: Style> {
     proxy: Proxy<S>,
     name: Arc<str>,

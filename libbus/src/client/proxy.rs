@@ -22,6 +22,28 @@ use crate::wire::MessageType;
 pub(crate) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// One interface of one object of a program on the bus.
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// # let connection = libbus::blocking::Builder::address(bus.address())?.build()?;
+/// use libbus::blocking::Proxy;
+/// use libbus::wire_types::OwnedVariant;
+///
+/// let (name, path) = ("org.freedesktop.DBus", "/org/freedesktop/DBus");
+/// let proxy = Proxy::new(&connection, name, path, "org.freedesktop.DBus")?;
+/// let owner: String = proxy.call("GetNameOwner", name)?;
+/// assert_eq!(owner, name);
+/// let features: Vec<String> = proxy.get_property("Features")?;
+/// let missing = proxy.get_property::<OwnedVariant>("Missing");
+/// assert!(matches!(missing, Err(libbus::Error::Method(_))));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Proxy<S: Style> {
     connection: Connection<S>,

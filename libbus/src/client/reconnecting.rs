@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::error::{Error, Result};
 use super::link::{DEFAULT_TIMEOUT, Deadline, Link, Shared, Style};
+use super::reach::connect_to_one;
 use crate::connection::{ConnectionConfig, ConnectionError};
+use crate::guid::Guid;
+use crate::transport::Socket;
 
 /// The first pause between two tries; each further one is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -217,9 +220,9 @@ impl<S: Style> Link<S> {
     }
 
     /// Connects again, for [`Link::handle_connected`].
-    pub(crate) fn connect_again(&self) -> Result<S::Socket> {
+    pub(crate) async fn connect_again(&self) -> Result<S::Socket> {
         let route = self.route.get().ok_or(Error::Closed)?;
-        let (socket, _) = super::builder::connect_to_one(&route.addresses)?;
+        let (socket, _) = connect_to_one::<S>(&route.addresses).await?;
         Ok(S::prepare(socket)?)
     }
 
@@ -250,23 +253,28 @@ impl<S: Style> Link<S> {
     /// # Errors
     /// It is over, or the time.
     pub(crate) async fn connected(&self, deadline: Deadline) -> Result<()> {
-        if self.route.get().is_none() || self.lock().is_whole() {
+        if self.route.get().is_none() {
+            return Ok(());
+        }
+        self.check_process()?;
+        if self.lock().is_whole() {
             return Ok(());
         }
         S::wait(self, |shared| shared.is_whole().then_some(()), deadline).await
     }
 }
 
-/// Tries until `connect` succeeds, for `time_max` if what is missing may still come.
-pub(crate) async fn wait_for<S: Style, T>(
+/// Connects to the first address that can be reached; if none can, tries again for `time_max`, if what is missing
+/// may still come.
+pub(super) async fn wait_for_one<S: Style>(
+    addresses: &str,
     time_max: Option<Duration>,
-    mut connect: impl FnMut() -> Result<T>,
-) -> Result<T> {
-    let Some(time_max) = time_max else { return connect() };
+) -> Result<(Socket, Option<Guid>)> {
+    let Some(time_max) = time_max else { return connect_to_one::<S>(addresses).await };
     let mut tries = Tries::begin(Reconnect::within(time_max).pause_max(WAITING_PAUSE_MAX));
     loop {
-        match connect() {
-            Ok(value) => return Ok(value),
+        match connect_to_one::<S>(addresses).await {
+            Ok(connected) => return Ok(connected),
             Err(error) => S::pause(tries.note_failure(error)?).await,
         }
     }

@@ -51,6 +51,22 @@ impl<S: Style> Link<S> {
 }
 
 /// The signals that a match rule is about, from when it was made.
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// # let connection = libbus::blocking::Builder::address(bus.address())?.build()?;
+/// let mut signals = connection.receive_signals("interface='org.example.Clock',member='Rang'")?;
+/// connection.emit_signal(None, "/clock", "org.example.Clock", "Rang", &("tea", 3u32))?;
+/// let signal = signals.next_signal()?;
+/// assert_eq!(signal.deserialize::<(&str, u32)>()?, ("tea", 3));
+/// # Ok(())
+/// # }
+/// ```
 pub struct SignalStream<S: Style> {
     link: Arc<Link<S>>,
     id: StreamId,
@@ -68,10 +84,16 @@ impl<S: Style> SignalStream<S> {
     /// Asks the bus for what `rule` is about.
     pub(crate) async fn begin(
         link: &Arc<Link<S>>,
-        rule: MatchRule,
+        mut rule: MatchRule,
         length_max: usize,
         overflow: Overflow,
     ) -> Result<Self> {
+        link.check_process()?;
+        let is_on_bus = link.lock().is_on_bus;
+        if !is_on_bus {
+            // There is one who sends, and it has no name.
+            rule.sender = None;
+        }
         let text = rule.to_string();
         let sender = rule.sender.clone().filter(|sender| is_well_known(sender));
         link.connected(Deadline::after(Some(DEFAULT_TIMEOUT))).await?;
@@ -85,7 +107,7 @@ impl<S: Style> SignalStream<S> {
             }
             let id = shared.connection.begin_stream(rule, length_max, overflow);
             // At once: a bus that takes the place of this one is asked for what all streams are about.
-            let serial = shared.connection.add_match(id);
+            let serial = is_on_bus.then(|| shared.connection.add_match(id));
             link.write_some(&mut shared);
             (id, serial)
         };
@@ -93,7 +115,9 @@ impl<S: Style> SignalStream<S> {
         let (link, parked) = (Arc::clone(link), S::Parked::default());
         let (missed, has_ended, is_gone) = (0, false, false);
         let stream = Self { link, id, rule: text, sender, missed, has_ended, is_gone, parked };
-        stream.link.reply_to(serial?).await?;
+        if let Some(serial) = serial {
+            stream.link.reply_to(serial?).await?;
+        }
         Ok(stream)
     }
 
@@ -228,9 +252,12 @@ pub(crate) fn is_well_known(sender: &str) -> bool {
 
 impl<S: Style> Drop for SignalStream<S> {
     fn drop(&mut self) {
+        if self.link.check_process().is_err() {
+            return;
+        }
         S::unpark(&mut self.parked, &self.link);
         let mut shared = self.link.lock();
-        if shared.failure.is_none() {
+        if shared.failure.is_none() && shared.is_on_bus {
             shared.connection.remove_match(self.id);
         }
         shared.connection.end_stream(self.id);

@@ -9,6 +9,15 @@ use std::sync::OnceLock;
 pub(super) struct UniqueNames(OnceLock<Box<(Box<str>, UniqueNames)>>);
 
 impl UniqueNames {
+    /// The name that was asked for last for the first time.
+    pub(super) fn last(&self) -> Option<&str> {
+        let (mut place, mut last) = (self, None);
+        while let Some(known) = place.0.get() {
+            (place, last) = (&known.1, Some(&*known.0));
+        }
+        last
+    }
+
     /// This name, held here.
     pub(super) fn keep(&self, name: &str) -> &str {
         let mut place = self;

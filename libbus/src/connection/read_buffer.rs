@@ -52,6 +52,18 @@ impl ReadBuffer {
         self.end = self.bytes.len().min(self.end + size);
     }
 
+    /// Puts bytes behind what is there that were read before and kept elsewhere.
+    pub(super) fn extend(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let space = self.space();
+            let size = space.len().min(bytes.len());
+            let (now, later) = bytes.split_at(size);
+            space.iter_mut().zip(now).for_each(|(place, byte)| *place = *byte);
+            self.handle_read(size);
+            bytes = later;
+        }
+    }
+
     /// What is there.
     pub(super) fn held(&self) -> &[u8] {
         self.bytes.get(self.start..self.end).unwrap_or_default()

@@ -16,10 +16,10 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
+use super::handshake::Handshake;
 use super::replies::LostCall;
 use super::{BUS, BUS_INTERFACE, BUS_PATH, ConnectionConfig, ConnectionError, ConnectionState};
 use super::{STRING, SendError, StreamId, owner_rule};
-use crate::auth::ClientAuth;
 use crate::limits::MESSAGE_SIZE_MAX;
 use crate::message::Message;
 use crate::names::{MemberName, WellKnownName};
@@ -63,7 +63,7 @@ impl ConnectionState {
         self.streams.handle_loss();
         self.owners.handle_loss();
         (self.handshake, self.cookie_wanted, self.guid) = (None, None, None);
-        (self.takes_fds, self.answers_size) = (false, 0);
+        (self.identity, self.takes_fds, self.answers_size) = (None, false, 0);
         self.failure = None;
         self.incoming = super::ReadBuffer::default();
         self.fds.clear();
@@ -85,9 +85,7 @@ impl ConnectionState {
         config: ConnectionConfig,
         is_bus: bool,
     ) -> Result<(), ConnectionError> {
-        let mut handshake = ClientAuth::new(config.auth);
-        handshake.start(self.lines.begin(Vec::new())).map_err(ConnectionError::Handshake)?;
-        self.handshake = Some(handshake);
+        self.handshake = Some(Handshake::client(config.auth, self.lines.begin(Vec::new()))?);
         self.machine_id = config.machine_id;
         self.message_size_max = config.message_size_max.min(MESSAGE_SIZE_MAX);
         self.restoring.is_lost = false;

@@ -15,6 +15,46 @@ use crate::client::signals::SignalEmission;
 use crate::names::{BusName, InterfaceName, MemberName, ObjectPath};
 
 /// Emits the signals of one object.
+///
+/// ```
+/// # #[cfg(not(feature = "async"))]
+/// # fn main() {}
+/// # #[cfg(feature = "async")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// use libbus::{Builder, Proxy};
+///
+/// struct Counter(u32);
+///
+/// #[libbus::interface(name = "org.example.Counter")]
+/// impl Counter {
+///     fn add(&mut self, number: u32) -> u32 {
+///         self.0 += number;
+///         self.0
+///     }
+///
+///     #[zbus(property)]
+///     fn count(&self) -> u32 {
+///         self.0
+///     }
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let service = Builder::address(bus.address())?.build().await?;
+/// assert!(service.object_server().at("/counter", Counter(1)).await?);
+/// # let client = Builder::address(bus.address())?.build().await?;
+/// # let name = service.unique_name().unwrap_or_default();
+/// # let counter = Proxy::new(&client, name, "/counter", "org.example.Counter")?;
+/// let mut signals = counter.receive_signal("Full").await?;
+/// let served = service.object_server().interface::<_, Counter>("/counter").await?;
+/// served.signal_emitter().emit("org.example.Counter", "Full", &10u32).await?;
+/// assert_eq!(signals.next_signal().await?.deserialize::<u32>()?, 10);
+/// # libbus::Result::Ok(())
+/// # })?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct SignalEmitter<'a, S: Style> {
     connection: Connection<S>,
     path: Cow<'a, str>,

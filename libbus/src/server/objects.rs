@@ -87,6 +87,12 @@ impl<S: Style> Clone for Place<S> {
 }
 
 impl<S: Style> Place<S> {
+    fn of<I: Interface<S>>(interface: I, covers_subtree: bool) -> Self {
+        let cell = Arc::new(I::Cell::new(interface));
+        let served = Arc::new(Serving::<I, S>(cell, std::marker::PhantomData));
+        Self { served, covers_subtree }
+    }
+
     pub(super) fn name(&self) -> &'static str {
         self.served.description().name
     }
@@ -228,6 +234,44 @@ fn with_ancestors(path: &str) -> impl Iterator<Item = &str> {
 /// The objects of a program on one connection.
 ///
 /// What is served here is called once the connection serves: `serve` waits for calls and answers them.
+///
+/// ```
+/// # #[cfg(not(feature = "async"))]
+/// # fn main() {}
+/// # #[cfg(feature = "async")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// use libbus::{Builder, Proxy};
+///
+/// struct Counter(u32);
+///
+/// #[libbus::interface(name = "org.example.Counter")]
+/// impl Counter {
+///     fn add(&mut self, number: u32) -> u32 {
+///         self.0 += number;
+///         self.0
+///     }
+///
+///     #[zbus(property)]
+///     fn count(&self) -> u32 {
+///         self.0
+///     }
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let service = Builder::address(bus.address())?.build().await?;
+/// assert!(service.object_server().at("/counter", Counter(1)).await?);
+/// # let client = Builder::address(bus.address())?.build().await?;
+/// # let name = service.unique_name().unwrap_or_default();
+/// # let counter = Proxy::new(&client, name, "/counter", "org.example.Counter")?;
+/// // Elsewhere, with a proxy of that object:
+/// assert_eq!(counter.call::<_, u32>("Add", &2u32).await?, 3);
+/// # libbus::Result::Ok(())
+/// # })?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct ObjectServer<S: Style> {
     connection: Connection<S>,
 }
@@ -260,9 +304,7 @@ impl<S: Style> ObjectServer<S> {
         I: Interface<S>,
     {
         let path: ObjectPath<'p> = path.try_into().map_err(Into::into)?;
-        let cell = Arc::new(I::Cell::new(interface));
-        let served = Arc::new(Serving::<I, S>(cell, std::marker::PhantomData));
-        let place = Place { served, covers_subtree };
+        let place = Place::of::<I>(interface, covers_subtree);
         let added = place.clone();
         self.connection.link().lock().connection.serve();
         let is_new = self.objects().add(path.as_str(), place);
@@ -271,6 +313,12 @@ impl<S: Style> ObjectServer<S> {
             super::standard::tell_added(&self.connection, path.as_str(), &added).await?;
         }
         Ok(is_new)
+    }
+
+    /// As `add`, before anybody at the other end can know what there is. Calls wait until serving is begun.
+    pub(crate) fn place<I: Interface<S>>(&self, path: &str, interface: I) {
+        self.connection.link().lock().connection.serve();
+        self.objects().add(path, Place::of::<I>(interface, false));
     }
 
     /// Serves this interface at `path` no more. Answers whether it was.
@@ -320,6 +368,45 @@ impl<S: Style> fmt::Debug for ObjectServer<S> {
 }
 
 /// A value that is served, from outside of its methods.
+///
+/// ```
+/// # #[cfg(not(feature = "async"))]
+/// # fn main() {}
+/// # #[cfg(feature = "async")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// use libbus::{Builder, Proxy};
+///
+/// struct Counter(u32);
+///
+/// #[libbus::interface(name = "org.example.Counter")]
+/// impl Counter {
+///     fn add(&mut self, number: u32) -> u32 {
+///         self.0 += number;
+///         self.0
+///     }
+///
+///     #[zbus(property)]
+///     fn count(&self) -> u32 {
+///         self.0
+///     }
+/// }
+///
+/// # futures_lite::future::block_on(async {
+/// let service = Builder::address(bus.address())?.build().await?;
+/// assert!(service.object_server().at("/counter", Counter(1)).await?);
+/// # let client = Builder::address(bus.address())?.build().await?;
+/// # let name = service.unique_name().unwrap_or_default();
+/// # let counter = Proxy::new(&client, name, "/counter", "org.example.Counter")?;
+/// let served = service.object_server().interface::<_, Counter>("/counter").await?;
+/// served.get_mut().await.0 = 5;
+/// assert_eq!(counter.get_property::<u32>("Count").await?, 5);
+/// # libbus::Result::Ok(())
+/// # })?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct InterfaceRef<I: Interface<S>, S: Style> {
     cell: Arc<I::Cell>,
     emitter: SignalEmitter<'static, S>,

@@ -5,10 +5,10 @@ use std::os::fd::OwnedFd;
 use serde::ser::{self, Serialize};
 use zbus::wire::{Signature, as_variant};
 
-use super::raw_fd::duplicate;
 use super::{TypeError, parse_signature};
 use crate::client::blob::{self, Blob};
 use crate::limits::ARRAY_SIZE_MAX;
+use crate::system_call::duplicate;
 use crate::wire::{ArrayStart, BodyWriter};
 
 /// Where values go.

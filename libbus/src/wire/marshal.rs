@@ -12,6 +12,25 @@ use super::unmarshal::aligned;
 use crate::names::ObjectPath;
 
 /// Appends the values of a body to a buffer, aligned from the body's start.
+///
+/// ```
+/// use libbus::wire::{BodyReader, BodyWriter, Endian, Signature};
+///
+/// let mut body = Vec::new();
+/// let mut writer = BodyWriter::new(&mut body, Endian::Little);
+/// writer.string("tea");
+/// writer.array(const { Signature::from_static("u") }, |elements| {
+///     elements.uint32(3);
+///     elements.uint32(5);
+/// });
+///
+/// let mut reader = BodyReader::new(&body, Endian::Little);
+/// assert_eq!(reader.string()?, "tea");
+/// let mut elements = reader.array(const { Signature::from_static("u") })?;
+/// assert_eq!((elements.uint32()?, elements.uint32()?), (3, 5));
+/// assert!(elements.is_empty() && reader.is_empty());
+/// # Ok::<(), libbus::wire::MessageError>(())
+/// ```
 #[derive(Debug)]
 pub struct BodyWriter<'b> {
     out: &'b mut Vec<u8>,
@@ -245,6 +264,26 @@ impl<'b> BodyWriter<'b> {
 
 /// Appends a whole message: `header`, and the body that `body` writes, which must be of the types
 /// of the header's signature. SENDER is written if the header has one.
+///
+/// ```
+/// use std::num::NonZeroU32;
+/// use libbus::names::{InterfaceName, MemberName, ObjectPath};
+/// use libbus::wire::{Header, MessageType, ParsedHeader, Signature, frame, write_message};
+///
+/// let mut header = Header::new(MessageType::Signal, NonZeroU32::MIN);
+/// header.path = Some(const { ObjectPath::from_static("/clock") });
+/// header.interface = Some(const { InterfaceName::from_static("org.example.Clock") });
+/// header.member = Some(const { MemberName::from_static("Rang") });
+/// header.signature = const { Signature::from_static("s") };
+/// let mut bytes = Vec::new();
+/// write_message(&header, &mut bytes, |body| body.string("tea"));
+///
+/// // The first bytes tell how many there are.
+/// let frame = frame(&bytes, 1 << 20)?.unwrap();
+/// assert_eq!(frame.message_size(), bytes.len());
+/// assert_eq!(ParsedHeader::parse(&bytes, &frame)?.header.member, header.member);
+/// # Ok::<(), libbus::wire::MessageError>(())
+/// ```
 pub fn write_message(
     header: &Header<'_>,
     out: &mut Vec<u8>,

@@ -227,6 +227,7 @@ impl FixedHeader {
 
 /// The rule of the specification that a message breaks: one variant for each class of A060.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MessageError {
     /// The first byte is neither `l` nor `B` (A032).
     UnknownByteOrder,

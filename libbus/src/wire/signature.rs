@@ -9,11 +9,22 @@ use std::fmt;
 use crate::limits::{SIGNATURE_DEPTH_MAX, SIGNATURE_SIZE_MAX};
 
 /// A valid signature: any number of complete types, none included.
+///
+/// ```
+/// use libbus::wire::{Signature, SignatureError};
+///
+/// let signature = Signature::parse("sa{sv}(ii)")?;
+/// let types: Vec<&str> = signature.types().map(|one| one.as_str()).collect();
+/// assert_eq!(types, ["s", "a{sv}", "(ii)"]);
+/// assert!(Signature::parse("a{vs}").is_err());
+/// # Ok::<(), SignatureError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Signature<'a>(&'a str);
 
 /// Why a text is not a signature (protocol.md A060, its signature classes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SignatureError {
     /// More than 255 bytes (A017).
     TooLong,

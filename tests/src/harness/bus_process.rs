@@ -16,12 +16,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
+use libbus::blocking::Connection;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use rustix::process::{Pid, Signal, Uid, kill_process};
 use rustix::thread::set_thread_res_uid;
 
+use super::broker;
 use super::raw_client::{Client, DEADLINE, RawClient};
+
+const BROKER: &str = "dbus-broker";
 
 /// A daemon program to be tested.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,14 @@ impl Daemon {
         let program = std::env::var_os("REFERENCE_BUS_DAEMON")
             .map_or_else(|| PathBuf::from("/usr/bin/dbus-daemon"), PathBuf::from);
         program.is_file().then_some(Self { label: "dbus-daemon", program })
+    }
+
+    /// The system's `dbus-broker` (or `$BROKER_BUS_DAEMON`), if it is installed. It reads no configuration:
+    /// of a [`Config`] nothing counts.
+    pub fn broker() -> Option<Self> {
+        let program = std::env::var_os("BROKER_BUS_DAEMON")
+            .map_or_else(|| PathBuf::from("/usr/bin/dbus-broker"), PathBuf::from);
+        program.is_file().then_some(Self { label: BROKER, program })
     }
 }
 
@@ -180,6 +192,8 @@ pub struct Bus {
     config: Config,
     child: Mutex<Child>,
     observations: Mutex<Vec<(String, String)>>,
+    /// What keeps a broker alive.
+    controller: Mutex<Option<Connection>>,
 }
 
 static STARTED: AtomicU32 = AtomicU32::new(0);
@@ -193,6 +207,9 @@ impl Bus {
         for name in config.directories {
             fs::create_dir(dir.join(name)).expect("a directory in it");
         }
+        if daemon.label == BROKER {
+            return Self::start_broker(daemon, config, dir);
+        }
         let config_file = dir.join("bus.conf");
         fs::write(&config_file, config.to_xml(&dir)).expect("the configuration");
         let (child, address) = spawn(daemon, config, &dir);
@@ -203,9 +220,28 @@ impl Bus {
             config: *config,
             child: Mutex::new(child),
             observations: Mutex::new(Vec::new()),
+            controller: Mutex::default(),
         };
         assert!(address.ends_with('\n'), "no address printed; log: {}", bus.log());
         bus
+    }
+
+    fn start_broker(daemon: &Daemon, config: &Config, dir: PathBuf) -> Self {
+        let (child, controller) = spawn_broker(daemon, &dir);
+        Self {
+            address: format!("unix:path={}", dir.join("bus").display()),
+            dir,
+            daemon: daemon.clone(),
+            config: *config,
+            child: Mutex::new(child),
+            observations: Mutex::new(Vec::new()),
+            controller: Mutex::new(Some(controller)),
+        }
+    }
+
+    /// What kind of daemon it is, as results call it.
+    pub const fn label(&self) -> &'static str {
+        self.daemon.label
     }
 
     /// A connected socket that has sent nothing.
@@ -283,6 +319,13 @@ impl Bus {
 
     /// Starts the daemon again, with the same addresses, after [`Bus::terminate`].
     pub fn restart(&self) {
+        if self.daemon.label == BROKER {
+            fs::remove_file(self.dir.join("bus")).expect("the last one's socket");
+            let (child, controller) = spawn_broker(&self.daemon, &self.dir);
+            *self.child.lock().expect("the child") = child;
+            *self.controller.lock().expect("the controller") = Some(controller);
+            return;
+        }
         let (child, address) = spawn(&self.daemon, &self.config, &self.dir);
         assert!(address.ends_with('\n'), "no address printed; log: {}", self.log());
         *self.child.lock().expect("the child") = child;
@@ -363,6 +406,17 @@ impl Drop for Bus {
         }
         let _ = fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Starts the broker in its directory, and what keeps it alive.
+fn spawn_broker(daemon: &Daemon, dir: &Path) -> (Child, Connection) {
+    let mut command = Command::new(&daemon.program);
+    let socket = broker::prepare(&mut command);
+    command.stdout(Stdio::null()).stderr(File::create(dir.join("log")).expect("the log"));
+    let child = command.spawn().expect("the broker starts");
+    // It would keep the broker's end.
+    drop(command);
+    (child, broker::control(socket, &dir.join("bus")))
 }
 
 /// Starts the daemon in its directory; answers with what it prints as its address.

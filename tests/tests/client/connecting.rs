@@ -8,7 +8,7 @@ use libbus::address::Address;
 use libbus::auth::Mechanism;
 use libbus::blocking::{Builder, Connection, Proxy};
 
-use crate::{address, connect, daemons, on_each_bus, skip};
+use crate::{address, broker_lacks, connect, daemons, on_each_bus, skip};
 
 #[test]
 fn a_connection_has_a_name_and_knows_the_server() {
@@ -16,7 +16,11 @@ fn a_connection_has_a_name_and_knows_the_server() {
         let [one, other] = [(); 2].map(|()| connect(bus));
         assert!(one.unique_name().unwrap().starts_with(':'));
         assert_ne!(one.unique_name(), other.unique_name());
-        assert_eq!(one.server_guid().unwrap().to_string(), bus.address_value(0, "guid").unwrap());
+        assert!(one.server_guid().is_some());
+        if !broker_lacks(bus, "GUID in its address") {
+            let told = bus.address_value(0, "guid").unwrap();
+            assert_eq!(one.server_guid().unwrap().to_string(), told);
+        }
         let copy = one.clone();
         assert_eq!(copy.unique_name(), one.unique_name());
         one.close();

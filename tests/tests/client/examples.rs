@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::sync::OnceLock;
 
-use bus_tests::harness::Bus;
+use bus_tests::harness::{Bus, Running};
+use libbus::TestBus;
+use libbus::blocking::{Builder, Proxy};
 
-use crate::{address, connect, on_each_bus};
+use crate::{address, connect, daemons, on_each_bus};
 
 /// Builds them, unless they are built, and says where they are.
 fn examples() -> &'static Path {
@@ -53,6 +55,56 @@ fn printed(output: &Output) -> String {
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && complaints.is_empty(), "{complaints}");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// With a home of its own, for the cookies by which a client proves who it is where the socket does not tell.
+#[test]
+fn peers_need_no_bus() {
+    let home = std::env::temp_dir().join(format!("libbus-example-{}", std::process::id()));
+    std::fs::create_dir(&home).unwrap();
+    let program = || {
+        let mut command = Command::new(examples().join("peer-to-peer"));
+        command.env("HOME", &home);
+        command
+    };
+    for place in ["unix:tmpdir=/tmp", "tcp:host=localhost", "nonce-tcp:host=127.0.0.1"] {
+        let server = Running::start(program().args(["serve", place]));
+        let address = server.prints(":");
+        let output = program().args(["call", &address]).output().unwrap();
+        assert_eq!(printed(&output), "Hello, you!\n", "{place}");
+        server.prints("Some(Unix(");
+    }
+    assert!(home.join(".dbus-keyrings/org_freedesktop_general").exists());
+    std::fs::remove_dir_all(home).unwrap();
+}
+
+/// The bus starts it, it ends when nobody calls, and the bus starts it again.
+#[test]
+fn a_service_is_started_by_the_bus() {
+    const NAME: &str = "org.example.Stopwatch";
+    let template =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../libbus/examples/activatable.service");
+    let template = std::fs::read_to_string(template).unwrap();
+    let program = examples().join("activatable");
+    let service = template.replace("/usr/libexec/activatable", program.to_str().unwrap());
+    let service = service.replace("--idle-ms=10000", "--idle-ms=1000");
+    assert!(service.contains(program.to_str().unwrap()) && service.contains("=1000"), "{service}");
+    for daemon in daemons() {
+        let bus = TestBus::start_program(&daemon.program).unwrap();
+        std::fs::write(bus.services_directory().join(format!("{NAME}.service")), &service).unwrap();
+        let connection = Builder::address(bus.address()).unwrap().build().unwrap();
+        connection.bus().call::<_, ()>("ReloadConfig", &()).unwrap();
+        let mut watch = connection.watch_name(NAME).unwrap();
+        assert_eq!(watch.next_owner().unwrap(), None);
+        let stopwatch =
+            Proxy::new(&connection, NAME, "/org/example/Stopwatch", "org.example.Stopwatch")
+                .unwrap();
+        for _ in 0..2 {
+            stopwatch.call::<_, u64>("Elapsed", &()).unwrap();
+            assert!(watch.next_owner().unwrap().is_some());
+            assert_eq!(watch.next_owner().unwrap(), None);
+        }
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ const PATH: &str = "/org/example/Interop";
 const INTERFACE: &str = "org.example.Interop";
 const ERROR: &str = "org.example.Error.Refused";
 /// Debian's own: the only one that sees Debian's Python packages.
-const PYTHON: &str = "/usr/bin/python3";
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// A file beside this one.
 fn file(name: &str) -> PathBuf {
@@ -28,7 +28,7 @@ fn file(name: &str) -> PathBuf {
 }
 
 /// Says that something is missing, or fails.
-fn miss(what: &str) {
+pub(crate) fn miss(what: &str) {
     let is_required = std::env::var_os("REQUIRE_STOCK_CLIENTS").is_some();
     assert!(!is_required, "{what} is missing");
     skip(&format!("{what} is missing"));
@@ -40,7 +40,7 @@ fn works(line: &str) -> bool {
 }
 
 /// Whether Debian's Python has what the scripts here need.
-fn has_dbus_python() -> bool {
+pub(crate) fn has_dbus_python() -> bool {
     let import = "import dbus, gi.repository.GLib";
     Command::new(PYTHON).args(["-c", import]).output().is_ok_and(|output| output.status.success())
 }

@@ -1,4 +1,4 @@
-//! `libbus` as programs use it, on our bus and, where it is installed, on dbus-daemon.
+//! `libbus` as programs use it, on our bus and, where they are installed, on dbus-daemon and dbus-broker.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,6 +15,7 @@ mod examples;
 mod interop;
 mod managed_objects;
 mod names;
+mod peer_to_peer;
 mod proxies;
 mod reconnecting;
 mod serving;
@@ -31,7 +32,7 @@ fn skip(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }
 
-/// Each bus there is.
+/// Each bus there is that reads a configuration and can be started by a program.
 fn daemons() -> Vec<Daemon> {
     let reference = Daemon::reference();
     if reference.is_none() {
@@ -44,9 +45,22 @@ fn daemons() -> Vec<Daemon> {
 const CONFIG: Config =
     Config { limits: &[("max_replies_per_connection", 50_000)], ..Config::SESSION };
 
-/// Runs a test on each of them.
+/// Runs a test on each of them, and on dbus-broker.
 fn on_each_bus(test: impl Fn(&Bus)) {
-    daemons().iter().for_each(|daemon| test(&Bus::start(daemon, &CONFIG)));
+    let broker = Daemon::broker();
+    if broker.is_none() {
+        skip("dbus-broker is not installed");
+    }
+    daemons().iter().chain(&broker).for_each(|daemon| test(&Bus::start(daemon, &CONFIG)));
+}
+
+/// Whether a test that needs `what` cannot be run on this bus; says so then.
+fn broker_lacks(bus: &Bus, what: &str) -> bool {
+    let is_broker = bus.label() == "dbus-broker";
+    if is_broker {
+        skip(&format!("dbus-broker without its launcher has no {what}"));
+    }
+    is_broker
 }
 
 fn address(bus: &Bus) -> String {

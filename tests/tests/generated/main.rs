@@ -1,14 +1,19 @@
-//! Rust that is generated from the descriptions of real services compiles without a warning: proxies and
-//! servers, in both styles, in a program of its own.
+//! Rust that is generated compiles without a warning, in a program of its own: proxies and servers, in both
+//! styles, of the descriptions of real services and of what nobody would write, as text and by macro.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "all of this is test code")]
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use bus_introspect::{CodegenOptions, Node};
+
+use crate::scratch::Scratch;
+
+mod hostile;
+mod included;
+mod scratch;
 
 const INSTALLED: &str = "/usr/share/dbus-1/interfaces";
 /// More take minutes to compile.
@@ -60,25 +65,8 @@ fn it_compiles_without_a_warning() {
         let _ = writeln!(std::io::stderr(), "SKIPPED: no descriptions of services are installed");
         return;
     }
-    let mut program = "//! Generated.\n#![deny(warnings, missing_docs)]\n".to_owned();
+    let mut program = String::new();
     let count = generate(&files, &mut program);
     assert!(count >= 2 * files.len(), "{count} modules of {} files", files.len());
-
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("generated");
-    fs::create_dir_all(folder.join("src")).unwrap();
-    let manifest = format!(
-        "[package]\nname = \"generated\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n\
-         [dependencies]\nlibbus = {{ path = {:?} }}\n",
-        workspace.join("libbus")
-    );
-    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
-    // The same versions, so that nothing has to be fetched.
-    fs::copy(workspace.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
-    fs::write(folder.join("src/lib.rs"), program).unwrap();
-    let mut check = Command::new(env!("CARGO"));
-    check.args(["check", "--quiet", "--offline"]).current_dir(&folder);
-    let output = check.env("CARGO_TARGET_DIR", folder.join("target")).output().unwrap();
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{complaints}");
+    Scratch::new("generated", &program).compiles();
 }

@@ -10,8 +10,8 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::client::link::{Link, Style};
-use crate::client::proxy::PROPERTIES;
+use super::link::{Link, Style};
+use super::proxy::PROPERTIES;
 use crate::message::Message;
 
 /// A method that took no longer is quick.

@@ -1,0 +1,228 @@
+//! Sockets that others connect to (protocol.md A101–A112).
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use rustix::io::{Errno, ioctl_fionbio};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind as bind_socket,
+    getsockname, listen, socket_with, sockopt,
+};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::created_file::CreatedFile;
+use super::{inherited, wanted};
+use crate::address::{Address, ListenAddress};
+use crate::guid::Guid;
+
+/// What a `nonce-tcp:` client says first is so long, in bytes (protocol.md A112).
+pub(crate) const NONCE_SIZE: usize = 16;
+/// Connections that may wait to be accepted. The kernel has a bound of its own.
+const BACKLOG: i32 = 4096;
+
+/// A socket that others connect to, and what belongs to it.
+pub(crate) type Opened = (OwnedFd, Door);
+
+/// What belongs to a listening socket. Its file goes with it.
+#[derive(Debug)]
+pub(crate) struct Door {
+    /// Where others connect to.
+    pub(crate) address: Address,
+    /// What they must say first.
+    pub(crate) nonce: Option<[u8; NONCE_SIZE]>,
+    _created: Option<CreatedFile>,
+}
+
+impl Door {
+    const fn new(address: Address) -> Self {
+        Self { address, nonce: None, _created: None }
+    }
+}
+
+/// Whoever waits to be let in; `None` if nobody does.
+///
+/// # Errors
+/// The system has no room for one more descriptor.
+pub(crate) fn accept(listening: impl AsFd) -> io::Result<Option<OwnedFd>> {
+    match accept_with(listening, SocketFlags::CLOEXEC) {
+        Ok(socket) => {
+            // It fails for what is no TCP, and costs nothing but delay.
+            let _ = sockopt::set_tcp_nodelay(&socket, true);
+            Ok(Some(socket))
+        }
+        Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+            Err(error.into())
+        }
+        // Nobody, or one who is gone again.
+        Err(_) => Ok(None),
+    }
+}
+
+/// A socket that listens already.
+///
+/// # Errors
+/// It is none, or nobody can connect to it by an address of D-Bus.
+pub(crate) fn opened(fd: OwnedFd) -> io::Result<Opened> {
+    if !sockopt::socket_acceptconn(&fd)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen"));
+    }
+    ioctl_fionbio(&fd, true)?;
+    let name = getsockname(&fd)?;
+    let address = if sockopt::socket_domain(&fd)? == AddressFamily::UNIX {
+        // Else every read would bring credentials that nobody asked for.
+        sockopt::set_socket_passcred(&fd, false)?;
+        let unnamed = || io::Error::new(io::ErrorKind::InvalidInput, "the socket has no name");
+        unix_address(&SocketAddrUnix::try_from(name)?).ok_or_else(unnamed)?
+    } else {
+        let name = SocketAddr::try_from(name)?;
+        tcp_address(&name.ip().to_string(), name)
+    };
+    Ok((fd, Door::new(address)))
+}
+
+/// Listens where an address says. To look up a host may take long.
+///
+/// # Errors
+/// It is taken, or cannot be.
+pub(crate) fn bind(address: &ListenAddress) -> io::Result<Vec<Opened>> {
+    match address {
+        ListenAddress::UnixPath(path) => one(at_path(&path_of(path))),
+        ListenAddress::UnixAbstract(name) => one(at_abstract_name(name)),
+        ListenAddress::UnixDir(directory) | ListenAddress::UnixTmpdir(directory) => {
+            one(at_path(&path_of(directory).join(random_name()?)))
+        }
+        ListenAddress::UnixRuntime => {
+            let missing = || io::Error::new(io::ErrorKind::NotFound, "$XDG_RUNTIME_DIR is not set");
+            let directory = env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
+            one(at_path(&PathBuf::from(directory.ok_or_else(missing)?).join("bus")))
+        }
+        ListenAddress::Systemd => inherited::listening(None)?.into_iter().map(opened).collect(),
+        ListenAddress::Tcp { bind, host, port, family, nonce } => {
+            let interface = bind.as_deref().unwrap_or(host);
+            let places = match interface {
+                "*" => vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port))],
+                _ => wanted(interface, *port, *family)?,
+            };
+            let listener = TcpListener::bind(&*places)?;
+            listener.set_nonblocking(true)?;
+            let address = tcp_address(host, listener.local_addr()?);
+            one(at_port(listener.into(), address, *nonce))
+        }
+    }
+}
+
+fn one(opened: io::Result<Opened>) -> io::Result<Vec<Opened>> {
+    opened.map(|opened| vec![opened])
+}
+
+fn path_of(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+/// protocol.md A102, A103
+fn at_path(path: &Path) -> io::Result<Opened> {
+    let name = SocketAddrUnix::new(path)?;
+    remove_old_socket(path);
+    let fd = bound(&name)?;
+    let created = CreatedFile::new(path)?;
+    listen(&fd, BACKLOG)?;
+    let address = Address::new("unix").with("path", path.as_os_str().as_bytes());
+    Ok((fd, Door { _created: Some(created), ..Door::new(address) }))
+}
+
+/// One that nobody listens on is from a program that ended without removing it; anything else stays, and
+/// binding will fail.
+fn remove_old_socket(path: &Path) {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    let is_refused = || {
+        let connected = UnixStream::connect(path);
+        connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    };
+    if is_socket && is_refused() {
+        // Else binding says what is wrong.
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// protocol.md A105
+fn at_abstract_name(name: &[u8]) -> io::Result<Opened> {
+    let fd = bound(&SocketAddrUnix::new_abstract_name(name)?)?;
+    listen(&fd, BACKLOG)?;
+    let address = Address::new("unix").with("abstract", name);
+    Ok((fd, Door::new(address)))
+}
+
+fn bound(name: &SocketAddrUnix) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    bind_socket(&fd, name)?;
+    Ok(fd)
+}
+
+/// protocol.md A111, A112
+fn at_port(fd: OwnedFd, mut address: Address, is_secret: bool) -> io::Result<Opened> {
+    if !is_secret {
+        return Ok((fd, Door::new(address)));
+    }
+    let nonce: [u8; NONCE_SIZE] = random_bytes()?;
+    let path = env::temp_dir().join(format!("{}-nonce", random_name()?));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    let created = CreatedFile::new(&path)?;
+    file.write_all(&nonce)?;
+    "nonce-tcp".clone_into(&mut address.transport);
+    let address = address.with("noncefile", path.as_os_str().as_bytes());
+    Ok((fd, Door { address, nonce: Some(nonce), _created: Some(created) }))
+}
+
+fn tcp_address(host: &str, name: SocketAddr) -> Address {
+    let family = if name.is_ipv4() { "ipv4" } else { "ipv6" };
+    let address = Address::new("tcp").with("host", host);
+    address.with("port", name.port().to_string()).with("family", family)
+}
+
+fn unix_address(name: &SocketAddrUnix) -> Option<Address> {
+    let address = Address::new("unix");
+    if let Some(name) = name.abstract_name() {
+        return Some(address.with("abstract", name));
+    }
+    Some(address.with("path", name.path()?.to_bytes()))
+}
+
+/// `dbus-` and ten letters or digits.
+fn random_name() -> io::Result<String> {
+    const SYMBOLS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let bytes: [u8; 10] = random_bytes()?;
+    let symbols = bytes.iter().filter_map(|byte| SYMBOLS.get(usize::from(byte % 32)));
+    Ok("dbus-".chars().chain(symbols.map(|symbol| char::from(*symbol))).collect())
+}
+
+fn random_bytes<const SIZE: usize>() -> io::Result<[u8; SIZE]> {
+    let mut bytes = [0; SIZE];
+    getrandom(&mut bytes, GetRandomFlags::empty())?;
+    Ok(bytes)
+}
+
+impl Guid {
+    /// A new one, of random bytes.
+    ///
+    /// # Errors
+    /// The kernel gives none.
+    ///
+    /// ```
+    /// use libbus::guid::Guid;
+    ///
+    /// assert_ne!(Guid::generate()?, Guid::generate()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn generate() -> io::Result<Self> {
+        random_bytes().map(Self::from_bytes)
+    }
+}
