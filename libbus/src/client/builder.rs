@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::error::{Error, Result};
 use super::link::{DEFAULT_TIMEOUT, Deadline, Link, Shared, Style};
 use super::names::{RequestNameFlags, RequestNameReply, bus_call};
-use super::reconnecting::{Reconnect, Route, wait_for_one};
+use super::reconnecting::{Reconnect, Route, Tries, wait_for_one};
 use super::server_role::{ServerRole, Users, find_cookie, machine_id, own_uid};
 use crate::address::Address;
 use crate::auth::{ClientAuthConfig, Mechanism};
@@ -222,7 +222,7 @@ impl<S: Style> Builder<S> {
         Self { is_served_by_program, ..self }
     }
 
-    /// Waits for a bus that is not there yet: as long as nothing listens at any of its addresses they are tried
+    /// Waits for a bus that is not there yet: as long as nobody answers at any of its addresses they are tried
     /// again, first after 10 ms, then after pauses twice as long each, 500 ms at most, for `timeout`. What waiting
     /// cannot mend is an error at once.
     ///
@@ -303,19 +303,19 @@ impl<S: Style> Builder<S> {
 
     pub(crate) async fn connect(self) -> Result<Connection<S>> {
         let Self { target, mechanisms, is_bus, server, users, names, message_size_max, .. } = self;
-        let (mut uid, waits) = (Some(own_uid()), self.waits);
+        let (mut uid, mut tries) = (Some(own_uid()), self.waits.map(Tries::waiting));
         let mut route = None;
         let (socket, guid) = match target {
             Target::Socket(socket) => (Socket::new(socket)?, None),
             Target::Inherited(name) => (connected(name.as_deref())?, None),
             Target::Addresses(addresses) => {
-                let socket = wait_for_one::<S>(&addresses, waits).await?;
+                let socket = wait_for_one::<S>(&addresses, &mut tries).await?;
                 route = Some(addresses);
                 socket
             }
             Target::Remote(address) => {
                 uid = None;
-                let socket = wait_for_one::<S>(&address, waits).await?;
+                let socket = wait_for_one::<S>(&address, &mut tries).await?;
                 route = Some(address);
                 socket
             }
@@ -334,28 +334,37 @@ impl<S: Style> Builder<S> {
                 ConnectionState::new(config)?
             }
         };
-        let again = match (self.reconnects, route, config_again) {
-            (None, ..) => None,
-            (Some(policy), Some(addresses), Some(config)) => {
-                Some((Route { addresses, config, is_bus }, policy))
-            }
-            _ => {
-                let text = "a connection to no address cannot be made again";
-                return Err(Error::NoAddress(text.to_owned()));
-            }
-        };
+        let route = route.zip(config_again);
+        let route = route.map(|(addresses, config)| Route { addresses, config, is_bus });
+        if self.reconnects.is_some() && route.is_none() {
+            let text = "a connection to no address cannot be made again";
+            return Err(Error::NoAddress(text.to_owned()));
+        }
         let connection = Connection::new(Link::new(socket, state)?);
         connection.link().lock().is_on_bus = is_bus;
         let is_serving = !self.objects.0.is_empty();
         for serve in self.objects.0 {
             serve(&connection.object_server());
         }
-        authenticate(connection.link()).await?;
+        while let Err(error) = authenticate(connection.link()).await {
+            match (&route, &mut tries, error) {
+                // A bus that ends or begins just now.
+                (Some(route), Some(waiting), error @ (Error::Closed | Error::Io(_))) => {
+                    S::pause(waiting.note_failure(error)?).await;
+                    let (socket, guid) = wait_for_one::<S>(&route.addresses, &mut tries).await?;
+                    let mut config = route.config.clone();
+                    config.auth.guid = guid;
+                    let state = ConnectionState::new(config)?;
+                    connection.link().begin_anew(S::prepare(socket)?, state);
+                }
+                (.., error) => return Err(error),
+            }
+        }
         if is_bus {
             let hello = connection.link().call(&bus_call("Hello"), &()).await?;
             connection.set_unique_name(hello.deserialize()?);
         }
-        if let Some((route, policy)) = again {
+        if let Some((route, policy)) = route.zip(self.reconnects) {
             connection.link().reconnect(route, policy);
         }
         if self.is_served_by_program {

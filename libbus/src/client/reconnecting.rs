@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use super::error::{Error, Result};
 use super::link::{DEFAULT_TIMEOUT, Deadline, Link, Shared, Style};
 use super::reach::connect_to_one;
-use crate::connection::{ConnectionConfig, ConnectionError};
+use crate::connection::{ConnectionConfig, ConnectionError, ConnectionState};
 use crate::guid::Guid;
 use crate::transport::Socket;
 
 /// The first pause between two tries; each further one is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// No pause is longer while a bus is waited for that is not there yet.
-pub(crate) const WAITING_PAUSE_MAX: Duration = Duration::from_millis(500);
+const WAITING_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// For how long a connection that was lost is tried to be made again, and how often:
 /// [`Builder::reconnect`](super::Builder::reconnect).
@@ -76,6 +76,11 @@ pub(crate) struct Tries {
 }
 
 impl Tries {
+    /// Those for a bus that is not there yet.
+    pub(super) fn waiting(time_max: Duration) -> Self {
+        Self::begin(Reconnect::within(time_max).pause_max(WAITING_PAUSE_MAX))
+    }
+
     pub(crate) fn begin(policy: Reconnect) -> Self {
         Self { policy, count: 0, began: Instant::now(), pause: PAUSE_MIN }
     }
@@ -226,6 +231,13 @@ impl<S: Style> Link<S> {
         Ok(S::prepare(socket)?)
     }
 
+    /// Who listened there went before the handshake was over: begins with another one.
+    pub(super) fn begin_anew(&self, socket: S::Socket, connection: ConnectionState) {
+        let mut shared = self.lock();
+        (shared.connection, shared.failure) = (connection, None);
+        self.replace_socket(socket);
+    }
+
     /// There is another socket, or none.
     pub(crate) fn handle_connected(&self, shared: &mut Shared, result: Result<S::Socket>) {
         if shared.failure.is_some() {
@@ -264,18 +276,16 @@ impl<S: Style> Link<S> {
     }
 }
 
-/// Connects to the first address that can be reached; if none can, tries again for `time_max`, if what is missing
-/// may still come.
+/// Connects to the first address that can be reached; if none can and it is waited for, tries again, if what is
+/// missing may still come.
 pub(super) async fn wait_for_one<S: Style>(
     addresses: &str,
-    time_max: Option<Duration>,
+    tries: &mut Option<Tries>,
 ) -> Result<(Socket, Option<Guid>)> {
-    let Some(time_max) = time_max else { return connect_to_one::<S>(addresses).await };
-    let mut tries = Tries::begin(Reconnect::within(time_max).pause_max(WAITING_PAUSE_MAX));
     loop {
-        match connect_to_one::<S>(addresses).await {
-            Ok(connected) => return Ok(connected),
-            Err(error) => S::pause(tries.note_failure(error)?).await,
+        match (connect_to_one::<S>(addresses).await, &mut *tries) {
+            (Err(error), Some(tries)) => S::pause(tries.note_failure(error)?).await,
+            (result, _) => return result,
         }
     }
 }

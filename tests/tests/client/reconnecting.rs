@@ -3,6 +3,7 @@
 //! What programs do is written once for both styles, in `each_style.rs`: `wait!` waits as the style does.
 
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::Duration;
 
@@ -184,6 +185,28 @@ fn a_bus_that_comes_later_is_waited_for_by_a_thread() {
         let builder = libbus::blocking::Builder::address(&path_of(bus)).unwrap();
         thread::scope(|scope| {
             let build = scope.spawn(|| builder.wait_for_bus(Duration::MAX).build().unwrap());
+            bus.restart();
+            assert!(build.join().unwrap().unique_name().is_some());
+        });
+    });
+}
+
+/// One that ends, or has begun to listen and ends at once, is waited for like one that is not there.
+#[test]
+fn who_goes_before_it_has_said_anything_is_no_bus_yet() {
+    on_each_bus(|bus| {
+        bus.terminate();
+        let path = bus.address_value(0, "path").unwrap();
+        // A broker leaves its own.
+        let _ = std::fs::remove_file(path);
+        let listener = UnixListener::bind(path).unwrap();
+        let builder = libbus::blocking::Builder::address(&path_of(bus)).unwrap();
+        thread::scope(|scope| {
+            let build = scope.spawn(|| builder.wait_for_bus(Duration::MAX).build().unwrap());
+            for _ in 0..2 {
+                drop(listener.accept().unwrap());
+            }
+            drop(listener);
             bus.restart();
             assert!(build.join().unwrap().unique_name().is_some());
         });
