@@ -386,7 +386,7 @@ fn identity(
     let own_uid = rustix::process::getuid().as_raw();
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(own_uid));
     Ok(Identity {
-        guid: Guid::from_bytes(random_bytes().map_err(random)?),
+        guid: Guid::generate().map_err(random)?,
         listener_guids: listeners.iter().map(Listener::guid).collect(),
         own_uid,
         fds_max: resource_limits::fd_limit(),

@@ -20,7 +20,6 @@ mod audit;
 pub mod client_socket;
 pub mod config_files;
 pub mod config_watch;
-mod created_file;
 pub mod credentials;
 pub mod daemonize;
 pub mod file_stamps;
@@ -45,15 +44,7 @@ mod system_call;
 mod tests_support;
 pub mod worker;
 
-/// Bytes from the kernel's random source, for ids, nonces and names nobody can guess.
-///
-/// # Errors
-/// Only on kernels without `getrandom`.
-pub fn random_bytes<const N: usize>() -> std::io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    Ok(bytes)
-}
+pub(crate) use libbus::host::{phrase, random_bytes};
 
 /// Takes what only the start needs, which is most of the program, out of this process's memory. What is
 /// needed again comes back at its first use, in pieces of 64 KiB.
@@ -64,32 +55,4 @@ pub fn unmap_unused_code() {
 /// Gives the system back what the allocator keeps for later. Costs a walk through the whole heap.
 pub fn give_back_free_memory() {
     system_call::trim_heap();
-}
-
-/// What an error of the system says, in the words of the C library as everywhere else, without its number.
-pub(crate) fn phrase(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let number = error.raw_os_error().map(|code| format!(" (os error {code})"));
-    match number.and_then(|number| text.strip_suffix(&number)) {
-        Some(words) => words.to_owned(),
-        None => text,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rustix::io::Errno;
-
-    // protocol.md A238
-    #[test]
-    fn errors_have_the_words_of_the_c_library() {
-        for (errno, words) in [
-            (Errno::AGAIN, "Resource temporarily unavailable"),
-            (Errno::LOOP, "Too many levels of symbolic links"),
-            (Errno::NOENT, "No such file or directory"),
-        ] {
-            assert_eq!(super::phrase(&errno.into()), words);
-        }
-        assert_eq!(super::phrase(&std::io::Error::other("something else")), "something else");
-    }
 }

@@ -35,8 +35,8 @@ pub mod auth;
 pub mod client;
 pub mod connection;
 pub mod guid;
-#[cfg(feature = "keyring")]
-pub mod keyring;
+#[cfg(feature = "host")]
+pub mod host;
 pub mod limits;
 pub mod match_rule;
 pub mod message;

@@ -4,7 +4,6 @@
 //! never inherited by programs that are started, nor are descriptors that come over it.
 
 mod connect;
-mod created_file;
 mod inherited;
 mod listen;
 pub(crate) mod memory_file;

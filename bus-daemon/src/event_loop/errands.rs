@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bus_policy::{Audience, UserPolicy};
 use libbus::auth::CookieChallenge;
-use libbus::keyring::server_challenge;
+use libbus::host::keyring::server_challenge;
 
 use super::EventLoop;
 use crate::bus;

@@ -1,4 +1,4 @@
-//! Where the keyrings of DBUS_COOKIE_SHA1 are; what is done with them is [`libbus::keyring`]'s part.
+//! Where the keyrings of DBUS_COOKIE_SHA1 are; what is done with them is [`libbus::host::keyring`]'s part.
 
 use std::path::PathBuf;
 
@@ -14,5 +14,5 @@ pub fn keyring_directory() -> Result<PathBuf, String> {
     let account = || User::from_uid(geteuid()).ok().flatten().map(|user| user.dir);
     let home = variable.or_else(account);
     let missing = || "This user has no home directory to keep a keyring in".to_owned();
-    home.map(|home| home.join(libbus::keyring::DIRECTORY)).ok_or_else(missing)
+    home.map(|home| home.join(libbus::host::keyring::DIRECTORY)).ok_or_else(missing)
 }

@@ -19,13 +19,13 @@ use std::path::{Path, PathBuf};
 
 use libbus::address::{Address, AddressError, ListenAddress};
 use libbus::guid::Guid;
+use libbus::host::CreatedFile;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, socket_with, sockopt,
 };
 
 use super::client_socket::Errno;
-use super::created_file::CreatedFile;
-use super::{phrase, random_bytes};
+use super::phrase;
 pub use inherited::ListenContext;
 
 /// Connections that may wait to be accepted; the kernel's own bound is lower by default. Small
@@ -300,15 +300,11 @@ fn start_listening(fd: &OwnedFd) -> io::Result<()> {
 }
 
 fn new_guid() -> Result<Guid, ListenFailure> {
-    random_bytes().map(Guid::from_bytes).map_err(ListenFailure::Random)
+    Guid::generate().map_err(ListenFailure::Random)
 }
 
-/// `dbus-` and ten letters or digits.
 fn random_name() -> Result<String, ListenFailure> {
-    const SYMBOLS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let bytes: [u8; 10] = random_bytes().map_err(ListenFailure::Random)?;
-    let symbols = bytes.iter().filter_map(|byte| SYMBOLS.get(usize::from(byte % 32)));
-    Ok("dbus-".chars().chain(symbols.map(|symbol| char::from(*symbol))).collect())
+    libbus::host::random_name().map_err(ListenFailure::Random)
 }
 
 impl Listener {

@@ -36,7 +36,6 @@ use rustix::net::{
 use rustix::process::{Pid as RustixPid, PidfdFlags, pidfd_open};
 use rustix::thread::set_name;
 
-use super::created_file::CreatedFile;
 use super::daemonize::leave_terminal;
 use super::phrase;
 use super::privileged_service::PrivilegedService;
@@ -45,6 +44,7 @@ use super::service_output::OutputPipes;
 use super::supervisor::Supervisor;
 use super::system_call::{close_all_but, fork_single_threaded};
 use crate::bus::driver::error_reply::StartFailure;
+use libbus::host::CreatedFile;
 
 /// Services that are starting at a time.
 const STARTS_MAX: usize = 4096;

@@ -9,6 +9,7 @@ use std::io;
 
 use rustix::io::Errno;
 
+use crate::host::phrase;
 use crate::names::ErrorName;
 use crate::server::DBusError;
 use crate::standard_error;
@@ -86,10 +87,8 @@ impl DBusError for SystemError {
     }
 
     fn description(&self) -> Cow<'_, str> {
-        let text = io::Error::from_raw_os_error(self.0).to_string();
-        // Its number stands behind it, which the name says.
-        let end = text.rfind(" (os error").unwrap_or(text.len());
-        Cow::Owned(text.get(..end).unwrap_or_default().to_owned())
+        // The name says its number.
+        Cow::Owned(phrase(&io::Error::from_raw_os_error(self.0)))
     }
 }
 

@@ -9,7 +9,7 @@ use super::link::Style;
 use crate::auth::{ClientCookie, CookieChallenge, Mechanism};
 use crate::connection::{ConnectionError, ConnectionState, CookieWanted, ServerConfig};
 use crate::guid::Guid;
-use crate::keyring;
+use crate::host::keyring;
 use crate::transport::Socket;
 
 /// What a server offers unless it is told otherwise: strangers are nobody's guests.

@@ -16,12 +16,10 @@ use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind as bind_socket,
     getsockname, listen, socket_with, sockopt,
 };
-use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::created_file::CreatedFile;
 use super::{inherited, wanted};
 use crate::address::{Address, ListenAddress};
-use crate::guid::Guid;
+use crate::host::{CreatedFile, random_bytes, random_name};
 
 /// What a `nonce-tcp:` client says first is so long, in bytes (protocol.md A112).
 pub(crate) const NONCE_SIZE: usize = 16;
@@ -194,35 +192,4 @@ fn unix_address(name: &SocketAddrUnix) -> Option<Address> {
         return Some(address.with("abstract", name));
     }
     Some(address.with("path", name.path()?.to_bytes()))
-}
-
-/// `dbus-` and ten letters or digits.
-fn random_name() -> io::Result<String> {
-    const SYMBOLS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let bytes: [u8; 10] = random_bytes()?;
-    let symbols = bytes.iter().filter_map(|byte| SYMBOLS.get(usize::from(byte % 32)));
-    Ok("dbus-".chars().chain(symbols.map(|symbol| char::from(*symbol))).collect())
-}
-
-fn random_bytes<const SIZE: usize>() -> io::Result<[u8; SIZE]> {
-    let mut bytes = [0; SIZE];
-    getrandom(&mut bytes, GetRandomFlags::empty())?;
-    Ok(bytes)
-}
-
-impl Guid {
-    /// A new one, of random bytes.
-    ///
-    /// # Errors
-    /// The kernel gives none.
-    ///
-    /// ```
-    /// use libbus::guid::Guid;
-    ///
-    /// assert_ne!(Guid::generate()?, Guid::generate()?);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn generate() -> io::Result<Self> {
-        random_bytes().map(Self::from_bytes)
-    }
 }

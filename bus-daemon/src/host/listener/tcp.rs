@@ -9,11 +9,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use libbus::address::{Address, Family};
+use libbus::host::CreatedFile;
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with, sockopt,
 };
 
-use super::super::created_file::CreatedFile;
 use super::{
     ListenFailure, Listener, ListenerKind, NONCE_SIZE, new_guid, random_name, start_listening,
 };

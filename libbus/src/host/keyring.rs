@@ -13,10 +13,10 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::geteuid;
-use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::auth::cookie::{Cookie, KEYRING_SIZE_MAX, Keyring, context_is_valid};
 use crate::auth::{ClientCookie, CookieChallenge};
+use crate::host::{phrase, random_bytes};
 
 /// Its name in a user's home directory (protocol.md A092).
 pub const DIRECTORY: &str = ".dbus-keyrings";
@@ -215,53 +215,13 @@ impl Drop for Lock {
 fn try_lock(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop)
 }
-
-fn random_bytes<const SIZE: usize>() -> io::Result<[u8; SIZE]> {
-    let mut bytes = [0; SIZE];
-    getrandom(&mut bytes, GetRandomFlags::empty())?;
-    Ok(bytes)
-}
-
-/// What an error of the system says, without its number.
-fn phrase(error: &io::Error) -> String {
-    let text = error.to_string();
-    let number = error.raw_os_error().map(|code| format!(" (os error {code})"));
-    let words = number.and_then(|number| text.strip_suffix(&number));
-    words.unwrap_or(&text).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
 
-    use std::sync::atomic::{AtomicU32, Ordering};
-
     use super::*;
-
-    struct TemporaryDirectory(PathBuf);
-
-    impl TemporaryDirectory {
-        fn new() -> Self {
-            static COUNT: AtomicU32 = AtomicU32::new(0);
-            let number = COUNT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("libbus-keyring-{}-{number}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir(&path).unwrap();
-            Self(path)
-        }
-
-        fn path(&self) -> &Path {
-            &self.0
-        }
-    }
-
-    impl Drop for TemporaryDirectory {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    use crate::host::tests_support::TemporaryDirectory;
 
     const CONTEXT: &str = "org_freedesktop_general";
     const NO_PAUSE: LockWait = LockWait { attempts: 2, pause: Duration::ZERO };

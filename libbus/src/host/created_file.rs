@@ -12,8 +12,8 @@ use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 /// A file that goes with this value, if the one at its path is still the same.
 #[derive(Debug)]
-pub(super) struct CreatedFile {
-    /// Absolute: a daemon changes its working directory.
+pub struct CreatedFile {
+    /// Absolute: a program may change its working directory.
     path: PathBuf,
     identity: Identity,
 }
@@ -28,12 +28,18 @@ struct Identity {
 }
 
 impl CreatedFile {
-    pub(super) fn new(path: &Path) -> io::Result<Self> {
+    /// For the file at `path`, which this program has made.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn new(path: &Path) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         Ok(Self { identity: Identity::of(&path)?, path })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// Where it is: an absolute path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }
