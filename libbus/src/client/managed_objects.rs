@@ -16,8 +16,7 @@ use super::call::MethodCall;
 use super::connection::Connection;
 use super::error::{Error, Result};
 use super::link::{Deadline, Shared, Style};
-use super::names::bus_call;
-use super::peers::rule_of_bus;
+use super::peers::{Asked, ask_owner, owner_in, rule_of_bus};
 use super::properties::{CHANGED, Kept, VARIANT};
 use super::proxy::PROPERTIES;
 use super::signals::{SignalStream, begin_default};
@@ -219,17 +218,15 @@ impl<S: Style> ManagedObjects<S> {
 
     // --- asking -------------------------------------------------------------------------------------
 
-    /// Asks who has the name. The last change that was told meanwhile is either in the answer, or newer.
+    /// Asks who has the name.
     async fn ask_owner(&mut self) -> Result<()> {
-        let call = bus_call("GetNameOwner");
-        let owner = match self.connection.link().call(&call, &*self.destination).await {
-            Ok(answer) => Some(answer.deserialize::<&str>()?.into()),
-            Err(error) if error.is_method_error(standard_error::NAME_HAS_NO_OWNER.as_str()) => None,
-            Err(error) => return Err(error),
-        };
-        self.set_owner(owner);
-        self.is_owner_stale = false;
-        self.take_owners();
+        match ask_owner(&self.connection, &self.destination, &mut self.owners).await? {
+            Asked::Owner(owner) => {
+                self.set_owner(owner.map(Into::into));
+                self.is_owner_stale = false;
+            }
+            Asked::Interrupted => self.note_interruption(),
+        }
         Ok(())
     }
 
@@ -245,8 +242,8 @@ impl<S: Style> ManagedObjects<S> {
     }
 
     fn take_owner(&mut self, change: &Message) {
-        if let Ok((_, _, owner)) = change.deserialize::<(&str, &str, &str)>() {
-            self.set_owner((!owner.is_empty()).then(|| owner.into()));
+        if let Some(owner) = owner_in(change) {
+            self.set_owner(owner.map(Into::into));
         }
     }
 
@@ -276,6 +273,9 @@ impl<S: Style> ManagedObjects<S> {
             self.ask_owner().await?;
         }
         self.take_owners();
+        if self.is_owner_stale || self.is_gone {
+            return Ok(());
+        }
         let Some(owner) = self.owner.clone() else {
             self.replace(Objects::new());
             self.is_stale = false;
@@ -295,7 +295,7 @@ impl<S: Style> ManagedObjects<S> {
             return Ok(());
         }
         let reply = answer?;
-        if reply.header().signature != MANAGED {
+        if reply.signature() != MANAGED {
             return Err(wrong_answer(&reply));
         }
         let objects = read_objects(&reply).map_err(TypeError::from)?;
@@ -388,7 +388,7 @@ impl<S: Style> ManagedObjects<S> {
     }
 
     fn take_added(&mut self, signal: &Message) -> std::result::Result<(), MessageError> {
-        if signal.header().signature != ADDED {
+        if signal.signature() != ADDED {
             return Ok(());
         }
         let mut reader = signal.reader();
@@ -405,7 +405,7 @@ impl<S: Style> ManagedObjects<S> {
     }
 
     fn take_removed(&mut self, signal: &Message) -> std::result::Result<(), MessageError> {
-        if signal.header().signature != REMOVED {
+        if signal.signature() != REMOVED {
             return Ok(());
         }
         let mut reader = signal.reader();
@@ -433,7 +433,7 @@ impl<S: Style> ManagedObjects<S> {
         path: &str,
         signal: &Message,
     ) -> std::result::Result<(), MessageError> {
-        if signal.header().signature != CHANGED {
+        if signal.signature() != CHANGED {
             return Ok(());
         }
         let mut reader = signal.reader();
@@ -465,52 +465,46 @@ fn has_no_manager(error: &Error) -> bool {
 }
 
 fn wrong_answer(reply: &Message) -> Error {
-    let actual = reply.header().signature.as_str().to_owned();
+    let actual = reply.signature().as_str().to_owned();
     TypeError::Signature { expected: MANAGED.as_str().to_owned(), actual }.into()
 }
 
 // --- reading ----------------------------------------------------------------------------------------
 
 fn read_objects(reply: &Message) -> std::result::Result<Objects, MessageError> {
-    let mut reader = reply.reader();
-    let mut entries = reader.dict()?;
-    let mut objects = Objects::new();
-    while !entries.is_empty() {
-        entries.structure()?;
-        let path = entries.string()?;
-        let interfaces = read_interfaces(reply, entries.dict()?)?;
-        objects.insert(path.into(), interfaces);
-    }
-    Ok(objects)
+    read_entries(reply.reader().dict()?, |entry| read_interfaces(reply, entry.dict()?))
 }
 
 fn read_interfaces(
     message: &Message,
-    mut entries: BodyReader<'_>,
+    entries: BodyReader<'_>,
 ) -> std::result::Result<Interfaces, MessageError> {
-    let mut interfaces = Interfaces::new();
-    while !entries.is_empty() {
-        entries.structure()?;
-        let name = entries.string()?;
-        let properties = read_properties(message, entries.dict()?)?;
-        interfaces.insert(name.into(), properties);
-    }
-    Ok(interfaces)
+    read_entries(entries, |entry| read_properties(message, entry.dict()?))
 }
 
 fn read_properties(
     message: &Message,
-    mut entries: BodyReader<'_>,
+    entries: BodyReader<'_>,
 ) -> std::result::Result<Properties, MessageError> {
-    let mut properties = Properties::new();
+    read_entries(entries, |entry| {
+        let kept = Kept { message: message.clone(), position: entry.position() };
+        entry.skip(VARIANT)?;
+        Ok(kept)
+    })
+}
+
+/// A dictionary by names or paths, of which `read` reads a value.
+fn read_entries<'m, T>(
+    mut entries: BodyReader<'m>,
+    mut read: impl FnMut(&mut BodyReader<'m>) -> std::result::Result<T, MessageError>,
+) -> std::result::Result<BTreeMap<Box<str>, T>, MessageError> {
+    let mut found = BTreeMap::new();
     while !entries.is_empty() {
         entries.structure()?;
         let name = entries.string()?;
-        let kept = Kept { message: message.clone(), position: entries.position() };
-        entries.skip(VARIANT)?;
-        properties.insert(name.into(), kept);
+        found.insert(name.into(), read(&mut entries)?);
     }
-    Ok(properties)
+    Ok(found)
 }
 
 impl<S: Style> fmt::Debug for ManagedObjects<S> {

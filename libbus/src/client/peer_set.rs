@@ -6,11 +6,9 @@
 use super::connection::Connection;
 use super::error::Result;
 use super::link::{Deadline, Shared, Style};
-use super::names::bus_call;
-use super::peers::rule_of_bus;
+use super::peers::{Asked, ask_owner, owner_in, rule_of_bus};
 use super::signals::{SignalStream, begin_default};
 use crate::connection::{StreamId, Streamed};
-use crate::message::Message;
 use crate::names::BusName;
 
 /// Others on the bus, of which it is told who goes: see [`Connection::peer_set`].
@@ -106,7 +104,7 @@ impl<S: Style> PeerSet<S> {
             let (index, change) = S::wait(self.connection.link(), next, Deadline::Never).await?;
             let Some(peer) = self.peers.get_mut(index) else { continue };
             let is_over = match change {
-                Streamed::Signal(change) => is_gone(&change),
+                Streamed::Signal(change) => owner_in(&change) == Some(None),
                 // All are gone who were on the bus that is lost.
                 Streamed::Interrupted | Streamed::Ended => true,
                 Streamed::Missed(_) => {
@@ -127,25 +125,12 @@ impl<S: Style> PeerSet<S> {
     }
 }
 
-/// Whether somebody has a name. The last change that was told meanwhile is either in the answer, or newer.
+/// Whether somebody has a name. On the bus that took the place of one that is lost nobody is who it was.
 async fn has_owner<S: Style>(
     connection: &Connection<S>,
     name: &str,
     changes: &mut SignalStream<S>,
 ) -> Result<bool> {
-    let answer = connection.link().call(&bus_call("NameHasOwner"), name).await?;
-    let mut has_owner = answer.deserialize()?;
-    while let Some(change) = changes.take_read() {
-        match change {
-            Streamed::Signal(change) => has_owner = !is_gone(&change),
-            Streamed::Interrupted | Streamed::Ended => has_owner = false,
-            Streamed::Missed(_) => {}
-        }
-    }
-    Ok(has_owner)
-}
-
-/// Whether a change of owner says that nobody has the name any more.
-fn is_gone(change: &Message) -> bool {
-    change.deserialize::<(&str, &str, &str)>().is_ok_and(|(_, _, owner)| owner.is_empty())
+    let asked = ask_owner(connection, name, changes).await?;
+    Ok(matches!(asked, Asked::Owner(Some(_))))
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use zbus::wire::{Array, Variant};
 
+use super::call::MethodCall;
 use super::connection::Connection;
 use super::error::{Error, Result};
 use super::link::{Deadline, Link, Shared, Style};
@@ -204,40 +205,25 @@ impl<S: Style> NameWatch<S> {
     async fn ask(&mut self) -> Result<Option<String>> {
         let link = Arc::clone(self.connection.link());
         loop {
-            let answer = link.call(&bus_call("GetNameOwner"), &*self.name).await;
+            let answer = link.call(&GET_NAME_OWNER, &*self.name).await;
             if let Some(owner) = self.take_answer(answer) {
                 return owner;
             }
         }
     }
 
-    /// Who has the name by this answer to the question for it. What was told meanwhile is in the answer, or newer
-    /// than it: what was told last is so in either case. Nothing if the bus is another one since, which must be
-    /// asked again.
+    /// Who has the name by this answer to the question for it. Nothing if the bus is another one since, which must
+    /// be asked again.
     fn take_answer(&mut self, answer: Result<Message>) -> Option<Result<Option<String>>> {
-        let mut is_interrupted = matches!(answer, Err(Error::CallLost(_)));
-        let mut newest = None;
-        while let Some(told) = self.changes.take_read() {
-            match told {
-                Streamed::Interrupted => is_interrupted = true,
-                Streamed::Signal(change) => newest = owner_in(&change).or(newest),
-                Streamed::Missed(_) | Streamed::Ended => {}
+        match owner_by(answer, &mut self.changes) {
+            Ok(Asked::Owner(owner)) => Some(Ok(owner)),
+            Ok(Asked::Interrupted) => {
+                // On another bus a unique name is somebody else's.
+                self.is_gone = self.name.starts_with(':');
+                self.is_gone.then_some(Ok(None))
             }
+            Err(error) => Some(Err(error)),
         }
-        if is_interrupted {
-            // On another bus a unique name is somebody else's.
-            self.is_gone = self.name.starts_with(':');
-            return self.is_gone.then_some(Ok(None));
-        }
-        Some(match (newest, answer) {
-            (Some(owner), _) => Ok(owner),
-            (None, Ok(reply)) => match reply.deserialize::<&str>() {
-                Ok(owner) => Ok(Some(owner.to_owned())),
-                Err(error) => Err(error.into()),
-            },
-            (None, Err(error)) if error.is_method_error(NO_OWNER) => Ok(None),
-            (None, Err(error)) => Err(error),
-        })
     }
 
     /// Goes on to ask, where it is polled. It is asked first when it was interrupted.
@@ -258,10 +244,7 @@ impl<S: Style> NameWatch<S> {
             let asking = self.asking.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
             if std::mem::take(&mut must_ask) {
                 let (link, name) = (Arc::clone(self.connection.link()), self.name.clone());
-                *asking =
-                    Some(Box::pin(
-                        async move { link.call(&bus_call("GetNameOwner"), &*name).await },
-                    ));
+                *asking = Some(Box::pin(async move { link.call(&GET_NAME_OWNER, &*name).await }));
             }
             let Some(future) = asking else { return Poll::Ready(None) };
             let Poll::Ready(answer) = future.as_mut().poll(context) else { return Poll::Pending };
@@ -290,7 +273,49 @@ impl<S: Style> fmt::Debug for NameWatch<S> {
 #[cfg(feature = "async")]
 type Asking = std::pin::Pin<Box<dyn Future<Output = Result<Message>> + Send>>;
 
+const GET_NAME_OWNER: MethodCall<'static> = bus_call("GetNameOwner");
 const NO_OWNER: &str = standard_error::NAME_HAS_NO_OWNER.as_str();
+
+/// What came of the question who has a name.
+pub(super) enum Asked {
+    /// This one, or nobody.
+    Owner(Option<String>),
+    /// The connection was lost meanwhile: the next bus is to be asked.
+    Interrupted,
+}
+
+/// Asks the bus who has a name, of which `changes` tells.
+pub(super) async fn ask_owner<S: Style>(
+    connection: &Connection<S>,
+    name: &str,
+    changes: &mut SignalStream<S>,
+) -> Result<Asked> {
+    let answer = connection.link().call(&GET_NAME_OWNER, name).await;
+    owner_by(answer, changes)
+}
+
+/// Who has the name of which `changes` tells, by the answer to that question. What was told meanwhile is in the
+/// answer, or newer than it: what was told last is so in either case.
+fn owner_by<S: Style>(answer: Result<Message>, changes: &mut SignalStream<S>) -> Result<Asked> {
+    let mut is_interrupted = matches!(answer, Err(Error::CallLost(_)));
+    let mut newest = None;
+    while let Some(told) = changes.take_read() {
+        match told {
+            Streamed::Interrupted => is_interrupted = true,
+            Streamed::Signal(change) => newest = owner_in(&change).or(newest),
+            Streamed::Missed(_) | Streamed::Ended => {}
+        }
+    }
+    if is_interrupted {
+        return Ok(Asked::Interrupted);
+    }
+    Ok(Asked::Owner(match (newest, answer) {
+        (Some(owner), _) => owner,
+        (None, Ok(reply)) => Some(reply.deserialize::<&str>()?.to_owned()),
+        (None, Err(error)) if error.is_method_error(NO_OWNER) => None,
+        (None, Err(error)) => return Err(error),
+    }))
+}
 
 /// Who has a name after this change.
 pub(super) fn owner_in(change: &Message) -> Option<Option<String>> {

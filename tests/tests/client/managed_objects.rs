@@ -1,8 +1,11 @@
 //! The objects of another program, as its object manager tells of them.
 
+use std::collections::HashMap;
+
 use bus_tests::harness::Bus;
 use futures_lite::future::block_on;
 use libbus::server::ObjectManager;
+use libbus::wire_types::{ObjectPath, OwnedVariant};
 use libbus::{Error, ObjectEvent, RequestNameFlags, Result, SignalEmitter, blocking, interface};
 
 use crate::{address, connect, on_each_bus};
@@ -206,6 +209,36 @@ fn missed_signals_lose_nothing() {
         assert_eq!(disks.next_event().unwrap(), changed(&a, &["Size", "State"]));
         assert_eq!(disks.next_event().unwrap(), added(&b, &[DISK]));
         assert_eq!(disks.property(&b, DISK, "Size").unwrap(), Some(2u32));
+    });
+}
+
+/// One that says it has more than anybody keeps up with.
+struct Boundless;
+
+#[interface(name = "org.freedesktop.DBus.ObjectManager")]
+impl Boundless {
+    fn get_managed_objects(&self) -> HashMap<ObjectPath<'static>, Interfaces> {
+        let object = |number: u32| {
+            let path = ObjectPath::try_from(format!("{ROOT}/n{number}")).unwrap();
+            (path, Interfaces::from([(DISK, HashMap::new())]))
+        };
+        (0..=1 << 16).map(object).collect()
+    }
+}
+
+type Interfaces = HashMap<&'static str, HashMap<&'static str, OwnedVariant>>;
+
+#[test]
+fn there_is_a_bound() {
+    on_each_bus(|bus| {
+        block_on(async {
+            let builder = libbus::Builder::address(&address(bus)).unwrap();
+            let service = builder.serve_at(ROOT, Boundless).unwrap().build().await.unwrap();
+            let client = libbus::Builder::address(&address(bus)).unwrap().build().await.unwrap();
+            let name = service.unique_name().unwrap();
+            let error = client.managed_objects(name, ROOT).await.unwrap_err();
+            assert!(error.to_string().contains("more than 65536 interfaces"), "{error}");
+        });
     });
 }
 
