@@ -574,7 +574,8 @@ impl ConnectionState {
     }
 
     /// The next call to serve. Those of one sender come one after the other: the next one after
-    /// [`ConnectionState::finish_call`]; but what this program asks itself comes at once. None comes while much waits to be written.
+    /// [`ConnectionState::finish_call`]; but what this program asks itself comes at once. None comes while much
+    /// waits to be written.
     pub fn next_call(&mut self) -> Option<Message> {
         let own = self.restoring.unique_name.as_deref();
         let may_answer = self.messages.end() < ANSWERS_SIZE_MAX;

@@ -233,7 +233,7 @@ impl SignatureText {
         }
     }
 
-    /// Appends a type; `false` if there is no room. Formatting it costs ten times as much, for each message.
+    /// Appends a type; `false` if there is no room. Formatting it would cost several times as much, for each message.
     fn append(&mut self, signature: &TypeSignature) -> bool {
         use TypeSignature as T;
         let code = match signature {

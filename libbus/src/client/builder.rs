@@ -287,8 +287,8 @@ impl<S: Style> Builder<S> {
         Self { reconnects: Some(how), ..self }
     }
 
-    /// Ends the program with status 1 when the other end closes the connection or it fails, as is usual for programs of a
-    /// user's session: as soon as whoever waits or serves notices. To end otherwise, wait for
+    /// Ends the program with status 1 when the other end closes the connection or it fails, as is usual for programs
+    /// of a user's session: as soon as whoever waits or serves notices. To end otherwise, wait for
     /// [`Connection::closed`].
     #[must_use]
     pub fn exit_on_disconnect(self, is_wanted: bool) -> Self {

@@ -79,8 +79,8 @@ pub enum Error {
     /// The socket failed.
     Io(Arc<io::Error>),
     /// The connection was lost, and is made again ([`Builder::reconnect`](super::Builder::reconnect)), before the
-    /// reply to this call came, or before all of it, or of this signal, was sent. It is not sent again by itself: on another bus its
-    /// destination may be somebody else.
+    /// reply to this call came, or before all of it, or of this signal, was sent. It is not sent again by itself:
+    /// on another bus its destination may be somebody else.
     CallLost(LostCall),
     /// The connection was lost and is made again: between the items of this stream some may have been missed. The
     /// stream goes on.

@@ -371,15 +371,17 @@ impl<S: Style> Link<S> {
 
     /// Writes what there is room for. That the connection is over shows when it is read.
     pub(crate) fn write_some(&self, shared: &mut Shared) {
-        let socket = self.socket();
-        let socket = S::Socket::as_ref(&socket);
         shared.is_held = false;
+        if !shared.is_blocked() {
+            return;
+        }
+        let socket = self.socket();
         loop {
             let (bytes, fds) = shared.connection.next_write();
             if bytes.is_empty() {
                 return;
             }
-            match socket.send(bytes, fds) {
+            match S::Socket::as_ref(&socket).send(bytes, fds) {
                 Ok(0) => return,
                 Ok(size) => shared.connection.handle_written(size),
                 Err(error) => {

@@ -104,9 +104,8 @@ impl Parked {
             {
                 continue;
             }
-            let socket = || link.socket();
-            let readable =
-                may_read.then(|| self.readable.get_or_insert_with(|| socket().readable_owned()));
+            let readable = may_read
+                .then(|| self.readable.get_or_insert_with(|| link.socket().readable_owned()));
             if let Some(readable) = readable
                 && let Poll::Ready(result) = Pin::new(readable).poll(context)
             {
@@ -115,8 +114,8 @@ impl Parked {
                 read_some(link);
                 continue;
             }
-            let writable =
-                is_blocked.then(|| self.writable.get_or_insert_with(|| socket().writable_owned()));
+            let writable = is_blocked
+                .then(|| self.writable.get_or_insert_with(|| link.socket().writable_owned()));
             if let Some(writable) = writable
                 && let Poll::Ready(result) = Pin::new(writable).poll(context)
             {

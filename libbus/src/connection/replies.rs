@@ -84,10 +84,9 @@ impl Replies {
     pub(super) fn handle_loss(&mut self, not_sent: &BTreeSet<NonZeroU32>) {
         for (serial, reply) in &mut self.calls {
             if matches!(reply, Reply::Awaited) {
-                let is_sent = !not_sent.contains(serial);
-                *reply = Reply::Lost(match is_sent {
-                    true => LostCall::PerhapsDone,
-                    false => LostCall::NotSent,
+                *reply = Reply::Lost(match not_sent.contains(serial) {
+                    true => LostCall::NotSent,
+                    false => LostCall::PerhapsDone,
                 });
             }
         }

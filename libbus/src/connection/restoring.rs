@@ -49,7 +49,7 @@ pub(super) struct Restoring {
     requests: BTreeMap<NonZeroU32, Asked>,
     /// What the new bus was asked and has not answered yet.
     questions: BTreeMap<NonZeroU32, Asked>,
-    /// Calls that were let go before they were written.
+    /// Calls that were let go before they were written, and whose replies somebody waits for.
     not_sent: Vec<NonZeroU32>,
 }
 
@@ -128,7 +128,9 @@ impl ConnectionState {
 
     /// Nothing more is written, and what is not written yet is let go.
     pub(super) fn drop_unwritten(&mut self) {
-        self.restoring.not_sent.extend(self.messages.unwritten());
+        // Nobody asks what became of other messages.
+        let is_awaited = |serial: &NonZeroU32| self.replies.is_known(*serial);
+        self.restoring.not_sent.extend(self.messages.unwritten().into_iter().filter(is_awaited));
         (self.lines, self.messages) = Default::default();
     }
 
