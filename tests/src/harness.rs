@@ -1,6 +1,6 @@
 //! A bus under test, and clients that speak to it without our own library.
 
-mod broker;
+pub mod broker;
 mod bus_process;
 mod message;
 mod namespaces;

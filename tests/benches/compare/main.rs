@@ -7,7 +7,6 @@
 
 #![allow(clippy::expect_used, reason = "a measuring program: what it expects of itself may end it")]
 
-mod broker;
 mod chart;
 mod crowd;
 mod failure;

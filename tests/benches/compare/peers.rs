@@ -12,10 +12,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use bus_tests::harness::broker;
+use libbus::blocking::Connection;
 use rustix::process::Uid;
 use rustix::thread::set_thread_res_uid;
 
-use crate::broker::{self, Controller};
 use crate::failure::{Failure, Result, fail};
 use crate::load::{Client, DEADLINE};
 use crate::measure::{BUS_CORE, LOAD_CORE, pin};
@@ -133,12 +134,13 @@ impl Peer {
 }
 
 fn start_broker(dir: Directory, socket: PathBuf, mut command: Command) -> Result<Running> {
-    let (ours, theirs) = broker::controller_sockets()?;
-    command.args(broker::ARGUMENTS).stdin(Stdio::from(theirs)).stdout(Stdio::null());
+    let ours = broker::prepare(&mut command)?;
+    command.stdout(Stdio::null());
     let mut running = Running::spawn(Kind::DbusBroker, dir, socket, command)?;
     // The broker's end is inherited by now; the command would keep another.
-    let controller = Controller::add_listener(ours, &running.socket);
-    running.controller = Some(controller.map_err(|failure| running.explain(failure))?);
+    let controller = broker::control(ours, &running.socket);
+    let failed = |error| running.explain(Failure::new(format!("refuses its controller: {error}")));
+    running.controller = Some(controller.map_err(failed)?);
     Ok(running)
 }
 
@@ -150,7 +152,7 @@ pub(crate) struct Running {
     program: Program,
     dir: Directory,
     /// What keeps a dbus-broker alive.
-    controller: Option<Controller>,
+    controller: Option<Connection>,
     groups: Cell<u32>,
 }
 

@@ -5,7 +5,10 @@
 //! listener's object, a listening socket that must not block, and the policy, whose type is that of version 33.
 //! It reads no configuration and starts no services: limits are arguments, and activation is its launcher's.
 
+use std::fs::{self, Permissions};
+use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,7 +16,7 @@ use std::process::{Command, Stdio};
 use libbus::blocking::{Builder, Connection};
 use libbus::wire_types::{Fd, ObjectPath, as_variant};
 
-/// Limits that no test reaches.
+/// The controller's socket is standard input; limits that no test and no workload reaches.
 const ARGUMENTS: [&str; 12] = [
     "--controller",
     "0",
@@ -24,9 +27,9 @@ const ARGUMENTS: [&str; 12] = [
     "--max-fds",
     "1000000",
     "--max-matches",
-    "1000000",
+    "100000000",
     "--max-objects",
-    "1000000",
+    "100000000",
 ];
 
 /// Whether it is so, and with which priority.
@@ -47,25 +50,31 @@ type Policy = (
     &'static str,
 );
 
-/// What a broker is started with, and the controller's end of its socket.
-pub(super) fn prepare(command: &mut Command) -> OwnedFd {
-    let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+/// What a broker is started with. Answers with the controller's end of its socket; the command keeps the other one.
+///
+/// # Errors
+/// The system has no room for two sockets.
+pub fn prepare(command: &mut Command) -> io::Result<OwnedFd> {
+    let (ours, theirs) = UnixStream::pair()?;
     command.args(ARGUMENTS).stdin(Stdio::from(OwnedFd::from(theirs)));
-    ours.into()
+    Ok(ours.into())
 }
 
 /// Has the broker listen at `path` and allow everything. It ends with the connection.
-pub(super) fn control(socket: OwnedFd, path: &Path) -> Connection {
-    let listener = UnixListener::bind(path).expect("a listening socket");
-    listener.set_nonblocking(true).expect("a socket that does not block");
-    let controller = Builder::socket(socket).p2p().build().expect("a broker that answers");
-    let object = ObjectPath::try_from("/org/bus1/DBus/Listener/0").expect("a path");
+///
+/// # Errors
+/// The place is taken, or the broker refuses the listener: this knows the policy of version 33.
+pub fn control(socket: OwnedFd, path: &Path) -> libbus::Result<Connection> {
+    let listener = UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    // As other buses do: who may connect is a matter of the policy.
+    fs::set_permissions(path, Permissions::from_mode(0o777))?;
+    let controller = Builder::socket(socket).p2p().build()?;
+    let object = ObjectPath::from_static_str_unchecked("/org/bus1/DBus/Listener/0");
     let arguments = (object, Fd::from(&listener), as_variant::Serialize(&everything()));
-    let broker = "org.bus1.DBus.Broker";
-    controller
-        .call_method(Some(broker), "/org/bus1/DBus/Broker", Some(broker), "AddListener", &arguments)
-        .expect("a broker of version 33");
-    controller
+    let (broker, path) = ("org.bus1.DBus.Broker", "/org/bus1/DBus/Broker");
+    controller.call_method(Some(broker), path, Some(broker), "AddListener", &arguments)?;
+    Ok(controller)
 }
 
 fn everything() -> Policy {

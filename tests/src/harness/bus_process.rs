@@ -411,12 +411,13 @@ impl Drop for Bus {
 /// Starts the broker in its directory, and what keeps it alive.
 fn spawn_broker(daemon: &Daemon, dir: &Path) -> (Child, Connection) {
     let mut command = Command::new(&daemon.program);
-    let socket = broker::prepare(&mut command);
+    let socket = broker::prepare(&mut command).expect("a pair of sockets");
     command.stdout(Stdio::null()).stderr(File::create(dir.join("log")).expect("the log"));
     let child = command.spawn().expect("the broker starts");
     // It would keep the broker's end.
     drop(command);
-    (child, broker::control(socket, &dir.join("bus")))
+    let controller = broker::control(socket, &dir.join("bus")).expect("a broker of version 33");
+    (child, controller)
 }
 
 /// Starts the daemon in its directory; answers with what it prints as its address.
