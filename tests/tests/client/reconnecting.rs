@@ -41,20 +41,6 @@ mod blocking {
 
     include!("reconnecting/each_style.rs");
 
-    struct Counter(u32);
-
-    #[interface(name = "org.example.Counter")]
-    impl Counter {
-        #[zbus(property)]
-        fn count(&self) -> u32 {
-            self.0
-        }
-
-        fn add(&mut self, number: u32) {
-            self.0 += number;
-        }
-    }
-
     fn serve(connection: &Connection) {
         let connection = connection.clone();
         thread::spawn(move || connection.serve());
@@ -80,20 +66,6 @@ mod asynchronous {
     }
 
     include!("reconnecting/each_style.rs");
-
-    struct Counter(u32);
-
-    #[interface(name = "org.example.Counter")]
-    impl Counter {
-        #[zbus(property)]
-        fn count(&self) -> u32 {
-            self.0
-        }
-
-        fn add(&mut self, number: u32) {
-            self.0 += number;
-        }
-    }
 
     /// A thread of the connection does.
     fn serve(_: &Connection) {}

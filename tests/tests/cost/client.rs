@@ -32,12 +32,19 @@ fn a_call_with_a_string_each_way_allocates_three_times() {
     assert_eq!(allocations_of(|| call_repeatedly(&proxy)), 3 * CALL_COUNT);
 }
 
+fn may_trace() -> bool {
+    let may_trace = strace_works();
+    if !may_trace {
+        // Not eprintln, which the test runner keeps to itself when a test passes.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: strace is missing or may not trace");
+    }
+    may_trace
+}
+
 /// What the program of [`call_repeatedly`] asks of the system: while it connects and while it calls. Nothing
 /// where that cannot be seen.
 fn traced(style: &[&str]) -> Option<[String; 2]> {
-    if !strace_works() {
-        // Not eprintln, which the test runner keeps to itself when a test passes.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: strace is missing or may not trace");
+    if !may_trace() {
         return None;
     }
     let bus = Bus::start(&Daemon::ours(), &Config::SESSION);
@@ -51,6 +58,40 @@ fn traced(style: &[&str]) -> Option<[String; 2]> {
     let parts: Vec<&str> = text.split("getppid(").collect();
     let [_, of_connecting, of_calls, _] = parts.as_slice() else { panic!("{} marks", parts.len()) };
     Some([(*of_connecting).to_owned(), (*of_calls).to_owned()])
+}
+
+/// Of a service that has been asked the same before, so that it knows that it is quick.
+#[test]
+fn answers_to_quick_calls_leave_together() {
+    if !may_trace() {
+        return;
+    }
+    let bus = Bus::start(&Daemon::ours(), &Config::SESSION);
+    let trace = bus.dir.join("trace");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-o"]).arg(&trace).arg(env!("CARGO_BIN_EXE_answering-service"));
+    let mut service = command.arg(bus.addresses().next().unwrap()).spawn().unwrap();
+    let name = "org.example.Answers";
+    let client = connect(bus.addresses().next().unwrap());
+    assert!(client.watch_name(name).unwrap().any(|owner| owner.unwrap().is_some()));
+    let answers = Proxy::new(&client, name, "/", name).unwrap();
+    let echo = answers.method_call("Echo").unwrap();
+    for _ in 0..3 {
+        client.call(&echo, "warm").unwrap();
+    }
+    answers.call::<_, ()>("Mark", &()).unwrap();
+    let asked: Vec<_> = (0..CALL_COUNT).map(|_| client.send(&echo, "quick").unwrap()).collect();
+    for answer in asked {
+        assert_eq!(answer.wait().unwrap().deserialize::<&str>().unwrap(), "quick");
+    }
+    answers.call::<_, ()>("Mark", &()).unwrap();
+    client.call_no_reply(&answers.method_call("End").unwrap(), &()).unwrap();
+    assert!(service.wait().unwrap().success());
+    let text = fs::read_to_string(&trace).unwrap();
+    let parts: Vec<&str> = text.split("getppid(").collect();
+    let [_, between, _] = parts.as_slice() else { panic!("{} marks", parts.len()) };
+    // How many are there at once is the bus's and the machine's matter.
+    assert!(count(between, "sendmsg") < CALL_COUNT / 2, "{between}");
 }
 
 fn count(trace: &str, name: &str) -> u64 {

@@ -23,6 +23,20 @@ macro_rules! emit {
     };
 }
 
+struct Counter(u32);
+
+#[interface(name = "org.example.Counter")]
+impl Counter {
+    #[zbus(property)]
+    fn count(&self) -> u32 {
+        self.0
+    }
+
+    fn add(&mut self, number: u32) {
+        self.0 += number;
+    }
+}
+
 /// As often as the bus goes away.
 #[test]
 fn names_match_rules_and_owners_are_there_again() {
