@@ -271,7 +271,14 @@ const NESTED_MAX: usize = 16;
 
 thread_local! {
     /// The connections whose calls this thread serves, the innermost last.
-    static SERVED: RefCell<Vec<Connection>> = const { RefCell::new(Vec::new()) };
+    static SERVED: RefCell<Vec<Served>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A connection, and by what its calls are answered: a program that serves nothing has no code for that.
+#[derive(Clone)]
+struct Served {
+    connection: Connection,
+    answer: fn(&Connection, Message),
 }
 
 /// While it is there, this thread serves a call; when its handler waits, it serves others meanwhile.
@@ -279,15 +286,16 @@ struct Nested;
 
 impl Nested {
     fn enter(connection: &Connection) -> Self {
-        SERVED.with_borrow_mut(|served| served.push(connection.clone()));
+        let served = Served { connection: connection.clone(), answer: Connection::answer };
+        SERVED.with_borrow_mut(|all| all.push(served));
         Self
     }
 
     /// The connection of this link, if a handler of this thread may serve another call of it.
-    fn of(link: &Link<Blocking>) -> Option<Connection> {
+    fn of(link: &Link<Blocking>) -> Option<Served> {
         SERVED.with_borrow(|served| {
             let is_it =
-                |connection: &&Connection| std::ptr::eq(&raw const **connection.link(), link);
+                |served: &&Served| std::ptr::eq(&raw const **served.connection.link(), link);
             let innermost = served.last().filter(is_it);
             innermost.filter(|_| served.len() < NESTED_MAX).cloned()
         })
@@ -324,11 +332,11 @@ fn wait_for<T>(
             return result;
         }
         // Whom a handler asks may call back before it answers.
-        if let Some(connection) = Nested::of(link)
+        if let Some(Served { connection, answer }) = Nested::of(link)
             && let Some(call) = shared.connection.next_call()
         {
             drop(shared);
-            connection.answer(call);
+            answer(&connection, call);
             shared = link.lock();
             continue;
         }
