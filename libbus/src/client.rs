@@ -30,6 +30,7 @@ pub(crate) mod holding;
 pub(crate) mod link;
 pub(crate) mod listener;
 pub(crate) mod managed_objects;
+pub(crate) mod monitor;
 pub(crate) mod names;
 #[cfg(feature = "async")]
 pub(crate) mod nonblocking;
@@ -56,6 +57,7 @@ pub use connection::Connection;
 pub use generated::{ProxyBuilder, ProxyDefaults};
 pub use listener::{Listener, ListenerBuilder};
 pub use managed_objects::{ManagedObjects, ObjectEvent};
+pub use monitor::{Monitor, Watching};
 pub use peer_set::PeerSet;
 pub use peers::{Credentials, NameEvent, NameWatch, OwnedName};
 pub use properties::{CacheProperties, PropertyChanged, PropertyStream};

@@ -16,6 +16,8 @@
 //! ([`Overflow`]). Messages for nobody are let go; a call that nobody serves is answered with an error
 //! (protocol.md A226), and those of `org.freedesktop.DBus.Peer` always are (A213, A214).
 //!
+//! A monitor has all that comes in one queue instead ([`ConnectionState::begin_monitoring`]).
+//!
 //! Bounds: a message is no larger than `message_size_max`, descriptors that no message has taken are no
 //! more than [`FDS_WAITING_MAX`], calls that wait to be served no more than [`CALLS_WAITING_MAX`]
 //! and their bytes no more than [`CALLS_WAITING_SIZE_MAX`] and one message.
@@ -23,6 +25,7 @@
 
 mod calls;
 mod handshake;
+mod monitored;
 mod owners;
 mod read_buffer;
 mod replies;
@@ -40,12 +43,14 @@ use std::os::fd::OwnedFd;
 
 pub use self::calls::{CALLS_WAITING_MAX, CALLS_WAITING_SIZE_MAX};
 pub use self::handshake::ServerConfig;
+pub use self::monitored::MONITORED_MAX;
 pub use self::replies::LostCall;
 pub use self::streams::{Overflow, StreamId, Streamed};
 pub use self::usage::Usage;
 
 use self::calls::Calls;
 use self::handshake::{Authenticated, Handshake, Progress};
+use self::monitored::Monitored;
 use self::owners::Owners;
 pub(crate) use self::read_buffer::ReadBuffer;
 use self::replies::Replies;
@@ -174,6 +179,7 @@ pub struct ConnectionState {
     owners: Owners,
     is_serving: bool,
     calls: Calls,
+    monitored: Monitored,
     spans: ArgumentSpans,
     restoring: Restoring,
     failure: Option<ConnectionError>,
@@ -226,6 +232,7 @@ impl ConnectionState {
             owners: Owners::default(),
             is_serving: false,
             calls: Calls::default(),
+            monitored: Monitored::default(),
             spans: ArgumentSpans::new(),
             restoring: Restoring::default(),
             failure: None,
@@ -259,10 +266,12 @@ impl ConnectionState {
     }
 
     /// Whether to read. Not while there is no room in a stream that must miss nothing
-    /// ([`Overflow::Wait`]), nor while the other end asks much and reads nothing.
+    /// ([`Overflow::Wait`]) or a monitor's queue, nor while the other end asks much and reads nothing.
     #[must_use]
     pub fn may_read(&self) -> bool {
-        !self.streams.are_waited_for() && self.answers_size < ANSWERS_SIZE_MAX
+        !self.streams.are_waited_for()
+            && self.monitored.has_room()
+            && self.answers_size < ANSWERS_SIZE_MAX
     }
 
     /// Where to read into.
@@ -513,6 +522,17 @@ impl ConnectionState {
         self.replies.forget(serial);
     }
 
+    /// From now on all that comes, but replies that are waited for, is for [`ConnectionState::next_monitored`] alone:
+    /// nothing is answered, and no stream has anything.
+    pub fn begin_monitoring(&mut self) {
+        self.monitored.begin();
+    }
+
+    /// The next message that a monitor sees.
+    pub fn next_monitored(&mut self) -> Option<Message> {
+        self.monitored.next()
+    }
+
     /// Begins a stream of the signals that `rule` matches, of which at most `length_max` wait. On a bus, the
     /// bus must be asked for them, too.
     pub fn begin_stream(
@@ -604,6 +624,11 @@ impl ConnectionState {
     }
 
     fn handle_message(&mut self, message: Message) -> Result<(), ConnectionError> {
+        let is_awaited = |serial| self.replies.is_known(serial);
+        if self.monitored.is_on() && !message.reply_serial().is_some_and(is_awaited) {
+            self.monitored.keep(message);
+            return Ok(());
+        }
         match (message.message_type(), message.reply_serial()) {
             (MessageType::MethodReturn | MessageType::Error, Some(serial)) => {
                 let is_handled = self.handle_restoring(serial, &message)?

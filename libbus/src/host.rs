@@ -10,6 +10,8 @@ mod tests_support;
 
 use std::io;
 
+#[cfg(feature = "client")]
+pub use crate::system_call::inherited as inherited_fd;
 pub use created_file::CreatedFile;
 pub use random::{random_bytes, random_name};
 

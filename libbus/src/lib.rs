@@ -185,14 +185,14 @@ mod traits {
 pub use client::block_on::block_on;
 #[cfg(feature = "async")]
 pub use client::nonblocking::{
-    Async, Builder, Connection, InterfaceRef, Listener, ListenerBuilder, ManagedObjects, NameWatch,
-    ObjectServer, OwnedName, PeerSet, PendingReply, PropertyChanged, PropertyStream, Proxy,
-    ProxyBuilder, SignalEmitter, SignalStream,
+    Async, Builder, Connection, InterfaceRef, Listener, ListenerBuilder, ManagedObjects, Monitor,
+    NameWatch, ObjectServer, OwnedName, PeerSet, PendingReply, PropertyChanged, PropertyStream,
+    Proxy, ProxyBuilder, SignalEmitter, SignalStream,
 };
 #[cfg(feature = "client")]
 pub use client::{
     Blob, BlobError, BlobReader, BlobRef, CacheProperties, Credentials, NameEvent, ObjectEvent,
-    Reconnect, TestBus,
+    Reconnect, TestBus, Watching,
     call::MethodCall,
     errno::SystemError,
     error::{Error, MethodError, Result},

@@ -51,7 +51,7 @@ pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// It is not open, or the process has no room for one more.
-pub(crate) fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
+pub fn inherited(fd: RawFd) -> io::Result<OwnedFd> {
     let borrowed = borrow(fd)?;
     fcntl_setfd(borrowed, FdFlags::CLOEXEC)?;
     borrowed.try_clone_to_owned()

@@ -1,5 +1,7 @@
 //! What a program can ask of a connection, written once for both styles.
 
+pub(super) mod told;
+
 /// The functions of one style: those that wait are `$async`, and `$run` waits for a future in it.
 macro_rules! api {
     ($style:ty, [$($async:tt)?], $run:ident) => {
@@ -36,6 +38,8 @@ macro_rules! api {
         pub type ManagedObjects = $crate::client::managed_objects::ManagedObjects<$style>;
         /// Others on the bus, of which it is told who goes.
         pub type PeerSet = $crate::client::peer_set::PeerSet<$style>;
+        /// Sees messages of others, one after the other.
+        pub type Monitor = $crate::client::monitor::Monitor<$style>;
         /// A well-known name that is had, or waited for, until this is dropped.
         pub type OwnedName = $crate::client::peers::OwnedName<$style>;
         /// The changes of one property, one after the other.
@@ -53,28 +57,6 @@ macro_rules! api {
             /// A name is not valid or missing, or properties cannot be asked for.
             pub $($async)? fn build(self) -> Result<P> {
                 $run!(self.make())
-            }
-        }
-
-        impl<T> PropertyStream<T>
-        where
-            T: Type + for<'de> Deserialize<'de>,
-        {
-            /// Waits for the next change.
-            ///
-            /// # Errors
-            /// The connection is over.
-            pub $($async)? fn next_change(&mut self) -> Result<PropertyChanged<T>> {
-                $run!(self.take_next())
-            }
-
-            /// The next change; `None` when the connection is over.
-            #[allow(clippy::should_implement_trait, reason = "it is no iterator in both styles")]
-            pub $($async)? fn next(&mut self) -> Option<PropertyChanged<T>> {
-                if self.has_ended() {
-                    return None;
-                }
-                $run!(self.take_next()).ok()
             }
         }
 
@@ -98,6 +80,14 @@ macro_rules! api {
             /// Nothing can be reached, the other end refuses, or somebody else keeps a name.
             pub $($async)? fn build(self) -> Result<Connection> {
                 $run!(self.connect())
+            }
+
+            /// Connects to see messages of others: those that one of `rules` matches, or all, if there is none.
+            ///
+            /// # Errors
+            /// As [`Builder::build`]; one is no match rule, or the bus refuses ([`Error::Method`]).
+            pub $($async)? fn monitor(self, rules: &[&str], watching: Watching) -> Result<Monitor> {
+                $run!(Monitor::begin(self, rules, watching))
             }
         }
 
@@ -571,85 +561,7 @@ macro_rules! api {
             }
         }
 
-        impl NameWatch {
-            /// Waits for the next owner: the present one at first, at once. `None`: nobody has it. After the connection
-            /// was lost and made again the present one is told anew.
-            ///
-            /// # Errors
-            /// It was a unique name on a bus that is lost ([`Error::SenderGone`]), or the connection is over.
-            pub $($async)? fn next_owner(&mut self) -> Result<Option<String>> {
-                $run!(self.take_next())
-            }
-        }
-
-        impl ManagedObjects {
-            /// Waits until something has become of the objects, and takes that in. When another program has the name
-            /// all that was before is removed, and what it has is added.
-            ///
-            /// # Errors
-            /// The connection is over, or the program has more objects than are kept or answers nonsense; what is
-            /// known then is what was before, and the next call tries again.
-            pub $($async)? fn next_event(&mut self) -> Result<$crate::client::ObjectEvent> {
-                $run!(self.take_event())
-            }
-        }
-
-        impl PeerSet {
-            /// Puts a name into it, such as that of a call's sender. Answers whether it is in it now: not if nobody
-            /// has the name. One that is in it already is there once, or, if it counts, once more.
-            ///
-            /// # Errors
-            /// It is no bus name, or the bus refuses the match rule.
-            pub $($async)? fn add(&mut self, name: &str) -> Result<bool> {
-                $run!(self.insert(name))
-            }
-
-            /// Waits for the next one that goes, which is in it no more, however often it was added. When the
-            /// connection is lost and made again all are gone. `None`: nobody is in it.
-            ///
-            /// # Errors
-            /// The connection is over.
-            pub $($async)? fn next_gone(&mut self) -> Result<Option<String>> {
-                $run!(self.take_gone())
-            }
-
-            /// Waits until all are gone.
-            ///
-            /// # Errors
-            /// The connection is over.
-            pub $($async)? fn wait_until_empty(&mut self) -> Result<()> {
-                $run!(self.become_empty())
-            }
-        }
-
-        impl OwnedName {
-            /// Waits until the name is lost, or had.
-            ///
-            /// # Errors
-            /// It is lost, and not waited for any more ([`Error::NameTaken`]), or the connection is over.
-            pub $($async)? fn next_event(&mut self) -> Result<NameEvent> {
-                $run!(self.take_next())
-            }
-        }
-
-        impl SignalStream {
-            /// Waits for the next signal.
-            ///
-            /// # Errors
-            /// The connection was lost meanwhile and is made again ([`Error::Interrupted`]): the stream goes on. It was
-            /// about a unique name on a bus that is lost ([`Error::SenderGone`]), or the connection is over.
-            pub $($async)? fn next_signal(&mut self) -> Result<Message> {
-                $run!(self.take_next(Deadline::Never))
-            }
-
-            /// Waits for the next signal for so long.
-            ///
-            /// # Errors
-            /// There was none ([`Error::TimedOut`]), or the connection is over.
-            pub $($async)? fn next_within(&mut self, timeout: Duration) -> Result<Message> {
-                $run!(self.take_next(Deadline::after(Some(timeout))))
-            }
-        }
+        $crate::client::api::told::told!([$($async)?], $run);
     };
 }
 
@@ -665,6 +577,7 @@ pub(crate) mod scope {
     pub(crate) use crate::client::call::MethodCall;
     pub(crate) use crate::client::error::{Error, Result};
     pub(crate) use crate::client::link::Deadline;
+    pub(crate) use crate::client::monitor::Watching;
     pub(crate) use crate::client::names::{ReleaseNameReply, RequestNameFlags, RequestNameReply};
     pub(crate) use crate::client::peers::{Credentials, NameEvent};
     pub(crate) use crate::client::signals::{SignalEmission, begin_default};

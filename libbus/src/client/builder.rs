@@ -59,6 +59,8 @@ pub struct Builder<S: Style> {
     objects: Objects<S>,
     waits: Option<Duration>,
     reconnects: Option<Reconnect>,
+    /// Whether all that comes is kept for a monitor.
+    monitors: bool,
 }
 
 /// What is done with the connection before anybody can call it: places one object.
@@ -157,6 +159,7 @@ impl<S: Style> Builder<S> {
             objects: Objects(Vec::new()),
             waits: None,
             reconnects: None,
+            monitors: false,
         }
     }
 
@@ -301,6 +304,15 @@ impl<S: Style> Builder<S> {
         Self { message_size_max, ..self }
     }
 
+    /// # Errors
+    /// A connection that comes back cannot be a monitor's: what it missed would look like silence.
+    pub(crate) fn for_monitor(self) -> Result<Self> {
+        match self.reconnects {
+            None => Ok(Self { monitors: true, ..self }),
+            Some(_) => Err(Error::NoAddress("a monitor's connection is not made again".to_owned())),
+        }
+    }
+
     pub(crate) async fn connect(self) -> Result<Connection<S>> {
         let Self { target, mechanisms, is_bus, server, users, names, message_size_max, .. } = self;
         let (mut uid, mut tries) = (Some(own_uid()), self.waits.map(Tries::waiting));
@@ -342,6 +354,9 @@ impl<S: Style> Builder<S> {
         }
         let connection = Connection::new(Link::new(socket, state)?);
         connection.link().lock().is_on_bus = is_bus;
+        if self.monitors {
+            connection.link().lock().connection.begin_monitoring();
+        }
         let is_serving = !self.objects.0.is_empty();
         for serve in self.objects.0 {
             serve(&connection.object_server());

@@ -14,6 +14,7 @@ mod connecting;
 mod examples;
 mod interop;
 mod managed_objects;
+mod monitoring;
 mod names;
 mod peer_to_peer;
 mod proxies;

@@ -1,0 +1,109 @@
+//! Looking at what others send (tools.md D003, D048).
+
+use std::fmt;
+
+use super::builder::Builder;
+use super::connection::Connection;
+use super::error::Result;
+use super::link::{DEFAULT_TIMEOUT, Deadline, Shared, Style};
+use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH};
+use crate::match_rule::MatchRule;
+use crate::message::Message;
+use crate::names::InterfaceName;
+
+use super::call::MethodCall;
+
+const MONITORING: InterfaceName<'static> =
+    InterfaceName::from_static("org.freedesktop.DBus.Monitoring");
+
+/// How the bus is asked for what others send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watching {
+    /// As a monitor (protocol.md A160): of all messages those that match, also of others. The bus lets whoever it
+    /// trusts be one: on a session bus its user, on the system bus root.
+    AsMonitor,
+    /// By match rules as every program has them: signals that are for everybody, and what a rule with
+    /// `eavesdrop='true'` may see if the bus's policy allows that.
+    ByMatchRules,
+}
+
+/// Sees messages of others, one after the other; nothing can be sent by it.
+///
+/// It misses nothing. Who does not take messages lets them wait at the bus, which ends a monitor that holds too much.
+///
+/// ```
+/// # #[cfg(not(feature = "blocking"))]
+/// # fn main() {}
+/// # #[cfg(feature = "blocking")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # if libbus::TestBus::program().is_none() { return Ok(()) }
+/// # let bus = libbus::TestBus::start()?;
+/// use libbus::{Watching, blocking::Builder};
+///
+/// let mut monitor =
+///     Builder::address(bus.address())?.monitor(&["member='GetId'"], Watching::AsMonitor)?;
+/// let connection = Builder::address(bus.address())?.build()?;
+/// let id: String = connection.bus().call("GetId", &())?;
+///
+/// // What the bus tells the monitor itself comes first.
+/// let seen = std::iter::from_fn(|| monitor.next_message().ok());
+/// let call = seen.into_iter().find(|message| message.member().is_some_and(|name| name.as_str() == "GetId"));
+/// assert_eq!(call.and_then(|call| call.sender().map(|name| name.to_string())).as_deref(), connection.unique_name());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Monitor<S: Style> {
+    connection: Connection<S>,
+}
+
+impl<S: Style> Monitor<S> {
+    pub(crate) async fn begin(
+        builder: Builder<S>,
+        rules: &[&str],
+        watching: Watching,
+    ) -> Result<Self> {
+        let rules: Vec<String> = rules
+            .iter()
+            .map(|rule| Ok(MatchRule::parse(rule)?.to_string()))
+            .collect::<Result<_>>()?;
+        let connection = builder.for_monitor()?.connect().await?;
+        match watching {
+            Watching::AsMonitor => become_monitor(&connection, &rules).await?,
+            Watching::ByMatchRules => add_matches(&connection, &rules).await?,
+        }
+        Ok(Self { connection })
+    }
+
+    /// The next message, which may have come before.
+    pub(crate) async fn take_next(&mut self, deadline: Deadline) -> Result<Message> {
+        let next = |shared: &mut Shared| shared.connection.next_monitored();
+        S::wait(self.connection.link(), next, deadline).await
+    }
+
+    /// The monitor's own unique name, which it had before it became one: the bus tells of its end.
+    #[must_use]
+    pub fn unique_name(&self) -> Option<&str> {
+        self.connection.unique_name()
+    }
+}
+
+impl<S: Style> fmt::Debug for Monitor<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Monitor").field("unique_name", &self.unique_name()).finish_non_exhaustive()
+    }
+}
+
+async fn become_monitor<S: Style>(connection: &Connection<S>, rules: &[String]) -> Result<()> {
+    let call = MethodCall::new(BUS_PATH, "BecomeMonitor")?.destination(BUS)?;
+    let call = call.interface(MONITORING)?.timeout(Some(DEFAULT_TIMEOUT));
+    connection.link().call(&call, &(rules, 0u32)).await.map(drop)
+}
+
+async fn add_matches<S: Style>(connection: &Connection<S>, rules: &[String]) -> Result<()> {
+    for rule in rules {
+        let call = MethodCall::new(BUS_PATH, "AddMatch")?.destination(BUS)?;
+        let call = call.interface(BUS_INTERFACE)?;
+        connection.link().call(&call, rule.as_str()).await?;
+    }
+    Ok(())
+}
