@@ -1,0 +1,3 @@
+//! The `bus` command: run, see, call and explain a bus.
+
+pub mod capture;
