@@ -11,9 +11,11 @@
 //! 3 the bus cannot be reached.
 #![forbid(unsafe_code)]
 
+pub mod capture;
 mod cli;
 mod commands;
 mod compat;
+pub mod conversation;
 mod duration;
 mod failure;
 mod introspection;
@@ -21,6 +23,7 @@ mod inventory;
 mod options;
 mod output;
 mod process;
+pub mod trace;
 mod value;
 
 use std::ffi::OsString;
