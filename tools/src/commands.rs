@@ -8,6 +8,7 @@ pub(crate) mod env;
 pub(crate) mod get;
 pub(crate) mod introspect;
 pub(crate) mod list;
+pub(crate) mod monitor;
 pub(crate) mod run;
 pub(crate) mod set;
 pub(crate) mod stats;
@@ -33,6 +34,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Set(set) => set.run(options),
         Verb::Emit(emit) => emit.run(options),
         Verb::Wait(wait) => wait.run(options),
+        Verb::Monitor(monitor) => monitor.run(options),
         Verb::Run(run) => return run.run(options),
         Verb::Compat(compat) => return compat.run(),
         Verb::Env(env) => env.run(options),
