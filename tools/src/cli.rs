@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    activate, call, compat, emit, env, get, introspect, list, monitor, run, set, stats, status,
-    tree, wait,
+    activate, call, capture, compat, emit, env, get, introspect, list, monitor, policy, run, set,
+    stats, status, stdio_bridge, tree, wait,
 };
 use crate::options::Options;
 
@@ -43,9 +43,12 @@ pub(crate) enum Verb {
     Emit(emit::Emit),
     Wait(wait::Wait),
     Monitor(monitor::Monitor),
+    Capture(capture::Capture),
     Run(run::Run),
     Env(env::Env),
     Activate(activate::Activate),
     Stats(stats::Stats),
+    Policy(policy::Policy),
+    StdioBridge(stdio_bridge::StdioBridge),
     Compat(compat::Compat),
 }
