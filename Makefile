@@ -1,4 +1,5 @@
-# Builds and installs the message bus: `make`, `make install`, `make uninstall`.
+# Builds and installs the message bus: `make`, `make install`, `make uninstall`. `make man-html` writes the
+# manual as HTML.
 #
 #   make install DESTDIR=/tmp/stage PREFIX=/usr SYSCONFDIR=/etc LOCALSTATEDIR=/var
 #
@@ -47,6 +48,11 @@ DIRECTORIES = $(CONFIGDIR)/session.d $(CONFIGDIR)/system.d $(CONFIGDIR)/services
 	$(CONFIGDIR)/system-services $(SYSCONFDIR)/dbus-1/session.d $(SYSCONFDIR)/dbus-1/system.d \
 	$(LOCALSTATEDIR)/lib/dbus
 
+# The pages that are installed with the program; the one about the crate is not.
+MANUAL = bus-daemon.1 bus-daemon-launch-helper.1 bus.conf.5 bus-interfaces.7 bus-policy.7
+# page-file PAGE: where it goes.
+page-file = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(1)
+
 LOGIND = systemd-logind.service.d/bus-daemon.conf
 # The link that systemd-tmpfiles makes.
 MACHINE_ID = $(LOCALSTATEDIR)/lib/dbus/machine-id
@@ -81,10 +87,18 @@ endef
 remove-empty = for directory in $(1); do \
 	if [ -d "$(D)$$directory" ]; then rmdir --ignore-fail-on-non-empty "$(D)$$directory"; fi; done
 
-.PHONY: all install uninstall check-places
+.PHONY: all install uninstall check-places man-html
 
 all:
 	$(CARGO) build --release --locked --package bus-daemon
+
+# A link leads to another of these pages, or to Debian's: mandoc looks which files there are.
+man-html: HTML = $(abspath $(CARGO_TARGET_DIR))/man
+man-html:
+	$(INSTALL) -d '$(HTML)'
+	cd man && for page in *; do \
+		mandoc -T html -O 'man=%N.%S.html;https://manpages.debian.org/%N.%S' "$$page" > "$(HTML)/$$page.html" || exit 1; \
+	done
 
 check-places:
 	@if [ '$(SYSCONFDIR)' != /etc ] || [ '$(LOCALSTATEDIR)' != /var ] || \
@@ -99,8 +113,7 @@ install: check-places
 	$(INSTALL) -m 755 '$(BUILT)/bus-daemon' '$(D)$(BINDIR)/bus-daemon'
 	$(INSTALL) -d '$(D)$(LIBEXECDIR)'
 	$(INSTALL) -m 755 '$(BUILT)/bus-daemon-launch-helper' '$(D)$(HELPER)'
-	$(call put,644,man/bus-daemon.1,$(MANDIR)/man1/bus-daemon.1)
-	$(call put,644,man/bus-daemon-launch-helper.1,$(MANDIR)/man1/bus-daemon-launch-helper.1)
+	$(foreach page,$(MANUAL),$(call put,644,man/$(page),$(call page-file,$(page))))
 	$(call put-unless-taken,$(DATA)/session.conf,$(CONFIGDIR)/session.conf)
 	$(call put-unless-taken,$(DATA)/system.conf,$(CONFIGDIR)/system.conf)
 	$(call put,644,$(DATA)/system.d/org.libbus.conf,$(CONFIGDIR)/system.d/org.libbus.conf)
@@ -122,7 +135,8 @@ install: check-places
 
 # Directories go when they are empty.
 uninstall:
-	rm -f '$(D)$(BINDIR)/bus-daemon' '$(D)$(HELPER)' '$(D)$(MANDIR)/man1/bus-daemon.1' '$(D)$(MANDIR)/man1/bus-daemon-launch-helper.1'
+	rm -f '$(D)$(BINDIR)/bus-daemon' '$(D)$(HELPER)'
+	rm -f $(foreach page,$(MANUAL),'$(D)$(call page-file,$(page))')
 	rm -f '$(D)$(UNITDIR)/bus-daemon.service' '$(D)$(UNITDIR)/$(LOGIND)' $(addprefix '$(D)$(USERUNITDIR)'/bus-daemon.,service socket)
 	rm -f '$(D)$(SYSUSERSDIR)/bus-daemon.conf' '$(D)$(TMPFILESDIR)/bus-daemon.conf'
 	rm -f '$(D)$(CONFIGDIR)/system.d/org.libbus.conf'
@@ -137,4 +151,4 @@ uninstall:
 	$(call take-back,$(CONFIGDIR)/system.conf)
 	@$(call remove-empty,$(CONFIGDIR) $(SYSCONFDIR)/dbus-1 $(UNITDIR)/sockets.target.wants \
 		$(UNITDIR)/$(dir $(LOGIND)) $(UNITDIR) \
-		$(USERUNITDIR) $(PREFIX)/lib/systemd $(SYSUSERSDIR) $(TMPFILESDIR) $(MANDIR)/man1 $(PREFIX)/share/doc)
+		$(USERUNITDIR) $(PREFIX)/lib/systemd $(SYSUSERSDIR) $(TMPFILESDIR) $(addprefix $(MANDIR)/man,1 5 7) $(PREFIX)/share/doc)

@@ -10,6 +10,7 @@
 
 mod document;
 mod include;
+mod language;
 pub mod limit_overrides;
 mod limits;
 mod nearest;
@@ -27,7 +28,8 @@ use crate::policy_set::PolicyBlock;
 use crate::rule::RuleError;
 use crate::shown::ShownPath;
 pub use include::{CONFIG_SIZE_MAX, FILE_COUNT_MAX, INCLUDE_DEPTH_MAX};
-pub use limits::{LimitError, Limits, MESSAGE_SIZE_MAX};
+pub use language::{ELEMENTS, ElementForm};
+pub use limits::{LIMITS, LimitError, LimitForm, Limits, MESSAGE_SIZE_MAX, Unit, WITHOUT_EFFECT};
 
 /// Where configuration files come from: the disk in the daemon, a map in tests.
 pub trait ConfigFiles {

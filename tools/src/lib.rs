@@ -1,5 +1,73 @@
-//! The `bus` command: run, see, call and explain a bus.
+//! The `bus` command: run, see, call, capture and explain a bus.
+//!
+//! [`run`] reads the command line (`cli.rs`) and hands over to one verb (`commands/`, a file each). What verbs share:
+//! which bus and how to print (`options.rs`), values and their text forms (`value.rs`), who is on the bus
+//! (`inventory.rs`), what objects say of themselves (`introspection.rs`), what `/proc` tells (`process.rs`), output
+//! (`output/`), and how a command fails (`failure.rs`). Programs of other projects, called by their own names, are
+//! `compat/`.
+//!
+//! Data goes to standard output, everything else to standard error; text of messages is escaped before it gets to a
+//! terminal (`output/escape.rs`). Exit codes: 0 success, 1 the bus or the one who was called said no, 2 wrong usage,
+//! 3 the bus cannot be reached.
+#![forbid(unsafe_code)]
 
 pub mod capture;
+mod cli;
+mod commands;
+mod compat;
 pub mod conversation;
+mod duration;
+mod failure;
+mod introspection;
+mod inventory;
+mod options;
+mod output;
+mod process;
 pub mod trace;
+mod value;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::failure::Reason;
+
+/// The name by which this program is the bus itself, for `bus run` where no bus-daemon is installed.
+const DAEMON: &str = "bus-daemon";
+
+/// Runs the command line; its first word is what the program was called by.
+#[must_use]
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let called = arguments.first().and_then(|name| Path::new(name).file_name());
+    if called.is_some_and(|name| name == DAEMON) {
+        return bus_daemon::daemon::run(arguments);
+    }
+    if let Some(name) = called.and_then(|name| name.to_str())
+        && let Some(code) = compat::run(name, arguments.get(1..).unwrap_or_default())
+    {
+        return code;
+    }
+    let cli = match cli::Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match commands::run(cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            if failure.reason != Reason::BrokenPipe {
+                eprintln!("{failure}");
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Help and the version are answers; all else is wrong usage.
+fn usage(error: &clap::Error) -> ExitCode {
+    // If nobody reads it there is nobody to tell.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+}

@@ -14,6 +14,7 @@ use xml::common::{Position, TextPosition};
 use xml::name::OwnedName;
 use xml::reader::{Error, ErrorKind, EventReader, ParserConfig, XmlEvent};
 
+use super::language::elements_in;
 use super::nearest::nearest;
 use super::{CONFIG_SIZE_MAX, Fault, Location, Problem};
 
@@ -210,7 +211,7 @@ impl Element {
 
     fn takes_no_children(&self) -> Result<(), Problem> {
         match self.children.first() {
-            Some(child) => Err(child.unexpected(&self.name, &[])),
+            Some(child) => Err(child.unexpected(&self.name)),
             None => Ok(()),
         }
     }
@@ -236,9 +237,9 @@ impl Element {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The problem that this element may not stand in `parent`, which takes `permitted`.
-    pub(super) fn unexpected(&self, parent: &str, permitted: &[&'static str]) -> Problem {
-        let meant = nearest(&self.name, permitted);
+    /// The problem that this element may not stand in `parent`.
+    pub(super) fn unexpected(&self, parent: &str) -> Problem {
+        let meant = nearest(&self.name, &elements_in(parent));
         let fault =
             Fault::UnexpectedElement { element: self.name.clone(), parent: parent.into(), meant };
         Problem::fatal(&self.location, fault)

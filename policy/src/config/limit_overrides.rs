@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use super::document::{Element, parse_document};
 use super::include::{conf_files, more_problems, sort_by_place};
+use super::language::attributes_in;
 use super::limits::WITHOUT_EFFECT;
 use super::{CONFIG_SIZE_MAX, ConfigFiles, Fault, FileError, Limits, Location, Problem, Severity};
 use crate::subject::{AccountNames, gid_of, uid_of};
@@ -226,10 +227,9 @@ impl Override<Subject> {
 /// `<limit name="…" user="…">N</limit>`, or with `group`.
 fn read_override(element: &Element) -> Result<Override<Named>, Problem> {
     let wrong = |fault: Fault| Problem::fatal(&element.location, fault);
-    if element.name != "limit" {
-        return Err(element.unexpected("buslimits", &["limit"]));
-    }
-    if let Some(unexpected) = element.unexpected_attributes(&["name", "user", "group"]).next() {
+    let attributes = attributes_in("buslimits", &element.name);
+    let attributes = attributes.ok_or_else(|| element.unexpected("buslimits"))?;
+    if let Some(unexpected) = element.unexpected_attributes(attributes).next() {
         return Err(unexpected);
     }
     let given = element

@@ -147,69 +147,125 @@ impl Limits {
         Ok((!rest.trim().is_empty()).then(trailing))
     }
 
-    // One row a limit: a flat table.
     fn set_value(&mut self, name: &str, value: i64) -> Result<(), LimitError> {
-        match name {
-            "max_incoming_bytes" => self.incoming_bytes_max = wide(value)?,
-            "max_incoming_unix_fds" => self.incoming_unix_fds_max = wide(value)?,
-            "max_outgoing_bytes" => self.outgoing_bytes_max = wide(value)?,
-            "max_outgoing_unix_fds" => self.outgoing_unix_fds_max = wide(value)?,
-            "max_message_size" => self.message_size_max = message_size(value)?,
-            "max_message_unix_fds" => self.message_unix_fds_max = wide(value)?,
-            "service_start_timeout" => self.service_start_timeout_ms = narrow(value)?,
-            "auth_timeout" => self.auth_timeout_ms = narrow(value)?,
-            "pending_fd_timeout" => self.pending_fd_timeout_ms = narrow(value)?,
-            "max_completed_connections" => self.completed_connections_max = narrow(value)?,
-            "max_incomplete_connections" => self.incomplete_connections_max = narrow(value)?,
-            "max_connections_per_user" => self.connections_per_user_max = narrow(value)?,
-            "max_pending_service_starts" => self.pending_service_starts_max = narrow(value)?,
-            "max_names_per_connection" => self.names_per_connection_max = narrow(value)?,
-            "max_match_rules_per_connection" => {
-                self.match_rules_per_connection_max = narrow(value)?;
-            }
-            "max_replies_per_connection" => self.replies_per_connection_max = narrow(value)?,
+        let Some(form) = LIMITS.iter().find(|form| form.name == name) else {
+            let names: Vec<&str> = LIMITS.iter().map(|form| form.name).collect();
+            let meant = nearest(name, &names);
+            return Err(LimitError::UnknownName { name: name.to_owned(), meant });
+        };
+        match (form.place)(self) {
+            Place::Wide(limit) => *limit = wide(value)?,
+            Place::Narrow(limit) => *limit = narrow(value)?,
+            Place::MessageSize(limit) => *limit = message_size(value)?,
             // -1 cannot be written in a file (B045): 0 is how an administrator says never.
-            "reply_timeout" => self.reply_timeout_ms = Some(narrow(value)?).filter(|ms| *ms > 0),
-            "max_containers" => self.containers_max = narrow(value)?,
-            "max_containers_per_user" => self.containers_per_user_max = narrow(value)?,
-            "max_container_metadata_bytes" => self.container_metadata_bytes_max = narrow(value)?,
-            "max_connections_per_container" => self.connections_per_container_max = narrow(value)?,
-            _ => {
-                let meant = nearest(name, NAMES);
-                return Err(LimitError::UnknownName { name: name.to_owned(), meant });
-            }
+            Place::Timeout(limit) => *limit = Some(narrow(value)?).filter(|ms| *ms > 0),
         }
         Ok(())
     }
+
+    /// How large a limit is; `None`: there is none.
+    #[must_use]
+    pub fn value(&self, limit: &LimitForm) -> Option<u64> {
+        match (limit.place)(&mut self.clone()) {
+            Place::Wide(value) => Some(*value),
+            Place::Narrow(value) | Place::MessageSize(value) => Some((*value).into()),
+            Place::Timeout(value) => value.map(u64::from),
+        }
+    }
 }
 
-/// The names of all limits, to guess what was meant by another.
-const NAMES: &[&str] = &[
-    "max_incoming_bytes",
-    "max_incoming_unix_fds",
-    "max_outgoing_bytes",
-    "max_outgoing_unix_fds",
-    "max_message_size",
-    "max_message_unix_fds",
-    "service_start_timeout",
-    "auth_timeout",
-    "pending_fd_timeout",
-    "max_completed_connections",
-    "max_incomplete_connections",
-    "max_connections_per_user",
-    "max_pending_service_starts",
-    "max_names_per_connection",
-    "max_match_rules_per_connection",
-    "max_replies_per_connection",
-    "reply_timeout",
-    "max_containers",
-    "max_containers_per_user",
-    "max_container_metadata_bytes",
-    "max_connections_per_container",
+/// One limit as files name it.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitForm {
+    /// What the attribute `name` says.
+    pub name: &'static str,
+    /// What is counted.
+    pub unit: Unit,
+    place: fn(&mut Limits) -> Place<'_>,
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// File descriptors.
+    Descriptors,
+    /// Time.
+    Milliseconds,
+    /// Anything else.
+    Count,
+}
+
+/// Where a limit is kept, on which depends what fits.
+enum Place<'a> {
+    Wide(&'a mut u64),
+    Narrow(&'a mut u32),
+    MessageSize(&'a mut u32),
+    Timeout(&'a mut Option<u32>),
+}
+
+const fn limit(name: &'static str, unit: Unit, place: fn(&mut Limits) -> Place<'_>) -> LimitForm {
+    LimitForm { name, unit, place }
+}
+
+/// Every limit.
+pub const LIMITS: &[LimitForm] = &[
+    limit("max_incoming_bytes", Unit::Bytes, |it| Place::Wide(&mut it.incoming_bytes_max)),
+    limit("max_incoming_unix_fds", Unit::Descriptors, |it| {
+        Place::Wide(&mut it.incoming_unix_fds_max)
+    }),
+    limit("max_outgoing_bytes", Unit::Bytes, |it| Place::Wide(&mut it.outgoing_bytes_max)),
+    limit("max_outgoing_unix_fds", Unit::Descriptors, |it| {
+        Place::Wide(&mut it.outgoing_unix_fds_max)
+    }),
+    limit("max_message_size", Unit::Bytes, |it| Place::MessageSize(&mut it.message_size_max)),
+    limit("max_message_unix_fds", Unit::Descriptors, |it| {
+        Place::Wide(&mut it.message_unix_fds_max)
+    }),
+    limit("service_start_timeout", Unit::Milliseconds, |it| {
+        Place::Narrow(&mut it.service_start_timeout_ms)
+    }),
+    limit("auth_timeout", Unit::Milliseconds, |it| Place::Narrow(&mut it.auth_timeout_ms)),
+    limit("pending_fd_timeout", Unit::Milliseconds, |it| {
+        Place::Narrow(&mut it.pending_fd_timeout_ms)
+    }),
+    limit("max_completed_connections", Unit::Count, |it| {
+        Place::Narrow(&mut it.completed_connections_max)
+    }),
+    limit("max_incomplete_connections", Unit::Count, |it| {
+        Place::Narrow(&mut it.incomplete_connections_max)
+    }),
+    limit("max_connections_per_user", Unit::Count, |it| {
+        Place::Narrow(&mut it.connections_per_user_max)
+    }),
+    limit("max_pending_service_starts", Unit::Count, |it| {
+        Place::Narrow(&mut it.pending_service_starts_max)
+    }),
+    limit("max_names_per_connection", Unit::Count, |it| {
+        Place::Narrow(&mut it.names_per_connection_max)
+    }),
+    limit("max_match_rules_per_connection", Unit::Count, |it| {
+        Place::Narrow(&mut it.match_rules_per_connection_max)
+    }),
+    limit("max_replies_per_connection", Unit::Count, |it| {
+        Place::Narrow(&mut it.replies_per_connection_max)
+    }),
+    limit("reply_timeout", Unit::Milliseconds, |it| Place::Timeout(&mut it.reply_timeout_ms)),
+    limit("max_containers", Unit::Count, |it| Place::Narrow(&mut it.containers_max)),
+    limit("max_containers_per_user", Unit::Count, |it| {
+        Place::Narrow(&mut it.containers_per_user_max)
+    }),
+    limit("max_container_metadata_bytes", Unit::Bytes, |it| {
+        Place::Narrow(&mut it.container_metadata_bytes_max)
+    }),
+    limit("max_connections_per_container", Unit::Count, |it| {
+        Place::Narrow(&mut it.connections_per_container_max)
+    }),
 ];
 
 /// The limits that are read and bound nothing (B044).
-pub(super) const WITHOUT_EFFECT: &[&str] = &[
+pub const WITHOUT_EFFECT: &[&str] = &[
     "max_containers",
     "max_containers_per_user",
     "max_container_metadata_bytes",
@@ -264,8 +320,10 @@ mod tests {
     #[test]
     fn every_name_sets_one_limit() {
         let mut seen = Vec::new();
-        for name in NAMES {
+        for form in LIMITS {
+            let name = form.name;
             let (limits, warning) = set(name, "7").unwrap();
+            assert_eq!(limits.value(form), Some(7), "{name}");
             assert_ne!(limits, Limits::default(), "{name}");
             assert!(!seen.contains(&limits), "{name}");
             assert_eq!(warning, None, "{name}");

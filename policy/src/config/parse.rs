@@ -6,43 +6,10 @@ use libbus::names::WellKnownName;
 
 use super::document::Element;
 use super::include::{Loader, OpenFile};
+use super::language::attributes_in;
 use super::{AppArmorMode, ConfigFiles, Fault, Problem, ServiceDirectory};
 use crate::policy_set::{PolicyBlock, PolicyContext};
-use crate::rule::{Account, Action, Effect, RULE_ATTRIBUTES, Rule, RuleAttributes, RuleError};
-
-/// The elements that `<busconfig>` takes, to guess what was meant by another.
-const ELEMENTS: &[&str] = &[
-    "type",
-    "include",
-    "includedir",
-    "user",
-    "fork",
-    "keep_umask",
-    "syslog",
-    "pidfile",
-    "allow_anonymous",
-    "listen",
-    "auth",
-    "servicedir",
-    "standard_session_servicedirs",
-    "standard_system_servicedirs",
-    "servicehelper",
-    "limit",
-    "policy",
-    "selinux",
-    "apparmor",
-];
-
-/// The attributes that an element in `<busconfig>` takes.
-fn attributes_of(element: &str) -> &'static [&'static str] {
-    match element {
-        "include" => &["ignore_missing", "if_selinux_enabled", "selinux_root_relative"],
-        "limit" => &["name"],
-        "policy" => &["context", "user", "group", "at_console"],
-        "apparmor" => &["mode"],
-        _ => &[],
-    }
-}
+use crate::rule::{Account, Action, Effect, Rule, RuleAttributes, RuleError};
 
 /// The mechanisms that clients can use (protocol.md A089–A096).
 const MECHANISMS: &[&str] = &["EXTERNAL", "DBUS_COOKIE_SHA1", "ANONYMOUS"];
@@ -64,9 +31,7 @@ impl<F: ConfigFiles> Loader<'_, F> {
 
     // One row an element: a flat table.
     fn read_element(&mut self, file: &mut OpenFile, element: &Element) -> Result<(), Problem> {
-        if ELEMENTS.contains(&element.name.as_str()) {
-            self.takes_attributes(element, attributes_of(&element.name))?;
-        }
+        self.belongs_in("busconfig", element)?;
         let config = &mut file.config;
         let place = || Some(element.location.clone());
         match element.name.as_str() {
@@ -116,9 +81,15 @@ impl<F: ConfigFiles> Loader<'_, F> {
                 config.apparmor_mode = Some(apparmor_mode(element)?);
                 config.places.apparmor = place();
             }
-            _ => return Err(element.unexpected("busconfig", ELEMENTS)),
+            _ => return Err(element.unexpected("busconfig")),
         }
         Ok(())
+    }
+
+    /// Checks that `parent` takes the element, and the element its attributes (config.md B003).
+    fn belongs_in(&mut self, parent: &str, element: &Element) -> Result<(), Problem> {
+        let attributes = attributes_in(parent, &element.name);
+        self.takes_attributes(element, attributes.ok_or_else(|| element.unexpected(parent))?)
     }
 
     /// Checks that every attribute is one of `names` (config.md B003).
@@ -177,9 +148,9 @@ impl<F: ConfigFiles> Loader<'_, F> {
         let effect = match element.name.as_str() {
             "allow" => Effect::Allow,
             "deny" => Effect::Deny,
-            _ => return Err(element.unexpected("policy", &["allow", "deny"])),
+            _ => return Err(element.unexpected("policy")),
         };
-        self.takes_attributes(element, RULE_ATTRIBUTES)?;
+        self.belongs_in("policy", element)?;
         element.is_empty()?;
         let place = |error: &RuleError| {
             error.attribute().map_or(&element.location, |name| element.place_of(name))
@@ -226,10 +197,7 @@ impl<F: ConfigFiles> Loader<'_, F> {
     fn read_selinux(&mut self, file: &mut OpenFile, element: &Element) -> Result<(), Problem> {
         element.takes_no_text()?;
         for child in &element.children {
-            if child.name != "associate" {
-                return Err(child.unexpected("selinux", &["associate"]));
-            }
-            self.takes_attributes(child, &["own", "context"])?;
+            self.belongs_in("selinux", child)?;
             child.is_empty()?;
             let own = child.required_attribute("associate", "own")?;
             let context = child.required_attribute("associate", "context")?;

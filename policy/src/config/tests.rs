@@ -896,3 +896,30 @@ fn entities_made_of_others_are_refused_where_they_stand() {
                  <busconfig><type>&t;</type><listen>unix:tmpdir=/tmp</listen></busconfig>";
     assert_eq!(load_files(&[("/etc/bus.conf", plain)]).problems, []);
 }
+
+/// The table of elements and what is read agree: each of them has its place, and takes no other attribute.
+#[test]
+fn every_element_of_the_table_is_read_where_it_stands() {
+    for form in ELEMENTS.iter().filter(|form| form.parent != Some("buslimits")) {
+        let Some(parent) = form.parent else { continue };
+        let element = |attribute: &str| format!("<{}{attribute}/>", form.name);
+        let within = |element: &str| match parent {
+            "busconfig" => element.to_owned(),
+            "policy" => format!("<policy context='default'>{element}</policy>"),
+            parent => format!("<{parent}>{element}</{parent}>"),
+        };
+        let faults = |element: &str| {
+            let problems = load_elements(&within(element)).problems;
+            problems.into_iter().map(|problem| problem.fault).collect::<Vec<_>>()
+        };
+        let is_unexpected = |fault: &Fault| {
+            matches!(fault, Fault::UnexpectedElement { .. } | Fault::UnexpectedAttribute { .. })
+        };
+        assert!(!faults(&element("")).iter().any(is_unexpected), "<{}>", form.name);
+        for attribute in form.attributes {
+            let known = faults(&element(&format!(" {attribute}='x'")));
+            assert!(!known.iter().any(is_unexpected), "<{} {attribute}>", form.name);
+        }
+        assert!(faults(&element(" bees='x'")).iter().any(is_unexpected), "<{}>", form.name);
+    }
+}

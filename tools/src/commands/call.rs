@@ -1,0 +1,270 @@
+//! `bus call` (tools.md D007, D037, D067).
+
+use std::io::Read as _;
+
+use bus_introspect::Node;
+use clap::Args;
+use libbus::MethodCall;
+use libbus::blocking::Connection;
+use libbus::message::Message;
+
+use crate::failure::{Failure, Result};
+use crate::introspection;
+use crate::options::Options;
+use crate::output::escape::plain;
+use crate::output::out::Out;
+use crate::value::words::ArgumentError;
+use crate::value::{Arguments, Value, flat, gvariant, json, words};
+
+/// Bytes of JSON that are read.
+const JSON_SIZE_MAX: u64 = 64 << 20;
+
+/// Call a method and show what it returns
+///
+/// The types of the arguments are those that the object tells of itself; with --signature it is not asked. An
+/// argument is a word as it stands for texts and numbers, GVariant's text form (['a', 'b'], {'key': <1>}, (1, 'x'))
+/// or busctl's (2 a b). @FILE is a file's content, for a descriptor the file itself; fd:3 is one that is open.
+#[derive(Args, Debug)]
+pub(crate) struct Call {
+    /// Who, which object, what: NAME PATH INTERFACE.METHOD, or with the method as a word of its own; with --peer
+    /// without NAME
+    #[arg(value_name = "NAME PATH INTERFACE.METHOD ARGUMENT", num_args = 2.., required = true, allow_negative_numbers = true)]
+    words: Vec<String>,
+
+    /// The types of the arguments
+    #[arg(short = 's', long, value_name = "SIGNATURE")]
+    signature: Option<String>,
+
+    /// The arguments are JSON, on standard input or of this file: an array, or {"data": […]}
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    json_in: Option<String>,
+
+    /// Values over several lines, with the names of their types
+    #[arg(long)]
+    verbose: bool,
+
+    /// Values as GVariant text, as gdbus shows them
+    #[arg(long, conflicts_with = "verbose")]
+    gvariant: bool,
+
+    #[command(flatten)]
+    how: How,
+}
+
+/// How to call.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct How {
+    /// Do not wait for a reply
+    #[arg(long)]
+    no_reply: bool,
+
+    /// Do not start a service that is not running
+    #[arg(long)]
+    no_auto_start: bool,
+
+    /// The service may ask the user whether this is allowed
+    #[arg(short, long)]
+    interactive: bool,
+}
+
+/// What is called: the parts before the arguments.
+pub(crate) struct Target<'w> {
+    pub(crate) destination: Option<&'w str>,
+    pub(crate) path: &'w str,
+    pub(crate) interface: Option<&'w str>,
+    pub(crate) member: &'w str,
+    pub(crate) arguments: &'w [String],
+}
+
+impl Call {
+    pub(crate) fn run(self, options: &Options) -> Result<()> {
+        let target = Target::of(&self.words, options)?;
+        let call = self.how.apply(target.call()?, options);
+        let connection = options.connect()?;
+        let arguments = self.arguments(&target, &connection, options)?;
+        if self.how.no_reply {
+            connection.call_no_reply(&call, &arguments)?;
+            return Ok(());
+        }
+        let reply = connection.call(&call, &arguments)?;
+        self.print(&reply, options)
+    }
+
+    fn arguments(
+        &self,
+        target: &Target<'_>,
+        connection: &Connection,
+        options: &Options,
+    ) -> Result<Arguments> {
+        let signature = match &self.signature {
+            Some(signature) => signature.clone(),
+            None if target.arguments.is_empty() && self.json_in.is_none() => {
+                return Ok(Arguments::default());
+            }
+            None => target.signature(connection, options)?,
+        };
+        if let Some(file) = &self.json_in {
+            if !target.arguments.is_empty() {
+                return Err(Failure::usage("with --json-in there are no arguments as words"));
+            }
+            return read_json(file, &signature);
+        }
+        let made = words::arguments(&signature, target.arguments);
+        made.map_err(|error| wrong_argument(&error, target.arguments, &signature))
+    }
+
+    fn print(&self, reply: &Message, options: &Options) -> Result<()> {
+        let values = Value::of_message(reply);
+        if options.quiet || (values.is_empty() && options.json().is_none()) {
+            return Ok(());
+        }
+        let mut out = Out::plain();
+        match options.json() {
+            Some(form) => out.json(form, &json::body_to_json(&values))?,
+            None if self.gvariant => {
+                let mut text = String::new();
+                gvariant::print_tuple(&mut text, &values);
+                out.line(&text)?;
+            }
+            None => out.text(&body_text(&values, self.verbose))?,
+        }
+        out.finish()
+    }
+}
+
+/// What a reply or a signal carries, in busctl's form.
+pub(crate) fn body_text(values: &[Value], is_verbose: bool) -> String {
+    let signature: String = values.iter().map(Value::signature).collect();
+    let mut text = String::new();
+    if is_verbose {
+        values.iter().for_each(|value| flat::write_verbose(&mut text, value, 0));
+        return text;
+    }
+    flat::write_row(&mut text, values);
+    format!("{signature} {text}\n")
+}
+
+impl How {
+    pub(crate) fn apply<'a>(&self, call: MethodCall<'a>, options: &Options) -> MethodCall<'a> {
+        let call = call.auto_start(!self.no_auto_start).interactive_authorization(self.interactive);
+        match options.timeout {
+            Some(timeout) => call.timeout(Some(timeout)),
+            None => call,
+        }
+    }
+}
+
+impl<'w> Target<'w> {
+    pub(crate) fn of(words: &'w [String], options: &Options) -> Result<Self> {
+        let (destination, rest) = match (options.bus.is_peer(), words) {
+            (true, rest) => (None, rest),
+            (false, [name, rest @ ..]) => (Some(name.as_str()), rest),
+            (false, []) => (None, words),
+        };
+        let [path, member, arguments @ ..] = rest else {
+            return Err(Failure::usage("expected NAME PATH INTERFACE.METHOD [ARGUMENT…]")
+                .hint("for example: bus call org.freedesktop.DBus / org.freedesktop.DBus.GetId"));
+        };
+        if !path.starts_with('/') {
+            let text = format!("{path:?} is no object path: one begins with a slash");
+            return Err(Failure::usage(text).hint("`bus tree NAME` shows the objects of a service"));
+        }
+        let (interface, member) = split_member(member);
+        Ok(Self { destination, path, interface, member, arguments })
+    }
+
+    pub(crate) fn call(&self) -> Result<MethodCall<'w>> {
+        let mut call = MethodCall::new(self.path, self.member)?;
+        if let Some(destination) = self.destination {
+            call = call.destination(destination)?;
+        }
+        if let Some(interface) = self.interface {
+            call = call.interface(interface)?;
+        }
+        Ok(call)
+    }
+
+    /// What the object says of the method's arguments.
+    fn signature(&self, connection: &Connection, options: &Options) -> Result<String> {
+        let described = introspection::fetch(connection, self.destination, self.path, options);
+        let (_, node) = described.map_err(|mut failure| {
+            let error = std::mem::take(&mut failure.text);
+            failure.text = format!(
+                "the types of the arguments are not known, since the object does not tell: {error}"
+            );
+            failure.hint("give them with --signature")
+        })?;
+        let found = introspection::methods(&node, self.interface, self.member);
+        match found.as_slice() {
+            [] => Err(self.no_such_method(&node)),
+            [(_, method)] => Ok(method.input_signature()),
+            [(_, first), others @ ..] => {
+                let signature = first.input_signature();
+                match others.iter().all(|(_, method)| method.input_signature() == signature) {
+                    true => Ok(signature),
+                    false => Err(Failure::usage(format!(
+                        "several interfaces have a method {}",
+                        self.member
+                    ))
+                    .hint("say which one: INTERFACE.METHOD")),
+                }
+            }
+        }
+    }
+
+    fn no_such_method(&self, node: &Node) -> Failure {
+        let what = self.interface.map_or_else(
+            || self.member.to_owned(),
+            |interface| format!("{interface}.{}", self.member),
+        );
+        let failure = Failure::refused(format!("the object tells of no method {}", plain(&what)));
+        if let (true, Some(method)) = (node.interface(&what).is_some(), self.arguments.first()) {
+            return failure
+                .hint(format!("interface and method are one word: {what}.{}", plain(method)));
+        }
+        let near = introspection::methods(node, None, self.member);
+        match (near.first(), self.destination) {
+            (Some((interface, _)), _) => {
+                failure.hint(format!("there is {}.{}", plain(interface), self.member))
+            }
+            (None, Some(name)) => failure.hint(format!(
+                "`bus introspect {} {}` shows what it has; with --signature it is called all the same",
+                plain(name),
+                self.path
+            )),
+            (None, None) => failure.hint("with --signature it is called all the same"),
+        }
+    }
+}
+
+/// `INTERFACE.METHOD`, or `METHOD`, of which interface the object chooses.
+pub(crate) fn split_member(word: &str) -> (Option<&str>, &str) {
+    match word.rsplit_once('.') {
+        Some((interface, member)) => (Some(interface), member),
+        None => (None, word),
+    }
+}
+
+/// An argument that does not fit, with a caret under it.
+pub(crate) fn wrong_argument(error: &ArgumentError, words: &[String], signature: &str) -> Failure {
+    let pointing = error.pointing("", words);
+    let whole = if signature.is_empty() { "no arguments".to_owned() } else { signature.to_owned() };
+    Failure::usage(format!("{error}\n{pointing}\n  the method takes: {whole}"))
+}
+
+fn read_json(file: &str, signature: &str) -> Result<Arguments> {
+    let mut text = String::new();
+    let read = match file {
+        "-" => std::io::stdin().take(JSON_SIZE_MAX).read_to_string(&mut text),
+        file => std::fs::File::open(file)
+            .and_then(|file| file.take(JSON_SIZE_MAX).read_to_string(&mut text)),
+    };
+    read.map_err(|error| Failure::usage(format!("cannot read the JSON: {error}")))?;
+    let parsed: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| Failure::usage(format!("the JSON cannot be read: {error}")))?;
+    json::arguments(signature, &parsed).map_err(|error| {
+        let text = format!("the JSON does not fit {signature}: at {}: {}", error.place, error.what);
+        Failure::usage(text)
+            .hint("[\"text\", 5, [1, 2], {\"key\": {\"type\": \"u\", \"data\": 1}}]")
+    })
+}

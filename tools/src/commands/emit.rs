@@ -1,0 +1,56 @@
+//! `bus emit` (tools.md D008, D038).
+
+use clap::Args;
+use libbus::blocking::Connection;
+use libbus::names::BusName;
+
+use crate::commands::call::{split_member, wrong_argument};
+use crate::failure::{Failure, Result};
+use crate::options::Options;
+use crate::value::words;
+
+/// Emit a signal
+///
+/// Its arguments are of the types of --signature, and texts without it.
+#[derive(Args, Debug)]
+pub(crate) struct Emit {
+    /// The object that emits it
+    path: String,
+
+    /// INTERFACE.SIGNAL
+    #[arg(value_name = "INTERFACE.SIGNAL")]
+    member: String,
+
+    /// What it carries
+    #[arg(value_name = "ARGUMENT", allow_negative_numbers = true)]
+    arguments: Vec<String>,
+
+    /// The types of the arguments
+    #[arg(short = 's', long, value_name = "SIGNATURE")]
+    signature: Option<String>,
+
+    /// To one receiver alone
+    #[arg(long, value_name = "NAME", visible_alias = "destination")]
+    to: Option<String>,
+}
+
+impl Emit {
+    pub(crate) fn run(self, options: &Options) -> Result<()> {
+        let (Some(interface), member) = split_member(&self.member) else {
+            return Err(Failure::usage("a signal has an interface: INTERFACE.SIGNAL"));
+        };
+        let signature = self.signature.unwrap_or_else(|| "s".repeat(self.arguments.len()));
+        let arguments = words::arguments(&signature, &self.arguments)
+            .map_err(|error| wrong_argument(&error, &self.arguments, &signature))?;
+        let connection: Connection = options.connect()?;
+        let to = self.to.as_deref().map(BusName::parse).transpose();
+        let to =
+            to.map_err(|error| Failure::usage(format!("the receiver's name is wrong: {error}")))?;
+        connection.emit_signal(to, self.path.as_str(), interface, member, &arguments)?;
+        // What is sent is there when the bus answers what was asked after it.
+        if !options.bus.is_peer() {
+            connection.bus().call::<_, String>("GetId", &())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,284 @@
+//! `bus run`: one command on a bus of its own (tools.md D052, needs.md E8).
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+
+use clap::Args;
+use libbus::address::Address;
+use libbus::host::{phrase, random_name};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+
+use crate::DAEMON;
+use crate::failure::{Failure, Result};
+use crate::options::Options;
+
+/// Run a command on a private bus, which ends with it
+///
+/// The exit code is the command's, or 128 and the signal's number. The folder of this program is first in the
+/// command's PATH.
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// The bus's configuration, instead of that of a session bus
+    #[arg(long, value_name = "FILE", conflicts_with = "system_like")]
+    config: Option<PathBuf>,
+
+    /// As a system bus: with the policies of this system; its address is told by DBUS_SYSTEM_BUS_ADDRESS
+    #[arg(long)]
+    system_like: bool,
+
+    /// The bus to start, instead of the bus-daemon beside this program
+    #[arg(long, value_name = "PROGRAM")]
+    daemon: Option<PathBuf>,
+
+    /// What to run; your shell if there is nothing
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+/// Variables that belong to another bus.
+const FOREIGN: [&str; 4] = [
+    "DBUS_SESSION_BUS_PID",
+    "DBUS_SESSION_BUS_WINDOWID",
+    "DBUS_STARTER_ADDRESS",
+    "DBUS_STARTER_BUS_TYPE",
+];
+
+impl Run {
+    pub(crate) fn run(self, _: &Options) -> Result<ExitCode> {
+        // Before any process is started: what comes meanwhile is not lost.
+        let signals = signals()?;
+        let directory = Directory::new()?;
+        let (bus, address) = self.start_bus(&directory)?;
+        let mut bus = Bus(bus);
+        let mut command = self.command(&address);
+        let program = command.get_program().to_string_lossy().into_owned();
+        let child = command.spawn().map_err(|error| {
+            Failure::refused(format!("cannot run {program}: {}", phrase(&error)))
+        })?;
+        let status = wait_for(child, &signals);
+        bus.end();
+        Ok(exit_code(status?))
+    }
+
+    fn start_bus(&self, directory: &Directory) -> Result<(Child, String)> {
+        let program = self.daemon.clone().unwrap_or_else(daemon_program);
+        let socket = directory.0.join("bus");
+        let socket = socket
+            .to_str()
+            .ok_or_else(|| Failure::refused("the temporary directory's name is no text"))?;
+        let listen = Address::new("unix").with("path", socket).to_string();
+        let mut daemon = Command::new(&program);
+        if self.daemon.is_none() {
+            daemon.arg0(DAEMON);
+        }
+        match (&self.config, self.system_like) {
+            (Some(file), _) => daemon.arg(os("--config-file=", file)),
+            (None, true) => {
+                daemon.arg(os("--config-file=", &directory.write_system_config(&listen)?))
+            }
+            (None, false) => daemon.arg("--session"),
+        };
+        daemon
+            .args(["--nofork", "--nopidfile", "--print-address=1"])
+            .arg(format!("--address={listen}"))
+            .env_remove("DBUS_VERBOSE")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            // What a terminal sends is for the command.
+            .process_group(0);
+        let mut daemon = daemon.spawn().map_err(|error| {
+            Failure::unreachable(format!("cannot start {}: {}", program.display(), phrase(&error)))
+        })?;
+        let mut address = String::new();
+        let told = daemon.stdout.take().map(|out| BufReader::new(out).read_line(&mut address));
+        told.transpose().map_err(|error| Failure::unreachable(error.to_string()))?;
+        let address = address.trim_end().to_owned();
+        if address.is_empty() {
+            // It has said why.
+            let _ = daemon.wait();
+            return Err(Failure::unreachable("the bus did not start"));
+        }
+        Ok((daemon, address))
+    }
+
+    fn command(&self, address: &str) -> Command {
+        let shell = || std::env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into());
+        let mut command = match self.command.split_first() {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments);
+                command
+            }
+            None => Command::new(shell()),
+        };
+        for name in FOREIGN {
+            command.env_remove(name);
+        }
+        let variable = match self.system_like {
+            true => "DBUS_SYSTEM_BUS_ADDRESS",
+            false => "DBUS_SESSION_BUS_ADDRESS",
+        };
+        command.env(variable, address);
+        if let Some(path) = path_with_own_folder() {
+            command.env("PATH", path);
+        }
+        command
+    }
+}
+
+fn os(option: &str, path: &Path) -> OsString {
+    let mut argument = OsString::from(option);
+    argument.push(path);
+    argument
+}
+
+/// The daemon beside this program, or this program, which is one, too.
+fn daemon_program() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
+    let beside = own.with_file_name(DAEMON);
+    if beside.is_file() { beside } else { own }
+}
+
+fn path_with_own_folder() -> Option<OsString> {
+    let own = std::env::current_exe().ok()?.parent()?.to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&path))).ok()
+}
+
+fn signals() -> Result<SignalFd> {
+    let mask = SigSet::from_iter([
+        Signal::SIGCHLD,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+    ]);
+    let failed =
+        |error: nix::errno::Errno| Failure::refused(format!("cannot wait for signals: {error}"));
+    mask.thread_block().map_err(failed)?;
+    SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC).map_err(failed)
+}
+
+/// Waits until the command has ended. It gets what this program is told by `kill`; what the terminal sends it gets
+/// by itself.
+fn wait_for(mut child: Child, signals: &SignalFd) -> Result<ExitStatus> {
+    let failed =
+        |error: std::io::Error| Failure::refused(format!("cannot wait for the command: {error}"));
+    loop {
+        if let Some(status) = child.try_wait().map_err(failed)? {
+            return Ok(status);
+        }
+        let signal = signals.read_signal().map_err(|error| failed(error.into()))?;
+        let number = signal.and_then(|signal| i32::try_from(signal.ssi_signo).ok());
+        let signal = number.and_then(|number| Signal::try_from(number).ok());
+        let child = i32::try_from(child.id()).map(Pid::from_raw);
+        if let (Some(signal @ (Signal::SIGTERM | Signal::SIGHUP)), Ok(child)) = (signal, child) {
+            // It may have ended just now.
+            let _ = kill(child, signal);
+        }
+    }
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+/// A private bus, which ends with this.
+struct Bus(Child);
+
+impl Bus {
+    fn end(&mut self) {
+        if let Ok(pid) = i32::try_from(self.0.id()) {
+            // It fails if the bus has ended before.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Where the bus's socket is; goes with this.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Result<Self> {
+        let places =
+            [std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from), Some(std::env::temp_dir())];
+        let mut failed = None;
+        for place in places.into_iter().flatten() {
+            let made = random_name().and_then(|name| {
+                let path = place.join(format!("bus-run-{name}"));
+                DirBuilder::new().mode(0o700).create(&path).map(|()| path)
+            });
+            match made {
+                Ok(path) => return Ok(Self(path)),
+                Err(error) => failed = Some(error),
+            }
+        }
+        let why = failed.map_or_else(|| "there is none".to_owned(), |error| phrase(&error));
+        Err(Failure::unreachable(format!("there is no room for a temporary directory: {why}")))
+    }
+
+    /// What system.conf says, but for what belongs to the one system bus there is.
+    fn write_system_config(&self, listen: &str) -> Result<PathBuf> {
+        let listen = listen.replace('&', "&amp;").replace('<', "&lt;");
+        let text = format!(
+            r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>{listen}</listen>
+  <auth>EXTERNAL</auth>
+  <standard_system_servicedirs/>
+  <policy context="default">
+    <allow user="*"/>
+    <deny own="*"/>
+    <deny send_type="method_call"/>
+    <allow send_type="signal"/>
+    <allow send_requested_reply="true" send_type="method_return"/>
+    <allow send_requested_reply="true" send_type="error"/>
+    <allow receive_type="method_call"/>
+    <allow receive_type="method_return"/>
+    <allow receive_type="error"/>
+    <allow receive_type="signal"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Introspectable"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Properties"/>
+    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus" send_member="UpdateActivationEnvironment"/>
+    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
+  </policy>
+  <policy user="root">
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
+    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
+  </policy>
+  <includedir>/usr/share/dbus-1/system.d</includedir>
+  <includedir>/etc/dbus-1/system.d</includedir>
+  <include ignore_missing="yes">/etc/dbus-1/system-local.conf</include>
+</busconfig>
+"#
+        );
+        let path = self.0.join("system.conf");
+        fs::write(&path, text).map_err(|error| Failure::refused(phrase(&error)))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // What cannot be removed lies in the directory for temporary files.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,196 @@
+//! `bus status`: who somebody is (tools.md D002).
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use libbus::blocking::Connection;
+use serde_json::{Map, Value as Json, json};
+
+use crate::failure::{Failure, Result};
+use crate::options::Options;
+use crate::output::escape::plain;
+use crate::output::out::Out;
+use crate::output::style::Look;
+use crate::process::{Process, Units, group_name, user_name};
+use crate::value::Value;
+
+/// Who has a name, or what a process is: user, groups, program, unit, label
+///
+/// Without a name: the bus itself.
+#[derive(Args, Debug)]
+pub(crate) struct Status {
+    /// A bus name, or the number of a process
+    #[arg(value_name = "NAME|PID")]
+    who: Option<String>,
+}
+
+/// What is known, in its order.
+#[derive(Default)]
+struct Report(Vec<(&'static str, Json)>);
+
+impl Report {
+    fn push(&mut self, key: &'static str, value: Option<impl Into<Json>>) {
+        if let Some(value) = value {
+            self.0.push((key, value.into()));
+        }
+    }
+
+    fn print(&self, options: &Options) -> Result<()> {
+        let mut out = Out::plain();
+        if let Some(form) = options.json() {
+            let entries = self.0.iter().map(|(key, value)| ((*key).to_owned(), value.clone()));
+            out.json(form, &Json::Object(entries.collect::<Map<_, _>>()))?;
+            return out.finish();
+        }
+        for (key, value) in &self.0 {
+            let key = options.style().paint(Look::Bold, key);
+            out.line(&format!("{key}={}", plain(&shown(value))))?;
+        }
+        out.finish()
+    }
+}
+
+fn shown(value: &Json) -> String {
+    match value {
+        Json::String(text) => text.clone(),
+        Json::Array(parts) => parts.iter().map(shown).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
+impl Status {
+    pub(crate) fn run(self, options: &Options) -> Result<()> {
+        let mut report = Report::default();
+        match &self.who {
+            Some(who) if !who.is_empty() && who.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let pid = who.parse().map_err(|_| no_process(who))?;
+                if Process(pid).name().is_none() {
+                    return Err(no_process(who));
+                }
+                add_process(&mut report, pid);
+            }
+            Some(name) => add_name(&mut report, &options.connect()?, name)?,
+            None => {
+                let connection = options.connect()?;
+                add_bus(&mut report, &connection, options)?;
+                add_name(&mut report, &connection, "org.freedesktop.DBus")?;
+            }
+        }
+        report.print(options)
+    }
+}
+
+fn no_process(who: &str) -> Failure {
+    Failure::refused(format!("there is no process {who}"))
+        .hint("`bus list` shows processes and their names")
+}
+
+fn add_bus(report: &mut Report, connection: &Connection, options: &Options) -> Result<()> {
+    let scope = match &options.bus {
+        bus if bus.system => "system",
+        bus if bus.host.is_some() || bus.machine.is_some() => "system of another machine",
+        bus if bus.address.is_some() => "address",
+        _ => "session",
+    };
+    report.push("BusScope", Some(scope));
+    report.push("BusID", Some(connection.bus().call::<_, String>("GetId", &())?));
+    let features = connection.bus().get_property::<Vec<String>>("Features");
+    report.push("Features", features.ok());
+    Ok(())
+}
+
+fn add_name(report: &mut Report, connection: &Connection, name: &str) -> Result<()> {
+    let bus = connection.bus();
+    let unique: String = bus.call("GetNameOwner", name)?;
+    report.push("UniqueName", Some(unique.as_str()));
+    report.push("WellKnownNames", well_known_names(connection, &unique)?);
+    let reply = bus.call_method("GetConnectionCredentials", name)?;
+    let values = Value::of_message(&reply);
+    let Some(credentials) = values.first() else { return Ok(()) };
+    add_credentials(report, credentials);
+    if let Some(Value::Uint32(pid)) = credentials.entry("ProcessID") {
+        add_process(report, *pid);
+    }
+    Ok(())
+}
+
+/// All that the same client has.
+fn well_known_names(connection: &Connection, unique: &str) -> Result<Option<Json>> {
+    let bus = connection.bus();
+    let names: Vec<String> = bus.call("ListNames", &())?;
+    let names = names.into_iter().filter(|name| !name.starts_with(':'));
+    // One question after the other would take a round trip each.
+    let asked: BTreeMap<String, _> = names
+        .map(|name| Ok((name.clone(), crate::inventory::ask(connection, "GetNameOwner", &*name)?)))
+        .collect::<std::result::Result<_, libbus::Error>>()?;
+    let is_its = |reply: libbus::Result<libbus::message::Message>| {
+        reply.ok().and_then(|reply| reply.deserialize::<String>().ok()).as_deref() == Some(unique)
+    };
+    let its = asked.into_iter().filter_map(|(name, asked)| is_its(asked.wait()).then_some(name));
+    let its: Vec<String> = its.collect();
+    Ok((!its.is_empty()).then(|| json!(its)))
+}
+
+fn add_credentials(report: &mut Report, credentials: &Value) {
+    if let Some(Value::Uint32(uid)) = credentials.entry("UnixUserID") {
+        report.push("UID", Some(*uid));
+        report.push("User", Some(user_name(*uid)));
+    }
+    if let Some(Value::Array { elements, .. }) = credentials.entry("UnixGroupIDs") {
+        let gids = elements.iter().filter_map(|gid| match gid {
+            Value::Uint32(gid) => Some(*gid),
+            _ => None,
+        });
+        let (gids, names): (Vec<u32>, Vec<String>) = gids.map(|gid| (gid, group_name(gid))).unzip();
+        report.push("GIDs", Some(gids));
+        report.push("Groups", Some(names));
+    }
+    if let Some(Value::Bytes(label)) = credentials.entry("LinuxSecurityLabel") {
+        let label = label.strip_suffix(&[0]).unwrap_or(label);
+        report.push("Label", Some(String::from_utf8_lossy(label).into_owned()));
+    }
+    report.push("HasPidFD", credentials.entry("ProcessFD").map(|_| true));
+}
+
+fn add_process(report: &mut Report, pid: u32) {
+    let process = Process(pid);
+    report.push("PID", Some(pid));
+    report.push("PPID", process.status("PPid"));
+    report.push("Comm", process.name());
+    report.push("Exe", process.executable());
+    report.push("CommandLine", process.command_line());
+    add_ids(report, process);
+    for (key, line) in [
+        ("CapInh", "CapInh"),
+        ("CapPrm", "CapPrm"),
+        ("CapEff", "CapEff"),
+        ("CapBnd", "CapBnd"),
+        ("CapAmb", "CapAmb"),
+    ] {
+        report.push(key, process.status(line));
+    }
+    report.push("AuditLoginUID", process.number("loginuid"));
+    report.push("AuditSessionID", process.number("sessionid"));
+    let group = process.control_group();
+    let units = group.as_deref().map(Units::of).unwrap_or_default();
+    report.push("CGroup", group);
+    report.push("Unit", units.unit);
+    report.push("Slice", units.slice);
+    report.push("UserUnit", units.user_unit);
+    report.push("UserSlice", units.user_slice);
+    report.push("Session", units.session);
+}
+
+/// Real, effective, saved and file-system ids.
+fn add_ids(report: &mut Report, process: Process) {
+    let kinds = [
+        ("Uid", ["ProcessUID", "EUID", "SUID", "FSUID"]),
+        ("Gid", ["ProcessGID", "EGID", "SGID", "FSGID"]),
+    ];
+    for (line, keys) in kinds {
+        let ids = process.status(line).unwrap_or_default();
+        for (key, id) in keys.iter().zip(ids.split_whitespace()) {
+            report.push(key, id.parse::<u32>().ok());
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `bus wait` (tools.md D009, D039, D065): for a signal, or for a name.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use libbus::Error;
+use libbus::blocking::Connection;
+use libbus::match_rule::MatchRule;
+use libbus::wire::MessageType;
+
+use crate::commands::call::{body_text, split_member};
+use crate::failure::{Failure, Result};
+use crate::options::Options;
+use crate::output::out::Out;
+use crate::value::{Value, json};
+
+/// Wait until somebody has a name, or for a signal
+///
+/// Signals are seen as every program sees them: no privilege is needed. What they carry is shown.
+#[derive(Args, Debug)]
+pub(crate) struct Wait {
+    /// NAME, for somebody to have it; or [NAME] PATH INTERFACE.SIGNAL
+    #[arg(value_name = "NAME | [NAME] PATH INTERFACE.SIGNAL", num_args = 1..=3, required = true)]
+    words: Vec<String>,
+
+    /// End after so many signals; 0 is without end
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 1)]
+    count: u64,
+
+    /// Start the service that has the name, if it can be started
+    #[arg(long)]
+    activate: bool,
+
+    /// Until nobody has the name
+    #[arg(long, conflicts_with = "activate")]
+    gone: bool,
+}
+
+impl Wait {
+    pub(crate) fn run(self, options: &Options) -> Result<()> {
+        let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
+        let connection = options.connect()?;
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            [name] if !name.starts_with('/') => self.wait_for_name(&connection, name, deadline),
+            [path, member] => {
+                self.wait_for_signal(&connection, (None, path, member), deadline, options)
+            }
+            [name, path, member] => {
+                self.wait_for_signal(&connection, (Some(name), path, member), deadline, options)
+            }
+            _ => Err(Failure::usage("expected NAME, or [NAME] PATH INTERFACE.SIGNAL")),
+        }
+    }
+
+    fn wait_for_name(
+        &self,
+        connection: &Connection,
+        name: &str,
+        deadline: Option<Instant>,
+    ) -> Result<()> {
+        let rule = MatchRule {
+            sender: Some("org.freedesktop.DBus".into()),
+            member: Some("NameOwnerChanged".into()),
+            ..MatchRule::parse(&format!("type='signal',arg0='{name}'"))
+                .map_err(|error| Failure::usage(format!("this is no bus name: {error}")))?
+        };
+        let mut changes = connection.receive_signals(&rule.to_string())?;
+        if self.activate {
+            connection.bus().call_method("StartServiceByName", &(name, 0u32))?;
+        }
+        loop {
+            let is_there: bool = connection.bus().call("NameHasOwner", name)?;
+            if is_there != self.gone {
+                return Ok(());
+            }
+            next(&mut changes, deadline)?;
+        }
+    }
+
+    fn wait_for_signal(
+        &self,
+        connection: &Connection,
+        (sender, path, member): (Option<&str>, &str, &str),
+        deadline: Option<Instant>,
+        options: &Options,
+    ) -> Result<()> {
+        let (Some(interface), member) = split_member(member) else {
+            return Err(Failure::usage("a signal has an interface: INTERFACE.SIGNAL"));
+        };
+        let mut text =
+            format!("type='signal',path='{path}',interface='{interface}',member='{member}'");
+        if let Some(sender) = sender {
+            text += &format!(",sender='{sender}'");
+        }
+        let mut signals = connection.receive_signals(&text)?;
+        if !options.quiet {
+            eprintln!("bus: waiting for {interface}.{member}");
+        }
+        let mut out = Out::plain();
+        let mut left = self.count;
+        loop {
+            let signal = next(&mut signals, deadline)?;
+            debug_assert_eq!(signal.message_type(), MessageType::Signal);
+            let values = Value::of_message(&signal);
+            match options.json() {
+                Some(form) => out.json(form, &json::body_to_json(&values))?,
+                None => out.text(&body_text(&values, false))?,
+            }
+            out.flush()?;
+            left = left.saturating_sub(u64::from(self.count > 0));
+            if self.count > 0 && left == 0 {
+                return out.finish();
+            }
+        }
+    }
+}
+
+/// # Errors
+/// The time is over, or the connection.
+fn next(
+    signals: &mut libbus::blocking::SignalStream,
+    deadline: Option<Instant>,
+) -> Result<libbus::message::Message> {
+    let result = match deadline {
+        None => signals.next_signal(),
+        Some(deadline) => signals
+            .next_within(deadline.checked_duration_since(Instant::now()).unwrap_or(Duration::ZERO)),
+    };
+    result.map_err(|error| match error {
+        Error::TimedOut(_) => Failure::refused("it did not come in time"),
+        error => error.into(),
+    })
+}

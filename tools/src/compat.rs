@@ -1,0 +1,23 @@
+//! Other projects' commands: the same options, output and exit codes, so that scripts go on working.
+//!
+//! Each is a function of its arguments, in a file of its own; [`run`] finds it by its name.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// One of them: it answers its exit code.
+type Program = fn(&[OsString]) -> ExitCode;
+
+/// By their names, in order.
+const PROGRAMS: &[(&str, Program)] = &[];
+
+/// Runs the command of this name; nothing, if there is none.
+pub(crate) fn run(name: &str, arguments: &[OsString]) -> Option<ExitCode> {
+    let (_, program) = PROGRAMS.iter().find(|(known, _)| *known == name)?;
+    Some(program(arguments))
+}
+
+/// What there is.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    PROGRAMS.iter().map(|(name, _)| *name)
+}

@@ -1,0 +1,120 @@
+//! What went wrong, for the person who typed the command: what, where, and what to try next; and the exit code.
+
+use std::fmt;
+use std::io;
+
+use libbus::Error;
+
+/// Why the program ends, and with which code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// 0: whoever reads our output has enough of it.
+    BrokenPipe,
+    /// 1: the bus, the one who was called, or the system said no.
+    Refused,
+    /// 2: the command was typed wrong.
+    Usage,
+    /// 3: the bus cannot be reached.
+    Unreachable,
+}
+
+/// A failed command.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) reason: Reason,
+    pub(crate) text: String,
+    /// What to do about it, a line each.
+    pub(crate) hints: Vec<String>,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    pub(crate) fn usage(text: impl Into<String>) -> Self {
+        Self { reason: Reason::Usage, text: text.into(), hints: Vec::new() }
+    }
+
+    pub(crate) fn refused(text: impl Into<String>) -> Self {
+        Self { reason: Reason::Refused, text: text.into(), hints: Vec::new() }
+    }
+
+    pub(crate) fn unreachable(text: impl Into<String>) -> Self {
+        Self { reason: Reason::Unreachable, text: text.into(), hints: Vec::new() }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self.reason {
+            Reason::BrokenPipe => 0,
+            Reason::Refused => 1,
+            Reason::Usage => 2,
+            Reason::Unreachable => 3,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bus: {}", self.text)?;
+        self.hints.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
+    }
+}
+
+/// What can be tried when the other side answers with this error.
+fn hint_for(name: &str) -> Option<&'static str> {
+    Some(match name.strip_prefix("org.freedesktop.DBus.Error.")? {
+        "ServiceUnknown" | "NameHasNoOwner" => {
+            "`bus list` shows who is there, and who can be started"
+        }
+        "UnknownMethod" | "UnknownInterface" | "UnknownProperty" | "InvalidArgs"
+        | "PropertyReadOnly" => "`bus introspect NAME PATH` shows what the object has",
+        "UnknownObject" => "`bus tree NAME` shows its objects",
+        "AccessDenied" | "AuthFailed" => {
+            "`bus policy explain` says which rule of the bus decides; a service may refuse by itself, too"
+        }
+        "InteractiveAuthorizationRequired" => "allow a question to the user with --interactive",
+        "NoReply" | "Timeout" | "TimedOut" => "wait longer with --timeout=SECONDS",
+        "LimitsExceeded" => "`bus top` shows who holds how much of which limit",
+        _ => return None,
+    })
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let text = crate::output::escape::plain(&error.to_string());
+        match &error {
+            Error::Method(method) => {
+                let failure = Self::refused(text);
+                match hint_for(method.name()) {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
+            Error::TimedOut(_) => Self::refused(text).hint("wait longer with --timeout=SECONDS"),
+            Error::Connect { .. } | Error::NoAddress(_) => {
+                Self::unreachable(text).hint("`bus doctor` looks for the reason")
+            }
+            Error::Address(_) => Self::usage(text),
+            error if error.is_disconnected() => Self::unreachable(text),
+            Error::Name(_) | Error::MatchRule(_) => Self::usage(text),
+            _ => Self::refused(text),
+        }
+    }
+}
+
+/// Standard output cannot be written.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let text = format!("cannot write the output: {}", libbus::host::phrase(&error));
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => {
+                Self { reason: Reason::BrokenPipe, text, hints: Vec::new() }
+            }
+            _ => Self::refused(text),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What every verb can be told: which bus, how long to wait, how to print.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use libbus::address::Address;
+use libbus::blocking::{Builder, Connection};
+use rustix::process::geteuid;
+
+use crate::duration::parse_duration;
+use crate::failure::{Failure, Result};
+use crate::output::style::{ColorChoice, Style};
+
+/// The options of all verbs.
+#[derive(Args, Debug, Default)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    pub(crate) bus: BusOptions,
+
+    /// Wait at most so long for a reply: seconds, or with a unit (500ms, 2min)
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration, help_heading = "All verbs")]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Print JSON
+    #[arg(long, global = true, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true,
+          default_missing_value = "short", help_heading = "All verbs")]
+    pub(crate) json: Option<JsonForm>,
+
+    /// Use colours
+    #[arg(long, global = true, value_enum, value_name = "WHEN", num_args = 0..=1, require_equals = true,
+          default_value = "auto", default_missing_value = "always", help_heading = "All verbs")]
+    pub(crate) color: ColorChoice,
+
+    /// Do not page long output
+    #[arg(long, global = true, help_heading = "All verbs")]
+    pub(crate) no_pager: bool,
+
+    /// Print nothing that is not asked for
+    #[arg(short, long, global = true, help_heading = "All verbs")]
+    pub(crate) quiet: bool,
+}
+
+/// Which bus.
+#[derive(Args, Clone, Debug, Default)]
+#[group(multiple = false)]
+pub(crate) struct BusOptions {
+    /// The system bus
+    #[arg(long, global = true, help_heading = "Which bus")]
+    pub(crate) system: bool,
+
+    /// The bus of your session, as without any of these
+    #[arg(long, visible_alias = "session", global = true, help_heading = "Which bus")]
+    pub(crate) user: bool,
+
+    /// The bus at this address
+    #[arg(short, long, global = true, value_name = "ADDRESS", help_heading = "Which bus")]
+    pub(crate) address: Option<String>,
+
+    /// The program at this address, which is no bus
+    #[arg(long, global = true, value_name = "ADDRESS", help_heading = "Which bus")]
+    pub(crate) peer: Option<String>,
+
+    /// The system bus of another machine, by ssh
+    #[arg(
+        short = 'H',
+        long,
+        global = true,
+        value_name = "[USER@]HOST",
+        help_heading = "Which bus"
+    )]
+    pub(crate) host: Option<String>,
+
+    /// The system bus of a container of this machine, by systemd
+    #[arg(
+        short = 'M',
+        long,
+        global = true,
+        value_name = "[USER@]CONTAINER",
+        help_heading = "Which bus"
+    )]
+    pub(crate) machine: Option<String>,
+}
+
+/// How JSON looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum JsonForm {
+    /// On one line
+    Short,
+    /// Over several lines
+    Pretty,
+    /// No JSON
+    Off,
+}
+
+impl Options {
+    pub(crate) fn style(&self) -> Style {
+        Style::new(self.color)
+    }
+
+    /// The form of JSON, if JSON is wanted.
+    pub(crate) fn json(&self) -> Option<JsonForm> {
+        self.json.filter(|form| *form != JsonForm::Off)
+    }
+
+    /// A connection to the bus that is meant.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub(crate) fn connect(&self) -> Result<Connection> {
+        let builder = self.bus.builder()?;
+        builder.build().map_err(|error| self.bus.explain(error))
+    }
+}
+
+impl BusOptions {
+    /// # Errors
+    /// The address is none, or no bus is known.
+    pub(crate) fn builder(&self) -> Result<Builder> {
+        let builder = match self {
+            Self { system: true, .. } => Builder::system(),
+            Self { address: Some(address), .. } => Builder::address(address),
+            Self { peer: Some(address), .. } => Builder::address(address).map(Builder::p2p),
+            Self { host: Some(host), .. } => Builder::ssh(host),
+            Self { machine: Some(machine), .. } => Builder::address(&machine_address(machine)?),
+            _ => Builder::session(),
+        };
+        builder.map_err(|error| self.explain(error))
+    }
+
+    /// What is known beside the error: which bus it was, and what is usual.
+    pub(crate) fn explain(&self, error: libbus::Error) -> Failure {
+        let is_unknown = matches!(error, libbus::Error::NoAddress(_));
+        let failure = Failure::from(error);
+        if is_unknown && geteuid().is_root() {
+            return failure.hint("root mostly means the system bus: --system");
+        }
+        failure
+    }
+
+    /// Whether the other end is a program and no bus.
+    pub(crate) const fn is_peer(&self) -> bool {
+        self.peer.is_some()
+    }
+}
+
+/// The bus of a container, by a program that systemd starts in it.
+fn machine_address(machine: &str) -> Result<String> {
+    let (user, name) = match machine.split_once('@') {
+        Some((user, name)) => (Some(user).filter(|user| !user.is_empty()), name),
+        None => (None, machine),
+    };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || !name.chars().all(is_name) {
+        let text = format!("{name:?} is no name of a container");
+        return Err(Failure::usage(text).hint("`machinectl list` shows those that run"));
+    }
+    let mut arguments = vec![format!("-M{name}"), "-PGq".to_owned(), "--wait".to_owned()];
+    if let Some(user) = user {
+        arguments.extend([format!("-pUser={user}"), "-pPAMName=login".to_owned()]);
+    }
+    arguments.push("systemd-stdio-bridge".to_owned());
+    let mut address = Address::new("unixexec").with("path", "systemd-run");
+    for (index, argument) in arguments.into_iter().enumerate() {
+        address = address.with(&format!("argv{}", index + 1), argument);
+    }
+    Ok(address.to_string())
+}

@@ -1,0 +1,85 @@
+//! Standard output, or the pager that shows it.
+
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value as Json;
+
+use crate::failure::Result;
+use crate::options::{JsonForm, Options};
+
+/// Where data goes.
+pub(crate) struct Out {
+    writer: BufWriter<Box<dyn Write>>,
+    pager: Option<Child>,
+}
+
+impl Out {
+    /// Standard output as it is.
+    pub(crate) fn plain() -> Self {
+        Self { writer: BufWriter::new(Box::new(io::stdout())), pager: None }
+    }
+
+    /// Through a pager, if a person is there to see it (`$BUS_PAGER`, `$PAGER`, else less).
+    pub(crate) fn paged(options: &Options) -> Self {
+        let is_wanted = !options.no_pager && options.json().is_none() && io::stdout().is_terminal();
+        match is_wanted.then(start_pager).flatten() {
+            Some((pager, input)) => Self { writer: BufWriter::new(input), pager: Some(pager) },
+            None => Self::plain(),
+        }
+    }
+
+    pub(crate) fn line(&mut self, line: &str) -> Result<()> {
+        writeln!(self.writer, "{line}").map_err(Into::into)
+    }
+
+    pub(crate) fn text(&mut self, text: &str) -> Result<()> {
+        self.bytes(text.as_bytes())
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.writer.write_all(bytes).map_err(Into::into)
+    }
+
+    /// One value, in the form that is wanted.
+    pub(crate) fn json(&mut self, form: JsonForm, json: &Json) -> Result<()> {
+        let written = match form {
+            JsonForm::Pretty => serde_json::to_writer_pretty(&mut self.writer, json),
+            _ => serde_json::to_writer(&mut self.writer, json),
+        };
+        written.map_err(io::Error::from)?;
+        self.text("\n")
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.writer.flush().map_err(Into::into)
+    }
+
+    /// All is written, and was looked at.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        self.flush()?;
+        let Self { writer, pager } = self;
+        drop(writer);
+        if let Some(mut pager) = pager {
+            pager.wait()?;
+        }
+        Ok(())
+    }
+}
+
+fn start_pager() -> Option<(Child, Box<dyn Write>)> {
+    let chosen = ["BUS_PAGER", "PAGER"].iter().find_map(std::env::var_os);
+    let command =
+        chosen.map_or_else(|| Some("less".to_owned()), |value| value.into_string().ok())?;
+    let mut words = command.split_whitespace();
+    let program = words.next().filter(|program| *program != "cat")?;
+    let mut pager = Command::new(program);
+    pager.args(words).stdin(Stdio::piped());
+    if std::env::var_os("LESS").is_none() {
+        // Ends at once if all fits, keeps colours, does not wrap, leaves the text on the screen.
+        pager.env("LESS", "FRSX");
+    }
+    let mut pager = pager.spawn().ok()?;
+    let input = pager.stdin.take()?;
+    Some((pager, Box::new(input)))
+}

@@ -1,0 +1,10 @@
+//! GVariant's text form, as gdbus prints and takes it (tools.md D037): `('tea', uint32 3, {'hot': <true>})`.
+//!
+//! Where the type is known a number needs no word before it. JSON's arrays and objects of simple values read the
+//! same; a value where a variant is wanted need not be in `<…>`.
+
+mod parse;
+mod print;
+
+pub(crate) use parse::parse;
+pub(crate) use print::print_tuple;
