@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    activate, call, compat, emit, env, get, introspect, list, run, set, stats, status, tree, wait,
+    activate, call, compat, emit, env, get, introspect, list, replay, run, set, stats, status,
+    trace, tree, wait,
 };
 use crate::options::Options;
 
@@ -41,6 +42,8 @@ pub(crate) enum Verb {
     Set(set::Set),
     Emit(emit::Emit),
     Wait(wait::Wait),
+    Trace(trace::Trace),
+    Replay(replay::Replay),
     Run(run::Run),
     Env(env::Env),
     Activate(activate::Activate),

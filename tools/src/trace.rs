@@ -151,6 +151,12 @@ impl Recorder {
         self.notices.push(notice);
     }
 
+    /// Whether nothing was taken in.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Whether there is room for no more messages.
     #[must_use]
     pub const fn is_full(&self) -> bool {
