@@ -87,11 +87,7 @@ impl Damages {
         if self.told.is_empty() {
             return Ok(());
         }
-        let text = format!("{title} is damaged; all whole messages were taken");
-        let failure = Failure::refused(text);
-        let told = self.told.iter().map(ToString::to_string);
-        let more =
-            (self.untold_count > 0).then(|| format!("and at {} more places", self.untold_count));
-        Err(told.chain(more).fold(failure, Failure::hint))
+        self.notices().iter().for_each(|notice| eprintln!("bus: {title}: {notice}"));
+        Err(Failure::refused(format!("{title} is damaged; all whole messages were taken")))
     }
 }
