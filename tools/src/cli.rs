@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    activate, call, compat, emit, env, get, introspect, list, replay, run, set, stats, status,
-    trace, tree, wait,
+    activate, call, compat, emit, env, get, introspect, list, monitor, replay, run, set, stats,
+    status, trace, tree, wait,
 };
 use crate::options::Options;
 
@@ -42,6 +42,7 @@ pub(crate) enum Verb {
     Set(set::Set),
     Emit(emit::Emit),
     Wait(wait::Wait),
+    Monitor(monitor::Monitor),
     Trace(trace::Trace),
     Replay(replay::Replay),
     Run(run::Run),

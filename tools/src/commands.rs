@@ -8,6 +8,7 @@ pub(crate) mod env;
 pub(crate) mod get;
 pub(crate) mod introspect;
 pub(crate) mod list;
+pub(crate) mod monitor;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod set;
@@ -35,6 +36,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Set(set) => set.run(options),
         Verb::Emit(emit) => emit.run(options),
         Verb::Wait(wait) => wait.run(options),
+        Verb::Monitor(monitor) => monitor.run(options),
         Verb::Trace(trace) => trace.run(options),
         Verb::Replay(replay) => replay.run(options),
         Verb::Run(run) => return run.run(options),

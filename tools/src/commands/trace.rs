@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueEnum};
+use libbus::message::Message;
+use libbus::names::BusName;
 use libbus::{Error, Watching};
 
 use crate::capture::Reader;
@@ -91,7 +93,8 @@ impl Trace {
             Form::Html => self.count.unwrap_or(MESSAGES_DEFAULT),
             Form::Svg => MESSAGES_DEFAULT.max(self.count.unwrap_or_default()),
         };
-        Recorder::new(&Limits { messages_max })
+        // Rules say which calls are told of; the bus tells of all replies then.
+        Recorder::new(&Limits { messages_max, only_known_replies: !self.rules.is_empty() })
     }
 
     fn of_capture(&self, capture: &Path, options: &Options) -> Result<()> {
@@ -129,6 +132,8 @@ impl Trace {
         while !recorder.is_full() && !is_over() {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             match monitor.next_within(left.map_or(PATIENCE, |left| left.min(PATIENCE))) {
+                // What the bus tells this program is no message of others.
+                Ok(message) if is_for(&message, monitor.unique_name()) => {}
                 Ok(message) => {
                     recorder.handle_message(now(), &message);
                     progress.step();
@@ -167,6 +172,11 @@ impl Trace {
             Form::Svg => write_svg(picture, self.count.unwrap_or(STILL_DEFAULT), out),
         }
     }
+}
+
+fn is_for(message: &Message, name: Option<&str>) -> bool {
+    let destination = message.header().destination;
+    name.is_some() && destination.map(BusName::as_str) == name
 }
 
 fn source_of(reader: &Reader<impl io::Read>) -> String {
