@@ -11,11 +11,13 @@ pub(crate) mod introspect;
 pub(crate) mod list;
 pub(crate) mod monitor;
 pub(crate) mod policy;
+pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod set;
 pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod stdio_bridge;
+pub(crate) mod trace;
 pub(crate) mod tree;
 pub(crate) mod wait;
 
@@ -41,6 +43,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Capture(capture) => capture.run(options),
         Verb::Policy(policy) => policy.run(options),
         Verb::StdioBridge(bridge) => bridge.run(options),
+        Verb::Trace(trace) => trace.run(options),
+        Verb::Replay(replay) => replay.run(options),
         Verb::Run(run) => return run.run(options),
         Verb::Compat(compat) => return compat.run(),
         Verb::Env(env) => env.run(options),

@@ -163,6 +163,19 @@ impl BusOptions {
         failure
     }
 
+    /// Whether it is a system bus, or looks like one.
+    pub(crate) fn may_be_system(&self) -> bool {
+        let session = || std::env::var("DBUS_SESSION_BUS_ADDRESS").unwrap_or_default();
+        let address = self.address.clone().unwrap_or_else(session);
+        let system =
+            std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok().filter(|system| !system.is_empty());
+        self.system
+            || self.host.is_some()
+            || self.machine.is_some()
+            || address.contains("/dbus/system_bus_socket")
+            || (self.address.is_some() && Some(address) == system)
+    }
+
     /// Whether the other end is a program and no bus.
     pub(crate) const fn is_peer(&self) -> bool {
         self.peer.is_some()
