@@ -4,8 +4,14 @@
 //! common is [`libdbus`]: how they say that a bus cannot be reached, and how they print messages ([`print_message`]).
 
 mod c_number;
+mod dbus_cleanup_sockets;
+mod dbus_launch;
 mod dbus_monitor;
+mod dbus_run_session;
 mod dbus_send;
+mod dbus_test_tool;
+mod dbus_update_activation_environment;
+mod dbus_uuidgen;
 mod libdbus;
 mod print_message;
 
@@ -16,8 +22,16 @@ use std::process::ExitCode;
 type Program = fn(&[OsString]) -> ExitCode;
 
 /// By their names, in order.
-const PROGRAMS: &[(&str, Program)] =
-    &[("dbus-monitor", dbus_monitor::run), ("dbus-send", dbus_send::run)];
+const PROGRAMS: &[(&str, Program)] = &[
+    ("dbus-cleanup-sockets", dbus_cleanup_sockets::run),
+    ("dbus-launch", dbus_launch::run),
+    ("dbus-monitor", dbus_monitor::run),
+    ("dbus-run-session", dbus_run_session::run),
+    ("dbus-send", dbus_send::run),
+    ("dbus-test-tool", dbus_test_tool::run),
+    ("dbus-update-activation-environment", dbus_update_activation_environment::run),
+    ("dbus-uuidgen", dbus_uuidgen::run),
+];
 
 /// Runs the command of this name; nothing, if there is none.
 pub(crate) fn run(name: &str, arguments: &[OsString]) -> Option<ExitCode> {

@@ -43,7 +43,7 @@ pub(crate) struct Run {
 }
 
 /// Variables that belong to another bus.
-const FOREIGN: [&str; 4] = [
+pub(crate) const FOREIGN: [&str; 4] = [
     "DBUS_SESSION_BUS_PID",
     "DBUS_SESSION_BUS_WINDOWID",
     "DBUS_STARTER_ADDRESS",
@@ -140,7 +140,7 @@ fn os(option: &str, path: &Path) -> OsString {
 }
 
 /// The daemon beside this program, or this program, which is one, too.
-fn daemon_program() -> PathBuf {
+pub(crate) fn daemon_program() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
     let beside = own.with_file_name(DAEMON);
     if beside.is_file() { beside } else { own }
@@ -152,7 +152,7 @@ fn path_with_own_folder() -> Option<OsString> {
     std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&path))).ok()
 }
 
-fn signals() -> Result<SignalFd> {
+pub(crate) fn signals() -> Result<SignalFd> {
     let mask = SigSet::from_iter([
         Signal::SIGCHLD,
         Signal::SIGTERM,
@@ -168,7 +168,7 @@ fn signals() -> Result<SignalFd> {
 
 /// Waits until the command has ended. It gets what this program is told by `kill`; what the terminal sends it gets
 /// by itself.
-fn wait_for(mut child: Child, signals: &SignalFd) -> Result<ExitStatus> {
+pub(crate) fn wait_for(mut child: Child, signals: &SignalFd) -> Result<ExitStatus> {
     let failed =
         |error: std::io::Error| Failure::refused(format!("cannot wait for the command: {error}"));
     loop {
@@ -186,16 +186,16 @@ fn wait_for(mut child: Child, signals: &SignalFd) -> Result<ExitStatus> {
     }
 }
 
-fn exit_code(status: ExitStatus) -> ExitCode {
+pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
 /// A private bus, which ends with this.
-struct Bus(Child);
+pub(crate) struct Bus(pub(crate) Child);
 
 impl Bus {
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if let Ok(pid) = i32::try_from(self.0.id()) {
             // It fails if the bus has ended before.
             let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);

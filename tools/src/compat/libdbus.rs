@@ -1,7 +1,7 @@
 //! What the commands of dbus say alike, since it is their library that says it: why a bus cannot be reached, and what
 //! an error is called that did not come as a message.
 
-use std::io::IsTerminal as _;
+use std::io::{ErrorKind, IsTerminal as _};
 
 use libbus::Error;
 use libbus::address::{Address, ConnectAddress};
@@ -38,8 +38,20 @@ fn target(address: &str) -> Option<String> {
 /// The name of an error and what it says.
 pub(crate) fn error_parts(error: &Error) -> (String, String) {
     let name = match error {
-        Error::Method(error) => return (error.name().to_owned(), error.text().to_owned()),
+        Error::Method(error) => {
+            let has_text = error.message().signature().as_str().starts_with('s');
+            let text = if has_text { error.text() } else { error.name() };
+            return (error.name().to_owned(), text.to_owned());
+        }
         Error::TimedOut(_) => "NoReply",
+        Error::Connect { error, .. } => match error.kind() {
+            ErrorKind::NotFound => "FileNotFound",
+            ErrorKind::ConnectionRefused => "NoServer",
+            ErrorKind::PermissionDenied => "AccessDenied",
+            _ => "Failed",
+        },
+        Error::NoAddress(_) => "NotSupported",
+        Error::Address(_) => "BadAddress",
         error if error.is_disconnected() => "Disconnected",
         Error::Name(_) | Error::Send(_) | Error::Type(_) => "InvalidArgs",
         _ => "Failed",
@@ -50,4 +62,9 @@ pub(crate) fn error_parts(error: &Error) -> (String, String) {
 /// What others say: as it is, but for what could drive a terminal where standard error is one.
 pub(crate) fn shown(text: &str) -> String {
     if std::io::stderr().is_terminal() { plain(text) } else { text.to_owned() }
+}
+
+/// What `--version` says of a command.
+pub(crate) fn version(name: &str) -> String {
+    format!("{name} {}", env!("CARGO_PKG_VERSION"))
 }

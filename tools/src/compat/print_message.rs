@@ -245,6 +245,7 @@ fn socket_lines(socket: OwnedFd) -> Vec<String> {
 fn unix_name(address: &std::os::unix::net::SocketAddr) -> String {
     use std::os::linux::net::SocketAddrExt as _;
     match (address.as_pathname(), address.as_abstract_name()) {
+        // deviation: of a peer outside of the file system dbus-send shows the `@` alone.
         (Some(path), _) => path.to_string_lossy().into_owned(),
         (None, name) => format!("@{}", String::from_utf8_lossy(name.unwrap_or_default())),
     }
