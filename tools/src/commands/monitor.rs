@@ -135,7 +135,7 @@ impl Monitor {
 
 /// The calls that are wanted, by which their replies are found.
 #[derive(Default)]
-struct Calls {
+pub(crate) struct Calls {
     conversation: Conversation,
     number: u64,
     wanted: std::collections::BTreeMap<u64, Message>,
@@ -144,7 +144,7 @@ struct Calls {
 impl Calls {
     /// Takes in a message. Nothing, if it is a reply that the bus sent along because of others (`is_narrow`): the bus
     /// tells of the calls and signals that are wanted, but of all replies, since those do not say what they are for.
-    fn see(
+    pub(crate) fn see(
         &mut self,
         time: Duration,
         message: Message,
