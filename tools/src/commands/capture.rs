@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 use clap::{Args, ValueEnum};
 use libbus::Error;
 
-use super::monitor::{Calls, next, wanted::Wanted, watch};
+use super::monitor::{Calls, wanted::Wanted, watch};
 use crate::capture::{Section, Writer};
 use crate::failure::{Failure, Result};
 use crate::options::Options;
@@ -59,7 +59,7 @@ impl Capture {
         }
         let (mut calls, mut left) = (Calls::default(), self.count);
         while left != Some(0) {
-            let message = match next(&mut watcher, deadline) {
+            let message = match watcher.next(deadline) {
                 Ok(message) => message,
                 Err(Error::TimedOut(_) | Error::Closed) => break,
                 Err(error) => return Err(error.into()),
