@@ -4,17 +4,19 @@ mod kept_header;
 
 mod text;
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use self::kept_header::KeptHeader;
+use crate::limits::MESSAGE_SIZE_MAX;
 use crate::names::{BusName, ErrorName, InterfaceName, MemberName, ObjectPath};
 pub use crate::wire::Header;
 use crate::wire::{
     ArgumentSpans, Arguments, BodyReader, Endian, Flags, Frame, MessageError, MessageType,
-    ParsedHeader, Signature, check_body,
+    ParsedHeader, Signature, check_body, frame,
 };
 
 /// A message that keeps every rule of the protocol (protocol.md A001–A060). A copy of it is the same
@@ -72,6 +74,48 @@ impl Message {
         check_body(parsed.header.signature, body, parsed.header.endian, spans)?;
         let header = KeptHeader::new(&parsed.header, &bytes);
         Ok(Self { content: Arc::new(Content { bytes, header, body_start, fds, losses }) })
+    }
+
+    /// Checks a message that somebody recorded: by every rule but that its descriptors must be there, since no
+    /// recording has them. `bytes` are the whole message and nothing else; how long one may be is bounded as it is
+    /// on a connection ([`MESSAGE_SIZE_MAX`]).
+    ///
+    /// ```
+    /// # use std::num::NonZeroU32;
+    /// use libbus::message::Message;
+    /// use libbus::names::{MemberName, ObjectPath};
+    /// use libbus::wire::{Header, MessageError, MessageType, write_message};
+    ///
+    /// let mut header = Header::new(MessageType::MethodCall, NonZeroU32::MIN);
+    /// header.path = Some(ObjectPath::from_static("/clock"));
+    /// header.member = Some(MemberName::from_static("Ring"));
+    /// let mut bytes = Vec::new();
+    /// write_message(&header, &mut bytes, |_| {});
+    ///
+    /// let cut = bytes[..bytes.len() - 1].to_vec();
+    /// assert!(matches!(Message::from_bytes(cut), Err(MessageError::NotEnoughData)));
+    /// let message = Message::from_bytes(bytes)?;
+    /// assert_eq!(message.header().member, header.member);
+    /// # Ok::<(), MessageError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The first rule that it breaks; [`MessageError::NotEnoughData`] and [`MessageError::TooMuchData`] where it is
+    /// longer or shorter than it says.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, MessageError> {
+        let frame = frame(&bytes, MESSAGE_SIZE_MAX)?.ok_or(MessageError::NotEnoughData)?;
+        match bytes.len().cmp(&frame.message_size()) {
+            Ordering::Less => return Err(MessageError::NotEnoughData),
+            Ordering::Greater => return Err(MessageError::TooMuchData),
+            Ordering::Equal => {}
+        }
+        let parsed = ParsedHeader::parse(&bytes, &frame)?;
+        let body_start = parsed.size;
+        let body = bytes.get(body_start..).unwrap_or_default();
+        check_body(parsed.header.signature, body, parsed.header.endian, &mut ArgumentSpans::new())?;
+        let header = KeptHeader::new(&parsed.header, &bytes);
+        let content = Content { bytes, header, body_start, fds: Vec::new(), losses: 0 };
+        Ok(Self { content: Arc::new(content) })
     }
 
     /// What it says about itself.
@@ -146,6 +190,12 @@ impl Message {
         self.content.bytes.len()
     }
 
+    /// Header and body as they came.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.content.bytes
+    }
+
     /// The bytes of its body.
     #[must_use]
     pub fn body(&self) -> &[u8] {
@@ -196,5 +246,52 @@ impl fmt::Debug for Message {
             .field("body_size", &self.body().len())
             .field("fds", &self.fds())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::write_message;
+
+    fn call(unix_fds: u32) -> Vec<u8> {
+        let mut header = Header::new(MessageType::MethodCall, NonZeroU32::MIN);
+        header.path = Some(ObjectPath::from_static("/a"));
+        header.member = Some(MemberName::from_static("M"));
+        header.signature = Signature::from_static("sh");
+        header.unix_fds = unix_fds;
+        let mut bytes = Vec::new();
+        write_message(&header, &mut bytes, |body| {
+            body.string("text");
+            body.unix_fd(0);
+        });
+        bytes
+    }
+
+    /// A recording has no descriptors, and all that a message says of them is kept.
+    #[test]
+    fn a_recorded_message_is_checked_whole() {
+        let bytes = call(1);
+        let message = Message::from_bytes(bytes.clone()).unwrap();
+        assert_eq!((message.bytes(), message.header().unix_fds), (bytes.as_slice(), 1));
+        assert!(message.fds().is_empty());
+        for size in 0..bytes.len() {
+            let error = Message::from_bytes(bytes[..size].to_vec()).unwrap_err();
+            assert_eq!(error, MessageError::NotEnoughData, "{size} bytes");
+        }
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert_eq!(Message::from_bytes(longer).unwrap_err(), MessageError::TooMuchData);
+        let mut broken = bytes;
+        let end_of_text = broken.len() - 5;
+        broken[end_of_text] = 1;
+        assert!(Message::from_bytes(broken).is_err());
+    }
+
+    /// What a message claims to have is bounded before anything else is asked of it.
+    #[test]
+    fn a_recorded_message_is_no_longer_than_others() {
+        let mut bytes = call(0);
+        bytes[4..8].copy_from_slice(&MESSAGE_SIZE_MAX.to_ne_bytes());
+        assert_eq!(Message::from_bytes(bytes).unwrap_err(), MessageError::MessageTooLong);
     }
 }

@@ -13,6 +13,8 @@
 //! Beside it stands [`instruction_counts`], the judgement on what `benches/instructions` counts, where
 //! `cargo test` tries it out, and [`policies`], for tests of the core alone.
 //!
+//! [`traffic`] makes up what is said on a desktop's bus, for tests and measurements of what reads captures.
+//!
 //! [`connection_driver`] drives a client's connection by bytes, for `tests/client_state` and `fuzz/`.
 //!
 //! The test targets:
@@ -45,3 +47,4 @@ pub mod connection_driver;
 pub mod harness;
 pub mod instruction_counts;
 pub mod policies;
+pub mod traffic;

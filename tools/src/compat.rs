@@ -5,6 +5,7 @@
 
 mod busctl;
 mod c_numbers;
+mod gdbus;
 mod getopt;
 
 use std::ffi::OsString;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 type Program = fn(&[OsString]) -> ExitCode;
 
 /// By their names, in order.
-const PROGRAMS: &[(&str, Program)] = &[("busctl", busctl::run)];
+const PROGRAMS: &[(&str, Program)] = &[("busctl", busctl::run), ("gdbus", gdbus::run)];
 
 /// Runs the command of this name; nothing, if there is none.
 pub(crate) fn run(name: &str, arguments: &[OsString]) -> Option<ExitCode> {

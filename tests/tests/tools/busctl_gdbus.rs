@@ -5,5 +5,6 @@
 
 mod busctl;
 mod busctl_monitor;
+mod gdbus;
 mod service;
 mod transcript;

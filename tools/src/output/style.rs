@@ -18,6 +18,13 @@ pub(crate) enum ColorChoice {
 pub(crate) enum Look {
     /// Names, headers.
     Bold,
+    /// What is secondary.
+    Dim,
+    /// Errors.
+    Red,
+    Green,
+    Yellow,
+    Blue,
 }
 
 /// Whether text gets a look.
@@ -48,6 +55,11 @@ impl Style {
         }
         let code = match look {
             Look::Bold => "1",
+            Look::Dim => "2",
+            Look::Red => "31",
+            Look::Green => "32",
+            Look::Yellow => "33",
+            Look::Blue => "34",
         };
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }

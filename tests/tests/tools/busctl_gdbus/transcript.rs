@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use bus_tests::harness::{Bus, Config, Daemon, Ended, Running, run};
+use bus_tests::harness::{Bus, Config, Daemon, Ended, bus_command, run};
 
 use super::service::Service;
 
@@ -39,20 +39,6 @@ pub(super) struct Scene {
     pub(super) service: Service,
 }
 
-/// The program of the crate, which cargo builds beside the tests.
-fn bus_program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.ancestors().nth(2).unwrap();
-    let program = folder.join("bus");
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--package", "bus-tools", "--bins"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("CARGO_TARGET_DIR", folder.parent().unwrap())
-        .status();
-    assert!(status.unwrap().success(), "cannot build bus");
-    program
-}
-
 impl Scene {
     /// Nothing, if the original is not installed.
     pub(super) fn new(program: &'static str) -> Option<Self> {
@@ -72,7 +58,7 @@ impl Scene {
         let bus = Bus::start(&Daemon::ours(), &CONFIG);
         let service = Service::start(&bus);
         let link = bus.dir.join(program);
-        std::os::unix::fs::symlink(bus_program(), link).unwrap();
+        std::os::unix::fs::symlink(bus_command(), link).unwrap();
         Self { program, bus, service }
     }
 
@@ -96,10 +82,6 @@ impl Scene {
 
     pub(super) fn run(&self, which: Which, words: &[&str]) -> Ended {
         run(&self.command(which, words), b"")
-    }
-
-    pub(super) fn start_one(&self, which: Which, words: &[&str]) -> Running {
-        Running::start(&mut self.command(which, words))
     }
 
     /// Runs each case by both and compares; what differs stands in `differences`.

@@ -1,6 +1,6 @@
 //! Messages as they pass (tools.md D003, D004, D034), printed or written to a capture file.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{BufWriter, IsTerminal as _, Read as _};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
@@ -16,7 +16,8 @@ use super::bus::{builder, shown, text_of, unreachable};
 use super::json::Json;
 use super::options::{JsonMode, Options};
 use super::wait::left_until;
-use super::{Result, because, print, say};
+use super::{Failed, Result, because, print, say};
+use crate::capture::{Section, Writer};
 use crate::output::out::Out;
 use crate::value::Value;
 
@@ -46,13 +47,44 @@ pub(super) fn monitor(options: &Options, words: &[String]) -> Result<()> {
 }
 
 /// `[SERVICE...]`
-pub(super) fn capture(_: &Options, _: &[String]) -> Result<()> {
+pub(super) fn capture(options: &Options, words: &[String]) -> Result<()> {
     if std::io::stdout().is_terminal() {
         let text = "Refusing to write message data to console, please redirect output to a file.";
         return Err(because(text));
     }
-    std::io::stdout().flush().map_err(crate::failure::Failure::from)?;
-    Err(because("not there yet"))
+    let system = system_name();
+    let application = concat!("bus ", env!("CARGO_PKG_VERSION"), " as busctl");
+    let section = Section { system: system.as_deref(), application: Some(application) };
+    let size_max = u32::try_from(options.size_max).unwrap_or(u32::MAX);
+    let out = BufWriter::new(std::io::stdout());
+    let mut writer = Writer::pcapng(out, section, Some(size_max)).map_err(unwritten)?;
+    writer.flush().map_err(unwritten)?;
+    let end = watch(options, words, |message| {
+        writer.write(since_1970(), message.bytes()).map_err(unwritten)?;
+        writer.flush().map_err(unwritten)
+    })?;
+    if !options.is_quiet {
+        say(end.text());
+    }
+    Ok(())
+}
+
+fn unwritten(error: std::io::Error) -> Failed {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Failed::Silently,
+        _ => because(format!("Couldn't write capture file: {}", libbus::host::phrase(&error))),
+    }
+}
+
+/// What the system calls itself (os-release(5)).
+fn system_name() -> Option<String> {
+    const SIZE_MAX: u64 = 1 << 16;
+    let files = ["/etc/os-release", "/usr/lib/os-release"];
+    let file = files.iter().find_map(|file| std::fs::File::open(file).ok())?;
+    let mut text = String::new();
+    file.take(SIZE_MAX).read_to_string(&mut text).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+    Some(value.trim_matches(['"', '\'']).to_owned())
 }
 
 /// Why one watches no more.
@@ -166,10 +198,11 @@ const fn type_name(message_type: MessageType) -> &'static str {
         MessageType::MethodReturn => "method_return",
         MessageType::Error => "error",
         MessageType::Signal => "signal",
+        MessageType::Unknown(_) => "n/a",
     }
 }
 
-const fn endian(message: &Message) -> char {
+fn endian(message: &Message) -> char {
     match message.endian() {
         Endian::Little => 'l',
         Endian::Big => 'B',
@@ -193,7 +226,7 @@ fn head(message: &Message, now: Duration) -> String {
 fn local_time(time: Duration) -> String {
     let time = i64::try_from(time.as_micros()).ok();
     let time = time.and_then(|time| Timestamp::from_microsecond(time).ok()).unwrap_or_default();
-    time.to_zoned_datetime(TimeZone::system()).strftime("%a %Y-%m-%d %H:%M:%S%.6f %Z").to_string()
+    time.to_zoned(TimeZone::system()).strftime("%a %Y-%m-%d %H:%M:%S%.6f %Z").to_string()
 }
 
 fn names(message: &Message) -> String {
