@@ -6,6 +6,7 @@
     reason = "all of this is test code: a broken expectation is a failed test"
 )]
 
+mod busctl_gdbus;
 mod scene;
 mod transcript;
 mod verbs;
