@@ -1,7 +1,7 @@
 //! `bus monitor`: what is said on the bus, as it is said (tools.md D003, D064, D066, D070).
 
 mod line;
-mod wanted;
+pub(crate) mod wanted;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -134,7 +134,7 @@ impl Calls {
     }
 }
 
-fn next(watcher: &mut Watcher, deadline: Option<Instant>) -> libbus::Result<Message> {
+pub(crate) fn next(watcher: &mut Watcher, deadline: Option<Instant>) -> libbus::Result<Message> {
     match deadline {
         None => watcher.next_message(),
         Some(deadline) => {
