@@ -51,12 +51,6 @@ enum Format {
 
 impl Capture {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
-        if self.wanted.errors || self.wanted.kind.is_some() {
-            return Err(Failure::usage(
-                "a capture is of all kinds of messages: choose when you look at it",
-            )
-            .hint("`bus trace FILE` and `bus monitor --errors` have filters"));
-        }
         let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
         let mut writer = self.begin()?;
         let mut watcher = watch(&self.wanted.rules()?, options)?;

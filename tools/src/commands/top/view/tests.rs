@@ -167,7 +167,7 @@ fn the_details_of_a_client_are_on_a_screen_of_their_own() {
         "  sent        1.0k messages/s; 2.0k messages, 20K bytes in all",
         "  owes        3, the oldest for 12.3s",
         "  max_outgoing_bytes              ██████████··········  50%  50M of 100M",
-        "  share of names                  ████████████████████ 900%  9 of 0  its user 9 of 18",
+        "  share of names                  ████████████████████ 100%  9 of 0  its user 9 of 18",
         "  call 7 of :1.3 waits for 12.3s",
     ] {
         assert!(seen.iter().any(|line| line == text), "{text:?} in\n{}", seen.join("\n"));
