@@ -6,6 +6,8 @@
     reason = "all of this is test code: a broken expectation is a failed test"
 )]
 
+mod bus_statistics;
 mod scene;
+mod top;
 mod transcript;
 mod verbs;

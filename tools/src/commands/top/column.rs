@@ -83,18 +83,20 @@ impl Column {
             Self::Sent | Self::Got | Self::Oldest => 7,
             Self::Queue | Self::Quota | Self::Waits | Self::Owes => 6,
             Self::State => 9,
-            Self::Process => 15,
-            Self::Name => 20,
+            Self::Process | Self::Name => 15,
         }
     }
 
     /// Which columns go first where there is no room: those with the largest number.
     pub(crate) const fn dispensability(self) -> u8 {
         match self {
-            Self::User => 4,
-            Self::Oldest => 3,
-            Self::Process => 2,
-            Self::Quota => 1,
+            Self::User => 7,
+            Self::Oldest => 6,
+            Self::Process => 5,
+            Self::Quota => 4,
+            Self::Sent => 3,
+            Self::Got => 2,
+            Self::State => 1,
             _ => 0,
         }
     }

@@ -3,13 +3,13 @@
 //! One thread asks the bus, one reads keys, one waits for signals; the first one's caller draws. So keys are answered
 //! while a bus that has much to do is not, and the terminal is given back whatever ends the program.
 
-use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SigSet, Signal};
 use ratatui::crossterm::event::{Event as TerminalEvent, KeyEvent, read};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::detail::Detail;
 use super::picture::Picture;
@@ -47,7 +47,6 @@ impl Drop for Restoring {
 pub(crate) fn run(source: Source, state: State, interval: Duration, looks: &Looks) -> Result<()> {
     let (events, inbox) = sync_channel(EVENTS_MAX);
     let (orders, received) = sync_channel(EVENTS_MAX);
-    // Before there are threads, so that none of them takes what is meant for the one that waits.
     end_by_signals(events.clone())?;
     let mut terminal = ratatui::try_init()?;
     let _restoring = Restoring;
@@ -120,12 +119,12 @@ impl Screen {
 }
 
 fn end_by_signals(events: SyncSender<Event>) -> Result<()> {
-    let signals = SigSet::from_iter([Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM]);
-    signals.thread_block().map_err(io::Error::from)?;
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     thread::spawn(move || {
-        // Whatever it says: the end is meant. And if nobody listens it has come.
-        let _ = signals.wait();
-        let _ = events.send(Event::Ended);
+        if signals.forever().next().is_some() {
+            // If nobody listens the end has come.
+            let _ = events.send(Event::Ended);
+        }
     });
     Ok(())
 }

@@ -39,13 +39,12 @@ pub(crate) fn per_cent(per_mille: u64) -> String {
 /// Three digits at most before the unit.
 fn scaled(number: f64, step: f64, units: &[&str]) -> String {
     let mut scaled = number;
-    let mut unit = "";
-    for next in units {
-        unit = next;
-        if scaled < step - 0.5 {
-            break;
-        }
-        scaled /= step;
+    let mut units = units.iter().copied();
+    let mut unit = units.next().unwrap_or_default();
+    while scaled >= step - 0.5
+        && let Some(next) = units.next()
+    {
+        (scaled, unit) = (scaled / step, next);
     }
     let has_decimal = !unit.is_empty() && scaled < 9.95;
     if has_decimal { format!("{scaled:.1}{unit}") } else { format!("{scaled:.0}{unit}") }
@@ -58,10 +57,7 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         let counts = [0.0, 999.0, 999.6, 1234.0, 34_000_000.0, 5e15].map(count);
-        assert_eq!(
-            counts,
-            ["0", "999", "1.0k", "1.2k", "34M", "5T"].map(|text| text.replace("5T", "5000T"))
-        );
+        assert_eq!(counts, ["0", "999", "1.0k", "1.2k", "34M", "5000T"]);
         assert_eq!([1023.0, 1024.0, 1_048_576.0].map(bytes), ["1023", "1.0K", "1.0M"]);
         assert_eq!([0.0, 0.5, 9.9, 10.2].map(rate), ["0", "0.5", "9.9", "10"]);
         assert_eq!([0, 4, 10, 1000].map(per_cent), ["0%", "<1%", "1%", "100%"]);
