@@ -77,6 +77,7 @@ fn calls_that_wait_are_told_with_who_made_them_and_who_owes_the_answer() {
     let bus = start();
     let (mut caller, mut service, mut observer) = (bus.connect(), bus.connect(), bus.connect());
     service.request_name("org.example.Silent", 0);
+    assert_eq!(service.next().member(), "NameAcquired");
     let call = Message::method_call("/a", "org.example.I", "M").to("org.example.Silent");
     let serials = [caller.send(&call), caller.send(&call)];
     let asked = [service.next(), service.next()];

@@ -19,6 +19,7 @@ impl Scene {
         let bus = Bus::start(daemon, &Config::SESSION);
         let (mut service, mut caller) = (bus.connect(), bus.connect());
         service.request_name("org.example.Service", 0);
+        assert_eq!(service.next().member(), "NameAcquired");
         service.add_match("interface='org.example.I'");
         let call = Message::method_call("/a", "org.example.I", "M").to("org.example.Service");
         for _ in 0..2 {
@@ -162,7 +163,7 @@ impl Screen {
             bus_command().display(),
             scene.address()
         );
-        let size = ["-x", "130", "-y", "24"];
+        let size = ["-x", "130", "-y", "30"];
         let started = screen
             .tmux(&[&["-f", "/dev/null", "new-session", "-d"][..], &size, &[&command]].concat());
         assert!(started.status.success(), "{started:?}");
@@ -252,7 +253,7 @@ fn the_picture_goes_on_and_obeys_keys() {
         row("bus", "-", "-"),
     ];
     assert_eq!(shown[..7], expected, "{}", shown.join("\n"));
-    assert_eq!(shown[23], FOOT);
+    assert_eq!(shown[29], FOOT);
 
     screen.press(&["/", "Service"]);
     screen.shows_line("/Service_");

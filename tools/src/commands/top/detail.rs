@@ -8,7 +8,7 @@ use crate::process::{Process, Units};
 use crate::value::{Value, flat};
 
 /// Calls of a client that are shown.
-const CALLS_MAX: usize = 16;
+const CALLS_MAX: usize = 8;
 
 /// What the bus tells of one client.
 #[derive(Clone, Debug, Default)]

@@ -18,6 +18,11 @@ use crate::output::escape::plain;
 /// Thousandths of a quota beyond which it is shown that little is left.
 const QUOTA_HIGH: u64 = 800;
 
+/// Cells that names get beside those that they need, before columns that are as dispensable as this.
+const NAMES_EXTRA_WIDTH: u16 = 9;
+/// See [`NAMES_EXTRA_WIDTH`].
+const LESS_THAN_NAMES: u8 = 5;
+
 /// What does not change.
 #[derive(Clone, Debug)]
 pub(crate) struct Looks {
@@ -149,19 +154,23 @@ fn help() -> Vec<Line<'static>> {
     HELP.iter().map(|(keys, what)| Line::from(format!("  {keys:<24}{what}"))).collect()
 }
 
-/// The columns that have room in so many cells, with the last one's rest of the room.
+/// The columns that have room in so many cells. Names get more than they need before columns that matter less.
 fn columns(width: u16) -> Vec<Column> {
     let mut columns = Column::ALL.to_vec();
-    while columns.iter().map(|column| column.width() + 1).sum::<u16>() > width + 1
-        && let Some((place, _)) = columns
-            .iter()
-            .enumerate()
-            .filter(|(_, column)| column.dispensability() > 0)
-            .max_by_key(|(_, column)| column.dispensability())
-    {
+    loop {
+        let places = columns.iter().enumerate();
+        let least = places.max_by_key(|(_, column)| column.dispensability());
+        let Some((place, importance)) = least.map(|(place, it)| (place, it.dispensability()))
+        else {
+            return columns;
+        };
+        let extra = if importance >= LESS_THAN_NAMES { NAMES_EXTRA_WIDTH } else { 0 };
+        let needed: u16 = columns.iter().map(|column| column.width() + 1).sum();
+        if importance == 0 || needed + extra <= width.saturating_add(1) {
+            return columns;
+        }
         columns.remove(place);
     }
-    columns
 }
 
 fn draw_clients(

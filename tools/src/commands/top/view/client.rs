@@ -31,8 +31,8 @@ pub(super) fn lines(
     if let Some(failure) = &detail.failure {
         lines.push(Line::from(plain(failure)));
     }
-    section(&mut lines, "Limits and shares", detail.limits.iter().map(|one| limit(one, looks)));
     section(&mut lines, "Calls that wait", detail.calls.iter().map(|call| indented(call)));
+    section(&mut lines, "Limits and shares", detail.limits.iter().map(|one| limit(one, looks)));
     let others = detail.others.iter().map(|(key, value)| indented(&format!("{key}={value}")));
     section(&mut lines, "What else the bus tells", others);
     lines
