@@ -233,6 +233,8 @@ const FOOT: &str = "? keys / filter Enter details ← → sort r reverse space p
 fn the_picture_goes_on_and_obeys_keys() {
     let scene = Scene::new(&Daemon::ours());
     let Some(screen) = Screen::new(&scene) else { return };
+    // What is typed before it is there would be echoed.
+    screen.shows_line(FOOT);
     screen.press(&["1"]);
     let totals = "N messages/s N B/s N B queued N calls wait N B of memory";
     screen.shows_line(totals);

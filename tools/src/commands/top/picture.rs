@@ -74,7 +74,8 @@ impl Picture {
 
     /// What the bus tells of no client.
     pub(crate) fn untold(&self) -> Vec<&'static str> {
-        const TOLD: [(&str, fn(&Usage) -> bool); 7] = [
+        type IsTold = fn(&Usage) -> bool;
+        const TOLD: [(&str, IsTold); 7] = [
             ("messages and bytes", |usage| usage.sent_messages.is_some()),
             ("queues", |usage| usage.queue.is_some()),
             ("quotas", |usage| usage.quota.is_some()),
@@ -83,8 +84,7 @@ impl Picture {
             ("how long calls wait", |usage| usage.oldest_owed_ms.is_some()),
             ("slow receivers", |usage| usage.is_slow.is_some()),
         ];
-        let is_told =
-            |told: fn(&Usage) -> bool| self.rows.iter().any(|row| told(&row.client.usage));
+        let is_told = |told: IsTold| self.rows.iter().any(|row| told(&row.client.usage));
         TOLD.into_iter().filter(|(_, told)| !is_told(*told)).map(|(what, _)| what).collect()
     }
 }
