@@ -6,7 +6,9 @@
     reason = "all of this is test code: a broken expectation is a failed test"
 )]
 
+mod bus_statistics;
 mod busctl_gdbus;
 mod scene;
+mod top;
 mod transcript;
 mod verbs;
