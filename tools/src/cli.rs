@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    activate, call, compat, emit, env, get, introspect, list, monitor, run, set, stats, status,
-    tree, wait,
+    activate, call, codegen, compat, completions, doctor, emit, env, get, introspect, list,
+    monitor, run, set, stats, status, tree, wait,
 };
 use crate::options::Options;
 
@@ -47,5 +47,9 @@ pub(crate) enum Verb {
     Env(env::Env),
     Activate(activate::Activate),
     Stats(stats::Stats),
+    Doctor(doctor::Doctor),
+    Codegen(codegen::Codegen),
+    Completions(completions::Completions),
+    CompleteWords(completions::CompleteWords),
     Compat(compat::Compat),
 }

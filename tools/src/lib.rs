@@ -15,6 +15,7 @@ pub mod capture;
 mod cli;
 mod commands;
 mod compat;
+mod completion;
 pub mod conversation;
 mod duration;
 mod failure;
