@@ -7,7 +7,7 @@ mod namespaces;
 mod program;
 mod raw_client;
 
-pub use bus_process::{Bus, Config, Daemon, Listen};
+pub use bus_process::{Bus, Config, Daemon, Listen, bus_command};
 pub use message::{Encoder, Endian, Message, Value, Written, field, flag, kind};
 pub use namespaces::{in_namespaces, may_make_namespaces};
 pub use program::{Ended, Running, limited, run, words};

@@ -2,10 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{
-    activate, call, codegen, compat, completions, doctor, emit, env, get, introspect, list,
-    monitor, run, set, stats, status, tree, wait,
-};
+use crate::commands;
 use crate::options::Options;
 
 const AFTER_HELP: &str = "\
@@ -19,7 +16,7 @@ Examples:
   bus --system monitor org.freedesktop.login1
   bus run -- make test                  a private bus for one command";
 
-/// See, call and explain a message bus.
+/// See, call, capture and explain a message bus.
 #[derive(Debug, Parser)]
 #[command(name = "bus", version, after_help = AFTER_HELP, max_term_width = 100, disable_help_subcommand = true)]
 pub(crate) struct Cli {
@@ -33,23 +30,28 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    List(list::List),
-    Status(status::Status),
-    Tree(tree::Tree),
-    Introspect(introspect::Introspect),
-    Call(call::Call),
-    Get(get::Get),
-    Set(set::Set),
-    Emit(emit::Emit),
-    Wait(wait::Wait),
-    Monitor(monitor::Monitor),
-    Run(run::Run),
-    Env(env::Env),
-    Activate(activate::Activate),
-    Stats(stats::Stats),
-    Doctor(doctor::Doctor),
-    Codegen(codegen::Codegen),
-    Completions(completions::Completions),
-    CompleteWords(completions::CompleteWords),
-    Compat(compat::Compat),
+    List(commands::list::List),
+    Status(commands::status::Status),
+    Tree(commands::tree::Tree),
+    Introspect(commands::introspect::Introspect),
+    Call(commands::call::Call),
+    Get(commands::get::Get),
+    Set(commands::set::Set),
+    Emit(commands::emit::Emit),
+    Wait(commands::wait::Wait),
+    Monitor(commands::monitor::Monitor),
+    Capture(commands::capture::Capture),
+    Trace(commands::trace::Trace),
+    Replay(commands::replay::Replay),
+    Run(commands::run::Run),
+    Env(commands::env::Env),
+    Activate(commands::activate::Activate),
+    Stats(commands::stats::Stats),
+    Policy(commands::policy::Policy),
+    StdioBridge(commands::stdio_bridge::StdioBridge),
+    Doctor(commands::doctor::Doctor),
+    Codegen(commands::codegen::Codegen),
+    Completions(commands::completions::Completions),
+    CompleteWords(commands::completions::CompleteWords),
+    Compat(commands::compat::Compat),
 }

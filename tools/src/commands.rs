@@ -2,6 +2,7 @@
 
 pub(crate) mod activate;
 pub(crate) mod call;
+pub(crate) mod capture;
 pub(crate) mod codegen;
 pub(crate) mod compat;
 pub(crate) mod completions;
@@ -12,10 +13,14 @@ pub(crate) mod get;
 pub(crate) mod introspect;
 pub(crate) mod list;
 pub(crate) mod monitor;
+pub(crate) mod policy;
+pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod set;
 pub(crate) mod stats;
 pub(crate) mod status;
+pub(crate) mod stdio_bridge;
+pub(crate) mod trace;
 pub(crate) mod tree;
 pub(crate) mod wait;
 
@@ -38,6 +43,11 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Emit(emit) => emit.run(options),
         Verb::Wait(wait) => wait.run(options),
         Verb::Monitor(monitor) => monitor.run(options),
+        Verb::Capture(capture) => capture.run(options),
+        Verb::Policy(policy) => policy.run(options),
+        Verb::StdioBridge(bridge) => bridge.run(options),
+        Verb::Trace(trace) => trace.run(options),
+        Verb::Replay(replay) => replay.run(options),
         Verb::Run(run) => return run.run(options),
         Verb::Compat(compat) => return compat.run(),
         Verb::Doctor(doctor) => return doctor.run(options),

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod capture;
+mod captured_file;
 mod cli;
 mod commands;
 mod compat;
@@ -19,11 +20,13 @@ mod completion;
 pub mod conversation;
 mod duration;
 mod failure;
+mod interrupt;
 mod introspection;
 mod inventory;
 mod options;
 mod output;
 mod process;
+mod progress;
 pub mod trace;
 mod value;
 

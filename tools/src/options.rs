@@ -127,6 +127,32 @@ impl BusOptions {
         builder.map_err(|error| self.explain(error))
     }
 
+    /// The addresses of the bus that is meant, on this machine.
+    ///
+    /// # Errors
+    /// None is known, or it is on another machine.
+    pub(crate) fn address_text(&self) -> Result<String> {
+        let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+        let text = match self {
+            Self { host: Some(_), .. } | Self { machine: Some(_), .. } => None,
+            Self { system: true, .. } => {
+                let standard = || "unix:path=/run/dbus/system_bus_socket".to_owned();
+                Some(variable("DBUS_SYSTEM_BUS_ADDRESS").unwrap_or_else(standard))
+            }
+            Self { address: Some(address), .. } | Self { peer: Some(address), .. } => {
+                Some(address.clone())
+            }
+            _ => variable("DBUS_SESSION_BUS_ADDRESS").or_else(|| {
+                let path = variable("XDG_RUNTIME_DIR")? + "/bus";
+                Some(Address::new("unix").with("path", path).to_string())
+            }),
+        };
+        text.ok_or_else(|| {
+            Failure::unreachable("no address of a bus on this machine is known")
+                .hint("`bus doctor` looks for the reason")
+        })
+    }
+
     /// What is known beside the error: which bus it was, and what is usual.
     pub(crate) fn explain(&self, error: libbus::Error) -> Failure {
         let is_unknown = matches!(error, libbus::Error::NoAddress(_));
@@ -135,6 +161,19 @@ impl BusOptions {
             return failure.hint("root mostly means the system bus: --system");
         }
         failure
+    }
+
+    /// Whether it is a system bus, or looks like one.
+    pub(crate) fn may_be_system(&self) -> bool {
+        let session = || std::env::var("DBUS_SESSION_BUS_ADDRESS").unwrap_or_default();
+        let address = self.address.clone().unwrap_or_else(session);
+        let system =
+            std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok().filter(|system| !system.is_empty());
+        self.system
+            || self.host.is_some()
+            || self.machine.is_some()
+            || address.contains("/dbus/system_bus_socket")
+            || (self.address.is_some() && Some(address) == system)
     }
 
     /// Whether the other end is a program and no bus.

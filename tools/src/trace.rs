@@ -49,11 +49,13 @@ const CUT_MARK: &str = "…";
 pub struct Limits {
     /// Messages that are kept; of more it is said how many there were.
     pub messages_max: usize,
+    /// Whether replies are left out whose calls were not seen.
+    pub only_known_replies: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { messages_max: MESSAGES_DEFAULT }
+        Self { messages_max: MESSAGES_DEFAULT, only_known_replies: false }
     }
 }
 
@@ -61,12 +63,11 @@ impl Default for Limits {
 /// [`Recorder::handle_notice`] for what else is to be said, [`Recorder::finish`].
 #[derive(Debug)]
 pub struct Recorder {
-    messages_max: usize,
+    limits: Limits,
     conversation: Conversation,
     strings: Strings,
     rows: Vec<Row>,
     begin: Option<Time>,
-    last: Time,
     text_left: usize,
     left_out_count: u64,
     notices: Vec<String>,
@@ -124,12 +125,11 @@ impl Recorder {
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
         Self {
-            messages_max: limits.messages_max.min(MESSAGES_MAX),
+            limits: limits.clone(),
             conversation: Conversation::default(),
             strings: Strings::default(),
             rows: Vec::new(),
             begin: None,
-            last: Time::ZERO,
             text_left: TOTAL_SIZE_MAX,
             left_out_count: 0,
             notices: Vec::new(),
@@ -151,10 +151,16 @@ impl Recorder {
         self.notices.push(notice);
     }
 
+    /// Whether nothing was taken in.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Whether there is room for no more messages.
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.rows.len() >= self.messages_max
+        self.rows.len() >= self.limits.messages_max
     }
 
     fn add(&mut self, time: Option<Time>, message: &Message, size: u64, cut: Option<&Cut>) {
@@ -164,6 +170,10 @@ impl Recorder {
         }
         let number = self.rows.len();
         let pair = self.conversation.handle_message(number as u64, time, message);
+        let is_answer = matches!(Kind::of(message.message_type()), Kind::Reply | Kind::Error);
+        if self.limits.only_known_replies && is_answer && pair.is_none() {
+            return;
+        }
         let time = time.map_or(0, |time| self.since_begin(time));
         let row = self.row(message, cut.map(|cut| cut.signature.as_str()));
         let call = pair.and_then(|pair| usize::try_from(pair.call).ok());
@@ -176,7 +186,6 @@ impl Recorder {
     }
 
     fn since_begin(&mut self, time: Time) -> i64 {
-        self.last = time;
         let begin = *self.begin.get_or_insert(time);
         let micros = |time: Time| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
         micros(time.saturating_sub(begin)) - micros(begin.saturating_sub(time))

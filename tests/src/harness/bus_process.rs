@@ -59,26 +59,34 @@ impl Daemon {
     }
 }
 
-/// The binary in cargo's target directory, built anew if it is missing or older than its sources.
+/// The daemon in cargo's target directory.
 fn built_program() -> PathBuf {
+    built("bus-daemon", "bus-daemon", &["libbus", "policy", "introspect", "bus-daemon"])
+}
+
+/// The command `bus` in cargo's target directory.
+pub fn bus_command() -> PathBuf {
+    built("bus", "bus-tools", &["libbus", "policy", "introspect", "bus-daemon", "tools"])
+}
+
+/// A program in cargo's target directory, built anew if it is missing or older than its sources.
+fn built(name: &str, package: &str, sources: &[&str]) -> PathBuf {
     let executable = std::env::current_exe().expect("the path of this test");
     let profile_dir = executable.ancestors().nth(2).expect("target/<profile>/deps/<test>");
-    let program = profile_dir.join("bus-daemon");
-    if is_stale(&program) {
-        build_program(profile_dir);
+    let program = profile_dir.join(name);
+    if is_stale(&program, sources) {
+        build_program(profile_dir, package);
     }
-    assert!(program.is_file(), "no bus-daemon at {}", program.display());
+    assert!(program.is_file(), "no {name} at {}", program.display());
     program
 }
 
-fn is_stale(program: &Path) -> bool {
+fn is_stale(program: &Path, sources: &[&str]) -> bool {
     let Ok(built) = fs::metadata(program).and_then(|metadata| metadata.modified()) else {
         return true;
     };
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-    ["libbus", "policy", "introspect", "bus-daemon"]
-        .iter()
-        .any(|name| has_file_after(&workspace.join(name), built))
+    sources.iter().any(|name| has_file_after(&workspace.join(name), built))
 }
 
 fn has_file_after(dir: &Path, moment: std::time::SystemTime) -> bool {
@@ -91,15 +99,15 @@ fn has_file_after(dir: &Path, moment: std::time::SystemTime) -> bool {
     })
 }
 
-fn build_program(profile_dir: &Path) {
+fn build_program(profile_dir: &Path, package: &str) {
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "bus-daemon", "--bins"]);
+    build.args(["build", "--quiet", "--package", package, "--bins"]);
     if profile_dir.ends_with("release") {
         build.arg("--release");
     }
     let target_dir = profile_dir.parent().expect("the target directory");
     build.current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target_dir);
-    assert!(build.status().expect("cargo runs").success(), "cannot build bus-daemon");
+    assert!(build.status().expect("cargo runs").success(), "cannot build {package}");
 }
 
 /// Where a bus listens.

@@ -14,7 +14,7 @@ use crate::output::out::Out;
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const SYSTEMD_PATH: &str = "/org/freedesktop/systemd1";
 const SYSTEMD_MANAGER: &str = "org.freedesktop.systemd1.Manager";
-const ENVIRONMENT: &str = "org.libbus.Environment1";
+const ACTIVATION: &str = "org.libbus.Activation1";
 
 /// Show, set and unset the variables that services are started with
 ///
@@ -123,8 +123,8 @@ impl Systemd {
 
 /// What the bus has, if it is one that tells.
 fn of_bus(connection: &Connection) -> Result<Option<BTreeMap<String, String>>> {
-    let bus = Proxy::new(connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", ENVIRONMENT)?;
-    match bus.call::<_, BTreeMap<String, String>>("GetVariables", &()) {
+    let bus = Proxy::new(connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", ACTIVATION)?;
+    match bus.call::<_, BTreeMap<String, String>>("List", &()) {
         Ok(variables) => Ok(Some(variables)),
         Err(error) if is_unknown(&error) => Ok(None),
         Err(error) => Err(error.into()),
@@ -132,8 +132,8 @@ fn of_bus(connection: &Connection) -> Result<Option<BTreeMap<String, String>>> {
 }
 
 fn unset(connection: &Connection, names: &[String]) -> Result<()> {
-    let bus = Proxy::new(connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", ENVIRONMENT)?;
-    match bus.call_method("UnsetVariables", &names) {
+    let bus = Proxy::new(connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", ACTIVATION)?;
+    match bus.call_method("Unset", &names) {
         Ok(_) => Ok(()),
         Err(error) if is_unknown(&error) => {
             Err(Failure::refused("this bus cannot unset a variable")

@@ -1,15 +1,16 @@
 //! `bus monitor`: what is said on the bus, as it is said (tools.md D003, D064, D066, D070).
 
 mod line;
-mod wanted;
+pub(crate) mod wanted;
 
 use std::time::{Duration, Instant, SystemTime};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use libbus::Error;
 use libbus::Watching;
 use libbus::blocking::Monitor as Watcher;
 use libbus::message::Message;
+use libbus::wire::MessageType;
 
 use self::line::Printer;
 use self::wanted::Wanted;
@@ -27,6 +28,14 @@ pub(crate) struct Monitor {
     #[command(flatten)]
     wanted: Wanted,
 
+    /// Only messages of this kind
+    #[arg(long = "type", value_enum, value_name = "KIND")]
+    kind: Option<MessageKind>,
+
+    /// Only errors
+    #[arg(long)]
+    errors: bool,
+
     /// Only calls that took at least so long, when their replies come
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     slow: Option<Duration>,
@@ -42,6 +51,27 @@ pub(crate) struct Monitor {
     /// Long values in full length
     #[arg(short = 'l', long)]
     full: bool,
+}
+
+/// Kinds of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MessageKind {
+    Call,
+    Reply,
+    Error,
+    Signal,
+}
+
+impl MessageKind {
+    fn of(message: &Message) -> Option<Self> {
+        Some(match message.message_type() {
+            MessageType::MethodCall => Self::Call,
+            MessageType::MethodReturn => Self::Reply,
+            MessageType::Error => Self::Error,
+            MessageType::Signal => Self::Signal,
+            MessageType::Unknown(_) => return None,
+        })
+    }
 }
 
 /// How a message was seen, beside itself.
@@ -95,8 +125,9 @@ impl Monitor {
     }
 
     fn is_shown(&self, seen: &Seen<'_>) -> bool {
-        let is_error = seen.message.error().is_some();
-        let is_kind = self.wanted.is_kind(seen.message) && (!self.wanted.errors || is_error);
+        let kind = MessageKind::of(seen.message);
+        let is_kind = self.kind.is_none() || self.kind == kind;
+        let is_kind = is_kind && (!self.errors || kind == Some(MessageKind::Error));
         let is_slow = self.slow.is_none_or(|slow| seen.duration.is_some_and(|time| time >= slow));
         is_kind && is_slow
     }
@@ -134,7 +165,7 @@ impl Calls {
     }
 }
 
-fn next(watcher: &mut Watcher, deadline: Option<Instant>) -> libbus::Result<Message> {
+pub(crate) fn next(watcher: &mut Watcher, deadline: Option<Instant>) -> libbus::Result<Message> {
     match deadline {
         None => watcher.next_message(),
         Some(deadline) => {

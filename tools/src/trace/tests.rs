@@ -113,7 +113,7 @@ fn the_policy_names_the_script_and_the_style() {
 
 #[test]
 fn what_is_left_out_is_said() {
-    let mut recorder = Recorder::new(&Limits { messages_max: 2 });
+    let mut recorder = Recorder::new(&Limits { messages_max: 2, ..Limits::default() });
     for serial in 1..=5 {
         let bytes = message(MessageType::Signal, serial, |_| {}, |_| {});
         recorder.handle_message(Duration::ZERO, &Message::from_bytes(bytes).unwrap());
@@ -194,4 +194,15 @@ fn errors_are_named() {
     let trace = recorder.finish("", "");
     let error = trace.strings[trace.messages.error[0] as usize].as_str();
     assert_eq!((error, trace.messages.call[0]), ("org.example.Error.Late", -1));
+}
+
+#[test]
+fn replies_to_nobody_are_left_out_if_that_is_wanted() {
+    for (only_known_replies, count) in [(false, 1), (true, 0)] {
+        let mut recorder = Recorder::new(&Limits { only_known_replies, ..Limits::default() });
+        let change = |header: &mut Header<'static>| header.reply_serial = NonZeroU32::new(9);
+        let bytes = message(MessageType::MethodReturn, 1, change, |_| {});
+        recorder.handle_message(Duration::ZERO, &Message::from_bytes(bytes).unwrap());
+        assert_eq!(recorder.finish("", "").len(), count);
+    }
 }

@@ -85,6 +85,13 @@ function laneText(lane) {
   return unique ? `${laneTitle(lane)} (${unique})` : laneTitle(lane);
 }
 
+// A name without its first parts, as far as it has to be short: it is the last ones that tell names apart.
+function shortName(name, size) {
+  let short = name;
+  while (short.length > size && short.includes(".") && !name.startsWith(":")) short = short.slice(short.indexOf(".") + 1);
+  return short;
+}
+
 const number = new Intl.NumberFormat("en");
 
 function showNumber(value) {
@@ -96,10 +103,8 @@ function showDuration(micros) {
   if (micros < 1000) return `${Math.round(micros)} µs`;
   if (micros < 1e6) return `${(micros / 1000).toFixed(micros < 1e4 ? 2 : 1)} ms`;
   if (micros < 60e6) return `${(micros / 1e6).toFixed(2)} s`;
-  const minutes = Math.floor(micros / 60e6);
-  return minutes < 60
-    ? `${minutes} min ${Math.round(micros / 1e6 - minutes * 60)} s`
-    : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  const seconds = Math.round(micros / 1e6), minutes = Math.floor(seconds / 60);
+  return minutes < 60 ? `${minutes} min ${seconds % 60} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 function showTime(micros) {

@@ -19,12 +19,21 @@ function font(size, weight = 400) {
   return `${weight} ${size}px ${colour.sans}`;
 }
 
-// Cuts a text to a width; names are cut at the front, since they differ at the end.
-function fit(context, text, width, atFront = false) {
-  const shown = text.length > 200 ? (atFront ? text.slice(-200) : text.slice(0, 200)) : text;
+// Leaves out first parts of a name until it fits.
+function fitName(context, name, width) {
+  let short = name.slice(-300);
+  while (context.measureText(short).width > width && short.includes(".") && !name.startsWith(":")) {
+    short = short.slice(short.indexOf(".") + 1);
+  }
+  return fit(context, short, width);
+}
+
+// Cuts a text to a width.
+function fit(context, text, width) {
+  const shown = text.slice(0, 200);
   if (shown === text && context.measureText(text).width <= width) return text;
   let low = 0, high = shown.length;
-  const cut = (size) => (atFront ? `…${shown.slice(shown.length - size)}` : `${shown.slice(0, size)}…`);
+  const cut = (size) => `${shown.slice(0, size)}…`;
   while (low < high) {
     const middle = (low + high + 1) >> 1;
     if (context.measureText(cut(middle)).width <= width) low = middle;
@@ -97,6 +106,13 @@ class Scroller {
   point(event) {
     const bounds = this.box.getBoundingClientRect();
     return { x: event.clientX - bounds.left, y: event.clientY - bounds.top };
+  }
+
+  // Scrolls sideways so that what is between the two can be seen, or its beginning.
+  showAcross(left, right, margin) {
+    const view = this.view;
+    if (left >= view.left && right <= view.left + view.width - margin) return;
+    this.box.scrollLeft = Math.max(0, (left + right) / 2 - (view.width - margin) / 2);
   }
 
   // Scrolls so that what is at `y` can be seen, below a head of that height.

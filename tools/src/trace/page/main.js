@@ -44,11 +44,22 @@ function setView(view) {
 function showChosen() {
   const place = state.chosen < 0 ? -1 : placeOf[state.chosen];
   if (place < 0) return;
-  if (state.view === "sequence") sequenceScroller.show(place * ROW, ROW, SEQUENCE_HEAD);
+  if (state.view === "sequence") {
+    sequenceScroller.show(place * ROW, ROW, SEQUENCE_HEAD);
+    showArrow(state.chosen);
+  }
   if (state.view === "table") showInTable(place);
 }
 
+function showArrow(index) {
+  const { columnOf } = sequence;
+  const ends = [columnOf[from[index]], to[index] < 0 ? columnOf[from[index]] : columnOf[to[index]]];
+  const width = laneWidth(sequenceScroller.view);
+  sequenceScroller.showAcross(Math.min(...ends) * width, (Math.max(...ends) + 1) * width, GUTTER);
+}
+
 whenFiltered.push(() => {
+  byId("clear").hidden = shown.length === count && isWholeTime();
   for (const view of Object.keys(LAY_OUT)) isLaidOut[view] = false;
   byId("count").textContent = shown.length === count
     ? `${showNumber(count)} messages` : `${showNumber(shown.length)} of ${showNumber(count)} messages`;
@@ -152,6 +163,7 @@ byId("filters").addEventListener("reset", (event) => { event.preventDefault(); c
 for (const tab of document.querySelectorAll("[role=tab]")) tab.addEventListener("click", () => setView(tab.dataset.view));
 
 function setDark(isDark) {
+  byId("theme").textContent = isDark ? "Light" : "Dark";
   document.documentElement.classList.toggle("dark", isDark);
   readColours();
   redraw();
@@ -192,12 +204,11 @@ document.addEventListener("keydown", (event) => {
 });
 
 readColours();
-document.documentElement.classList.toggle("dark", prefersDark.matches);
-readColours();
 makeKinds();
 makeChoices();
 drawFacts();
 drawDetails();
 showFilters();
+setDark(prefersDark.matches);
 setView("sequence");
 applyFilters();

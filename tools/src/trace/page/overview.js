@@ -63,7 +63,7 @@ function drawOverviewTimes(context, width, height) {
   for (let tick = 0; tick <= 6; tick++) {
     context.textAlign = tick === 0 ? "left" : tick === 6 ? "right" : "center";
     const micros = firstTime + tick * step;
-    context.fillText(hasTimes ? showDuration(micros) : showTime(micros), overviewX(micros, width), height - 6);
+    context.fillText(tick === 0 && hasTimes ? "0" : hasTimes ? showDuration(micros) : showTime(micros), overviewX(micros, width), height - 6);
   }
   context.textAlign = "left";
 }

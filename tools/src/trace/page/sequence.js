@@ -1,6 +1,6 @@
 // The sequence diagram: each client has a line, each message is an arrow between two of them.
 
-const ROW = 34, SEQUENCE_HEAD = 62, GUTTER = 92, LANE_LEAST = 128, LANE_MOST = 300;
+const ROW = 34, SEQUENCE_HEAD = 62, GUTTER = 92, LANE_LEAST = 112, LANE_MOST = 300;
 // Calls that are open for more rows are marked at both ends, not all the way.
 const OPEN_ROWS_MAX = 4000, OPEN_CHUNK = 64, OPEN_IN_CHUNK_MAX = 200;
 
@@ -128,6 +128,9 @@ function drawArrow(context, view, place) {
   const y = Math.round(rowY(place, view) + ROW - 10) + 0.5;
   const start = laneX(from[index], view);
   const isBroadcast = to[index] < 0;
+  const other = isBroadcast ? start : laneX(to[index], view);
+  if (Math.min(start, other) > view.width) return drawAside(context, index, view.width - 10, y, "right");
+  if (Math.max(start, other) < GUTTER) return drawAside(context, index, GUTTER + 4, y, "left");
   const isLoop = to[index] === from[index];
   const width = laneWidth(view);
   const end = isBroadcast || isLoop ? start + Math.min(width * 0.42, 70) : laneX(to[index], view);
@@ -153,6 +156,16 @@ function drawArrow(context, view, place) {
   context.arc(start, isLoop ? y - 8 : y, 2.6, 0, 7);
   context.fill();
   drawLabel(context, index, start, end, y, width);
+}
+
+// A message between lanes that lie beside what can be seen is named at that side.
+function drawAside(context, index, x, y, side) {
+  context.textAlign = side;
+  context.font = font(11);
+  context.fillStyle = colour.faint;
+  const [text] = arrowTexts(index);
+  context.fillText(side === "left" ? `◂ ${text}` : `${text} ▸`, x, y - 4);
+  context.textAlign = "left";
 }
 
 function drawHead(context, x, y, side, isHollow) {
@@ -195,14 +208,18 @@ function arrowTexts(index) {
 function drawLabel(context, index, start, end, y, width) {
   const [text, note] = arrowTexts(index);
   const isShort = to[index] < 0 || to[index] === from[index];
-  const room = isShort ? width * 1.2 : Math.max(Math.abs(end - start), width) - 26;
+  // On the part of the arrow that can be seen.
+  const right = sequenceScroller.view.width - 6;
+  const left = Math.max(GUTTER, Math.min(start, end)), stop = Math.min(right, Math.max(start, end));
+  const room = isShort ? width * 1.2 : stop - left - 26;
+  if (room < 24) return;
   context.font = font(12, 600);
   const shownText = fit(context, text, room);
   const textWidth = context.measureText(shownText).width;
   context.font = font(11);
-  const shownNote = note && room - textWidth > 40 ? fit(context, note, room - textWidth - 8, true) : "";
+  const shownNote = note && room - textWidth > 40 ? fitName(context, note, room - textWidth - 8) : "";
   const noteWidth = shownNote ? context.measureText(shownNote).width + 8 : 0;
-  const x = isShort ? start + 10 : (start + end) / 2 - (textWidth + noteWidth) / 2;
+  const x = isShort ? start + 10 : (left + stop) / 2 - (textWidth + noteWidth) / 2;
   context.fillStyle = isError(index) ? colour.error : colour.text;
   if (kinds[index] === REPLY) context.fillStyle = colour.reply;
   context.font = font(12, 600);
@@ -252,7 +269,7 @@ function drawLaneHead(context, lane, x, width) {
   context.textAlign = "center";
   context.font = font(12, 600);
   context.fillStyle = colour.text;
-  context.fillText(fit(context, laneTitle(lane), width - 16, true), x + width / 2, unique ? 23 : 30);
+  context.fillText(fitName(context, laneTitle(lane), width - 14), x + width / 2, unique ? 23 : 30);
   context.font = font(11);
   context.fillStyle = colour.muted;
   context.fillText(fit(context, unique, width - 16), x + width / 2, 39);

@@ -1,6 +1,9 @@
 // All messages as a table. There are only as many rows as can be seen; they are filled anew when it scrolls.
 
-const TABLE_ROW = 26, TABLE_COLUMNS = ["#", hasTimes ? "Seconds" : "", "Kind", "From", "To", "Path", "Member", "Size", "Took"];
+const TABLE_ROW = 26, TABLE_COLUMNS = ["#", hasTimes ? "Seconds" : "", "Kind", "From", "To", "Member", "Path", "Size", "Took"];
+
+// It has the member and, beside it, of which interface it is.
+const MEMBER_CELL = 5;
 
 const table = { rows: [], isUsed: false };
 const tableHead = element("div", { className: "head" }, element("div", { className: "cells" },
@@ -10,19 +13,17 @@ const tableBox = element("div", { className: "rows", tabIndex: 0, role: "table",
 document.getElementById("table").append(tableHead, tableBox);
 
 function tableCells(index) {
-  const error = strings[column.error[index]];
-  const interfaceName = interfaceOf(index);
-  const member = interfaceName ? `${interfaceName}.${memberOf(index)}` : memberOf(index);
   return [
-    showNumber(index + 1), hasTimes ? showTime(time[index]) : "", KINDS[kinds[index]].name, laneTitle(from[index]),
-    to[index] < 0 ? "" : laneTitle(to[index]), pathOf(index), error || member, showSize(column.size[index]),
+    showNumber(index + 1), hasTimes ? showTime(time[index]) : "", KINDS[kinds[index]].name, shortName(laneTitle(from[index]), 16),
+    to[index] < 0 ? "" : shortName(laneTitle(to[index]), 16), null, pathOf(index), showSize(column.size[index]),
     isUnanswered[index] ? "no reply" : showDuration(latency[index]),
   ];
 }
 
 function makeRow() {
   const cells = element("div", { className: "cells" }, ...TABLE_COLUMNS.map((_, place) =>
-    element("span", { className: ["number dim", "number dim", "kind", "", "", "dim", "", "number dim", "number"][place], role: "cell" })));
+    element("span", { className: ["number dim", "number dim", "kind", "", "", "", "dim", "number dim", "number"][place], role: "cell" })));
+  cells.children[MEMBER_CELL].append(element("span"), " ", element("i"));
   const row = element("div", { role: "row" }, cells);
   row.addEventListener("click", () => choose(Number(row.dataset.message)));
   tableBox.append(row);
@@ -37,7 +38,10 @@ function fillRow(row, place) {
   row.dataset.message = index;
   row.setAttribute("aria-rowindex", place + 1);
   const cells = row.firstChild.children;
-  tableCells(index).forEach((text, cell) => { cells[cell].textContent = text; });
+  tableCells(index).forEach((text, cell) => { if (text !== null) cells[cell].textContent = text; });
+  const [name, of] = cells[MEMBER_CELL].children;
+  name.textContent = strings[column.error[index]] || memberOf(index);
+  of.textContent = strings[column.error[index]] ? memberOf(index) : interfaceOf(index);
   row.hidden = false;
 }
 

@@ -38,7 +38,7 @@ function drawTalkers() {
   const columns = [...rows, -1];
   const most = Math.max(1, ...amounts.values());
   const head = element("tr", {}, element("th"), ...columns.map((lane) =>
-    element("th", { scope: "col", title: laneText(lane) }, element("span", { textContent: laneTitle(lane) }))),
+    element("th", { scope: "col", title: laneText(lane) }, element("span", { textContent: shortName(laneTitle(lane), 22) }))),
   element("th", { scope: "col" }, element("span", { textContent: "all" })));
   const body = rows.map((sender) => talkerRow(sender, columns, amounts, most));
   const choice = (isBytes, text) => element("button", {

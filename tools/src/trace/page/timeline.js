@@ -1,6 +1,6 @@
 // The timeline: who was called has a row, each call is a bar as long as its answer took.
 
-const TIMELINE_HEAD = 34, NAMES = 210, BAR = 16, BAR_GAP = 3, TRACK_GAP = 12, BARS_DEEP_MAX = 8, LABEL_LEAST = 46;
+const TIMELINE_HEAD = 34, NAMES = 210, BAR = 16, BAR_GAP = 3, TRACK_GAP = 12, BARS_DEEP_MAX = 8, LABEL_LEAST = 64;
 
 const timeline = {
   // What is drawn: { lane, calls, depths, signals, top, height }.
@@ -100,7 +100,7 @@ function drawTrackName(context, track, y) {
   const unique = laneUnique(track.lane);
   context.fillStyle = colour.text;
   context.font = font(12, 600);
-  context.fillText(fit(context, laneTitle(track.lane), NAMES - 26, true), 14, y + BAR / 2);
+  context.fillText(fitName(context, laneTitle(track.lane), NAMES - 26), 14, y + BAR / 2);
   if (!unique || track.height < 2 * BAR + TRACK_GAP) return;
   context.fillStyle = colour.muted;
   context.font = font(11);

@@ -1,0 +1,101 @@
+//! `bus capture`: what is said on the bus, in a file that other programs read (tools.md D004, D050).
+
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime};
+
+use clap::{Args, ValueEnum};
+use libbus::Error;
+
+use super::monitor::{next, wanted::Wanted, watch};
+use crate::capture::{Section, Writer};
+use crate::failure::{Failure, Result};
+use crate::options::Options;
+
+/// Write messages to a file as they are sent, for `bus trace`, `bus replay`, Wireshark and others
+///
+/// What is written is whole after each message, so that the file can be read while it grows.
+#[derive(Args, Debug)]
+pub(crate) struct Capture {
+    #[command(flatten)]
+    wanted: Wanted,
+
+    /// Where to; standard output without it, which is to be no terminal
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// As what
+    #[arg(long, value_enum, default_value = "pcapng")]
+    format: Format,
+
+    /// Keep only so many bytes of each message
+    #[arg(long, value_name = "BYTES")]
+    size: Option<u32>,
+
+    /// End after so many messages
+    #[arg(short = 'n', long, value_name = "COUNT")]
+    count: Option<u64>,
+}
+
+/// Formats of captures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// With times in nanoseconds and who wrote it
+    Pcapng,
+    /// Its predecessor, with microseconds
+    Pcap,
+    /// Messages in a row without times, as dbus-monitor --binary writes them
+    Raw,
+}
+
+impl Capture {
+    pub(crate) fn run(self, options: &Options) -> Result<()> {
+        let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
+        let mut writer = self.begin()?;
+        let mut watcher = watch(&self.wanted.rules()?, options)?;
+        if !options.quiet {
+            eprintln!("bus: capturing; end it with Ctrl-C");
+        }
+        let mut left = self.count;
+        while left != Some(0) {
+            let message = match next(&mut watcher, deadline) {
+                Ok(message) => message,
+                Err(Error::TimedOut(_) | Error::Closed) => break,
+                Err(error) => return Err(error.into()),
+            };
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            writer.write(now, message.bytes())?;
+            writer.flush()?;
+            left = left.map(|left| left - 1);
+        }
+        Ok(())
+    }
+
+    fn begin(&self) -> Result<Writer<BufWriter<Box<dyn Write>>>> {
+        let out: Box<dyn Write> = match &self.output {
+            Some(path) => {
+                let file = OpenOptions::new().write(true).create(true).truncate(true).open(path);
+                Box::new(file.map_err(|error| {
+                    let why = libbus::host::phrase(&error);
+                    Failure::refused(format!("cannot write {}: {why}", path.display()))
+                })?)
+            }
+            None if io::stdout().is_terminal() => {
+                return Err(Failure::usage("a capture is no text for a terminal")
+                    .hint("write it to a file: bus capture -o FILE"));
+            }
+            None => Box::new(io::stdout()),
+        };
+        let out = BufWriter::new(out);
+        let section = Section {
+            system: Some("Linux"),
+            application: Some(concat!("bus ", env!("CARGO_PKG_VERSION"))),
+        };
+        Ok(match self.format {
+            Format::Pcapng => Writer::pcapng(out, section, self.size)?,
+            Format::Pcap => Writer::pcap(out, self.size)?,
+            Format::Raw => Writer::raw(out),
+        })
+    }
+}

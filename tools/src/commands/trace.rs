@@ -1,0 +1,198 @@
+//! `bus trace`: a picture of what was said, from a capture or live (tools.md D062).
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use clap::{Args, ValueEnum};
+use libbus::message::Message;
+use libbus::names::BusName;
+use libbus::{Error, Watching};
+
+use crate::capture::Reader;
+use crate::captured_file::{CapturedFile, Damages};
+use crate::duration::parse_duration;
+use crate::failure::{Failure, Result};
+use crate::interrupt::Interrupt;
+use crate::options::Options;
+use crate::progress::Progress;
+use crate::trace::{
+    Limits, MESSAGES_DEFAULT, MESSAGES_MAX, Recorder, Trace as Picture, write_html, write_svg,
+};
+
+/// Messages of a still picture unless more are wanted.
+const STILL_DEFAULT: usize = 500;
+/// How soon a wish to end is noticed while nothing is said.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Draw what was said on a bus
+///
+/// One HTML file that needs nothing else: a sequence diagram, a timeline, who talks to whom, and all messages with
+/// filters. Of a damaged capture all whole messages are drawn, the damage is named, and the exit code is 1.
+#[derive(Args, Debug)]
+pub(crate) struct Trace {
+    /// A capture (pcap, pcapng, dbus-monitor --binary), - for standard input; without one the bus is watched until
+    /// Ctrl-C
+    #[arg(value_name = "CAPTURE")]
+    capture: Option<PathBuf>,
+
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// What to write; without it the ending of the file's name says
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Form>,
+
+    /// Draw at most so many messages: 200000 as HTML and 500 as SVG if nothing is said
+    #[arg(short = 'n', long, value_name = "COUNT", value_parser = parse_count)]
+    count: Option<usize>,
+
+    /// Watch only what matches this rule; of several, any
+    #[arg(long = "match", value_name = "RULE", conflicts_with = "capture")]
+    rules: Vec<String>,
+
+    /// Watch for so long
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration, conflicts_with = "capture")]
+    duration: Option<Duration>,
+}
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// A page to look around in
+    Html,
+    /// A still picture of the first messages
+    Svg,
+}
+
+impl Trace {
+    pub(crate) fn run(self, options: &Options) -> Result<()> {
+        let is_terminal = self.output.is_none() && io::stdout().is_terminal();
+        if is_terminal {
+            let failure = Failure::usage("a picture is nothing for a terminal");
+            return Err(failure.hint("write it to a file: --output=trace.html"));
+        }
+        match &self.capture {
+            Some(capture) => self.of_capture(capture, options),
+            None => self.live(options),
+        }
+    }
+
+    fn form(&self) -> Form {
+        let is_svg = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "svg");
+        let by_name =
+            || if self.output.as_ref().is_some_and(is_svg) { Form::Svg } else { Form::Html };
+        self.format.unwrap_or_else(by_name)
+    }
+
+    /// A still picture needs no more messages than it shows, but it says how many there are.
+    fn recorder(&self) -> Recorder {
+        let messages_max = match self.form() {
+            Form::Html => self.count.unwrap_or(MESSAGES_DEFAULT),
+            Form::Svg => MESSAGES_DEFAULT.max(self.count.unwrap_or_default()),
+        };
+        // Rules say which calls are told of; the bus tells of all replies then.
+        Recorder::new(&Limits { messages_max, only_known_replies: !self.rules.is_empty() })
+    }
+
+    fn of_capture(&self, capture: &Path, options: &Options) -> Result<()> {
+        let file = CapturedFile::open(capture, "reading", !options.quiet)?;
+        let (title, mut reader) = (file.title, file.reader);
+        let mut recorder = self.recorder();
+        let mut damages = Damages::default();
+        for item in reader.by_ref() {
+            match item {
+                Ok(captured) => recorder.handle_captured(&captured),
+                Err(damage) => damages.handle(damage),
+            }
+        }
+        damages.notices().into_iter().for_each(|notice| recorder.handle_notice(notice));
+        if reader.foreign_count() > 0 {
+            let count = reader.foreign_count();
+            recorder.handle_notice(format!("{count} packets are of other protocols than D-Bus."));
+        }
+        let source = source_of(&reader);
+        drop(reader);
+        self.write(&recorder.finish(&title, &source), options)?;
+        damages.finish(&title)
+    }
+
+    fn live(&self, options: &Options) -> Result<()> {
+        let interrupt = Interrupt::watch()?;
+        let rules: Vec<&str> = self.rules.iter().map(String::as_str).collect();
+        let builder = options.bus.builder()?;
+        let monitor = builder.monitor(&rules, Watching::AsMonitor);
+        let mut monitor = monitor.map_err(|error| options.bus.explain(error))?;
+        let progress = Progress::of_messages("watching", None, !options.quiet);
+        let mut recorder = self.recorder();
+        let end = self.duration.and_then(|duration| Instant::now().checked_add(duration));
+        let is_over = || end.is_some_and(|end| end <= Instant::now()) || interrupt.is_wanted();
+        while !recorder.is_full() && !is_over() {
+            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+            match monitor.next_within(left.map_or(PATIENCE, |left| left.min(PATIENCE))) {
+                // What the bus tells this program is no message of others.
+                Ok(message) if is_for(&message, monitor.unique_name()) => {}
+                Ok(message) => {
+                    recorder.handle_message(now(), &message);
+                    progress.step();
+                }
+                Err(Error::TimedOut(_)) => {}
+                Err(error) if recorder.is_empty() => return Err(error.into()),
+                Err(error) => {
+                    recorder.handle_notice(format!("The bus ended the watching: {error}"));
+                    break;
+                }
+            }
+        }
+        drop(progress);
+        self.write(&recorder.finish("What the bus said", "live"), options)
+    }
+
+    fn write(&self, picture: &Picture, options: &Options) -> Result<()> {
+        let Some(output) = &self.output else {
+            return Ok(self.write_to(picture, io::stdout().lock())?);
+        };
+        let written = File::create(output).and_then(|file| self.write_to(picture, file));
+        written.map_err(|error| {
+            let text = libbus::host::phrase(&error);
+            Failure::refused(format!("cannot write {}: {text}", output.display()))
+        })?;
+        if !options.quiet {
+            eprintln!("bus: {} messages are in {}", picture.len(), output.display());
+        }
+        Ok(())
+    }
+
+    fn write_to(&self, picture: &Picture, out: impl Write) -> io::Result<()> {
+        let out = BufWriter::new(out);
+        match self.form() {
+            Form::Html => write_html(picture, out),
+            Form::Svg => write_svg(picture, self.count.unwrap_or(STILL_DEFAULT), out),
+        }
+    }
+}
+
+fn is_for(message: &Message, name: Option<&str>) -> bool {
+    let destination = message.header().destination;
+    name.is_some() && destination.map(BusName::as_str) == name
+}
+
+fn source_of(reader: &Reader<impl io::Read>) -> String {
+    format!("{}, {} bytes", reader.format(), reader.position())
+}
+
+/// A clock before 1970 is one at 1970.
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+fn parse_count(text: &str) -> std::result::Result<usize, String> {
+    let count = text.parse().map_err(|_| "this is no number".to_owned())?;
+    if (1..=MESSAGES_MAX).contains(&count) {
+        Ok(count)
+    } else {
+        Err(format!("1 to {MESSAGES_MAX}"))
+    }
+}
