@@ -150,8 +150,12 @@ fn positional(line: &Line<'_>, word: &str) -> Vec<Candidate> {
             .map(|value| Candidate::word(value.get_name(), help(value.get_help())))
             .collect();
     }
-    let mut found: Vec<Candidate> = Vec::new();
-    for kind in line.next_kinds() {
+    let kinds = line.next_kinds();
+    let mut found = match (kinds.as_slice(), line.next_positional()) {
+        ([], Some(argument)) => by_hint(argument),
+        _ => Vec::new(),
+    };
+    for kind in kinds {
         for candidate in line.complete(kind, word) {
             if !found.contains(&candidate) {
                 found.push(candidate);

@@ -63,7 +63,7 @@ fn examine(options: &Options) -> Result<Report> {
     };
     let setting = Setting::of(&options.bus, &case.person)?;
     let mut report = Report::new(case.scope);
-    report.push(case.person.check(case.scope));
+    report.push(case.person.check());
     report.extend(setting.checks(&case));
     let count = setting.addresses.len();
     for (index, address) in setting.addresses.iter().enumerate() {
@@ -80,9 +80,10 @@ fn examine(options: &Options) -> Result<Report> {
         examine_address(&case, address, &mut report);
     }
     if !report.is_usable {
-        report.push(mend::other_ways(&case, &setting));
+        report.extend(mend::other_ways(&case, &setting));
     }
     machine_id::check(&case, &mut report);
+    report.tell_once();
     Ok(report)
 }
 

@@ -3,6 +3,8 @@
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use libbus::address::Address;
+
 use super::person::Person;
 use super::report::Check;
 use super::setting::{Scope, Setting, runtime_directory};
@@ -12,6 +14,11 @@ use crate::process::user_name;
 /// Whether systemd manages this machine's services.
 fn has_systemd() -> bool {
     Path::new("/run/systemd/system").is_dir()
+}
+
+/// A command that only root may run.
+fn as_root(person: &Person, command: &str) -> String {
+    if person.uid == 0 { command.to_owned() } else { format!("sudo {command}") }
 }
 
 /// A path as a word of a shell.
@@ -65,11 +72,26 @@ pub(super) fn no_session(person: &Person) -> Vec<String> {
     if let Some(before) = person.before_sudo {
         mends.extend(as_other(before));
     }
+    if let Some(container @ ("docker" | "podman")) = person.container.as_deref() {
+        mends.push(into_container(container));
+    }
     if person.uid == 0 {
         mends.push("bus --system doctor  # root mostly means the system bus".to_owned());
     }
     mends.push("bus run -- COMMAND  # a bus for one command".to_owned());
     mends
+}
+
+/// Lets the bus of the session into a container that is started so.
+fn into_container(program: &str) -> String {
+    let user = match program {
+        "podman" => "--userns=keep-id",
+        _ => "--user $(id -u)",
+    };
+    format!(
+        "{program} run {user} -v $XDG_RUNTIME_DIR/bus:/bus -e DBUS_SESSION_BUS_ADDRESS=unix:path=/bus …  \
+         # instead of how this container was started"
+    )
 }
 
 /// The runtime folder is not known, or is none.
@@ -84,13 +106,27 @@ pub(super) fn runtime_directory_of(person: &Person) -> Vec<String> {
 /// A command as the user whom something belongs to.
 fn as_other(owner: u32) -> Vec<String> {
     let name = user_name(owner);
-    let directory = Person::runtime_directory(owner);
-    let mut mends =
-        vec![format!("sudo -u {name} XDG_RUNTIME_DIR={} bus doctor", directory.display())];
-    if has_systemd() {
+    let is_nameless = name == owner.to_string();
+    let user = if is_nameless { format!("'#{owner}'") } else { name.clone() };
+    let mut mends = vec![format!("sudo -u {user} {} bus doctor", leading_to(owner))];
+    if has_systemd() && !is_nameless {
         mends.push(format!("systemctl --user -M {name}@ COMMAND"));
     }
     mends
+}
+
+/// The variable by which a user finds the bus: of a session, or as here.
+fn leading_to(owner: u32) -> String {
+    let own = Person::runtime_directory(owner);
+    let here = |name: &str| {
+        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+        Some(format!("{name}={}", word(&value)))
+    };
+    let known = own.is_dir().then(|| format!("XDG_RUNTIME_DIR={}", own.display()));
+    known
+        .or_else(|| here("DBUS_SESSION_BUS_ADDRESS"))
+        .or_else(|| here("XDG_RUNTIME_DIR"))
+        .unwrap_or_else(|| format!("XDG_RUNTIME_DIR={}", own.display()))
 }
 
 /// Something belongs to another user, who may be the one that is meant.
@@ -117,7 +153,7 @@ pub(super) fn missing_folder(case: &Case, folder: &Path) -> Vec<String> {
 }
 
 pub(super) fn closed_folder(case: &Case, folder: &Path, owner: u32) -> Vec<String> {
-    let open = format!("sudo chmod a+x {}", quoted(folder));
+    let open = as_root(&case.person, &format!("chmod a+x {}", quoted(folder)));
     match case.scope {
         Scope::Session if owner != case.person.uid && owner != 0 => other_user(&case.person, owner),
         _ => vec![open],
@@ -125,35 +161,40 @@ pub(super) fn closed_folder(case: &Case, folder: &Path, owner: u32) -> Vec<Strin
 }
 
 pub(super) fn closed_socket(case: &Case, path: &Path, owner: u32) -> Vec<String> {
-    let sudo = if owner == case.person.uid { "" } else { "sudo " };
+    let open = format!("chmod 666 {}", quoted(path));
     match case.scope {
         Scope::Session if owner != case.person.uid => other_user(&case.person, owner),
-        Scope::Session => vec![format!("chmod 666 {}", quoted(path))],
-        _ => vec![format!("{sudo}chmod 666 {}", quoted(path))],
+        _ if owner == case.person.uid => vec![open],
+        _ => vec![as_root(&case.person, &open)],
     }
 }
 
 /// Nobody listens: who begins to.
 pub(super) fn start(case: &Case) -> Vec<String> {
     let command = match (case.scope, has_systemd()) {
-        (Scope::Session, true) => "systemctl --user start dbus.socket",
-        (Scope::Session, false) => "bus run -- COMMAND  # a bus for one command",
-        (Scope::System, true) => "sudo systemctl start dbus.socket",
-        (Scope::System, false) => "sudo service dbus start",
+        (Scope::Session, true) => "systemctl --user start dbus.socket".to_owned(),
+        (Scope::Session, false) => "bus run -- COMMAND  # a bus for one command".to_owned(),
+        (Scope::System, true) => as_root(&case.person, "systemctl start dbus.socket"),
+        (Scope::System, false) => as_root(&case.person, "service dbus start"),
         (Scope::Address | Scope::Peer, _) => return Vec::new(),
     };
-    vec![command.to_owned()]
+    vec![command]
 }
 
 /// A bus is there and does nothing.
 pub(super) fn restart(case: &Case, pid: Option<u32>) -> Vec<String> {
     let look = pid.map(|pid| format!("cat /proc/{pid}/status  # what the bus is doing"));
     let command = match (case.scope, has_systemd()) {
-        (Scope::Session, true) => Some("systemctl --user restart dbus.service  # ends the session"),
-        (Scope::System, true) => Some("sudo systemctl restart dbus.service  # ends all sessions"),
+        (Scope::Session, true) => {
+            Some("systemctl --user restart dbus.service  # ends the session".to_owned())
+        }
+        (Scope::System, true) => {
+            let command = "systemctl restart dbus.service  # ends all sessions";
+            Some(as_root(&case.person, command))
+        }
         _ => None,
     };
-    look.into_iter().chain(command.map(ToOwned::to_owned)).collect()
+    look.into_iter().chain(command).collect()
 }
 
 /// A socket's file is left over.
@@ -165,20 +206,30 @@ pub(super) fn stale(case: &Case, path: Option<&Path>) -> Vec<String> {
     mends
 }
 
-/// The policy does not let the user in.
+/// The policy does not let the user in: which rule says so.
 pub(super) fn policy(case: &Case, command_line: Option<&[String]>) -> Vec<String> {
-    let option = |word: &&String| {
-        word.starts_with("--config-file=") || *word == "--session" || *word == "--system"
+    let file = command_line.and_then(config_file);
+    let bus = match (case.scope, &file) {
+        (_, Some(file)) => format!("--config={} ", word(file)),
+        (Scope::System, None) => "--system ".to_owned(),
+        _ => String::new(),
     };
-    let known = command_line.and_then(|words| words.iter().find(option)).cloned();
-    let config = known.or_else(|| (case.scope == Scope::System).then(|| "--system".to_owned()));
-    let Some(config) = config else { return Vec::new() };
-    let question = format!("user={} connect", case.person.name());
-    vec![format!(
-        "bus-daemon {} --explain-policy={}  # which rule says so",
-        word(&config),
-        word(&question)
-    )]
+    let user = case.person.uid;
+    vec![format!("bus policy explain {bus}user={user} connect  # which rule says so")]
+}
+
+/// What a bus was told to read.
+fn config_file(words: &[String]) -> Option<String> {
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if word == "--config-file" {
+            return words.next().cloned();
+        }
+        if let Some(file) = word.strip_prefix("--config-file=") {
+            return Some(file.to_owned());
+        }
+    }
+    None
 }
 
 /// The user's number is another one outside of a user namespace.
@@ -190,9 +241,12 @@ pub(super) fn namespace(case: &Case) -> Vec<String> {
     ]
 }
 
-/// Buses that are there beside the one that is meant.
-pub(super) fn other_ways(case: &Case, setting: &Setting) -> Check {
+/// Buses of sessions that are there beside the one that is meant.
+pub(super) fn other_ways(case: &Case, setting: &Setting) -> Option<Check> {
     const NAME: &str = "other buses";
+    if case.scope != Scope::Session {
+        return None;
+    }
     let known = [
         runtime_directory(),
         Some(Person::runtime_directory(case.person.uid)),
@@ -202,20 +256,40 @@ pub(super) fn other_ways(case: &Case, setting: &Setting) -> Check {
     let mut sockets: Vec<PathBuf> = known.into_iter().flatten().map(|it| it.join("bus")).collect();
     sockets.dedup();
     sockets.retain(|socket| !tried.contains(&socket.as_os_str().as_encoded_bytes()));
-    if case.scope != Scope::Session {
-        sockets.clear();
-    }
     let is_alive = |socket: &PathBuf| {
         let socket = socket.clone();
         bounded(case.patience, move || UnixStream::connect(socket).is_ok()) == Some(true)
     };
-    match sockets.iter().find(|socket| is_alive(socket)) {
-        Some(socket) => {
-            let address = libbus::address::Address::new("unix")
-                .with("path", socket.as_os_str().as_encoded_bytes());
-            let command = format!("export DBUS_SESSION_BUS_ADDRESS={}", word(&address.to_string()));
-            Check::ok(NAME, format!("somebody listens at {}", socket.display())).mends([command])
-        }
-        None => Check::unknown(NAME, "none is seen where they usually are"),
+    let Some(socket) = sockets.iter().find(|socket| is_alive(socket)) else {
+        return Some(Check::unknown(NAME, "none is seen where they usually are"));
+    };
+    let address =
+        Address::new("unix").with("path", socket.as_os_str().as_encoded_bytes()).to_string();
+    let command = format!("export DBUS_SESSION_BUS_ADDRESS={}", word(&address));
+    let saw = format!("somebody listens at {}", socket.display());
+    Some(Check::ok(NAME, saw).mends([command]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{config_file, word};
+
+    #[test]
+    fn words_of_a_shell() {
+        assert_eq!(word("/run/user/1000/bus"), "/run/user/1000/bus");
+        assert_eq!(word("it's"), r"'it'\''s'");
+        assert_eq!(word(""), "''");
+    }
+
+    #[test]
+    fn a_bus_tells_what_it_was_told_to_read() {
+        let of = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(ToOwned::to_owned).collect();
+            config_file(&words)
+        };
+        assert_eq!(of("dbus-daemon --config-file=/a.conf --nofork"), Some("/a.conf".to_owned()));
+        assert_eq!(of("dbus-daemon --config-file /a.conf"), Some("/a.conf".to_owned()));
+        assert_eq!(of("dbus-daemon --session"), None);
+        assert_eq!(of("dbus-daemon --config-file"), None);
     }
 }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::report::Check;
-use super::setting::Scope;
 use crate::process::{Process, user_name};
 
 /// Who runs this program.
@@ -14,6 +13,8 @@ pub(super) struct Person {
     pub(super) before_sudo: Option<u32>,
     /// The number by which processes outside of this user namespace know the user, if it is another one, or nobody's.
     pub(super) outside: Outside,
+    /// What runs the container that this is in.
+    pub(super) container: Option<String>,
 }
 
 /// How a user namespace numbers this user.
@@ -32,11 +33,12 @@ impl Person {
         let number = |name: &str| std::env::var(name).ok()?.parse().ok();
         let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
         let before_sudo = number("SUDO_UID").or_else(|| number("PKEXEC_UID"));
-        Self { uid, before_sudo: before_sudo.filter(|it| *it != uid), outside: outside(&map, uid) }
-    }
-
-    pub(super) fn name(&self) -> String {
-        user_name(self.uid)
+        Self {
+            uid,
+            before_sudo: before_sudo.filter(|it| *it != uid),
+            outside: outside(&map, uid),
+            container: container(),
+        }
     }
 
     pub(super) fn describe(uid: u32) -> String {
@@ -49,7 +51,7 @@ impl Person {
         PathBuf::from(format!("/run/user/{uid}"))
     }
 
-    pub(super) fn check(&self, scope: Scope) -> Check {
+    pub(super) fn check(&self) -> Check {
         let mut saw = Self::describe(self.uid);
         if let Some(before) = self.before_sudo {
             saw.push_str(&format!(", by sudo from {}", Self::describe(before)));
@@ -65,12 +67,12 @@ impl Person {
                 saw.push_str(", in a user namespace in which it has no number outside");
             }
         }
-        if let Some(container) = container() {
+        if let Some(container) = &self.container {
             saw.push_str(&format!(", in a container ({container})"));
         }
-        match (self.outside, scope) {
-            (Outside::Nobody, _) => Check::unknown("user", saw),
-            _ => Check::ok("user", saw),
+        match self.outside {
+            Outside::Nobody => Check::unknown("user", saw),
+            Outside::Same | Outside::Other(_) => Check::ok("user", saw),
         }
     }
 }

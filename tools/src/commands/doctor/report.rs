@@ -1,5 +1,7 @@
 //! What was found, for people and for programs.
 
+use std::collections::HashSet;
+
 use serde_json::{Value as Json, json};
 
 use super::setting::Scope;
@@ -104,6 +106,14 @@ impl Report {
 
     pub(super) fn extend(&mut self, checks: impl IntoIterator<Item = Check>) {
         self.checks.extend(checks);
+    }
+
+    /// What mends several is told once, where it is needed first.
+    pub(super) fn tell_once(&mut self) {
+        let mut told = HashSet::new();
+        for check in &mut self.checks {
+            check.mends.retain(|mend| told.insert(mend.clone()));
+        }
     }
 
     pub(super) fn print(&self, options: &Options) -> Result<()> {

@@ -52,7 +52,10 @@ fn folders(case: &Case, path: &Path) -> Check {
             return Check::wrong(NAME, format!("{shown} is no folder")).mends(mend::address(case));
         }
         if !may(folder, Access::EXEC_OK) {
-            let saw = format!("{shown}, {mode}: {} may not go into it", case.person.name());
+            let saw = format!(
+                "{shown}, {mode}: {} may not go into it",
+                Person::describe(case.person.uid)
+            );
             return Check::wrong(NAME, saw).mends(mend::closed_folder(case, folder, found.uid()));
         }
         seen.push(format!("{shown} ({mode})"));
@@ -97,8 +100,10 @@ fn socket(case: &Case, path: &Path) -> (Check, bool) {
         return (check.mends(mend::address(case)), false);
     }
     if !may(path, Access::WRITE_OK) {
-        let check =
-            Check::wrong(NAME, format!("{saw}: {} may not write to it", case.person.name()));
+        let check = Check::wrong(
+            NAME,
+            format!("{saw}: {} may not write to it", Person::describe(case.person.uid)),
+        );
         return (check.mends(mend::closed_socket(case, path, found.uid())), false);
     }
     (Check::ok(NAME, saw), true)

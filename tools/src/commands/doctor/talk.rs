@@ -24,6 +24,9 @@ use crate::process::Process;
 /// Longest line of a handshake that is read.
 const LINE_SIZE_MAX: usize = 16 << 10;
 
+/// How the kernel numbers users who have no number in a user namespace.
+const NOBODY: u32 = 65534;
+
 /// Who listens, as far as the kernel knows.
 #[derive(Clone, Debug, Default)]
 struct Listener {
@@ -74,7 +77,8 @@ pub(super) fn examine(
 /// That a session's bus is another user's is mostly why it refuses.
 fn blame_owner(case: &Case, listener: &Listener, report: &mut Report, first: usize) {
     let Some(owner) = listener.uid.filter(|uid| *uid != case.person.uid) else { return };
-    if case.scope != Scope::Session {
+    let is_unknown = case.person.outside != Outside::Same && owner == NOBODY;
+    if case.scope != Scope::Session || is_unknown {
         return;
     }
     let checks = report.checks.iter_mut().skip(first);
