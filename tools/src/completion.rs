@@ -2,7 +2,7 @@
 //! line means.
 //!
 //! The definition of the command line (`cli.rs`) says all there is to say: which words are options, and by the names
-//! of values (`NAME PATH INTERFACE.METHOD`) what the others are. `line.rs` reads the words before, `words.rs` knows
+//! in the usage (`NAME PATH INTERFACE.METHOD`) what the others are. `line.rs` reads the words before, `words.rs` knows
 //! what may stand next, `live.rs` asks the bus. The scripts of the shells call this as `bus complete-words`; there
 //! is no state. Whoever presses a key waits: the bus has [`TIME_MAX`], and nothing is started on it.
 //!

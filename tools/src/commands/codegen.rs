@@ -23,10 +23,12 @@ mod tags;
 /// The description is one or more files of introspection XML (`-`: standard input), or what an object of a running
 /// service answers: NAME PATH, and perhaps those of its interfaces that are wanted.
 #[derive(Args, Debug)]
+#[command(override_usage = "bus codegen [OPTIONS] FILE...
+       bus codegen [OPTIONS] NAME PATH [INTERFACE]...
+       bus codegen [OPTIONS] --diff OLD NEW")]
 pub(crate) struct Codegen {
     /// Files, or NAME PATH [INTERFACE…]; with --diff OLD and NEW, each a file, or NEW as NAME PATH
-    #[arg(value_name = "FILE | NAME PATH [INTERFACE]", num_args = 1.., required = true,
-          value_hint = clap::ValueHint::FilePath)]
+    #[arg(value_name = "WORD", num_args = 1.., required = true)]
     words: Vec<String>,
 
     #[command(flatten)]

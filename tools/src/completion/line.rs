@@ -11,6 +11,8 @@ pub(super) struct Line<'c> {
     /// The verb, or the whole program as long as there is none.
     pub(super) command: &'c Command,
     options: Vec<(&'c Id, String)>,
+    /// How many words there are.
+    count: usize,
     /// Words that are no options, with their places on the line.
     positionals: Vec<(usize, String)>,
     /// An option that waits for its value.
@@ -33,8 +35,14 @@ pub(super) enum Place<'c, 'w> {
 
 impl<'c> Line<'c> {
     pub(super) fn read(command: &'c Command, words: &[String]) -> Self {
-        let (options, positionals) = (Vec::new(), Vec::new());
-        let mut line = Self { command, options, positionals, pending: None, is_escaped: false };
+        let mut line = Self {
+            command,
+            options: Vec::new(),
+            count: words.len(),
+            positionals: Vec::new(),
+            pending: None,
+            is_escaped: false,
+        };
         for (index, word) in words.iter().enumerate() {
             line.take(index, word);
         }
@@ -44,7 +52,7 @@ impl<'c> Line<'c> {
     fn take(&mut self, index: usize, word: &str) {
         if let Some(option) = self.pending.take() {
             self.options.push((option.get_id(), word.to_owned()));
-        } else if self.is_escaped || self.foreign_command().is_some() {
+        } else if self.is_escaped || self.is_in_command() {
             self.positionals.push((index, word.to_owned()));
         } else if word == "--" {
             self.is_escaped = true;
@@ -103,7 +111,7 @@ impl<'c> Line<'c> {
         if let Some(argument) = self.pending {
             return Place::ValueOf { argument, start: "" };
         }
-        if self.is_escaped || !word.starts_with('-') || self.foreign_command().is_some() {
+        if self.is_escaped || !word.starts_with('-') || self.is_in_command() {
             return Place::Positional;
         }
         let value = word.strip_prefix("--").and_then(|long| {
@@ -132,29 +140,33 @@ impl<'c> Line<'c> {
         positionals.get(self.positionals.len()).or(positionals.last()).copied()
     }
 
-    /// Where another program's command begins, or would begin now.
+    /// Where another program's command begins, of which the next word is.
     pub(super) fn foreign_command(&self) -> Option<usize> {
-        let is_foreign = self.command.get_positionals().any(Arg::is_trailing_var_arg_set);
-        let (first, _) = self.positionals.first()?;
-        is_foreign.then_some(*first)
+        let first = self.positionals.first().map_or(self.count, |(first, _)| *first);
+        self.takes_command().then_some(first)
+    }
+
+    fn is_in_command(&self) -> bool {
+        self.takes_command() && !self.positionals.is_empty()
+    }
+
+    fn takes_command(&self) -> bool {
+        self.command.get_positionals().any(Arg::is_trailing_var_arg_set)
     }
 
     /// What the next word can be.
     pub(super) fn next_kinds(&self) -> Vec<Kind> {
-        words::next(&self.value_names(), &self.words(), self.is_peer())
+        words::next(&self.usage(), &self.words(), self.is_peer())
     }
 
     /// The service and the object that the words before name.
     pub(super) fn about(&self) -> About {
-        words::about(&self.value_names(), &self.words(), self.is_peer())
+        words::about(&self.usage(), &self.words(), self.is_peer())
     }
 
-    /// Those of all that are no options, as one text.
-    fn value_names(&self) -> String {
-        let names = self.command.get_positionals().flat_map(|positional| {
-            positional.get_value_names().unwrap_or_default().iter().map(|name| name.as_str())
-        });
-        names.collect::<Vec<_>>().join(" ")
+    /// How the verb is written, in one line or several.
+    fn usage(&self) -> String {
+        self.command.clone().render_usage().to_string()
     }
 
     fn words(&self) -> Vec<&str> {

@@ -76,9 +76,11 @@ impl Asked {
         }
     }
 
-    /// Unique names only where one was begun: there are many, and nobody knows them by heart.
+    /// Unique names only where one was begun: there are many, and nobody knows them by heart. This connection's own is
+    /// gone by then.
     fn names(&self, word: &str) -> Option<Vec<Candidate>> {
-        let names = inventory::names(&self.connection).ok()?;
+        let mut names = inventory::names(&self.connection).ok()?;
+        names.retain(|name| Some(name.name.as_str()) != self.connection.unique_name());
         let shown = names.into_iter().filter(|name| {
             (name.standing != Standing::Unique) != word.starts_with(':')
                 && is_plain_word(&name.name)

@@ -25,6 +25,9 @@ fn verbs_options_and_values_come_from_the_definition() {
     assert_eq!(values("run --config b"), ["FILES"]);
     assert_eq!(values("run --system-like make te"), ["COMMAND 2"]);
     assert_eq!(values("run -- make te"), ["COMMAND 2"]);
+    assert_eq!(values("run -- ma"), ["COMMAND 2"]);
+    assert_eq!(values("run ma"), ["COMMAND 1"]);
+    assert_eq!(values("run --config=x --sys"), ["--system-like ", "--system "]);
     assert!(values("complete-w").is_empty());
     // What is given already is not offered again.
     assert!(values("--system --sys").is_empty());
@@ -33,10 +36,10 @@ fn verbs_options_and_values_come_from_the_definition() {
 
 #[test]
 fn a_definition_says_what_the_next_word_is() {
-    let check = |names: &str, line: &[&str], is_peer: bool, expected: &[Kind]| {
-        assert_eq!(words::next(names, line, is_peer), expected, "{names}: {line:?}");
+    let check = |usage: &str, line: &[&str], is_peer: bool, expected: &[Kind]| {
+        assert_eq!(words::next(usage, line, is_peer), expected, "{usage}: {line:?}");
     };
-    let call = "NAME PATH INTERFACE.METHOD ARGUMENT";
+    let call = "Usage: bus call [OPTIONS] NAME PATH INTERFACE.METHOD [ARGUMENT]...";
     check(call, &[], false, &[Kind::Name]);
     check(call, &["a.B"], false, &[Kind::Path]);
     check(call, &["a.B", "/"], false, &[Kind::Method]);
@@ -44,14 +47,21 @@ fn a_definition_says_what_the_next_word_is() {
     check(call, &["a.B", "/", "M", "1"], false, &[]);
     check(call, &[], true, &[Kind::Path]);
     check(call, &["/"], true, &[Kind::Method]);
-    let wait = "NAME | [NAME] PATH INTERFACE.SIGNAL";
+    let wait = "bus wait [OPTIONS] NAME\n  bus wait [OPTIONS] [NAME] PATH INTERFACE.SIGNAL";
     check(wait, &[], false, &[Kind::Name, Kind::Path]);
     check(wait, &["/"], false, &[Kind::Signal]);
     check(wait, &["a.B", "/"], false, &[Kind::Signal]);
     check(wait, &["/", "a.B.C"], false, &[]);
-    let codegen = "FILE | NAME PATH [INTERFACE]";
+    let codegen = "bus codegen FILE...\nbus codegen NAME PATH [INTERFACE]...";
     check(codegen, &[], false, &[Kind::File, Kind::Name]);
     check(codegen, &["a.B", "/", "a.C"], false, &[Kind::File, Kind::Interface]);
+    let introspect = "bus introspect [OPTIONS] NAME [PATH [INTERFACE]]";
+    check(introspect, &["a.B", "/"], false, &[Kind::Interface]);
+    check(introspect, &["a.B", "/", "a.C"], false, &[]);
+    check("bus tree [OPTIONS] [NAME]...", &["a.B", "a.C"], false, &[Kind::Name]);
+    check("bus emit [OPTIONS] <PATH> <INTERFACE.SIGNAL> [ARGUMENT]...", &[], false, &[Kind::Path]);
+    check("bus env [OPTIONS] [VAR[=VALUE]]...", &["A"], false, &[Kind::Variable]);
+    assert_eq!(words::of_option("INTERFACE[.MEMBER]"), Some(Kind::Member));
     let of = |name: Option<&str>, path: Option<&str>| About {
         name: name.map(ToOwned::to_owned),
         path: path.map(ToOwned::to_owned),

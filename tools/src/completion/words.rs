@@ -1,6 +1,7 @@
-//! What the words of a verb are, by the names that its definition gives them: `NAME PATH INTERFACE.METHOD`.
+//! What the words of a verb are, by the names that its usage gives them: `NAME PATH INTERFACE.METHOD`.
 //!
-//! ` | ` separates ways to write them, brackets stand around what may be missing; the last one may come again.
+//! Each line of the usage is a way to write them; brackets stand around what may be missing, and dots after what may
+//! come again.
 
 /// What a word is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,25 +24,40 @@ pub(super) struct About {
     pub(super) path: Option<String>,
 }
 
-/// One of the names of a definition.
+/// One of the names of a usage line.
 #[derive(Clone, Copy, Debug)]
 struct Token<'n> {
     name: &'n str,
     is_optional: bool,
+    is_repeated: bool,
 }
 
-impl Token<'_> {
+impl<'n> Token<'n> {
+    /// Nothing for the names of programs and verbs, and for options.
+    fn of(word: &'n str) -> Option<Self> {
+        let (start, rest) = match word.split_at_checked(1) {
+            Some((start @ ("[" | "<"), rest)) => (start, rest),
+            _ => ("", word),
+        };
+        let name = rest.trim_end_matches("...").trim_end_matches([']', '>']);
+        let is_name = |c: char| c.is_ascii_uppercase() || "[].|=".contains(c);
+        let is_token = !name.is_empty() && name != "OPTIONS" && name.chars().all(is_name);
+        let is_repeated = rest.ends_with("...");
+        is_token.then_some(Self { name, is_optional: start == "[", is_repeated })
+    }
+
     fn kind(self) -> Option<Kind> {
-        Some(match self.name.trim_end_matches('…') {
-            "NAME" | "NAME|PID" | "SERVICE" => Kind::Name,
+        Some(match self.name {
+            "NAME" | "NAME|PID" => Kind::Name,
             "PATH" => Kind::Path,
             "INTERFACE" => Kind::Interface,
             "INTERFACE.METHOD" => Kind::Method,
             "INTERFACE.SIGNAL" => Kind::Signal,
             "INTERFACE.PROPERTY" => Kind::Property,
-            "INTERFACE.MEMBER" | "INTERFACE[.MEMBER]" => Kind::Member,
-            "VAR" | "VAR[=VALUE]" => Kind::Variable,
-            "FILE" | "PROGRAM" => Kind::File,
+            // A bracket at the end is taken for that around the name.
+            "INTERFACE[.MEMBER" => Kind::Member,
+            "VAR" | "VAR[=VALUE" => Kind::Variable,
+            "FILE" | "PROGRAM" | "OLD" | "NEW" => Kind::File,
             _ => return None,
         })
     }
@@ -62,19 +78,12 @@ impl Token<'_> {
     }
 }
 
-/// The ways to write a verb's words.
-fn ways(names: &str) -> impl Iterator<Item = Vec<Token<'_>>> {
-    names.split(" | ").map(|way| way.split_whitespace().map(token).collect())
+/// The ways to write a verb's words, a line each.
+fn ways(usage: &str) -> impl Iterator<Item = Vec<Token<'_>>> {
+    usage.lines().map(|line| line.split_whitespace().filter_map(Token::of).collect())
 }
 
-fn token(word: &str) -> Token<'_> {
-    match word.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(name) => Token { name, is_optional: true },
-        None => Token { name: word, is_optional: false },
-    }
-}
-
-/// Which of the names the words are, and what is left; the last name stays. Nothing, if this is not the way that
+/// Which of the names the words are, and what is left; what may come again stays. Nothing, if this is not the way that
 /// they are written.
 fn align<'n>(way: &[Token<'n>], words: &[&str], is_peer: bool) -> (Vec<Token<'n>>, Vec<Token<'n>>) {
     let (mut left, mut taken) = (way.to_vec(), Vec::new());
@@ -87,22 +96,17 @@ fn align<'n>(way: &[Token<'n>], words: &[&str], is_peer: bool) -> (Vec<Token<'n>
             return (Vec::new(), Vec::new());
         }
         taken.push(token);
-        if left.len() > 1 || token.kind().is_some_and(is_single) {
+        if !token.is_repeated {
             left.remove(0);
         }
     }
     (taken, left)
 }
 
-/// Whether there is one of it at most, at the end.
-const fn is_single(kind: Kind) -> bool {
-    matches!(kind, Kind::Method | Kind::Signal | Kind::Path)
-}
-
 /// What the next word can be.
-pub(super) fn next(names: &str, words: &[&str], is_peer: bool) -> Vec<Kind> {
+pub(super) fn next(usage: &str, words: &[&str], is_peer: bool) -> Vec<Kind> {
     let mut kinds = Vec::new();
-    for way in ways(names) {
+    for way in ways(usage) {
         let (_, left) = align(&way, words, is_peer);
         for token in left {
             let is_passed = is_peer && token.kind() == Some(Kind::Name);
@@ -117,9 +121,9 @@ pub(super) fn next(names: &str, words: &[&str], is_peer: bool) -> Vec<Kind> {
 }
 
 /// The service and the object among the words.
-pub(super) fn about(names: &str, words: &[&str], is_peer: bool) -> About {
+pub(super) fn about(usage: &str, words: &[&str], is_peer: bool) -> About {
     let mut about = About::default();
-    for way in ways(names) {
+    for way in ways(usage) {
         let (taken, _) = align(&way, words, is_peer);
         for (token, word) in taken.iter().zip(words) {
             match token.kind() {
@@ -134,5 +138,5 @@ pub(super) fn about(names: &str, words: &[&str], is_peer: bool) -> About {
 
 /// What an option's value is.
 pub(super) fn of_option(name: &str) -> Option<Kind> {
-    token(name).kind()
+    Token::of(name)?.kind()
 }
