@@ -50,5 +50,9 @@ pub(crate) enum Verb {
     Top(commands::top::Top),
     Policy(commands::policy::Policy),
     StdioBridge(commands::stdio_bridge::StdioBridge),
+    Doctor(commands::doctor::Doctor),
+    Codegen(commands::codegen::Codegen),
+    Completions(commands::completions::Completions),
+    CompleteWords(commands::completions::CompleteWords),
     Compat(commands::compat::Compat),
 }

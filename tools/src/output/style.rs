@@ -34,6 +34,11 @@ pub(crate) struct Style {
 }
 
 impl Style {
+    /// Plain text, for files.
+    pub(crate) const fn off() -> Self {
+        Self { is_on: false }
+    }
+
     /// For standard output.
     pub(crate) fn new(choice: ColorChoice) -> Self {
         let is_on = match choice {

@@ -387,9 +387,9 @@ fn names_are_listed() {
         "--show-machine list",
         "--augment-creds=no list",
     ] {
-        let words: Vec<&str> =
-            std::iter::once("--user").chain(line.split_whitespace()).collect();
-        let [ours, theirs] = [Which::Ours, Which::Original].map(|which| list_of(&scene, which, &words));
+        let words: Vec<&str> = std::iter::once("--user").chain(line.split_whitespace()).collect();
+        let [ours, theirs] =
+            [Which::Ours, Which::Original].map(|which| list_of(&scene, which, &words));
         assert_eq!(ours, theirs, "{line}");
         assert!(ours.contains("SERVICE"), "{ours}");
     }

@@ -124,11 +124,14 @@ fn a_monitor_ends_after_so_many_messages_or_so_long() {
     monitor.prints("Member=Two");
     monitor.prints("Received requested maximum number of messages, exiting.");
     assert_eq!(monitor.wait().code(), Some(0));
-    let ended = scene.run(Which::Ours, &["--user", "--timeout=50ms", "--match=member='No'", "monitor"]);
+    let ended =
+        scene.run(Which::Ours, &["--user", "--timeout=50ms", "--match=member='No'", "monitor"]);
     assert!(ended.stderr.ends_with("Timed out waiting for messages, exiting.\n"));
     assert_eq!(ended.succeeds(), "");
     for wrong in ["0", "x", ""] {
-        scene.run(Which::Ours, &["--user", "-N", wrong, "monitor"]).fails_with(&["--limit-messages"]);
+        scene
+            .run(Which::Ours, &["--user", "-N", wrong, "monitor"])
+            .fails_with(&["--limit-messages"]);
     }
 }
 
@@ -189,7 +192,9 @@ fn messages_are_captured() {
         emit(&scene, "One");
         emit(&scene, "Two");
         // Both are there when the second is: its block ends with its length.
-        scene.bus.wait_until("both are captured", || packets(&std::fs::read(&file).unwrap()).len() == 2);
+        scene
+            .bus
+            .wait_until("both are captured", || packets(&std::fs::read(&file).unwrap()).len() == 2);
         child.kill().unwrap();
         child.wait().unwrap();
         packets(&std::fs::read(&file).unwrap())

@@ -89,7 +89,8 @@ impl Scene {
         let mut problems = Vec::new();
         for words in cases {
             let case = words.join(" ");
-            let [original, ours] = [Which::Original, Which::Ours].map(|which| self.run(which, words));
+            let [original, ours] =
+                [Which::Original, Which::Ours].map(|which| self.run(which, words));
             if std::env::var_os("SHOW_TRANSCRIPTS").is_some() {
                 eprintln!("--- {case}\n{}", self.told(&ours));
             }
@@ -159,7 +160,15 @@ impl Scene {
 /// and in which serials and times are not told.
 fn alike(line: &str, service: &str) -> String {
     let mut line = line.to_owned();
-    for key in ["Cookie=", "ReplyCookie=", "Monotonic=", "Realtime=", "\"cookie\":", "\"reply_cookie\":", "\"timestamp-realtime\":"] {
+    for key in [
+        "Cookie=",
+        "ReplyCookie=",
+        "Monotonic=",
+        "Realtime=",
+        "\"cookie\":",
+        "\"reply_cookie\":",
+        "\"timestamp-realtime\":",
+    ] {
         line = without_number(&line, key);
     }
     if let Some((before, rest)) = line.split_once("Timestamp=\"")
