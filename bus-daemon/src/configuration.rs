@@ -27,7 +27,8 @@ const STANDARD_DIRECTORY: &str = "/usr/share/dbus-1";
 const ADMINISTRATORS_DIRECTORY: &str = "/etc/dbus-1";
 /// What `--session` and `--system` mean on a machine that has no such files.
 const BUILT_IN_SESSION: &str = include_str!("../data/session.conf");
-const BUILT_IN_SYSTEM: &str = include_str!("../data/system.conf");
+/// See above; `bus run --system-like` begins with it, too.
+pub const BUILT_IN_SYSTEM: &str = include_str!("../data/system.conf");
 
 /// Where a configuration is read from, at the start and at each reload.
 #[derive(Clone, Debug)]

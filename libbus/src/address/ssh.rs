@@ -5,9 +5,14 @@
 
 use super::{Address, AddressError};
 
+/// What the other machine's shell runs, whichever shell it is.
+const BRIDGE: &str = "sh -c 'command -v systemd-stdio-bridge >/dev/null && exec systemd-stdio-bridge; \
+                      exec bus --system stdio-bridge'";
+
 impl Address {
     /// The address of the system bus of a host, or of a container there: `[user@]host[:port][/container]`. The
-    /// other end is `systemd-stdio-bridge` on that host. An IPv6 address stands in brackets.
+    /// other end is `systemd-stdio-bridge` on that host, or `bus stdio-bridge` where there is no systemd. An IPv6
+    /// address stands in brackets.
     ///
     /// # Errors
     /// [`AddressError::InvalidHost`]: it is not of that form, or a part of it begins with `-` or has a sign that
@@ -16,11 +21,11 @@ impl Address {
     /// ```
     /// use libbus::address::{Address, AddressError};
     ///
-    /// let address = Address::ssh("me@example.org:2222")?;
+    /// let address = Address::ssh("me@example.org:2222/box")?;
     /// assert_eq!(
     ///     address.to_string(),
     ///     "unixexec:path=ssh,argv1=-xT,argv2=-p,argv3=2222,argv4=--,argv5=me%40example.org,\
-    ///      argv6=systemd-stdio-bridge"
+    ///      argv6=systemd-stdio-bridge,argv7=--machine%3dbox"
     /// );
     /// assert_eq!(Address::ssh("-oProxyCommand=x"), Err(AddressError::InvalidHost));
     /// # Ok::<(), AddressError>(())
@@ -31,9 +36,13 @@ impl Address {
         if let Some(port) = place.port {
             arguments.extend(["-p".to_owned(), port.to_string()]);
         }
-        arguments.extend(["--".to_owned(), place.host(), "systemd-stdio-bridge".to_owned()]);
-        if let Some(container) = place.container {
-            arguments.push(format!("--machine={container}"));
+        arguments.extend(["--".to_owned(), place.host()]);
+        match place.container {
+            None => arguments.push(BRIDGE.to_owned()),
+            Some(container) => {
+                let machine = format!("--machine={container}");
+                arguments.extend(["systemd-stdio-bridge".to_owned(), machine]);
+            }
         }
         let mut address = Self::new("unixexec").with("path", "ssh");
         for (index, argument) in (1..).zip(arguments) {
@@ -118,8 +127,8 @@ mod tests {
     // tools.md D078
     #[test]
     fn a_host_becomes_a_command() {
-        check("host", "ssh -xT -- host systemd-stdio-bridge");
-        check("me@host.example:22", "ssh -xT -p 22 -- me@host.example systemd-stdio-bridge");
+        check("host", &format!("ssh -xT -- host {BRIDGE}"));
+        check("me@host.example:22", &format!("ssh -xT -p 22 -- me@host.example {BRIDGE}"));
         check("host/box", "ssh -xT -- host systemd-stdio-bridge --machine=box");
         check("[::1]:2/b-1", "ssh -xT -p 2 -- ::1 systemd-stdio-bridge --machine=b-1");
     }

@@ -136,7 +136,7 @@ impl<S: Style> Builder<S> {
     }
 
     /// The system bus of another machine, or of a container on it, by `ssh`: `[user@]host[:port][/container]`.
-    /// There must be `systemd-stdio-bridge`. An IPv6 address stands in brackets. For another bridge see
+    /// There must be `systemd-stdio-bridge`, or `bus`. An IPv6 address stands in brackets. For another bridge see
     /// [`Builder::address`] and `unixexec:`.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use clap::Args;
 use libbus::MethodCall;
 use libbus::blocking::Connection;
 use libbus::message::Message;
+use libbus::names::{BusName, InterfaceName, MemberName, NameError, ObjectPath};
 
 use crate::failure::{Failure, Result};
 use crate::introspection;
@@ -25,10 +26,11 @@ const JSON_SIZE_MAX: u64 = 64 << 20;
 /// argument is a word as it stands for texts and numbers, GVariant's text form (['a', 'b'], {'key': <1>}, (1, 'x'))
 /// or busctl's (2 a b). @FILE is a file's content, for a descriptor the file itself; fd:3 is one that is open.
 #[derive(Args, Debug)]
+#[command(override_usage = "bus call [OPTIONS] NAME PATH INTERFACE.METHOD [ARGUMENT]...")]
 pub(crate) struct Call {
-    /// Who, which object, what: NAME PATH INTERFACE.METHOD, or with the method as a word of its own; with --peer
-    /// without NAME
-    #[arg(value_name = "NAME PATH INTERFACE.METHOD ARGUMENT", num_args = 2.., required = true, allow_negative_numbers = true)]
+    /// Who, which object, what: NAME PATH INTERFACE.METHOD, or METHOD, of which interface the object chooses; and what
+    /// it is told. With --peer there is no NAME
+    #[arg(value_name = "WORD", num_args = 2.., required = true, allow_negative_numbers = true)]
     words: Vec<String>,
 
     /// The types of the arguments
@@ -137,7 +139,7 @@ pub(crate) fn body_text(values: &[Value], is_verbose: bool) -> String {
     let signature: String = values.iter().map(Value::signature).collect();
     let mut text = String::new();
     if is_verbose {
-        values.iter().for_each(|value| flat::write_verbose(&mut text, value, 0));
+        values.iter().for_each(|value| flat::write_verbose(&mut text, value));
         return text;
     }
     flat::write_row(&mut text, values);
@@ -174,12 +176,13 @@ impl<'w> Target<'w> {
     }
 
     pub(crate) fn call(&self) -> Result<MethodCall<'w>> {
-        let mut call = MethodCall::new(self.path, self.member)?;
-        if let Some(destination) = self.destination {
-            call = call.destination(destination)?;
+        let path = named("object path", self.path, ObjectPath::parse)?;
+        let mut call = MethodCall::new(path, named("method", self.member, MemberName::parse)?)?;
+        if let Some(name) = self.destination {
+            call = call.destination(named("bus name", name, BusName::parse)?)?;
         }
-        if let Some(interface) = self.interface {
-            call = call.interface(interface)?;
+        if let Some(name) = self.interface {
+            call = call.interface(named("interface", name, InterfaceName::parse)?)?;
         }
         Ok(call)
     }
@@ -237,6 +240,15 @@ impl<'w> Target<'w> {
     }
 }
 
+/// A name, or which word is none and why.
+pub(crate) fn named<'w, T>(
+    what: &str,
+    word: &'w str,
+    parse: impl FnOnce(&'w str) -> std::result::Result<T, NameError>,
+) -> Result<T> {
+    parse(word).map_err(|error| Failure::usage(format!("{word:?} is no {what}: {error}")))
+}
+
 /// `INTERFACE.METHOD`, or `METHOD`, of which interface the object chooses.
 pub(crate) fn split_member(word: &str) -> (Option<&str>, &str) {
     match word.rsplit_once('.') {
@@ -249,7 +261,7 @@ pub(crate) fn split_member(word: &str) -> (Option<&str>, &str) {
 pub(crate) fn wrong_argument(error: &ArgumentError, words: &[String], signature: &str) -> Failure {
     let pointing = error.pointing("", words);
     let whole = if signature.is_empty() { "no arguments".to_owned() } else { signature.to_owned() };
-    Failure::usage(format!("{error}\n{pointing}\n  the method takes: {whole}"))
+    Failure::usage(format!("{error}\n{pointing}\n  the types are: {whole}"))
 }
 
 fn read_json(file: &str, signature: &str) -> Result<Arguments> {

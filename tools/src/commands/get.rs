@@ -19,9 +19,10 @@ pub(crate) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 ///
 /// Without a property all of an interface, or of the object.
 #[derive(Args, Debug)]
+#[command(override_usage = "bus get [OPTIONS] NAME PATH [INTERFACE.PROPERTY]...")]
 pub(crate) struct Get {
     /// NAME PATH, and INTERFACE.PROPERTY, PROPERTY or INTERFACE; with --peer without NAME
-    #[arg(value_name = "NAME PATH [INTERFACE.PROPERTY]", num_args = 1.., required = true)]
+    #[arg(value_name = "WORD", num_args = 1.., required = true)]
     words: Vec<String>,
 
     /// Over several lines, with the names of types

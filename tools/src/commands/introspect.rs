@@ -21,9 +21,10 @@ const VALUE_WIDTH_MAX: usize = 80;
 
 /// What an object has: interfaces, methods, signals, and properties with their values
 #[derive(Args, Debug)]
+#[command(override_usage = "bus introspect [OPTIONS] NAME [PATH [INTERFACE]]")]
 pub(crate) struct Introspect {
-    /// A bus name; with --peer there is none
-    #[arg(value_name = "NAME PATH [INTERFACE]", num_args = 1..=3, required = true)]
+    /// NAME, PATH (/ without one) and INTERFACE; with --peer there is no NAME
+    #[arg(value_name = "WORD", num_args = 1..=3, required = true)]
     words: Vec<String>,
 
     /// The XML as the object sent it

@@ -8,12 +8,14 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
+use bus_daemon::configuration::BUILT_IN_SYSTEM;
 use clap::Args;
 use libbus::address::Address;
 use libbus::host::{phrase, random_name};
-use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use crate::DAEMON;
 use crate::failure::{Failure, Result};
@@ -62,7 +64,7 @@ impl Run {
         let child = command.spawn().map_err(|error| {
             Failure::refused(format!("cannot run {program}: {}", phrase(&error)))
         })?;
-        let status = wait_for(child, &signals);
+        let status = wait_for(child, signals);
         bus.end();
         Ok(exit_code(status?))
     }
@@ -152,37 +154,38 @@ fn path_with_own_folder() -> Option<OsString> {
     std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&path))).ok()
 }
 
-pub(crate) fn signals() -> Result<SignalFd> {
-    let mask = SigSet::from_iter([
-        Signal::SIGCHLD,
-        Signal::SIGTERM,
-        Signal::SIGHUP,
-        Signal::SIGINT,
-        Signal::SIGQUIT,
-    ]);
-    let failed =
-        |error: nix::errno::Errno| Failure::refused(format!("cannot wait for signals: {error}"));
-    mask.thread_block().map_err(failed)?;
-    SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC).map_err(failed)
+/// What ends the command, or tells that it has ended. Programs that are started have these signals as usual.
+pub(crate) fn signals() -> Result<Signals> {
+    let signals = Signals::new([SIGCHLD, SIGTERM, SIGHUP, SIGINT, SIGQUIT]);
+    signals
+        .map_err(|error| Failure::refused(format!("cannot wait for signals: {}", phrase(&error))))
 }
 
 /// Waits until the command has ended. It gets what this program is told by `kill`; what the terminal sends it gets
 /// by itself.
-pub(crate) fn wait_for(mut child: Child, signals: &SignalFd) -> Result<ExitStatus> {
-    let failed =
-        |error: std::io::Error| Failure::refused(format!("cannot wait for the command: {error}"));
+pub(crate) fn wait_for(mut child: Child, mut signals: Signals) -> Result<ExitStatus> {
+    let failed = |error: std::io::Error| {
+        Failure::refused(format!("cannot wait for the command: {}", phrase(&error)))
+    };
     loop {
         if let Some(status) = child.try_wait().map_err(failed)? {
             return Ok(status);
         }
-        let signal = signals.read_signal().map_err(|error| failed(error.into()))?;
-        let number = signal.and_then(|signal| i32::try_from(signal.ssi_signo).ok());
-        let signal = number.and_then(|number| Signal::try_from(number).ok());
-        let child = i32::try_from(child.id()).map(Pid::from_raw);
-        if let (Some(signal @ (Signal::SIGTERM | Signal::SIGHUP)), Ok(child)) = (signal, child) {
-            // It may have ended just now.
-            let _ = kill(child, signal);
+        let passed_on = signals.wait().filter_map(|number| match number {
+            SIGTERM => Some(Signal::SIGTERM),
+            SIGHUP => Some(Signal::SIGHUP),
+            _ => None,
+        });
+        for signal in passed_on {
+            send(&child, signal);
         }
+    }
+}
+
+/// It may have ended just now, which is no failure.
+fn send(child: &Child, signal: Signal) {
+    if let Ok(pid) = i32::try_from(child.id()) {
+        let _ = kill(Pid::from_raw(pid), signal);
     }
 }
 
@@ -196,10 +199,7 @@ pub(crate) struct Bus(pub(crate) Child);
 
 impl Bus {
     pub(crate) fn end(&mut self) {
-        if let Ok(pid) = i32::try_from(self.0.id()) {
-            // It fails if the bus has ended before.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-        }
+        send(&self.0, Signal::SIGTERM);
         let _ = self.0.wait();
     }
 }
@@ -232,53 +232,47 @@ impl Directory {
         Err(Failure::unreachable(format!("there is no room for a temporary directory: {why}")))
     }
 
-    /// What system.conf says, but for what belongs to the one system bus there is.
     fn write_system_config(&self, listen: &str) -> Result<PathBuf> {
-        let listen = listen.replace('&', "&amp;").replace('<', "&lt;");
-        let text = format!(
-            r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>system</type>
-  <listen>{listen}</listen>
-  <auth>EXTERNAL</auth>
-  <standard_system_servicedirs/>
-  <policy context="default">
-    <allow user="*"/>
-    <deny own="*"/>
-    <deny send_type="method_call"/>
-    <allow send_type="signal"/>
-    <allow send_requested_reply="true" send_type="method_return"/>
-    <allow send_requested_reply="true" send_type="error"/>
-    <allow receive_type="method_call"/>
-    <allow receive_type="method_return"/>
-    <allow receive_type="error"/>
-    <allow receive_type="signal"/>
-    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
-    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Introspectable"/>
-    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Properties"/>
-    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus" send_member="UpdateActivationEnvironment"/>
-    <deny send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
-  </policy>
-  <policy user="root">
-    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Monitoring"/>
-    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
-  </policy>
-  <includedir>/usr/share/dbus-1/system.d</includedir>
-  <includedir>/etc/dbus-1/system.d</includedir>
-  <include ignore_missing="yes">/etc/dbus-1/system-local.conf</include>
-</busconfig>
-"#
-        );
         let path = self.0.join("system.conf");
-        fs::write(&path, text).map_err(|error| Failure::refused(phrase(&error)))?;
+        let written = fs::write(&path, system_config(listen));
+        written.map_err(|error| Failure::refused(phrase(&error)))?;
         Ok(path)
     }
+}
+
+/// What the system bus's configuration says, but for what belongs to the one system bus that there is.
+fn system_config(listen: &str) -> String {
+    let listen = listen.replace('&', "&amp;").replace('<', "&lt;");
+    let is_its_own = |line: &&str| {
+        let elements = ["<user>", "<fork/>", "<pidfile>", "<syslog/>"];
+        !elements.iter().any(|element| line.trim_start().starts_with(element))
+    };
+    let lines = BUILT_IN_SYSTEM.lines().filter(is_its_own);
+    let place = |line: &str| match line.trim_start().starts_with("<listen>") {
+        true => format!("  <listen>{listen}</listen>\n"),
+        false => format!("{line}\n"),
+    };
+    lines.map(place).collect()
 }
 
 impl Drop for Directory {
     fn drop(&mut self) {
         // What cannot be removed lies in the directory for temporary files.
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::system_config;
+
+    #[test]
+    fn a_bus_like_the_systems_is_no_other_user_and_has_its_own_place() {
+        let config = system_config("unix:path=/a&b");
+        for element in ["<user>", "<fork/>", "<pidfile>", "/run/dbus"] {
+            assert!(!config.contains(element), "{element}");
+        }
+        assert!(config.contains("<listen>unix:path=/a&amp;b</listen>"));
+        assert!(config.contains("<deny own=\"*\"/>"));
     }
 }

@@ -13,9 +13,10 @@ use crate::value::{Arguments, Value, words};
 ///
 /// The value's type is the one that the object tells of; see `bus call` for how values are written.
 #[derive(Args, Debug)]
+#[command(override_usage = "bus set [OPTIONS] NAME PATH INTERFACE.PROPERTY VALUE")]
 pub(crate) struct Set {
     /// NAME PATH INTERFACE.PROPERTY VALUE; with --peer without NAME
-    #[arg(value_name = "NAME PATH INTERFACE.PROPERTY VALUE", num_args = 3.., required = true, allow_negative_numbers = true)]
+    #[arg(value_name = "WORD", num_args = 3.., required = true, allow_negative_numbers = true)]
     words: Vec<String>,
 
     /// The type of the value

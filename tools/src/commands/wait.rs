@@ -18,9 +18,12 @@ use crate::value::{Value, json};
 ///
 /// Signals are seen as every program sees them: no privilege is needed. What they carry is shown.
 #[derive(Args, Debug)]
+#[command(
+    override_usage = "bus wait [OPTIONS] NAME\n       bus wait [OPTIONS] [NAME] PATH INTERFACE.SIGNAL"
+)]
 pub(crate) struct Wait {
     /// NAME, for somebody to have it; or [NAME] PATH INTERFACE.SIGNAL
-    #[arg(value_name = "NAME | [NAME] PATH INTERFACE.SIGNAL", num_args = 1..=3, required = true)]
+    #[arg(value_name = "WORD", num_args = 1..=3, required = true)]
     words: Vec<String>,
 
     /// End after so many signals; 0 is without end

@@ -134,7 +134,7 @@ impl<'w> Options<'w> {
             let text = format!("failed to exec '{program}': {}", phrase(&error));
             Failure { text, code: NOT_RUN }
         })?;
-        let status = wait_for(child, &signals);
+        let status = wait_for(child, signals);
         bus.end();
         status.map(exit_code).map_err(|failure| Failure::new(failure.text))
     }

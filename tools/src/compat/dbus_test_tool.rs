@@ -25,7 +25,7 @@ Their options: dbus-test-tool SUBCOMMAND --help";
 const WRONG_USAGE: u8 = 2;
 
 /// Why a subcommand ends.
-pub(self) enum End {
+enum End {
     /// The command is typed wrong: what to say.
     Usage(String),
     /// What to say, if there is something.

@@ -133,7 +133,7 @@ impl Options {
     fn variables(&self, words: &[OsString]) -> Vec<(String, String)> {
         let wanted: Vec<OsString> = match self.is_all {
             true => std::env::vars_os().map(|(name, value)| joined(&name, &value)).collect(),
-            false => words.iter().filter_map(|word| with_value(word)).collect(),
+            false => words.iter().filter_map(with_value).collect(),
         };
         wanted.iter().filter_map(|line| self.variable(line)).collect()
     }

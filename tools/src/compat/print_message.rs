@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use libbus::message::Message;
 use libbus::wire::MessageType;
 
-use super::c_number::general;
+use super::lenient_number::general;
 use crate::output::escape::plain;
 use crate::value::Value;
 

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
 
+use libbus::host::phrase;
 use libbus::limits::ARRAY_SIZE_MAX;
 
 use super::{Arguments, Kind, Value, flat, gvariant, kind, type_name, types};
@@ -81,7 +82,7 @@ impl<'a> Words<'a> {
             Some(path) => File::open(path).map(OwnedFd::from),
             None => inherited(word.strip_prefix("fd:").unwrap_or(word)),
         };
-        let fd = opened.map_err(|error| self.error(0, &error.to_string(), "h"))?;
+        let fd = opened.map_err(|error| self.error(0, &phrase(&error), "h"))?;
         let index = self.fds.len();
         self.fds.push(fd);
         Ok(Value::UnixFd(u32::try_from(index).unwrap_or(u32::MAX)))
@@ -103,23 +104,6 @@ pub(crate) fn arguments(signature: &str, words: &[String]) -> Result<Arguments, 
     let mut values = Vec::new();
     for wanted in types(signature) {
         values.push(value(&wanted, &mut words)?);
-    }
-    finish(words, values)
-}
-
-/// The same, all of it in busctl's form (tools.md D030).
-///
-/// # Errors
-/// As [`arguments`].
-#[cfg_attr(not(test), expect(dead_code, reason = "busctl's own form is for busctl"))]
-pub(crate) fn flat_arguments(
-    signature: &str,
-    words: &[String],
-) -> Result<Arguments, ArgumentError> {
-    let mut words = Words::new(words);
-    let mut values = Vec::new();
-    for wanted in types(signature) {
-        values.push(flat::value(&wanted, &mut words)?);
     }
     finish(words, values)
 }
@@ -159,8 +143,10 @@ fn begins_literal(word: &str) -> bool {
 
 fn literal(wanted: &str, words: &mut Words<'_>) -> Result<Value, ArgumentError> {
     let word = words.take(wanted)?;
-    gvariant::parse(word, Some(wanted))
-        .map_err(|error| words.error(error.offset, &error.what, &error.wanted))
+    gvariant::parse(word, Some(wanted)).map_err(|error| ArgumentError {
+        wanted: error.wanted,
+        ..words.error(error.offset, &error.what, wanted)
+    })
 }
 
 /// A variant in GVariant's form, in busctl's, or as what it looks like.
@@ -189,7 +175,8 @@ fn text_or_file(words: &mut Words<'_>, wanted: &str) -> Result<Vec<u8>, Argument
     let mut bytes = Vec::new();
     let limit = u64::from(ARRAY_SIZE_MAX) + 1;
     let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
-    read.map_err(|error| words.error(1, &format!("cannot read the file: {error}"), wanted))?;
+    let unread = |error| format!("cannot read the file: {}", phrase(&error));
+    read.map_err(|error| words.error(1, &unread(error), wanted))?;
     match bytes.len() as u64 >= limit {
         true => Err(words.error(1, "the file is longer than a message may be", wanted)),
         false => Ok(bytes),

@@ -3,8 +3,8 @@
 use bus_tests::harness::{Bus, Config};
 
 use super::monitor::watched;
-use super::{on_bus, on_bus_with, service};
 use super::transcript::{Case, Tool, normalised};
+use super::{on_bus, on_bus_with, service};
 
 /// A bus that does not let itself be told variables.
 const DEAF: Config = Config {

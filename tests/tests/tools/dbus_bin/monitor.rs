@@ -8,8 +8,8 @@ use libbus::limits::MESSAGE_SIZE_MAX;
 use libbus::message::Message;
 use libbus::wire::frame;
 
-use super::{on_bus, on_bus_with, service};
 use super::transcript::{Case, Program, Tool, normalised, replaced};
+use super::{on_bus, on_bus_with, service};
 
 /// A bus on which nobody may be a monitor.
 const NO_MONITORS: Config = Config {

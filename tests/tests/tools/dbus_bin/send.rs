@@ -2,8 +2,8 @@
 
 use bus_tests::harness::Bus;
 
-use super::{on_bus, service};
 use super::transcript::{Case, Tool, replaced};
+use super::{on_bus, service};
 
 const TO_BUS: &str = "--print-reply --dest=org.freedesktop.DBus /org/freedesktop/DBus";
 

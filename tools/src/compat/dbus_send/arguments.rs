@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use libbus::names::BusName;
 
-use super::super::c_number::signed;
+use super::super::lenient_number::signed;
 use super::super::print_message::Form;
 
 /// What is said when the command is typed wrong, and by `--help`.

@@ -6,7 +6,7 @@
 
 use libbus::names::ObjectPath;
 
-use super::super::c_number::{double, signed, unsigned};
+use super::super::lenient_number::{double, signed, unsigned};
 use crate::value::{Arguments, Value};
 
 /// Variants in one another, as the protocol bounds them (protocol.md A018).

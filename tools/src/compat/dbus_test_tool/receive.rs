@@ -8,8 +8,8 @@ use libbus::blocking::{Connection, Monitor};
 use libbus::message::Message;
 use libbus::wire::{Flags, Header, MessageType};
 
-use super::super::c_number::signed;
 use super::super::dbus_uuidgen;
+use super::super::lenient_number::signed;
 use super::{End, connect, ended};
 
 const BLACK_HOLE_HELP: &str = "\

@@ -15,7 +15,7 @@ use libbus::message::Message;
 use libbus::names::{BusName, InterfaceName, MemberName, ObjectPath};
 use libbus::wire::{Flags, Header, MessageType};
 
-use super::super::c_number::{signed, unsigned};
+use super::super::lenient_number::{signed, unsigned};
 use super::super::libdbus::shown;
 use super::{End, connect, ended};
 use crate::value::{Arguments, Value};
