@@ -1,12 +1,13 @@
 //! Monitors: who looks at what others send.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use libbus::Watching;
 use libbus::blocking::{Builder, Monitor};
 use libbus::connection::MONITORED_MAX;
 use libbus::message::Message;
-use libbus::wire::MessageType;
+use libbus::wire::{Header, MessageType};
+use libbus::{MethodCall, Watching};
 
 use crate::{address, connect, on_each_bus};
 
@@ -109,5 +110,27 @@ fn a_rule_that_is_none_and_a_connection_that_comes_back_are_refused() {
         let again = builder().reconnect(libbus::Reconnect::default());
         let refused = again.monitor(&[], Watching::AsMonitor);
         assert!(matches!(refused, Err(libbus::Error::NoAddress(_))), "{refused:?}");
+    });
+}
+
+/// Nothing is answered for who sees by match rules; what it asks is answered to it, and it answers what it likes.
+#[test]
+fn what_is_seen_is_answered_by_the_program_itself() {
+    on_each_bus(|bus| {
+        let mut seeing = monitor(bus, &[], Watching::ByMatchRules);
+        let name = seeing.unique_name().unwrap().to_owned();
+        let owner: String = seeing.connection().bus().call("GetNameOwner", name.as_str()).unwrap();
+        assert_eq!(owner, name);
+        let caller = connect(bus);
+        let call = MethodCall::new("/", "Any").unwrap().destination(name.as_str()).unwrap();
+        let reply = caller.send(&call, "question").unwrap();
+        let seen = next(&mut seeing, is_member("Any"));
+        let mut header = Header::new(MessageType::MethodReturn, NonZeroU32::MIN);
+        header.reply_serial = Some(seen.serial());
+        header.destination = seen.sender();
+        let serial = seeing.connection().send_message(&header, "answer").unwrap();
+        let reply = reply.wait().unwrap();
+        assert_eq!(reply.deserialize::<&str>().unwrap(), "answer");
+        assert_eq!(reply.serial(), serial);
     });
 }

@@ -11,7 +11,7 @@ use libbus::host::phrase;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
-use super::libdbus::{shown, version};
+use super::libdbus::{say, shown, version};
 
 const NAME: &str = "dbus-cleanup-sockets";
 const USAGE: &str = "dbus-cleanup-sockets [--version] [--help] <socketdir>";
@@ -56,7 +56,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
 }
 
 fn told(text: &str) -> ExitCode {
-    println!("{text}");
+    say(text);
     ExitCode::SUCCESS
 }
 

@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use libbus::host::phrase;
 
-use super::libdbus::version;
+use super::libdbus::{say, version};
 use crate::DAEMON;
 use crate::commands::run::daemon_program;
 
@@ -69,7 +69,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     let mut options = Options::default();
     let done = options.read(words).and_then(|wanted| match wanted {
         Wanted::Text(text) => {
-            println!("{text}");
+            say(&text);
             Ok(())
         }
         Wanted::Watch(pid) => watch::run(pid),

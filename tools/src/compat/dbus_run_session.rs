@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 use libbus::host::phrase;
 
-use super::libdbus::version;
+use super::libdbus::{say, version};
 use crate::DAEMON;
 use crate::commands::run::{Bus, FOREIGN, daemon_program, exit_code, signals, wait_for};
 
@@ -49,7 +49,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     let command = match options.read(words) {
         Ok(Ok(command)) => command,
         Ok(Err(told)) => {
-            print!("{told}");
+            say(&told);
             return ExitCode::SUCCESS;
         }
         Err(failure) => return failure.tell(),
@@ -84,7 +84,7 @@ impl<'w> Options<'w> {
             let (option, value) = split(word);
             rest = match (option.to_str().unwrap_or_default(), value) {
                 ("--help", None) => return Ok(Err(HELP.to_owned())),
-                ("--version", None) => return Ok(Err(version(NAME) + "\n")),
+                ("--version", None) => return Ok(Err(version(NAME))),
                 ("--config-file", Some(file)) => self.with_config(file, after),
                 ("--dbus-daemon", Some(program)) => self.with_daemon(program, after),
                 ("--config-file", None) => match after.split_first() {

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use libbus::guid::Guid;
 use libbus::host::{phrase, random_name};
 
-use super::libdbus::{shown, version};
+use super::libdbus::{say, shown, version};
 
 const USAGE: &str = "Usage: dbus-uuidgen [--ensure[=FILENAME]] [--get[=FILENAME]]";
 
@@ -63,7 +63,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
 }
 
 fn told(text: &str) -> ExitCode {
-    println!("{text}");
+    say(text);
     ExitCode::SUCCESS
 }
 

@@ -1,7 +1,7 @@
 //! What the commands of dbus say alike, since it is their library that says it: why a bus cannot be reached, and what
 //! an error is called that did not come as a message.
 
-use std::io::{ErrorKind, IsTerminal as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 use libbus::Error;
 use libbus::address::{Address, ConnectAddress};
@@ -67,4 +67,9 @@ pub(crate) fn shown(text: &str) -> String {
 /// What `--version` says of a command.
 pub(crate) fn version(name: &str) -> String {
     format!("{name} {}", env!("CARGO_PKG_VERSION"))
+}
+
+/// Prints what was asked for; if nobody reads it there is nobody to tell.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
