@@ -149,9 +149,9 @@ impl Options {
     }
 }
 
-/// `VAR=VAL` as it is, `VAR` with the value that it has here; nothing, if it has none.
+/// `VAR=VAL` as it is, `VAR` with the value that it has here; nothing, if it has none. What is no text stays so.
 fn with_value(word: &OsString) -> Option<OsString> {
-    if word.as_bytes().contains(&b'=') {
+    if word.as_bytes().contains(&b'=') || word.to_str().is_none() {
         return Some(word.clone());
     }
     // An empty name is one of no variable, which the library must not be asked for.

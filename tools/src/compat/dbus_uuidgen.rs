@@ -138,7 +138,7 @@ fn ensure_file(file: &OsStr) -> Result<(), String> {
 fn create(path: &Path, id: Guid) -> Result<(), String> {
     let mut beside = path.as_os_str().to_owned();
     let name = random_name().map_err(|error| phrase(&error))?;
-    beside.push(format!(".{}", name.get(..8).unwrap_or(&name)));
+    beside.push(format!(".{}", name.trim_start_matches("dbus-")));
     let beside = PathBuf::from(beside);
     let shown = beside.to_string_lossy();
     write(&beside, id).map_err(|error| format!("Could not create {shown}: {}", phrase(&error)))?;

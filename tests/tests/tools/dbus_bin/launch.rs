@@ -186,7 +186,7 @@ fn a_bus_ends_with_its_terminal() {
         return skip("script(1) is not installed");
     }
     launch(|tool, _| {
-        let script = Program { name: "script", ..tool.ours.clone() };
+        let script = tool.ours.called("script");
         // It ends the terminal with the command. A line comes from there first, so that the bus was seen alive.
         let ask = "dbus-send --print-reply=literal --dest=org.freedesktop.DBus / \
                    org.freedesktop.DBus.GetConnectionUnixProcessID string:org.freedesktop.DBus";

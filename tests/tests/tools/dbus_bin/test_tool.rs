@@ -22,8 +22,12 @@ fn test_tool(test: impl FnOnce(&Tool, &Bus)) {
 fn start(program: &Program, bus: &Bus, line: &str, name: &str) -> Started {
     let started = program.start(&Case::new(&format!("{line} --name={name}")));
     let connection = connect(bus);
-    bus.wait_until(name, || connection.bus().call("NameHasOwner", name).unwrap());
+    bus.wait_until(name, || has_owner(&connection, name));
     started
+}
+
+fn has_owner(connection: &Connection, name: &str) -> bool {
+    connection.bus().call("NameHasOwner", name).unwrap()
 }
 
 #[test]
@@ -139,7 +143,7 @@ fn all_is_echoed() {
             let (code, out, errors) = echo.wait();
             assert_eq!((code, out.len(), errors.as_str()), (Some(143), 0, ""));
             let connection = connect(bus);
-            bus.wait_until("it is gone", || !connection.bus().call("NameHasOwner", ECHO).unwrap());
+            bus.wait_until("it is gone", || !has_owner(&connection, ECHO));
         }
     });
 }
@@ -239,16 +243,12 @@ fn a_black_hole_answers_nobody() {
             assert_eq!(tool.check(&case), "= 0");
             hole.terminate();
             assert_eq!(hole.wait().0, Some(143));
-            bus.wait_until("it is gone", || {
-                !connection.bus().call("NameHasOwner", BLACK_HOLE).unwrap()
-            });
+            bus.wait_until("it is gone", || !has_owner(&connection, BLACK_HOLE));
             let deaf = start(program, bus, "black-hole --no-read", BLACK_HOLE);
             assert!(!call(&connection, "Ping", "org.freedesktop.DBus.Peer"));
             deaf.terminate();
             drop(deaf);
-            bus.wait_until("it is gone", || {
-                !connection.bus().call("NameHasOwner", BLACK_HOLE).unwrap()
-            });
+            bus.wait_until("it is gone", || !has_owner(&connection, BLACK_HOLE));
         }
     });
 }

@@ -22,7 +22,7 @@ pub(crate) fn skip(why: &str) {
 #[derive(Clone, Debug)]
 pub(crate) struct Program {
     /// As it is called: some say it when they complain.
-    pub(crate) name: &'static str,
+    name: &'static str,
     environment: Vec<(OsString, Option<OsString>)>,
     directory: PathBuf,
 }
@@ -160,6 +160,11 @@ impl Program {
             environment.push((name.into(), None));
         }
         Self { name, environment, directory: bus.dir.clone() }
+    }
+
+    /// Another program, which finds this one by its name.
+    pub(crate) fn called(&self, name: &'static str) -> Self {
+        Self { name, ..self.clone() }
     }
 
     pub(crate) fn command(&self, case: &Case) -> Command {
