@@ -18,6 +18,7 @@ mod captured_file;
 mod cli;
 mod commands;
 mod compat;
+mod completion;
 pub mod conversation;
 mod duration;
 mod failure;
