@@ -20,7 +20,8 @@
 //!
 //! Bounds: a message is no larger than `message_size_max`, descriptors that no message has taken are no
 //! more than [`FDS_WAITING_MAX`], calls that wait to be served no more than [`CALLS_WAITING_MAX`]
-//! and their bytes no more than [`CALLS_WAITING_SIZE_MAX`] and one message.
+//! and their bytes no more than [`CALLS_WAITING_SIZE_MAX`] and one message. So are those of signals in a stream
+//! ([`STREAM_SIZE_MAX`]) and of what a monitor has not taken ([`MONITORED_SIZE_MAX`]).
 //! Who only serves stops reading before ([`ConnectionState::wants_calls`]).
 
 mod calls;
@@ -43,9 +44,9 @@ use std::os::fd::OwnedFd;
 
 pub use self::calls::{CALLS_WAITING_MAX, CALLS_WAITING_SIZE_MAX};
 pub use self::handshake::ServerConfig;
-pub use self::monitored::MONITORED_MAX;
+pub use self::monitored::{MONITORED_MAX, MONITORED_SIZE_MAX};
 pub use self::replies::LostCall;
-pub use self::streams::{Overflow, StreamId, Streamed};
+pub use self::streams::{Overflow, STREAM_SIZE_MAX, StreamId, Streamed};
 pub use self::usage::Usage;
 
 use self::calls::Calls;
@@ -533,8 +534,8 @@ impl ConnectionState {
         self.monitored.next()
     }
 
-    /// Begins a stream of the signals that `rule` matches, of which at most `length_max` wait. On a bus, the
-    /// bus must be asked for them, too.
+    /// Begins a stream of the signals that `rule` matches, of which at most `length_max` wait, and no more than
+    /// [`STREAM_SIZE_MAX`] bytes and one signal. On a bus, the bus must be asked for them, too.
     pub fn begin_stream(
         &mut self,
         rule: MatchRule,

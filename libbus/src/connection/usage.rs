@@ -20,6 +20,10 @@ pub struct Usage {
     pub reply_count: usize,
     /// Signals that wait in all streams.
     pub signal_count: usize,
+    /// Their bytes, of those that wait in several streams as often.
+    pub signal_size: usize,
+    /// Bytes of messages that wait for who monitors.
+    pub monitored_size: usize,
 }
 
 impl ConnectionState {
@@ -34,6 +38,8 @@ impl ConnectionState {
             call_size: self.calls.size(),
             reply_count: self.replies.count(),
             signal_count: self.streams.signal_count(),
+            signal_size: self.streams.signal_size(),
+            monitored_size: self.monitored.size(),
         }
     }
 }
