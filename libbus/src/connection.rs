@@ -21,7 +21,9 @@
 //! Bounds: a message is no larger than `message_size_max`, descriptors that no message has taken are no
 //! more than [`FDS_WAITING_MAX`], calls that wait to be served no more than [`CALLS_WAITING_MAX`]
 //! and their bytes no more than [`CALLS_WAITING_SIZE_MAX`] and one message. So are those of signals in a stream
-//! ([`STREAM_SIZE_MAX`]) and of what a monitor has not taken ([`MONITORED_SIZE_MAX`]).
+//! ([`STREAM_SIZE_MAX`]) and of what a monitor has not taken ([`MONITORED_SIZE_MAX`]). What is queued for an other end
+//! that does not read is the program's affair, which can ask whether there is room ([`WRITE_SIZE_MAX`]) and take back
+//! what nobody needs any more.
 //! Who only serves stops reading before ([`ConnectionState::wants_calls`]).
 
 mod calls;
@@ -75,6 +77,8 @@ use crate::wire::{
 /// Descriptors that have come and that no complete message has taken: as many as the kernel passes with
 /// two messages (protocol.md A039).
 pub const FDS_WAITING_MAX: usize = 2 * 253;
+/// Bytes that wait to be written, beyond which a program is to queue no more ([`ConnectionState::has_room`]).
+pub const WRITE_SIZE_MAX: usize = 64 << 20;
 /// Bytes that wait to be written beyond which answers are not held to leave together: about what is read at once.
 #[cfg(feature = "client")]
 const HELD_SIZE_MAX: usize = 16 * 1024;
@@ -124,6 +128,9 @@ pub enum SendError {
     HandshakePending,
     /// The connection is lost and not there again ([`ConnectionState::lose`]).
     Lost,
+    /// So much waits to be written already ([`WRITE_SIZE_MAX`]) that nothing more is taken before the other end has
+    /// read some of it.
+    QueueFull,
 }
 
 /// What a connection is made with.
@@ -480,7 +487,38 @@ impl ConnectionState {
             self.messages.take_back(start);
             return Err(SendError::TooLong(size));
         }
+        self.messages.note_whole(start, serial);
         Ok(serial)
+    }
+
+    /// Whether there is room for another message: what waits to be written is not so much yet. Answers and what is asked
+    /// of the bus need none.
+    #[must_use]
+    pub const fn has_room(&self) -> bool {
+        self.messages.size() < WRITE_SIZE_MAX
+    }
+
+    /// Takes back a message of which nothing is written, so that it does not leave. Answers whether it was so.
+    pub fn take_back(&mut self, serial: NonZeroU32) -> bool {
+        let is_taken_back = self.messages.remove(serial);
+        if self.messages.is_empty() {
+            self.answers_size = 0;
+        }
+        is_taken_back
+    }
+
+    /// Whether all is written that was queued up to this message.
+    #[must_use]
+    pub fn has_left(&self, serial: NonZeroU32) -> bool {
+        // Serials begin again after four billion.
+        let is_older = |first: NonZeroU32| serial.get().wrapping_sub(first.get()) > u32::MAX / 2;
+        self.messages.unwritten().next().is_none_or(is_older)
+    }
+
+    /// The last message that is not written to its end.
+    #[must_use]
+    pub fn last_unwritten(&self) -> Option<NonZeroU32> {
+        self.messages.unwritten().next_back()
     }
 
     /// As [`ConnectionState::send`], for a call whose reply somebody waits for.
@@ -599,7 +637,7 @@ impl ConnectionState {
     /// waits to be written.
     pub fn next_call(&mut self) -> Option<Message> {
         let own = self.restoring.unique_name.as_deref();
-        let may_answer = self.messages.end() < ANSWERS_SIZE_MAX;
+        let may_answer = self.messages.size() < ANSWERS_SIZE_MAX;
         may_answer.then(|| self.calls.next(own)).flatten()
     }
 
@@ -621,7 +659,7 @@ impl ConnectionState {
     /// Whether so much waits to be written that it is worth a write.
     #[cfg(feature = "client")]
     pub(crate) const fn has_many_answers(&self) -> bool {
-        self.messages.end() >= HELD_SIZE_MAX
+        self.messages.size() >= HELD_SIZE_MAX
     }
 
     fn handle_message(&mut self, message: Message) -> Result<(), ConnectionError> {
@@ -822,6 +860,10 @@ impl fmt::Display for SendError {
                 f.write_str("file descriptors cannot be sent before the handshake is over")
             }
             Self::Lost => f.write_str("the connection is lost and not there again"),
+            Self::QueueFull => write!(
+                f,
+                "{WRITE_SIZE_MAX} bytes wait to be written, and the other end does not read"
+            ),
         }
     }
 }

@@ -259,7 +259,7 @@ struct Busy<'c> {
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         let link = self.connection.link();
-        let mut shared = link.lock();
+        let Ok(mut shared) = link.lock_here() else { return };
         if shared.connection.finish_call(&self.call) && shared.waiting_count > 0 {
             Blocking::wake(&link.signal);
         }
@@ -325,8 +325,7 @@ fn wait_for<T>(
     mut ready: impl FnMut(&mut Shared) -> Option<T>,
     deadline: Deadline,
 ) -> Result<T> {
-    link.check_process()?;
-    let mut shared = link.lock();
+    let mut shared = link.lock_here()?;
     loop {
         if let Some(result) = shared.settle(&mut ready) {
             return result;
@@ -337,7 +336,7 @@ fn wait_for<T>(
         {
             drop(shared);
             answer(&connection, call);
-            shared = link.lock();
+            shared = link.lock_here()?;
             continue;
         }
         link.write_held(&mut shared);

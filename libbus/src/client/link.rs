@@ -17,7 +17,9 @@ use super::error::{Error, Result};
 use super::holding::holds_here;
 use super::reconnecting::{Again, Route};
 use super::server_role::find_client_cookie;
-use crate::connection::{ConnectionError, ConnectionState, CookieWanted, LostCall, ReadBuffer};
+use crate::connection::{
+    ConnectionError, ConnectionState, CookieWanted, LostCall, ReadBuffer, SendError,
+};
 use crate::system_call::Process;
 use crate::transport::{Interest, Socket};
 use crate::typed::Body;
@@ -266,9 +268,50 @@ impl<S: Style> Link<S> {
         })
     }
 
+    /// As [`Link::lock`], unless this is a copy of the process that connected.
+    ///
+    /// # Errors
+    /// It is.
+    pub(crate) fn lock_here(&self) -> Result<MutexGuard<'_, Shared>> {
+        self.check_process()?;
+        Ok(self.lock())
+    }
+
     /// Nothing that is done with it can leave it half done: what a panic of another thread left is sound.
+    /// Where the process may be a copy of the one that connected: [`Link::lock_here`].
     pub(crate) fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Link::send`], once there is a connection, and room for one more message to wait.
+    ///
+    /// # Errors
+    /// It cannot be sent, there is none in time, or the connection is over.
+    pub(crate) async fn send_in_time<T>(
+        &self,
+        header: &Header<'_>,
+        value: &T,
+        expects: Expects,
+        deadline: Deadline,
+    ) -> Result<NonZeroU32>
+    where
+        T: Serialize + DynamicType + ?Sized,
+    {
+        loop {
+            self.connected(deadline).await?;
+            match self.send(header, value, expects) {
+                Err(Error::Send(SendError::QueueFull)) => self.room(deadline).await?,
+                result => return result,
+            }
+        }
+    }
+
+    /// Waits until there is room for one more message to wait.
+    ///
+    /// # Errors
+    /// There is none in time, or the connection is over.
+    pub(crate) async fn room(&self, deadline: Deadline) -> Result<()> {
+        S::wait(self, |shared| shared.connection.has_room().then_some(()), deadline).await
     }
 
     /// Queues a message and writes what there is room for. `header` says all but the serial and the
@@ -289,6 +332,7 @@ impl<S: Style> Link<S> {
         // Not under the lock: the value's own code may use the connection.
         let mut body = {
             let mut shared = self.lock();
+            shared.check_room(expects)?;
             let mut body = shared.body.take().unwrap_or_default();
             body.has_blobs_inline = !shared.connection.takes_fds();
             body
@@ -341,17 +385,37 @@ impl<S: Style> Link<S> {
         Ok(said)
     }
 
-    /// Waits until everything that was sent is written.
+    /// Waits until everything that was sent so far is written.
     ///
     /// # Errors
     /// The connection is over.
     pub(crate) async fn flush(&self) -> Result<()> {
-        let losses = self.lock().connection.losses();
+        let last = self.lock_here()?.connection.last_unwritten();
+        match last {
+            Some(last) => self.until_written(last, Deadline::Never).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until this message is written, and all before it. If none of it is in time it does not leave at all.
+    ///
+    /// # Errors
+    /// The time is over, or the connection.
+    pub(crate) async fn leave(&self, serial: NonZeroU32, deadline: Deadline) -> Result<()> {
+        let result = self.until_written(serial, deadline).await;
+        if matches!(result, Err(Error::TimedOut(_))) {
+            self.lock().connection.take_back(serial);
+        }
+        result
+    }
+
+    async fn until_written(&self, serial: NonZeroU32, deadline: Deadline) -> Result<()> {
+        let losses = self.lock_here()?.connection.losses();
         let is_written = |shared: &mut Shared| match shared.connection.losses() == losses {
-            true => (!shared.is_blocked()).then_some(Ok(())),
+            true => shared.connection.has_left(serial).then_some(Ok(())),
             false => Some(Err(Error::CallLost(LostCall::PerhapsDone))),
         };
-        S::wait(self, is_written, Deadline::Never).await?
+        S::wait(self, is_written, deadline).await?
     }
 
     /// Writes an answer that was queued, unless it is to leave with the next ones.
@@ -434,6 +498,10 @@ impl Shared {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
+        if let Err(error) = self.check_room(expects) {
+            body.fds.clear();
+            return Err(error);
+        }
         let is_late = match expects {
             Expects::Answers { losses } => losses != self.connection.losses(),
             Expects::Reply | Expects::Nothing => false,
@@ -451,6 +519,16 @@ impl Shared {
                 self.connection.send(&header, fds, copy)?
             }
         })
+    }
+
+    /// Answers need no room: no call is served while many wait.
+    fn check_room(&self, expects: Expects) -> Result<()> {
+        match expects {
+            Expects::Reply | Expects::Nothing if !self.connection.has_room() => {
+                Err(SendError::QueueFull.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether somebody who waits has what it waits for, or can have it no more.

@@ -50,7 +50,10 @@ impl Parked {
         context: &mut Context<'_>,
     ) -> Poll<Result<T>> {
         loop {
-            let mut shared = link.lock();
+            let mut shared = match link.lock_here() {
+                Ok(shared) => shared,
+                Err(error) => return Poll::Ready(Err(error)),
+            };
             // Before the look, so that nothing is told between both.
             let listener = self.listener.get_or_insert_with(|| {
                 shared.waiting_count += 1;

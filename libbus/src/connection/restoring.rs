@@ -132,7 +132,7 @@ impl ConnectionState {
     pub(super) fn drop_unwritten(&mut self) {
         // Nobody asks what became of other messages.
         let is_awaited = |serial: &NonZeroU32| self.replies.is_known(*serial);
-        self.restoring.not_sent.extend(self.messages.unwritten().into_iter().filter(is_awaited));
+        self.restoring.not_sent.extend(self.messages.unwritten().filter(is_awaited));
         (self.lines, self.messages) = Default::default();
     }
 

@@ -32,7 +32,7 @@ impl ConnectionState {
     pub fn usage(&self) -> Usage {
         Usage {
             read_size: self.incoming.capacity(),
-            write_size: self.lines.end() + self.messages.end(),
+            write_size: self.lines.capacity() + self.messages.capacity(),
             fd_count: self.fds.len(),
             call_count: self.calls.count(),
             call_size: self.calls.size(),

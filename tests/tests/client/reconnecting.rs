@@ -25,7 +25,7 @@ fn replace(bus: &Bus) {
 }
 
 /// The bus ends, and somebody else listens where it was.
-fn take_place(bus: &Bus) -> UnixListener {
+pub(crate) fn take_place(bus: &Bus) -> UnixListener {
     bus.terminate();
     let path = bus.address_value(0, "path").unwrap();
     // A broker leaves its own.
@@ -35,7 +35,8 @@ fn take_place(bus: &Bus) -> UnixListener {
 
 /// Emits signals for who will hear them some time.
 fn emit_until(bus: &Bus, is_over: &AtomicBool) {
-    let emitter = crate::connect(bus);
+    let builder = libbus::blocking::Builder::address(&path_of(bus)).unwrap();
+    let emitter = builder.build().unwrap();
     while !is_over.load(Ordering::Relaxed) {
         emitter.emit_signal(None, PATH, INTERFACE, "Counted", &0_u32).unwrap();
         emitter.bus().call::<_, String>("GetId", &()).unwrap();
@@ -165,7 +166,7 @@ mod asynchronous {
 }
 
 /// The address without the GUID, which another bus has not.
-fn path_of(bus: &Bus) -> String {
+pub(crate) fn path_of(bus: &Bus) -> String {
     format!("unix:path={}", bus.address_value(0, "path").unwrap())
 }
 
