@@ -258,7 +258,8 @@ macro_rules! api {
                 $run!(begin_default(self.link(), rule))
             }
 
-            /// As [`Connection::receive_signals`], of which at most `length_max` wait to be read.
+            /// As [`Connection::receive_signals`], of which at most `length_max` wait to be read, and
+            /// [`STREAM_SIZE_MAX`](crate::connection::STREAM_SIZE_MAX) bytes.
             ///
             /// # Errors
             /// The bus refuses the rule.

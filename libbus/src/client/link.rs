@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -64,8 +63,14 @@ pub trait Style: Sized + Send + Sync + 'static {
         timeout: Option<Duration>,
     ) -> impl Future<Output = io::Result<()>> + Send;
 
-    /// Connects to a TCP address.
-    fn connect_tcp(address: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> + Send;
+    /// Waits until a socket that is being connected is so, or has failed, for so long at most. Nothing: neither.
+    ///
+    /// # Errors
+    /// The system has no room to watch one more.
+    fn until_connected(
+        socket: OwnedFd,
+        time: Duration,
+    ) -> impl Future<Output = io::Result<Option<OwnedFd>>> + Send;
 
     /// Does what may take long and waits for nothing that can be watched, such as looking up a host.
     ///
@@ -73,6 +78,15 @@ pub trait Style: Sized + Send + Sync + 'static {
     /// The system has no room for a thread.
     fn unblock<T: Send + 'static>(
         work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = io::Result<T>> + Send;
+
+    /// The same, which goes on by itself if it takes longer than that.
+    ///
+    /// # Errors
+    /// It does (`TimedOut`), or the system has no room for a thread.
+    fn unblock_within<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+        time: Duration,
     ) -> impl Future<Output = io::Result<T>> + Send;
 
     /// What a connection needs to serve objects.

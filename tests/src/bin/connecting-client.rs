@@ -170,6 +170,7 @@ fn be_copied(address: &str) -> Result<()> {
 /// Forks when it is woken, which is done while the connection is locked: in the copy it stays so.
 struct Forking {
     pending: Mutex<Option<libbus::PendingReply>>,
+    kept: Mutex<Option<libbus::PendingReply>>,
     proxy: libbus::Proxy,
 }
 
@@ -193,6 +194,10 @@ impl Wake for Forking {
         };
         let ended = waitpid(Some(child), WaitOptions::empty());
         assert!(ended.is_ok_and(|ended| ended.is_some()));
+        // To let go of it here would wait for the lock.
+        if let Ok(mut place) = self.kept.lock() {
+            *place = Some(pending);
+        }
     }
 }
 
@@ -200,7 +205,8 @@ async fn be_copied_while_locked(address: &str) -> Result<()> {
     let connection = libbus::Builder::address(address)?.build().await?;
     let bus = connection.bus().cache_properties(CacheProperties::Yes).await?;
     let pending = Mutex::new(Some(connection.send(&bus.method_call("GetId")?, &())?));
-    let waker = Waker::from(Arc::new(Forking { pending, proxy: bus.clone() }));
+    let waker =
+        Waker::from(Arc::new(Forking { pending, kept: Mutex::default(), proxy: bus.clone() }));
     let mut reading = Box::pin(connection.closed());
     let mut told = Box::pin(connection.closed());
     assert!(reading.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());

@@ -13,7 +13,9 @@ use bus_tests::harness::{Bus, Config, Listen};
 use libbus::auth::Mechanism;
 use libbus::{Error, MethodCall, Reconnect};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, listen, socket_with};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, listen, socket_with,
+};
 
 use crate::reconnecting::{path_of, take_place};
 use crate::{address, daemons, on_each_bus};
