@@ -50,6 +50,7 @@ pub use self::monitored::{MONITORED_MAX, MONITORED_SIZE_MAX};
 pub use self::replies::LostCall;
 pub use self::streams::{Overflow, STREAM_SIZE_MAX, StreamId, Streamed};
 pub use self::usage::Usage;
+pub use self::write_queue::WRITE_SIZE_MAX;
 
 use self::calls::Calls;
 use self::handshake::{Authenticated, Handshake, Progress};
@@ -77,8 +78,6 @@ use crate::wire::{
 /// Descriptors that have come and that no complete message has taken: as many as the kernel passes with
 /// two messages (protocol.md A039).
 pub const FDS_WAITING_MAX: usize = 2 * 253;
-/// Bytes that wait to be written, beyond which a program is to queue no more ([`ConnectionState::has_room`]).
-pub const WRITE_SIZE_MAX: usize = 64 << 20;
 /// Bytes that wait to be written beyond which answers are not held to leave together: about what is read at once.
 #[cfg(feature = "client")]
 const HELD_SIZE_MAX: usize = 16 * 1024;
@@ -489,36 +488,6 @@ impl ConnectionState {
         }
         self.messages.note_whole(start, serial);
         Ok(serial)
-    }
-
-    /// Whether there is room for another message: what waits to be written is not so much yet. Answers and what is asked
-    /// of the bus need none.
-    #[must_use]
-    pub const fn has_room(&self) -> bool {
-        self.messages.size() < WRITE_SIZE_MAX
-    }
-
-    /// Takes back a message of which nothing is written, so that it does not leave. Answers whether it was so.
-    pub fn take_back(&mut self, serial: NonZeroU32) -> bool {
-        let is_taken_back = self.messages.remove(serial);
-        if self.messages.is_empty() {
-            self.answers_size = 0;
-        }
-        is_taken_back
-    }
-
-    /// Whether all is written that was queued up to this message.
-    #[must_use]
-    pub fn has_left(&self, serial: NonZeroU32) -> bool {
-        // Serials begin again after four billion.
-        let is_older = |first: NonZeroU32| serial.get().wrapping_sub(first.get()) > u32::MAX / 2;
-        self.messages.unwritten().next().is_none_or(is_older)
-    }
-
-    /// The last message that is not written to its end.
-    #[must_use]
-    pub fn last_unwritten(&self) -> Option<NonZeroU32> {
-        self.messages.unwritten().next_back()
     }
 
     /// As [`ConnectionState::send`], for a call whose reply somebody waits for.

@@ -386,6 +386,9 @@ impl Driver {
         let is_over = match how & 1 {
             0 => self.state.take_reply(serial).is_some(),
             _ => {
+                if how & 128 == 0 && self.state.take_back(serial) {
+                    assert!(!self.state.take_back(serial), "it is gone");
+                }
                 self.state.forget_reply(serial);
                 true
             }

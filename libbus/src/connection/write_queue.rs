@@ -13,8 +13,11 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 
+use super::ConnectionState;
 use super::replies::age;
 
+/// Bytes that wait to be written, beyond which a program is to queue no more ([`ConnectionState::has_room`]).
+pub const WRITE_SIZE_MAX: usize = 64 << 20;
 /// A buffer larger than this is let go of when it is empty, in bytes; and so much is not worth to be cut out.
 const KEPT_SIZE_MAX: usize = 64 * 1024;
 /// The same, in messages.
@@ -193,6 +196,38 @@ impl WriteQueue {
 
     pub(super) const fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+}
+
+impl ConnectionState {
+    /// Whether there is room for another message: what waits to be written is not so much yet. Answers and what is asked
+    /// of the bus need none.
+    #[must_use]
+    pub const fn has_room(&self) -> bool {
+        self.messages.size() < WRITE_SIZE_MAX
+    }
+
+    /// Takes back a message of which nothing is written, so that it does not leave. Answers whether it was so.
+    pub fn take_back(&mut self, serial: NonZeroU32) -> bool {
+        let is_taken_back = self.messages.remove(serial);
+        if self.messages.is_empty() {
+            self.answers_size = 0;
+        }
+        is_taken_back
+    }
+
+    /// Whether all is written that was queued up to this message.
+    #[must_use]
+    pub fn has_left(&self, serial: NonZeroU32) -> bool {
+        // Serials begin again after four billion.
+        let is_older = |first: NonZeroU32| serial.get().wrapping_sub(first.get()) > u32::MAX / 2;
+        self.messages.unwritten().next().is_none_or(is_older)
+    }
+
+    /// The last message that is not written to its end.
+    #[must_use]
+    pub fn last_unwritten(&self) -> Option<NonZeroU32> {
+        self.messages.unwritten().next_back()
     }
 }
 

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use libbus::connection::{SendError, WRITE_SIZE_MAX};
+use libbus::connection::{STREAM_SIZE_MAX, SendError, WRITE_SIZE_MAX};
 use libbus::{Error, MethodCall};
+
+use crate::{address, on_each_bus};
 
 const PATH: &str = "/org/example";
 const INTERFACE: &str = "org.example.Sink";
@@ -25,7 +27,7 @@ const LONG: Duration = Duration::from_secs(3600);
 
 mod blocking {
     use super::*;
-    use libbus::blocking::{Connection, interface};
+    use libbus::blocking::{Builder, Connection, interface};
 
     macro_rules! wait {
         ($what:expr) => {
@@ -50,7 +52,7 @@ mod blocking {
 mod asynchronous {
     use super::*;
     use futures_lite::future::{block_on, poll_once};
-    use libbus::{Connection, interface};
+    use libbus::{Builder, Connection, interface};
 
     macro_rules! wait {
         ($what:expr) => {

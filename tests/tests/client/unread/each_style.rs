@@ -70,6 +70,32 @@ fn what_waits_is_bounded_in_bytes() {
     });
 }
 
+/// Of signals that nobody reads the last ones are kept.
+#[test]
+fn a_stream_that_nobody_reads_holds_some_bytes_and_no_more() {
+    on_each_bus(|bus| {
+        run!({
+            let builder = Builder::address(&address(bus)).unwrap();
+            let (emitter, text) = (crate::connect(bus), "x".repeat(LARGE));
+            let connection = wait!(builder.build()).unwrap();
+            let rule = format!("interface='{INTERFACE}'");
+            let mut stream = wait!(connection.receive_signals(&rule)).unwrap();
+            let kept = STREAM_SIZE_MAX / LARGE;
+            for number in 0..kept as u32 + 4 {
+                emitter.emit_signal(None, PATH, INTERFACE, "Taken", &(number, &*text)).unwrap();
+                // Then it has come.
+                emitter.bus().call::<_, String>("GetId", &()).unwrap();
+                wait!(connection.bus().call::<_, String>("GetId", &())).unwrap();
+            }
+            for expected in 4..kept as u32 + 4 {
+                let signal = wait!(stream.next_signal()).unwrap();
+                assert_eq!(signal.deserialize::<(u32, &str)>().unwrap().0, expected);
+            }
+            assert_eq!(stream.take_missed(), 4);
+        });
+    });
+}
+
 /// After the time that a signal has.
 #[test]
 fn a_signal_that_finds_no_room_is_not_waited_for_for_ever() {
