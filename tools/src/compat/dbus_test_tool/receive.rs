@@ -114,7 +114,10 @@ pub(super) fn echo(words: &[OsString]) -> Result<(), End> {
         if !answer_to_peer(monitor.connection(), &message)? && is_call(&message) {
             std::thread::sleep(options.pause);
             let header = reply_to(&message);
-            monitor.connection().send_message(&header, &()).map_err(ended)?;
+            // Who calls and reads no replies waits for them.
+            let connection = monitor.connection();
+            connection.send_message(&header, &()).map_err(ended)?;
+            connection.flush().map_err(ended)?;
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use libbus::Error;
 use libbus::blocking::Monitor;
+use libbus::connection::SendError;
 use libbus::host::{phrase, random_bytes};
 use libbus::limits::MESSAGE_SIZE_MAX;
 use libbus::message::Message;
@@ -57,6 +58,8 @@ const ONE_PAYLOAD: &str =
 const DEFAULT_PAYLOAD: &[u8] = b"hello, world!";
 /// Calls that are queued before replies are looked at.
 const BURST: usize = 64;
+/// How long replies are looked for where no more can be queued.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Sizes to choose from.
 const SIZES_MAX: usize = 1 << 20;
 
@@ -119,7 +122,7 @@ pub(super) fn run(words: &[OsString]) -> Result<(), End> {
         if !options.is_flood {
             spammer.wait_until(options.queue - 1)?;
         } else if number % BURST as u64 == 0 {
-            spammer.look()?;
+            spammer.look(Duration::ZERO)?;
         }
     }
     spammer.wait_until(0)
@@ -311,23 +314,27 @@ impl Spammer<'_> {
             header.flags = header.flags.union(Flags::NO_REPLY_EXPECTED);
         }
         let wants_reply = !header.flags.contains(Flags::NO_REPLY_EXPECTED);
-        let serial = self.monitor.connection().send_message(&header, body).map_err(failed)?;
+        let serial = loop {
+            match self.monitor.connection().send_message(&header, body) {
+                Err(Error::Send(SendError::QueueFull)) => self.look(PAUSE)?,
+                sent => break sent.map_err(failed)?,
+            }
+        };
         if wants_reply {
             self.under_way.insert(serial, number);
         }
         Ok(())
     }
 
-    /// Looks at the replies that are there, and writes what is queued.
-    fn look(&mut self) -> Result<(), End> {
+    /// Looks at the replies that are there, or come in this time; what is queued leaves meanwhile.
+    fn look(&mut self, time: Duration) -> Result<(), End> {
         loop {
-            match self.monitor.next_within(Duration::ZERO) {
+            match self.monitor.next_within(time) {
                 Ok(message) => self.take(&message),
-                Err(Error::TimedOut(_)) => break,
+                Err(Error::TimedOut(_)) => return Ok(()),
                 Err(error) => return Err(ended(error)),
             }
         }
-        self.monitor.connection().flush().map_err(ended)
     }
 
     /// Waits until no more calls than these are under way.
