@@ -92,7 +92,7 @@ fn systemd_is_told_too() {
             let seen: Vec<String> = tool
                 .programs()
                 .map(|program| {
-                    let out = watched(&monitor.ours, &rules, bus, || {
+                    let out = watched(&monitor.ours, &rules, bus, |_| {
                         assert!(program.run(&case).ends_with("= 0"));
                     });
                     normalised(&String::from_utf8_lossy(&out))

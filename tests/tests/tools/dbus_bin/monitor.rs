@@ -25,12 +25,18 @@ pub(super) fn connect(bus: &Bus) -> Connection {
 }
 
 /// What a monitor prints from its beginning until the signal at the end of what `act` does.
-pub(super) fn watched(program: &Program, case: &Case, bus: &Bus, act: impl Fn()) -> Vec<u8> {
+pub(super) fn watched(
+    program: &Program,
+    case: &Case,
+    bus: &Bus,
+    act: impl Fn(&Connection),
+) -> Vec<u8> {
+    // One for all, whose end is not seen.
+    let connection = connect(bus);
     let mut monitor = program.start(case);
     // What the bus says last to one that has become a monitor, or first to one that has not.
     monitor.read_until(if has_monitors(bus) { "NameLost" } else { "NameAcquired" });
-    act();
-    let connection = connect(bus);
+    act(&connection);
     connection.emit_signal(None, "/end", "org.example.End", END, &()).unwrap();
     monitor.read_until(END);
     std::mem::take(&mut monitor.out)
@@ -41,7 +47,7 @@ fn has_monitors(bus: &Bus) -> bool {
 }
 
 /// Both see the same.
-fn check_watching(tool: &Tool, case: &Case, bus: &Bus, act: impl Fn()) -> String {
+fn check_watching(tool: &Tool, case: &Case, bus: &Bus, act: impl Fn(&Connection)) -> String {
     let seen: Vec<String> = tool
         .programs()
         .map(|program| {
@@ -54,8 +60,7 @@ fn check_watching(tool: &Tool, case: &Case, bus: &Bus, act: impl Fn()) -> String
     seen.last().unwrap().clone()
 }
 
-fn some_messages(bus: &Bus) {
-    let connection = connect(bus);
+fn some_messages(connection: &Connection) {
     let name = Some(service::NAME);
     let interface = Some("org.example.I");
     for method in ["Basic", "Bytes", "Containers", "Descriptors", "Other"] {
@@ -73,15 +78,15 @@ fn messages_are_printed() {
     on_bus("dbus-monitor", |tool, bus| {
         service::start(bus);
         for line in ["", "--monitor", "--session", "--profile --monitor", "''"] {
-            let seen = check_watching(tool, &Case::new(line), bus, || some_messages(bus));
+            let seen = check_watching(tool, &Case::new(line), bus, some_messages);
             assert!(seen.contains("interface=org.example.I; member=Changed"), "{seen}");
             assert!(seen.contains("interface=(null); member=NoInterface"), "{seen}");
         }
         let rules = "path=/a type='signal',interface='org.example.End'";
-        let seen = check_watching(tool, &Case::new(rules), bus, || some_messages(bus));
+        let seen = check_watching(tool, &Case::new(rules), bus, some_messages);
         assert!(!seen.contains("method return"), "{seen}");
         let address = Case::new(&format!("--address {}", bus.addresses().next().unwrap()));
-        check_watching(tool, &address, bus, || some_messages(bus));
+        check_watching(tool, &address, bus, some_messages);
     });
 }
 
@@ -109,7 +114,7 @@ fn profiles_have_a_line_for_each_message() {
         let case = Case::new("--profile");
         let seen: Vec<_> = tool
             .programs()
-            .map(|program| columns(&watched(program, &case, bus, || some_messages(bus))))
+            .map(|program| columns(&watched(program, &case, bus, some_messages)))
             .collect();
         assert_eq!(seen.last(), seen.first(), "left is ours");
         let wanted = "mc\tT\tN\t:1.N\torg.example.Values\t/a\t<none>\tNoInterface";
@@ -126,7 +131,7 @@ fn captures_hold_the_messages_as_they_are() {
             let case = Case::new(mode);
             let files: Vec<Vec<u8>> = tool
                 .programs()
-                .map(|program| watched(program, &case, bus, || some_messages(bus)))
+                .map(|program| watched(program, &case, bus, some_messages))
                 .collect();
             let (old, ours) = (files.first().unwrap(), files.last().unwrap());
             if mode == "--pcap" {
@@ -158,8 +163,7 @@ fn members(file: &[u8]) -> Vec<String> {
 #[test]
 fn where_nobody_may_be_a_monitor_rules_are_asked_for() {
     on_bus_with(&NO_MONITORS, "dbus-monitor", |tool, bus| {
-        let connection = connect(bus);
-        let act = || {
+        let act = |connection: &Connection| {
             connection.emit_signal(None, "/a", "org.example.I", "Changed", &("text", 1u8)).unwrap();
         };
         for line in ["", "path=/a path=/end", "--pcap", "--binary interface=org.example.End"] {
@@ -265,7 +269,7 @@ fn contents_of_what_is_sent() {
                 .programs()
                 .map(|program| {
                     let rules = Case::new("path=/o path=/end");
-                    let send = || assert_eq!(program.run(&case), "= 0");
+                    let send = |_: &Connection| assert_eq!(program.run(&case), "= 0");
                     let out = watched(&monitor.ours, &rules, bus, send);
                     normalised(&String::from_utf8_lossy(&out))
                 })
@@ -284,7 +288,7 @@ fn variants_in_containers_and_calls_without_a_reply_are_sent() {
         let monitor = Tool::new("dbus-monitor", bus);
         let sent = |words: &str| {
             let case = Case::new(words);
-            let send = || assert_eq!(tool.ours.run(&case), "= 0");
+            let send = |_: &Connection| assert_eq!(tool.ours.run(&case), "= 0");
             let out = watched(
                 &monitor.ours,
                 &Case::of(["path=/o", "path=/end"].map(OsString::from)),

@@ -37,14 +37,16 @@ fn options_and_their_errors() {
                 "--dbus-daemon= true",
                 "--dbus-daemon=false true",
                 "--dbus-daemon=true -- true",
-                "DAEMON --config-file=/no/where true",
-                "DAEMON --config-file /no/where true",
                 "DAEMON /no/where",
                 "DAEMON -- /no/where",
                 "DAEMON /etc/passwd",
             ]
             .map(with_ours),
         );
+        // Two processes complain, each in pieces.
+        for line in ["DAEMON --config-file=/no/where true", "DAEMON --config-file /no/where true"] {
+            tool.check_code(&with_ours(line));
+        }
         for line in ["--help", "--help --bogus", "--version"] {
             tool.check_code(&Case::new(line));
         }

@@ -204,7 +204,7 @@ fn calls_carry_what_is_said() {
             let seen: Vec<String> = tool
                 .programs()
                 .map(|program| {
-                    let out = watched(&monitor.ours, &rules, bus, || {
+                    let out = watched(&monitor.ours, &rules, bus, |_| {
                         assert_eq!(program.run(&case), "= 0", "{line}");
                     });
                     normalised(&String::from_utf8_lossy(&out))
