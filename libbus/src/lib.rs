@@ -88,7 +88,9 @@ pub use libbus_macros::DBusError;
 ///
 /// An argument is of the message, or what is said before it: `#[zbus(connection)]`, `#[zbus(object_server)]`,
 /// `#[zbus(header)]` (of a property's function an `Option`) or `#[zbus(signal_emitter)]`. A function returns
-/// what it answers (a tuple is several values) or a `Result` whose error is a [`DBusError`].
+/// what it answers (a tuple is several values) or a `Result` whose error is a [`DBusError`]. One that panics ends
+/// nothing else, where the program is built to unwind: its caller is answered with
+/// `org.freedesktop.DBus.Error.Failed`, and the value is served on as it was left.
 ///
 /// The macro takes `name` of the interface; `spawn` lets a call begin before the sender's last one is
 /// answered; `introspection_docs = false` keeps doc comments out of the introspection; `crate` is the path of
