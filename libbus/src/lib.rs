@@ -139,6 +139,12 @@ pub use libbus_macros::interface;
 /// (`proxy_type_name` names another type, `object_vec` says that there are several). A property also has
 /// `receive_…_changed` and `cached_…`, a signal `receive_…`, a stream of a type of its own.
 ///
+/// The items of such a stream are signals, and `None` is its end. What was missed is no item: `take_missed` counts
+/// what nobody read in time, and `take_interrupted` tells that the connection was lost and made again
+/// ([`Builder::reconnect`](client::builder::Builder::reconnect)); `next_signal` returns that as an error, at once. How
+/// many signals wait, and what becomes of more, says `stream_bound` of the proxy's builder. A stream of changes misses
+/// none for good: where some may have been missed, one is told whose value is asked for.
+///
 /// The macro takes `interface`, `default_service` and `default_path` (what is missing `new` asks for;
 /// `assume_defaults` derives both from the interface), `async_name` for the type, and `crate`.
 ///

@@ -544,9 +544,10 @@ impl Proxy {
         }
         let next = match self.style {
             Style::Async => quote! {
-                /// The next one; `None` when the connection is over.
+                /// The next one; `None` when the stream is over. What was missed before it is told by
+                /// [`take_missed`](Self::take_missed) and [`take_interrupted`](Self::take_interrupted).
                 pub async fn next(&mut self) -> Option<#signal> {
-                    self.0.next().await?.ok().map(#signal)
+                    self.0.next_or_end().await.map(#signal)
                 }
             },
             Style::Blocking => TokenStream::new(),
@@ -561,9 +562,7 @@ impl Proxy {
                         self: ::std::pin::Pin<&mut Self>,
                         context: &mut ::std::task::Context<'_>,
                     ) -> ::std::task::Poll<Option<#signal>> {
-                        let signals = ::std::pin::Pin::new(&mut self.get_mut().0);
-                        #libbus::Stream::poll_next(signals, context)
-                            .map(|next| next?.ok().map(#signal))
+                        self.get_mut().0.poll_next_or_end(context).map(|next| next.map(#signal))
                     }
                 }
             },
@@ -573,7 +572,7 @@ impl Proxy {
                     type Item = #signal;
 
                     fn next(&mut self) -> Option<#signal> {
-                        self.0.next()?.ok().map(#signal)
+                        self.0.next_or_end().map(#signal)
                     }
                 }
             },
@@ -596,6 +595,31 @@ impl Proxy {
             #[allow(dead_code, reason = "not all programs need all of it")]
             impl #stream {
                 #next
+
+                /// The next one, with all that can become of the stream as an error.
+                ///
+                /// # Errors
+                /// The connection was lost meanwhile and is made again, and the stream goes on; or it is over.
+                pub #keyword fn next_signal(&mut self) -> #libbus::Result<#signal> {
+                    self.0.next_signal()#wait.map(#signal)
+                }
+
+                /// How many signals were let go since this was asked last, since nobody read them in time.
+                pub const fn take_missed(&mut self) -> u64 {
+                    self.0.take_missed()
+                }
+
+                /// Whether the connection was lost and made again since this was asked last, so that signals may have
+                /// been missed that nobody could count.
+                pub const fn take_interrupted(&mut self) -> bool {
+                    self.0.take_interrupted()
+                }
+
+                /// The same without types.
+                #[must_use]
+                pub const fn inner(&self) -> &#module::SignalStream {
+                    &self.0
+                }
 
                 /// The same without types.
                 #[must_use]

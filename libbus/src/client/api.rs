@@ -460,7 +460,7 @@ macro_rules! api {
             /// `member` is no member name, or the bus refuses the match rule.
             pub $($async)? fn receive_signal(&self, member: &str) -> Result<SignalStream> {
                 let rule = self.rule(Some(member))?;
-                $run!(begin_default(self.connection().link(), rule))
+                $run!(self.begin_stream(rule))
             }
 
             /// All its signals, from now on.
@@ -469,7 +469,7 @@ macro_rules! api {
             /// The bus refuses the match rule.
             pub $($async)? fn receive_all_signals(&self) -> Result<SignalStream> {
                 let rule = self.rule(None)?;
-                $run!(begin_default(self.connection().link(), rule))
+                $run!(self.begin_stream(rule))
             }
         }
 

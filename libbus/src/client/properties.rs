@@ -222,6 +222,9 @@ async fn changes_of<S: Style>(proxy: &Proxy<S>) -> Result<SignalStream<S>> {
 
 /// The changes of one property, one after the other.
 ///
+/// None is missed for good: where some may have been, since nobody took them in time or the connection was lost and
+/// made again, one is told whose value is asked for.
+///
 /// ```
 /// # #[cfg(not(feature = "async"))]
 /// # fn main() {}
@@ -291,25 +294,34 @@ where
 
     pub(crate) async fn take_next(&mut self) -> Result<PropertyChanged<T, S>> {
         loop {
-            let change = match self.changes.take_next(Deadline::Never).await {
-                Ok(signal) => self.change_in(&signal),
-                Err(Error::Interrupted) => Some(self.perhaps_changed()),
-                Err(error) => return Err(error),
-            };
-            if let Some(change) = change {
+            let told = self.changes.take_next_or_missed(Deadline::Never).await;
+            if let Some(change) = self.change_told(told)? {
                 return Ok(change);
             }
         }
     }
 
-    /// After the connection was lost it may have another value: who wants to know asks.
-    pub(crate) fn perhaps_changed(&self) -> PropertyChanged<T, S> {
+    /// What was told of the property, if anything. Where changes of the interface were let go, or the connection was
+    /// lost, it may have another value.
+    pub(crate) fn change_told(
+        &self,
+        told: Result<Option<Message>>,
+    ) -> Result<Option<PropertyChanged<T, S>>> {
+        match told {
+            Ok(Some(signal)) => Ok(self.change_in(&signal)),
+            Ok(None) | Err(Error::Interrupted) => Ok(Some(self.perhaps_changed())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Who wants to know the value asks.
+    fn perhaps_changed(&self) -> PropertyChanged<T, S> {
         let (proxy, name) = (self.proxy.clone(), Arc::clone(&self.name));
         PropertyChanged { proxy, name, new: None, of: PhantomData }
     }
 
     /// What the signal says of the property, if anything.
-    pub(crate) fn change_in(&self, signal: &Message) -> Option<PropertyChanged<T, S>> {
+    fn change_in(&self, signal: &Message) -> Option<PropertyChanged<T, S>> {
         let new = find_change(signal, &self.name).ok().flatten()?;
         let (proxy, name) = (self.proxy.clone(), Arc::clone(&self.name));
         Some(PropertyChanged { proxy, name, new, of: PhantomData })

@@ -13,7 +13,8 @@ use super::connection::Connection;
 use super::error::{Error, Result};
 use super::link::{DEFAULT_TIMEOUT, Style};
 use super::properties::{CacheProperties, PropertyCache};
-use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH};
+use super::signals::{DEFAULT_BOUND, SignalStream};
+use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH, Overflow};
 use crate::match_rule::{MatchRule, PathMatch};
 use crate::message::Message;
 use crate::names::{BusName, InterfaceName, MemberName, ObjectPath};
@@ -52,6 +53,8 @@ pub struct Proxy<S: Style> {
     interface: Box<str>,
     timeout: Option<Duration>,
     cache: Cache<S>,
+    /// How many signals wait in a stream of it, and what becomes of more.
+    bound: (usize, Overflow),
 }
 
 /// Whether values of properties are kept, and where.
@@ -109,6 +112,7 @@ impl<S: Style> Proxy<S> {
             interface: interface.try_into().map_err(Into::into)?.as_str().into(),
             timeout: Some(DEFAULT_TIMEOUT),
             cache: Cache::Off,
+            bound: DEFAULT_BOUND,
         })
     }
 
@@ -121,6 +125,7 @@ impl<S: Style> Proxy<S> {
             interface: BUS_INTERFACE.as_str().into(),
             timeout: Some(DEFAULT_TIMEOUT),
             cache: Cache::Off,
+            bound: DEFAULT_BOUND,
         }
     }
 
@@ -128,6 +133,13 @@ impl<S: Style> Proxy<S> {
     #[must_use]
     pub fn timeout(self, timeout: Option<Duration>) -> Self {
         Self { timeout, ..self }
+    }
+
+    /// How many signals wait in each stream that is begun from now on, and what becomes of more: 1024, of which the
+    /// oldest is let go, if nothing is said. Streams of changes of properties need no more: what they miss they ask for.
+    #[must_use]
+    pub fn stream_bound(self, length_max: usize, overflow: Overflow) -> Self {
+        Self { bound: (length_max, overflow), ..self }
     }
 
     /// The connection on which it calls.
@@ -253,6 +265,12 @@ impl<S: Style> Proxy<S> {
         self.connection.link().call(&call, &arguments).await.map(drop)
     }
 
+    /// Its signals that this rule is about.
+    pub(crate) async fn begin_stream(&self, rule: MatchRule) -> Result<SignalStream<S>> {
+        let (length_max, overflow) = self.bound;
+        SignalStream::begin(self.connection.link(), rule, length_max, overflow).await
+    }
+
     /// What its signals are: those of this name, or all.
     pub(crate) fn rule(&self, member: Option<&str>) -> Result<MatchRule> {
         let member = member.map(MemberName::parse).transpose()?;
@@ -276,6 +294,7 @@ impl<S: Style> Clone for Proxy<S> {
             interface: self.interface.clone(),
             timeout: self.timeout,
             cache: self.cache.clone(),
+            bound: self.bound,
         }
     }
 }

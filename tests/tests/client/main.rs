@@ -21,6 +21,7 @@ mod proxies;
 mod reconnecting;
 mod serving;
 mod signals;
+mod streams;
 mod test_bus;
 
 use std::io::Write as _;

@@ -25,7 +25,7 @@ fn replace(bus: &Bus) {
 
 mod blocking {
     use super::*;
-    use libbus::blocking::{Builder, Connection, Proxy, interface};
+    use libbus::blocking::{Builder, Connection, Proxy, interface, proxy};
 
     macro_rules! wait {
         ($what:expr) => {
@@ -51,7 +51,7 @@ mod asynchronous {
     use super::*;
     use futures_lite::StreamExt;
     use futures_lite::future::{block_on, poll_once};
-    use libbus::{Builder, Connection, Proxy, interface};
+    use libbus::{Builder, Connection, Proxy, interface, proxy};
 
     macro_rules! wait {
         ($what:expr) => {
@@ -121,6 +121,38 @@ mod asynchronous {
                 }
             });
         });
+    }
+
+    /// So does one of a proxy.
+    #[test]
+    fn typed_streams_that_are_polled_go_on() {
+        on_each_bus(|bus| {
+            block_on(async {
+                let listener = connect!(bus, Reconnect::default());
+                let counting = CountingProxy::new(&listener).await.unwrap();
+                let mut stream = counting.receive_counted().await.unwrap();
+                for number in 0..2_u32 {
+                    assert!(poll_once(StreamExt::next(&mut stream)).await.is_none());
+                    bus.terminate();
+                    settle_down(bus, &listener).await;
+                    let owner = Builder::address(&path_of(bus)).unwrap().build().await.unwrap();
+                    owner.request_name(NAME).await.unwrap();
+                    emit!(owner, number);
+                    let signal = StreamExt::next(&mut stream).await.unwrap();
+                    assert_eq!(signal.args().unwrap().number, number);
+                    assert!(stream.take_interrupted() && !stream.take_interrupted());
+                }
+                listener.close();
+                assert!(StreamExt::next(&mut stream).await.is_none());
+                assert!(StreamExt::next(&mut stream).await.is_none());
+            });
+        });
+    }
+
+    /// The bus is there again, and the connection.
+    async fn settle_down(bus: &Bus, connection: &Connection) {
+        bus.restart();
+        settle!(connection);
     }
 
     /// Who is dropped lets the next one try.
