@@ -43,7 +43,7 @@ use std::os::fd::OwnedFd;
 
 pub use self::calls::{CALLS_WAITING_MAX, CALLS_WAITING_SIZE_MAX};
 pub use self::handshake::ServerConfig;
-pub use self::monitored::MONITORED_MAX;
+pub use self::monitored::{MONITORED_EARLY_MAX, MONITORED_MAX};
 pub use self::replies::LostCall;
 pub use self::streams::{Overflow, StreamId, Streamed};
 pub use self::usage::Usage;
@@ -523,9 +523,15 @@ impl ConnectionState {
     }
 
     /// From now on all that comes, but replies that are waited for, is for [`ConnectionState::next_monitored`] alone:
-    /// nothing is answered, and no stream has anything.
+    /// nothing is answered, and no stream has anything. Until [`ConnectionState::finish_monitoring_set_up`] more may wait,
+    /// since what the bus answers comes behind.
     pub fn begin_monitoring(&mut self) {
         self.monitored.begin();
+    }
+
+    /// The bus has answered to all that it was asked for: from now on no more than [`MONITORED_MAX`] messages wait.
+    pub fn finish_monitoring_set_up(&mut self) {
+        self.monitored.finish_set_up();
     }
 
     /// The next message that a monitor sees.
