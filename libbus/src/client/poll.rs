@@ -217,9 +217,8 @@ impl Stream for NameWatch {
         if let Some(owner) = this.take_first() {
             return Poll::Ready(Some(Ok(owner)));
         }
-        let mut is_interrupted = false;
         loop {
-            match this.poll_asking(context, is_interrupted) {
+            match this.poll_asking(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(owner)) => return Poll::Ready(Some(owner)),
                 Poll::Ready(None) if this.is_gone() => return Poll::Ready(None),
@@ -228,7 +227,11 @@ impl Stream for NameWatch {
             match Pin::new(this.signals()).poll_next(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Ready(Some(Err(Error::Interrupted))) => is_interrupted = true,
+                Poll::Ready(Some(Err(Error::Interrupted))) => {
+                    if let Some(owner) = this.note_interruption() {
+                        return Poll::Ready(Some(Ok(owner)));
+                    }
+                }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                 Poll::Ready(Some(Ok(change))) => {
                     if let Some(owner) = super::peers::owner_in(&change) {

@@ -149,6 +149,42 @@ mod asynchronous {
         });
     }
 
+    /// Who is dropped while it asks who has the name leaves that to the next one, however that waits.
+    #[test]
+    fn a_watch_that_is_dropped_while_it_asks_asks_again() {
+        on_each_bus(|bus| {
+            block_on(async {
+                let listener = connect!(bus, Reconnect::default());
+                let mut watch = listener.watch_name(NAME).await.unwrap();
+                assert_eq!(watch.next_owner().await.unwrap(), None);
+                for round in 0..4 {
+                    bus.terminate();
+                    let lost = listener.bus().call::<_, String>("GetId", &()).await.unwrap_err();
+                    assert!(matches!(lost, Error::CallLost(_)), "{lost}");
+                    for is_polled in [round % 2 == 0, round > 1] {
+                        let is_told = match is_polled {
+                            true => poll_once(StreamExt::next(&mut watch)).await.is_some(),
+                            false => poll_once(watch.next_owner()).await.is_some(),
+                        };
+                        assert!(!is_told, "there is no bus");
+                    }
+                    bus.restart();
+                    let owner = Builder::address(&path_of(bus)).unwrap().build().await.unwrap();
+                    owner.request_name(NAME).await.unwrap();
+                    settle!(listener);
+                    let told = match round % 2 {
+                        0 => watch.next_owner().await.unwrap(),
+                        _ => StreamExt::next(&mut watch).await.unwrap().unwrap(),
+                    };
+                    assert_eq!(told.as_deref(), owner.unique_name(), "round {round}");
+                    // What it is told of later comes as before.
+                    owner.release_name(NAME).await.unwrap();
+                    assert_eq!(watch.next_owner().await.unwrap(), None);
+                }
+            });
+        });
+    }
+
     /// The bus is there again, and the connection.
     async fn settle_down(bus: &Bus, connection: &Connection) {
         bus.restart();
