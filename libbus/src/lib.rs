@@ -84,7 +84,9 @@ pub use libbus_macros::DBusError;
 ///   (without), `"const"` (there are none) or `"false"` (not at all);
 /// * `signal`: a function without a body, whose first argument is a [`SignalEmitter`]; it emits the signal,
 ///   and so does the trait `…Signals` that is written for emitters;
-/// * `out_args("…", …)`: names of what is returned.
+/// * `out_args("…", …)`: names of what is returned;
+/// * `proxy(…)`: what [`proxy`](macro@proxy) is told of this function, where a proxy is wanted, too: `object`,
+///   `proxy_type_name`, `object_vec`, `no_reply`, `no_autostart`, `allow_interactive_auth`.
 ///
 /// An argument is of the message, or what is said before it: `#[zbus(connection)]`, `#[zbus(object_server)]`,
 /// `#[zbus(header)]` (of a property's function an `Option`) or `#[zbus(signal_emitter)]`. A function returns
@@ -94,7 +96,10 @@ pub use libbus_macros::DBusError;
 ///
 /// The macro takes `name` of the interface; `spawn` lets a call begin before the sender's last one is
 /// answered; `introspection_docs = false` keeps doc comments out of the introspection; `crate` is the path of
-/// this crate if it has another name.
+/// this crate if it has another name. With `proxy`, or `proxy(…)` with `default_service`, `default_path`,
+/// `assume_defaults`, `async_name` and `visibility` (public, if nothing is said), the type `…Proxy` is written from
+/// the same functions, for programs that call. A property whose function lends its value is read there as what the
+/// caller says: `let name: String = proxy.name().await?`.
 ///
 /// ```
 /// use libbus::{SignalEmitter, fdo, interface};
@@ -136,8 +141,9 @@ pub use libbus_macros::interface;
 /// Each function is a method, in `PascalCase`, or what `#[zbus(…)]` before it says: `name`, `property` and
 /// `signal` as for [`interface`](macro@interface); `no_reply`, `no_autostart` and `allow_interactive_auth`;
 /// `object = "Other"` if it returns the path of an object, for which an `OtherProxy` is returned
-/// (`proxy_type_name` names another type, `object_vec` says that there are several). A property also has
-/// `receive_…_changed` and `cached_…`, a signal `receive_…`, a stream of a type of its own.
+/// (`proxy_type_name`, or `async_object`, names another type, `object_vec` says that there are several). A property
+/// also has `receive_…_changed` and `cached_…`, a signal `receive_…`, a stream of a type of its own, and with
+/// arguments `receive_…_with_args`, of those alone that have these strings.
 ///
 /// The items of such a stream are signals, and `None` is its end. What was missed is no item: `take_missed` counts
 /// what nobody read in time, and `take_interrupted` tells that the connection was lost and made again

@@ -430,6 +430,15 @@ macro_rules! api {
                 $run!(PropertyStream::begin(self, name))
             }
 
+            /// As [`Proxy::receive_property_changed`]; a stream that cannot be begun is over from the beginning
+            /// ([`PropertyStream::checked`]).
+            pub $($async)? fn receive_property_changes<T>(&self, name: &str) -> PropertyStream<T>
+            where
+                T: Type + for<'de> Deserialize<'de>,
+            {
+                $run!(PropertyStream::begin_anyhow(self, name))
+            }
+
             /// Keeps values of properties from now on, or no more. A value that is kept is what the program would
             /// get if it asked; of properties that change without telling so, none should be kept.
             ///
@@ -460,6 +469,19 @@ macro_rules! api {
             /// `member` is no member name, or the bus refuses the match rule.
             pub $($async)? fn receive_signal(&self, member: &str) -> Result<SignalStream> {
                 let rule = self.rule(Some(member))?;
+                $run!(self.begin_stream(rule))
+            }
+
+            /// The same, of which these arguments, by index, are these strings: the bus sends no others.
+            ///
+            /// # Errors
+            /// As [`Proxy::receive_signal`], and if an argument comes twice or cannot be asked for.
+            pub $($async)? fn receive_signal_with_args(
+                &self,
+                member: &str,
+                args: &[(u8, &str)],
+            ) -> Result<SignalStream> {
+                let rule = self.rule_with_args(member, args)?;
                 $run!(self.begin_stream(rule))
             }
 

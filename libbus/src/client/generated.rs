@@ -4,6 +4,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use serde::Deserialize;
+use zbus::wire::Type;
+
 use super::connection::Connection;
 use super::error::{Error, Result};
 use super::link::{DEFAULT_TIMEOUT, Style};
@@ -21,6 +24,11 @@ pub trait ProxyDefaults {
     /// The object.
     const PATH: Option<&'static str>;
 }
+
+/// What the value of a property can be read as.
+pub trait PropertyValue: Type + for<'de> Deserialize<'de> {}
+
+impl<T: Type + for<'de> Deserialize<'de>> PropertyValue for T {}
 
 /// How a proxy of the type `P` is to be made; `build` makes it.
 ///

@@ -195,7 +195,8 @@ where
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            match this.signals().poll_next_or_missed(context) {
+            let Some(signals) = this.signals() else { return Poll::Ready(None) };
+            match signals.poll_next_or_missed(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(told)) => match this.change_told(told) {

@@ -270,7 +270,8 @@ async fn changes_of<S: Style>(proxy: &Proxy<S>) -> Result<SignalStream<S>> {
 pub struct PropertyStream<T, S: Style> {
     proxy: Proxy<S>,
     name: Arc<str>,
-    changes: SignalStream<S>,
+    /// Or why there are none.
+    changes: std::result::Result<SignalStream<S>, Error>,
     of: PhantomData<fn() -> T>,
 }
 
@@ -288,13 +289,31 @@ where
     T: Type + for<'de> Deserialize<'de>,
 {
     pub(crate) async fn begin(proxy: &Proxy<S>, name: &str) -> Result<Self> {
-        let changes = changes_of(proxy).await?;
-        Ok(Self { proxy: proxy.clone(), name: name.into(), changes, of: PhantomData })
+        Self::begin_anyhow(proxy, name).await.checked()
+    }
+
+    /// Of which it is told only when it is waited for that it cannot be begun: it is over then.
+    pub(crate) async fn begin_anyhow(proxy: &Proxy<S>, name: &str) -> Self {
+        let changes = changes_of(proxy).await;
+        Self { proxy: proxy.clone(), name: name.into(), changes, of: PhantomData }
+    }
+
+    /// This stream, if it could be begun. One that could not is over from the beginning, as
+    /// [`next_change`](Self::next_change) tells, too.
+    ///
+    /// # Errors
+    /// The bus refused the match rule, or the connection is over.
+    pub fn checked(self) -> Result<Self> {
+        match self.changes {
+            Ok(changes) => Ok(Self { changes: Ok(changes), ..self }),
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) async fn take_next(&mut self) -> Result<PropertyChanged<T, S>> {
         loop {
-            let told = self.changes.take_next_or_missed(Deadline::Never).await;
+            let changes = self.changes.as_mut().map_err(|error| error.clone())?;
+            let told = changes.take_next_or_missed(Deadline::Never).await;
             if let Some(change) = self.change_told(told)? {
                 return Ok(change);
             }
@@ -328,12 +347,18 @@ where
     }
 
     #[cfg(feature = "async")]
-    pub(crate) const fn signals(&mut self) -> &mut SignalStream<S> {
-        &mut self.changes
+    pub(crate) const fn signals(&mut self) -> Option<&mut SignalStream<S>> {
+        match &mut self.changes {
+            Ok(changes) => Some(changes),
+            Err(_) => None,
+        }
     }
 
     pub(crate) const fn has_ended(&self) -> bool {
-        self.changes.has_ended()
+        match &self.changes {
+            Ok(changes) => changes.has_ended(),
+            Err(_) => true,
+        }
     }
 }
 

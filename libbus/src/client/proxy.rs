@@ -15,7 +15,7 @@ use super::link::{DEFAULT_TIMEOUT, Style};
 use super::properties::{CacheProperties, PropertyCache};
 use super::signals::{DEFAULT_BOUND, SignalStream};
 use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH, Overflow};
-use crate::match_rule::{MatchRule, PathMatch};
+use crate::match_rule::{ArgumentMatch, MatchRule, PathMatch};
 use crate::message::Message;
 use crate::names::{BusName, InterfaceName, MemberName, ObjectPath};
 use crate::wire::MessageType;
@@ -269,6 +269,16 @@ impl<S: Style> Proxy<S> {
     pub(crate) async fn begin_stream(&self, rule: MatchRule) -> Result<SignalStream<S>> {
         let (length_max, overflow) = self.bound;
         SignalStream::begin(self.connection.link(), rule, length_max, overflow).await
+    }
+
+    /// Its signals of this name with these strings.
+    pub(crate) fn rule_with_args(&self, member: &str, args: &[(u8, &str)]) -> Result<MatchRule> {
+        let equal = |&(index, text): &(u8, &str)| (index, ArgumentMatch::Equal(text.into()));
+        let mut arguments: Vec<_> = args.iter().map(equal).collect();
+        arguments.sort_by_key(|(index, _)| *index);
+        let rule = MatchRule { arguments: arguments.into(), ..self.rule(Some(member))? };
+        // What is no rule shows when it is read.
+        Ok(MatchRule::parse(&rule.to_string())?)
     }
 
     /// What its signals are: those of this name, or all.

@@ -17,6 +17,7 @@ mod managed_objects;
 mod monitoring;
 mod names;
 mod peer_to_peer;
+mod ports;
 mod proxies;
 mod reconnecting;
 mod serving;
