@@ -20,7 +20,10 @@
 //!
 //! Bounds: a message is no larger than `message_size_max`, descriptors that no message has taken are no
 //! more than [`FDS_WAITING_MAX`], calls that wait to be served no more than [`CALLS_WAITING_MAX`]
-//! and their bytes no more than [`CALLS_WAITING_SIZE_MAX`] and one message.
+//! and their bytes no more than [`CALLS_WAITING_SIZE_MAX`] and one message. So are those of signals in a stream
+//! ([`STREAM_SIZE_MAX`]) and of what a monitor has not taken ([`MONITORED_SIZE_MAX`]). What is queued for an other end
+//! that does not read is the program's affair, which can ask whether there is room ([`WRITE_SIZE_MAX`]) and take back
+//! what nobody needs any more.
 //! Who only serves stops reading before ([`ConnectionState::wants_calls`]).
 
 mod calls;
@@ -43,10 +46,13 @@ use std::os::fd::OwnedFd;
 
 pub use self::calls::{CALLS_WAITING_MAX, CALLS_WAITING_SIZE_MAX};
 pub use self::handshake::ServerConfig;
-pub use self::monitored::{MONITORED_EARLY_MAX, MONITORED_MAX};
+pub use self::monitored::{
+    MONITORED_EARLY_MAX, MONITORED_EARLY_SIZE_MAX, MONITORED_MAX, MONITORED_SIZE_MAX,
+};
 pub use self::replies::LostCall;
-pub use self::streams::{Overflow, StreamId, Streamed};
+pub use self::streams::{Overflow, STREAM_SIZE_MAX, StreamId, Streamed};
 pub use self::usage::Usage;
+pub use self::write_queue::WRITE_SIZE_MAX;
 
 use self::calls::Calls;
 use self::handshake::{Authenticated, Handshake, Progress};
@@ -123,6 +129,9 @@ pub enum SendError {
     HandshakePending,
     /// The connection is lost and not there again ([`ConnectionState::lose`]).
     Lost,
+    /// So much waits to be written already ([`WRITE_SIZE_MAX`]) that nothing more is taken before the other end has
+    /// read some of it.
+    QueueFull,
 }
 
 /// What a connection is made with.
@@ -479,6 +488,7 @@ impl ConnectionState {
             self.messages.take_back(start);
             return Err(SendError::TooLong(size));
         }
+        self.messages.note_whole(start, serial);
         Ok(serial)
     }
 
@@ -523,15 +533,15 @@ impl ConnectionState {
     }
 
     /// From now on all that comes, but replies that are waited for, is for [`ConnectionState::next_monitored`] alone:
-    /// nothing is answered, and no stream has anything. Until [`ConnectionState::finish_monitoring_set_up`] more may wait,
-    /// since what the bus answers comes behind.
+    /// nothing is answered, and no stream has anything.
     pub fn begin_monitoring(&mut self) {
         self.monitored.begin();
     }
 
-    /// The bus has answered to all that it was asked for: from now on no more than [`MONITORED_MAX`] messages wait.
-    pub fn finish_monitoring_set_up(&mut self) {
-        self.monitored.finish_set_up();
+    /// Whether the bus is still asked for what a monitor is to see. Meanwhile [`MONITORED_EARLY_MAX`] messages may wait
+    /// instead of [`MONITORED_MAX`], since what the bus answers comes behind them.
+    pub fn set_up_monitoring(&mut self, is_under_way: bool) {
+        self.monitored.set_up(is_under_way);
     }
 
     /// The next message that a monitor sees.
@@ -539,8 +549,8 @@ impl ConnectionState {
         self.monitored.next()
     }
 
-    /// Begins a stream of the signals that `rule` matches, of which at most `length_max` wait. On a bus, the
-    /// bus must be asked for them, too.
+    /// Begins a stream of the signals that `rule` matches, of which at most `length_max` wait, and no more than
+    /// [`STREAM_SIZE_MAX`] bytes and one signal. On a bus, the bus must be asked for them, too.
     pub fn begin_stream(
         &mut self,
         rule: MatchRule,
@@ -604,7 +614,7 @@ impl ConnectionState {
     /// waits to be written.
     pub fn next_call(&mut self) -> Option<Message> {
         let own = self.restoring.unique_name.as_deref();
-        let may_answer = self.messages.end() < ANSWERS_SIZE_MAX;
+        let may_answer = self.messages.size() < ANSWERS_SIZE_MAX;
         may_answer.then(|| self.calls.next(own)).flatten()
     }
 
@@ -626,12 +636,11 @@ impl ConnectionState {
     /// Whether so much waits to be written that it is worth a write.
     #[cfg(feature = "client")]
     pub(crate) const fn has_many_answers(&self) -> bool {
-        self.messages.end() >= HELD_SIZE_MAX
+        self.messages.size() >= HELD_SIZE_MAX
     }
 
     fn handle_message(&mut self, message: Message) -> Result<(), ConnectionError> {
-        let is_awaited = |serial| self.replies.is_known(serial);
-        if self.monitored.is_on() && !message.reply_serial().is_some_and(is_awaited) {
+        if self.monitored.is_on() && !self.is_own_reply(&message) {
             self.monitored.keep(message);
             return Ok(());
         }
@@ -659,6 +668,16 @@ impl ConnectionState {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether a message answers a call of this program. A monitor sees replies to others, too, whose calls have the
+    /// same serials.
+    fn is_own_reply(&self, message: &Message) -> bool {
+        let is_awaited =
+            message.reply_serial().is_some_and(|serial| self.replies.is_awaited(serial));
+        let destination = message.header().destination.map(|name| name.as_str());
+        let own = self.restoring.unique_name.as_deref();
+        is_awaited && (own.is_none() || destination.is_none() || destination == own)
     }
 
     fn handle_call(&mut self, call: Message) {
@@ -827,6 +846,10 @@ impl fmt::Display for SendError {
                 f.write_str("file descriptors cannot be sent before the handshake is over")
             }
             Self::Lost => f.write_str("the connection is lost and not there again"),
+            Self::QueueFull => write!(
+                f,
+                "{WRITE_SIZE_MAX} bytes wait to be written, and the other end does not read"
+            ),
         }
     }
 }

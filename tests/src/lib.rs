@@ -22,6 +22,7 @@
 //! - `conformance`: one file per section of the specification, run against our daemon and against
 //!   the system's `dbus-daemon`. Whatever the two do differently must be listed, with its reason,
 //!   in `allowed_differences.toml`.
+//! - `captures`: captures of real programs, ours in theirs, and what is made of captures.
 //! - `stock_clients`: the programs and libraries that people use, for real.
 //! - `system_bus`: real services on our daemon as the system bus, in namespaces of its own.
 //! - `desktop_services`: services of a desktop, started on our session bus by their own clients.

@@ -71,7 +71,6 @@ impl<S: Style> Monitor<S> {
             Watching::AsMonitor => become_monitor(&connection, &rules).await?,
             Watching::ByMatchRules => add_matches(&connection, &rules).await?,
         }
-        connection.link().lock().connection.finish_monitoring_set_up();
         Ok(Self { connection })
     }
 
@@ -105,10 +104,12 @@ async fn become_monitor<S: Style>(connection: &Connection<S>, rules: &[String]) 
 async fn add_matches<S: Style>(connection: &Connection<S>, rules: &[String]) -> Result<()> {
     let call = MethodCall::new(BUS_PATH, "AddMatch")?.destination(BUS)?;
     let call = call.interface(BUS_INTERFACE)?;
+    connection.link().lock_here()?.connection.set_up_monitoring(true);
     let ask = |rule: &String| connection.link().begin_call(&call, rule.as_str());
     let asked: Vec<_> = rules.iter().map(ask).collect::<Result<_>>()?;
     for reply in asked {
         reply.reply().await?;
     }
+    connection.link().lock_here()?.connection.set_up_monitoring(false);
     Ok(())
 }

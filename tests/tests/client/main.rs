@@ -19,11 +19,13 @@ mod names;
 mod peer_to_peer;
 mod ports;
 mod proxies;
+mod reaching;
 mod reconnecting;
 mod serving;
 mod signals;
 mod streams;
 mod test_bus;
+mod unread;
 
 use std::io::Write as _;
 

@@ -1,8 +1,7 @@
 //! Which messages are wanted: conditions, all of which must hold.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use libbus::match_rule::{MatchRule, PathMatch};
-use libbus::message::Message;
 use libbus::names::{BusName, InterfaceName, MemberName, ObjectPath};
 use libbus::wire::MessageType;
 
@@ -31,38 +30,9 @@ pub(crate) struct Wanted {
     #[arg(long)]
     pub(crate) member: Option<String>,
 
-    /// Only messages of this kind
-    #[arg(long = "type", value_enum, value_name = "KIND")]
-    pub(crate) kind: Option<MessageKind>,
-
-    /// Only errors
-    #[arg(long)]
-    pub(crate) errors: bool,
-
     /// Only what this match rule is about; of several rules one must match
     #[arg(long = "match", value_name = "RULE")]
     pub(crate) rules: Vec<String>,
-}
-
-/// Kinds of messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum MessageKind {
-    Call,
-    Reply,
-    Error,
-    Signal,
-}
-
-impl MessageKind {
-    fn of(message: &Message) -> Option<Self> {
-        Some(match message.message_type() {
-            MessageType::MethodCall => Self::Call,
-            MessageType::MethodReturn => Self::Reply,
-            MessageType::Error => Self::Error,
-            MessageType::Signal => Self::Signal,
-            MessageType::Unknown(_) => return None,
-        })
-    }
 }
 
 impl Wanted {
@@ -131,11 +101,6 @@ impl Wanted {
             MemberName::parse(name).map_err(|_| wrong("name of a method or signal", name))?;
         }
         Ok(())
-    }
-
-    /// Whether messages of this kind are wanted.
-    pub(crate) fn is_kind(&self, message: &Message) -> bool {
-        self.kind.is_none_or(|kind| MessageKind::of(message) == Some(kind))
     }
 }
 
