@@ -48,7 +48,7 @@ fn call_takes_and_prints_values_of_all_types() {
             "call PEER Echo i ␣5",
             "call PEER Echo i +5",
             "call PEER Echo ddddd nan inf 1e100 123456789 0.0001",
-            "call PEER Echo dddd 0.00001 -0 100000 1000000",
+            "-- call PEER Echo dddd 0.00001 -0 100000 1000000",
             "call PEER Echo bbbbbb 1 yes y true t on",
             "call PEER Echo bbbbbb 0 no n false f off",
             "call PEER Echo sss \u{7f}\t/ é' \u{202e}\u{1}",
@@ -227,6 +227,11 @@ fn who_is_not_there_is_told() {
         reason: "the connection is made before anything is asked",
         code: 1,
         prints: "Failed to connect to bus: Connection refused",
+    }, Difference {
+        case: "--address=bogus:x=y list",
+        reason: "what is wrong with an address is told",
+        code: 1,
+        prints: "nobody knows the transport 'bogus'",
     }];
     scene.compare(cases, &differences);
     let without_any = |which| {
@@ -432,7 +437,12 @@ fn credentials_are_told() {
             "status bad",
             "--json=short status org.example.Peer",
         ],
-        &[],
+        &[Difference {
+            case: "--user --augment-creds=no status",
+            reason: "the bus itself is asked, and not its socket, which tells a group",
+            code: 0,
+            prints: "EUID=0\n",
+        }],
     );
 }
 
