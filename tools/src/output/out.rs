@@ -48,12 +48,7 @@ impl Out {
 
     /// One value, in the form that is wanted.
     pub(crate) fn json(&mut self, form: JsonForm, json: &Json) -> Result<()> {
-        let written = match form {
-            JsonForm::Pretty => serde_json::to_writer_pretty(&mut self.writer, json),
-            _ => serde_json::to_writer(&mut self.writer, json),
-        };
-        written.map_err(io::Error::from)?;
-        self.text("\n")
+        self.text(&json_text(form, json)?)
     }
 
     pub(crate) fn flush(&mut self) -> Result<()> {
@@ -70,6 +65,15 @@ impl Out {
         }
         Ok(())
     }
+}
+
+/// One value as a text that ends with its line.
+pub(crate) fn json_text(form: JsonForm, json: &Json) -> Result<String> {
+    let written = match form {
+        JsonForm::Pretty => serde_json::to_string_pretty(json),
+        _ => serde_json::to_string(json),
+    };
+    Ok(written.map_err(io::Error::from)? + "\n")
 }
 
 fn start_pager(variable: &str) -> Option<(Child, Box<dyn Write>)> {

@@ -222,17 +222,20 @@ fn who_is_not_there_is_told() {
         &["-M", "", "list"],
         &["--address=tcp:host=127.0.0.1,port=1", "list"],
     ];
-    let differences = [Difference {
-        case: "--address=tcp:host=127.0.0.1,port=1 list",
-        reason: "the connection is made before anything is asked",
-        code: 1,
-        prints: "Failed to connect to bus: Connection refused",
-    }, Difference {
-        case: "--address=bogus:x=y list",
-        reason: "what is wrong with an address is told",
-        code: 1,
-        prints: "nobody knows the transport 'bogus'",
-    }];
+    let differences = [
+        Difference {
+            case: "--address=tcp:host=127.0.0.1,port=1 list",
+            reason: "the connection is made before anything is asked",
+            code: 1,
+            prints: "Failed to connect to bus: Connection refused",
+        },
+        Difference {
+            case: "--address=bogus:x=y list",
+            reason: "what is wrong with an address is told",
+            code: 1,
+            prints: "nobody knows the transport 'bogus'",
+        },
+    ];
     scene.compare(cases, &differences);
     let without_any = |which| {
         let mut command = scene.command(which, &["--user", "list"]);
@@ -392,9 +395,9 @@ fn names_are_listed() {
         "--show-machine list",
         "--augment-creds=no list",
     ] {
-        let words: Vec<&str> =
-            std::iter::once("--user").chain(line.split_whitespace()).collect();
-        let [ours, theirs] = [Which::Ours, Which::Original].map(|which| list_of(&scene, which, &words));
+        let words: Vec<&str> = std::iter::once("--user").chain(line.split_whitespace()).collect();
+        let [ours, theirs] =
+            [Which::Ours, Which::Original].map(|which| list_of(&scene, which, &words));
         assert_eq!(ours, theirs, "{line}");
         assert!(ours.contains("SERVICE"), "{ours}");
     }

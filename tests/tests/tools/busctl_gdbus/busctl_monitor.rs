@@ -126,14 +126,19 @@ fn a_monitor_ends_after_so_many_messages_or_so_long() {
     assert_eq!(monitor.wait().code(), Some(0));
     // The two streams come as they come.
     let lines = monitor.last_lines().join("\n");
-    for part in ["Member=One", "Member=Two", "Received requested maximum number of messages, exiting."] {
+    for part in
+        ["Member=One", "Member=Two", "Received requested maximum number of messages, exiting."]
+    {
         assert!(lines.contains(part), "{lines}");
     }
-    let ended = scene.run(Which::Ours, &["--user", "--timeout=50ms", "--match=member='No'", "monitor"]);
+    let ended =
+        scene.run(Which::Ours, &["--user", "--timeout=50ms", "--match=member='No'", "monitor"]);
     assert!(ended.stderr.ends_with("Timed out waiting for messages, exiting.\n"));
     assert_eq!(ended.succeeds(), "");
     for wrong in ["0", "x", ""] {
-        scene.run(Which::Ours, &["--user", "-N", wrong, "monitor"]).fails_with(&["--limit-messages"]);
+        scene
+            .run(Which::Ours, &["--user", "-N", wrong, "monitor"])
+            .fails_with(&["--limit-messages"]);
     }
 }
 
@@ -194,7 +199,9 @@ fn messages_are_captured() {
         emit(&scene, "One");
         emit(&scene, "Two");
         // Both are there when the second is: its block ends with its length.
-        scene.bus.wait_until("both are captured", || packets(&std::fs::read(&file).unwrap()).len() == 2);
+        scene
+            .bus
+            .wait_until("both are captured", || packets(&std::fs::read(&file).unwrap()).len() == 2);
         child.kill().unwrap();
         child.wait().unwrap();
         packets(&std::fs::read(&file).unwrap())

@@ -197,7 +197,8 @@ fn what_is_emitted_is_the_same() {
     let mut watcher = scene.bus.connect();
     watcher.add_match("type='signal',interface='a.b'");
     let mut emitted = |which| {
-        let words = ["emit", "-e", "-o", "/a", "-s", "a.b.C", "1", "'x'", "abc", "[1,2]", "uint32 5", ""];
+        let words =
+            ["emit", "-e", "-o", "/a", "-s", "a.b.C", "1", "'x'", "abc", "[1,2]", "uint32 5", ""];
         scene.run(which, &words).succeeds();
         let signal = watcher.next();
         (signal.path(), signal.member(), signal.flags, signal.body)
@@ -222,8 +223,15 @@ fn until(scene: &Scene, monitor: &Running, part: &str) -> String {
 fn signals_of_one_service_are_shown() {
     let Some(scene) = Scene::new("gdbus") else { return };
     let notify = |scene: &Scene| {
-        scene.run(Which::Original, &words_of("call -e PEER -m org.example.Zeta.Notify")
-            .iter().map(String::as_str).collect::<Vec<_>>()).succeeds();
+        scene
+            .run(
+                Which::Original,
+                &words_of("call -e PEER -m org.example.Zeta.Notify")
+                    .iter()
+                    .map(String::as_str)
+                    .collect::<Vec<_>>(),
+            )
+            .succeeds();
     };
     for (options, last) in [
         (&["-d", NAME][..], "Moved"),
@@ -324,7 +332,8 @@ fn a_program_that_is_no_bus_is_called() {
     let Some(scene) = Scene::new("gdbus") else { return };
     let path = scene.bus.dir.join("peer");
     let address = format!("unix:path={}", path.display());
-    let mut listener = libbus::blocking::ListenerBuilder::address(&address).unwrap().listen().unwrap();
+    let mut listener =
+        libbus::blocking::ListenerBuilder::address(&address).unwrap().listen().unwrap();
     let serving = std::thread::spawn(move || {
         let connection = listener.accept().unwrap();
         // Until it has gone.

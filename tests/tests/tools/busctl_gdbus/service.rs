@@ -13,17 +13,17 @@ const INTERFACE: &str = "org.example.Zeta";
 const OBJECTS: &[(&str, &str)] = &[
     ("/", r#"<node><node name="org"/><node name="z"/></node>"#),
     ("/org", r#"<node><node name="example"/></node>"#),
-    (
-        "/org/example",
-        r#"<node><node name="Fail"/><node name="Peer"/><node name="Qeer"/></node>"#,
-    ),
+    ("/org/example", r#"<node><node name="Fail"/><node name="Peer"/><node name="Qeer"/></node>"#),
     (PATH, DESCRIPTION),
     ("/org/example/Peer/a", "<node/>"),
     ("/org/example/Peer/b", "<node/>"),
     ("/org/example/Qeer", r#"<node><node name="deep"/></node>"#),
     ("/org/example/Qeer/deep", "<node/>"),
     ("/broken", "<node><interface name='a.b'>"),
-    ("/refusing", r#"<node><interface name="org.example.No"><property name="P" type="s" access="read"/></interface></node>"#),
+    (
+        "/refusing",
+        r#"<node><interface name="org.example.No"><property name="P" type="s" access="read"/></interface></node>"#,
+    ),
     ("/z", "<node></node>"),
 ];
 
@@ -166,7 +166,9 @@ fn answers(call: &Message, properties: &mut HashMap<String, Value>) -> Vec<Messa
             properties.insert(text(1).unwrap(), call.body[2].clone());
             reply
         }
-        "GetAll" if text(0).as_deref() == Some("org.example.No") => error(call, refused, Some("no")),
+        "GetAll" if text(0).as_deref() == Some("org.example.No") => {
+            error(call, refused, Some("no"))
+        }
         "GetAll" => {
             let is_its = text(0).as_deref() == Some(INTERFACE);
             let mut all: Vec<_> = properties.iter().filter(|_| is_its).collect();

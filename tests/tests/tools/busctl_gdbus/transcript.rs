@@ -89,7 +89,8 @@ impl Scene {
         let mut problems = Vec::new();
         for words in cases {
             let case = words.join(" ");
-            let [original, ours] = [Which::Original, Which::Ours].map(|which| self.run(which, words));
+            let [original, ours] =
+                [Which::Original, Which::Ours].map(|which| self.run(which, words));
             if std::env::var_os("SHOW_TRANSCRIPTS").is_some() {
                 eprintln!("--- {case}\n{}", self.told(&ours));
             }

@@ -117,7 +117,10 @@ impl Words<'_> {
     fn count(&mut self) -> Result<u32> {
         let word = self.take()?;
         whole(word).map_err(|errno| {
-            because(format!("Failed to parse '{word}' number of array entries: {}", words_of(errno)))
+            because(format!(
+                "Failed to parse '{word}' number of array entries: {}",
+                words_of(errno)
+            ))
         })
     }
 
@@ -154,19 +157,14 @@ fn basic(wanted: &str, word: &str) -> Result<Value> {
     };
     match wanted {
         "y" => whole(word).map(Value::Byte).map_err(number("byte (unsigned 8bit integer)")),
-        "b" => boolean(word)
-            .map(Value::Boolean)
-            .ok_or(Errno::INVAL)
-            .map_err(number("boolean")),
+        "b" => boolean(word).map(Value::Boolean).ok_or(Errno::INVAL).map_err(number("boolean")),
         "n" => whole(word).map(Value::Int16).map_err(number("signed 16bit integer")),
         "q" => whole(word).map(Value::Uint16).map_err(number("unsigned 16bit integer")),
         "i" => whole(word).map(Value::Int32).map_err(number("signed 32bit integer")),
         "u" => whole(word).map(Value::Uint32).map_err(number("unsigned 32bit integer")),
         "x" => whole(word).map(Value::Int64).map_err(number("signed 64bit integer")),
         "t" => whole(word).map(Value::Uint64).map_err(number("unsigned 64bit integer")),
-        "d" => {
-            double(word).map(Value::Double).map_err(number("double precision floating point"))
-        }
+        "d" => double(word).map(Value::Double).map_err(number("double precision floating point")),
         "s" => text(true, Value::String),
         "o" => text(ObjectPath::parse(word).is_ok(), Value::ObjectPath),
         "g" => text(Signature::parse(word).is_ok(), Value::Signature),
@@ -214,6 +212,9 @@ mod tests {
         let missing = "Failed to find file descriptor '9999' among passed file descriptors.";
         check("h 9999", missing);
         check("i x", "Failed to parse 'x' as signed 32bit integer: Invalid argument");
-        check("as -1", "Failed to parse '-1' number of array entries: Numerical result out of range");
+        check(
+            "as -1",
+            "Failed to parse '-1' number of array entries: Numerical result out of range",
+        );
     }
 }

@@ -77,13 +77,16 @@ fn of_machine(machine: &str, is_user: bool) -> Result<Option<Address>> {
     words.push("systemd-stdio-bridge".to_owned());
     words.extend(is_user.then(|| "--user".to_owned()));
     let address = Address::new("unixexec").with("path", "systemd-run");
-    Ok(Some((1..).zip(words).fold(address, |address, (index, word)| {
-        address.with(&format!("argv{index}"), word)
-    })))
+    Ok(Some(
+        (1..)
+            .zip(words)
+            .fold(address, |address, (index, word)| address.with(&format!("argv{index}"), word)),
+    ))
 }
 
 pub(super) fn unreachable(error: &Error) -> Failed {
-    const OTHERS: &str = "(consider using --machine=<user>@.host --user to connect to bus of other user)";
+    const OTHERS: &str =
+        "(consider using --machine=<user>@.host --user to connect to bus of other user)";
     match error {
         Error::NoAddress(_) => because(format!(
             "Failed to set bus address: $DBUS_SESSION_BUS_ADDRESS and $XDG_RUNTIME_DIR not defined {OTHERS}"

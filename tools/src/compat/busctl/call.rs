@@ -22,9 +22,8 @@ pub(super) fn call(options: &Options, words: &[String]) -> Result<()> {
     let call = call.auto_start(options.may_start).interactive_authorization(options.may_ask);
     if !options.expects_reply {
         let sent = connection.call_no_reply(&call, &arguments);
-        return sent.map_err(|error| {
-            because(format!("Failed to send message: {}", text_of(&error)))
-        });
+        return sent
+            .map_err(|error| because(format!("Failed to send message: {}", text_of(&error))));
     }
     let call = call.timeout(Some(options.timeout.unwrap_or_else(usual_timeout)));
     let reply = connection.call(&call, &arguments);

@@ -48,7 +48,9 @@ pub(super) fn introspect(options: &Options, words: &[String]) -> Result<()> {
 /// # Errors
 /// The reply is none to this question.
 pub(super) fn xml_of(reply: &Message) -> Result<&str> {
-    reply.deserialize().map_err(|_| because("Failed to parse bus message: No such device or address"))
+    reply
+        .deserialize()
+        .map_err(|_| because("Failed to parse bus message: No such device or address"))
 }
 
 /// # Errors

@@ -36,7 +36,10 @@ impl Json {
 
     /// The arguments of a message.
     pub(super) fn body(message: &Message, values: &[Value]) -> Self {
-        Self::typed(message.signature().as_str(), Self::Array(values.iter().map(Self::of).collect()))
+        Self::typed(
+            message.signature().as_str(),
+            Self::Array(values.iter().map(Self::of).collect()),
+        )
     }
 
     /// What has a type.

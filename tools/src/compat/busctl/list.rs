@@ -14,17 +14,8 @@ use crate::output::style::{ColorChoice, Style};
 use crate::output::table::Table;
 use crate::process::{Process, Units, user_name};
 
-const TITLES: [&str; 9] = [
-    "NAME",
-    "PID",
-    "PROCESS",
-    "USER",
-    "CONNECTION",
-    "UNIT",
-    "SESSION",
-    "DESCRIPTION",
-    "MACHINE",
-];
+const TITLES: [&str; 9] =
+    ["NAME", "PID", "PROCESS", "USER", "CONNECTION", "UNIT", "SESSION", "DESCRIPTION", "MACHINE"];
 /// The column of numbers, which stand at the right.
 const PID: usize = 1;
 
@@ -33,9 +24,8 @@ type Cell = Option<String>;
 
 pub(super) fn list(options: &Options, _: &[String]) -> Result<()> {
     let connection = connect(options)?;
-    let names = names(options, &connection).map_err(|error| {
-        because(format!("Failed to list names: {}", text_of(&error)))
-    })?;
+    let names = names(options, &connection)
+        .map_err(|error| because(format!("Failed to list names: {}", text_of(&error))))?;
     let mut rows: Vec<[Cell; 9]> = Vec::new();
     for_each_owner(&connection, &names, |name, owner| {
         rows.push(cells(options, name, owner));
@@ -144,7 +134,9 @@ fn own_machine() -> Option<String> {
 
 fn table(options: &Options, rows: Vec<[Cell; 9]>, count: usize) -> String {
     let mut table = Table::new(TITLES.get(..count).unwrap_or(&TITLES)).align_right(PID);
-    let cell = |cell: Cell| cell.map_or_else(|| "-".to_owned(), |text| crate::output::escape::plain(&text));
+    let cell = |cell: Cell| {
+        cell.map_or_else(|| "-".to_owned(), |text| crate::output::escape::plain(&text))
+    };
     for row in rows {
         table.push(row.into_iter().take(count).map(cell).collect());
     }

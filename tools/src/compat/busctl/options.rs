@@ -312,16 +312,14 @@ fn parse_boolean(option: &str, value: &str) -> Result<bool> {
 }
 
 fn parse_size(value: &str) -> Result<u64> {
-    size(value).map_err(|errno| {
-        because(format!("Failed to parse size '{value}': {}", words_of(errno)))
-    })
+    size(value)
+        .map_err(|errno| because(format!("Failed to parse size '{value}': {}", words_of(errno))))
 }
 
 /// 0 means what is usual.
 fn parse_timeout(value: &str) -> Result<Option<Duration>> {
-    timeout(value).map_err(|why| {
-        because(format!("Failed to parse --timeout= parameter '{value}': {why}"))
-    })
+    timeout(value)
+        .map_err(|why| because(format!("Failed to parse --timeout= parameter '{value}': {why}")))
 }
 
 /// A time as systemd reads it; nothing if it is 0.

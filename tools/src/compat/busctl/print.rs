@@ -6,9 +6,9 @@ use std::os::fd::AsRawFd as _;
 
 use libbus::message::Message;
 
+use super::Result;
 use super::json::Json;
 use super::options::{JsonMode, Options};
-use super::Result;
 use crate::options::{JsonForm, Options as Shared};
 use crate::output::escape;
 use crate::output::out::Out;

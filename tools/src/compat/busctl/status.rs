@@ -127,7 +127,8 @@ fn add_bus(report: &mut Report, options: &Options, connection: &Connection) {
         (None, Transport::Local) if options.is_user => Some("user"),
         (None, _) => Some("system"),
     };
-    let variable = if options.is_user { "DBUS_SESSION_BUS_ADDRESS" } else { "DBUS_SYSTEM_BUS_ADDRESS" };
+    let variable =
+        if options.is_user { "DBUS_SESSION_BUS_ADDRESS" } else { "DBUS_SYSTEM_BUS_ADDRESS" };
     let usual = || match (options.is_user, std::env::var("XDG_RUNTIME_DIR")) {
         (true, Ok(dir)) => Some(format!("unix:path={dir}/bus")),
         (true, Err(_)) => None,
@@ -227,7 +228,8 @@ fn add_ids(report: &mut Report, process: Process, credentials: &Credentials) {
 
 /// Whose session or manager a control group is of.
 fn owner_of(group: &str) -> Option<u32> {
-    let slice = group.split('/').find_map(|part| part.strip_prefix("user-")?.strip_suffix(".slice"));
+    let slice =
+        group.split('/').find_map(|part| part.strip_prefix("user-")?.strip_suffix(".slice"));
     slice?.parse().ok()
 }
 
@@ -273,7 +275,10 @@ mod tests {
         assert_eq!(capabilities("0"), Some(String::new()));
         let five = "cap_chown cap_dac_override cap_dac_read_search \n        cap_fowner cap_fsetid";
         assert_eq!(capabilities("000000000000001f").as_deref(), Some(five));
-        assert_eq!(capabilities("8000010000000000").as_deref(), Some("cap_checkpoint_restore cap_63"));
+        assert_eq!(
+            capabilities("8000010000000000").as_deref(),
+            Some("cap_checkpoint_restore cap_63")
+        );
         assert_eq!(capabilities("x"), None);
     }
 

@@ -47,9 +47,8 @@ pub(super) fn tree(options: &Options, words: &[String]) -> Result<()> {
 /// The names that somebody has, in the order in which the bus tells them.
 fn owned(options: &Options, connection: &Connection) -> Result<Vec<String>> {
     let names: libbus::Result<Vec<String>> = connection.bus().call("ListNames", &());
-    let mut names = names.map_err(|error| {
-        because(format!("Failed to get name list: {}", text_of(&error)))
-    })?;
+    let mut names =
+        names.map_err(|error| because(format!("Failed to get name list: {}", text_of(&error))))?;
     names.retain(|name| match name.starts_with(':') {
         true => options.unique && options.acquired,
         false => true,
@@ -69,12 +68,14 @@ fn look(out: &mut Out, connection: &Connection, service: &str) -> Result<(BTreeS
         if !seen.insert(path.clone()) {
             continue;
         }
-        let place = Place { service, path: &path, interface: "org.freedesktop.DBus.Introspectable" };
+        let place =
+            Place { service, path: &path, interface: "org.freedesktop.DBus.Introspectable" };
         let reply = match ask(connection, place, "Introspect", &()) {
             Ok(reply) => reply,
             Err(error) => {
                 let why = text_of(&error);
-                let text = format!("Failed to introspect object {path} of service {service}: {why}");
+                let text =
+                    format!("Failed to introspect object {path} of service {service}: {why}");
                 out.line(&shown(&text, &std::io::stdout()))?;
                 has_failed = true;
                 continue;

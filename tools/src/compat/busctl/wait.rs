@@ -21,8 +21,7 @@ pub(super) fn wait(options: &Options, words: &[String]) -> Result<()> {
     check_interface(interface)?;
     check_member(member)?;
     let connection = connect(options)?;
-    let mut rule =
-        format!("type='signal',path='{path}',interface='{interface}',member='{member}'");
+    let mut rule = format!("type='signal',path='{path}',interface='{interface}',member='{member}'");
     if let Some(sender) = sender {
         rule += &format!(",sender='{sender}'");
     }

@@ -104,8 +104,7 @@ fn method_types(
     interface: &str,
     member: &str,
 ) -> Option<Vec<String>> {
-    let (_, node) =
-        introspection::fetch(connection, destination, path, &Shared::default()).ok()?;
+    let (_, node) = introspection::fetch(connection, destination, path, &Shared::default()).ok()?;
     let found = introspection::methods(&node, Some(interface), member);
     found.first().map(|(_, method)| types(&method.input_signature()))
 }

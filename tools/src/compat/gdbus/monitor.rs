@@ -141,9 +141,8 @@ pub(super) fn wait(given: &Given) -> Result<()> {
     let rule = format!("type='signal',sender='{BUS}',member='NameOwnerChanged',arg0='{name}'");
     let mut changes = given.builder(true)?.monitor(&[&rule], Watching::ByMatchRules)?;
     // Nobody waits for its answer.
-    let _started = activated.map(|name| {
-        crate::inventory::ask(&connection, "StartServiceByName", &(name, 0u32))
-    });
+    let _started = activated
+        .map(|name| crate::inventory::ask(&connection, "StartServiceByName", &(name, 0u32)));
     if owner_of(&connection, name)?.is_some() {
         return Ok(());
     }
