@@ -244,6 +244,8 @@ fn names(message: &Message) -> String {
         text.push('\n');
     }
     if let Some((name, says)) = message.error() {
+        let has_text = message.signature().as_str().starts_with('s');
+        let says = if has_text { says } else { "n/a" };
         text += &format!("  ErrorName={}  ErrorMessage=\"{says}\"\n", name.as_str());
     }
     if let Some(sender) = sender.filter(|sender| sender.starts_with(':')) {
