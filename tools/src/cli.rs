@@ -47,6 +47,7 @@ pub(crate) enum Verb {
     Env(commands::env::Env),
     Activate(commands::activate::Activate),
     Stats(commands::stats::Stats),
+    Top(commands::top::Top),
     Policy(commands::policy::Policy),
     StdioBridge(commands::stdio_bridge::StdioBridge),
     Doctor(commands::doctor::Doctor),

@@ -20,6 +20,7 @@ pub(crate) mod set;
 pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod stdio_bridge;
+pub(crate) mod top;
 pub(crate) mod trace;
 pub(crate) mod tree;
 pub(crate) mod wait;
@@ -57,6 +58,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Env(env) => env.run(options),
         Verb::Activate(activate) => activate.run(options),
         Verb::Stats(stats) => stats.run(options),
+        Verb::Top(top) => top.run(options),
     }?;
     Ok(ExitCode::SUCCESS)
 }

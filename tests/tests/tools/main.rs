@@ -6,10 +6,13 @@
     reason = "all of this is test code: a broken expectation is a failed test"
 )]
 
+mod bus_statistics;
+mod busctl_gdbus;
 mod codegen;
 mod completions;
 mod doctor;
 mod scene;
+mod top;
 mod transcript;
 mod verbs;
 

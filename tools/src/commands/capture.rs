@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime};
 use clap::{Args, ValueEnum};
 use libbus::Error;
 
-use super::monitor::{next, wanted::Wanted, watch};
+use super::monitor::{Calls, wanted::Wanted, watch};
 use crate::capture::{Section, Writer};
 use crate::failure::{Failure, Result};
 use crate::options::Options;
@@ -57,14 +57,17 @@ impl Capture {
         if !options.quiet {
             eprintln!("bus: capturing; end it with Ctrl-C");
         }
-        let mut left = self.count;
+        let (mut calls, mut left) = (Calls::default(), self.count);
         while left != Some(0) {
-            let message = match next(&mut watcher, deadline) {
+            let message = match watcher.next(deadline) {
                 Ok(message) => message,
                 Err(Error::TimedOut(_) | Error::Closed) => break,
                 Err(error) => return Err(error.into()),
             };
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let Some((message, ..)) = calls.see(now, message, self.wanted.is_narrow()) else {
+                continue;
+            };
             writer.write(now, message.bytes())?;
             writer.flush()?;
             left = left.map(|left| left - 1);

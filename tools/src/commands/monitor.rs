@@ -94,9 +94,8 @@ impl Monitor {
         let mut out = Out::plain();
         let mut calls = Calls::default();
         let mut left = self.count;
-        let own = watcher.unique_name().map(ToOwned::to_owned);
         while left != Some(0) {
-            let message = match next(&mut watcher, deadline) {
+            let message = match watcher.next(deadline) {
                 Ok(message) => message,
                 Err(Error::TimedOut(_)) => break,
                 Err(Error::Closed) => {
@@ -105,11 +104,6 @@ impl Monitor {
                 }
                 Err(error) => return Err(error.into()),
             };
-            // What the bus tells this program is no message of others.
-            let is_own = message.header().destination.map(|name| name.as_str()) == own.as_deref();
-            if is_own && own.is_some() {
-                continue;
-            }
             let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             let seen = calls.see(time, message, self.wanted.is_narrow());
             let Some((message, call, duration)) = seen else { continue };
@@ -135,7 +129,7 @@ impl Monitor {
 
 /// The calls that are wanted, by which their replies are found.
 #[derive(Default)]
-struct Calls {
+pub(crate) struct Calls {
     conversation: Conversation,
     number: u64,
     wanted: std::collections::BTreeMap<u64, Message>,
@@ -144,7 +138,7 @@ struct Calls {
 impl Calls {
     /// Takes in a message. Nothing, if it is a reply that the bus sent along because of others (`is_narrow`): the bus
     /// tells of the calls and signals that are wanted, but of all replies, since those do not say what they are for.
-    fn see(
+    pub(crate) fn see(
         &mut self,
         time: Duration,
         message: Message,
@@ -165,22 +159,37 @@ impl Calls {
     }
 }
 
-pub(crate) fn next(watcher: &mut Watcher, deadline: Option<Instant>) -> libbus::Result<Message> {
-    match deadline {
-        None => watcher.next_message(),
-        Some(deadline) => {
-            let left = deadline.checked_duration_since(Instant::now()).unwrap_or_default();
-            watcher.next_within(left)
+/// Messages of others.
+pub(crate) struct Watch(Watcher);
+
+impl Watch {
+    /// The next message; what the bus tells this program itself is left out.
+    ///
+    /// # Errors
+    /// The time is over, or the connection.
+    pub(crate) fn next(&mut self, deadline: Option<Instant>) -> libbus::Result<Message> {
+        loop {
+            let message = match deadline {
+                None => self.0.next_message(),
+                Some(deadline) => {
+                    let left = deadline.checked_duration_since(Instant::now()).unwrap_or_default();
+                    self.0.next_within(left)
+                }
+            }?;
+            let destination = message.header().destination.map(|name| name.as_str());
+            if destination.is_none() || destination != self.0.unique_name() {
+                return Ok(message);
+            }
         }
     }
 }
 
 /// As a monitor; where the bus does not allow that, by match rules, and then it is said what is not seen and why.
-pub(crate) fn watch(rules: &[String], options: &Options) -> Result<Watcher> {
+pub(crate) fn watch(rules: &[String], options: &Options) -> Result<Watch> {
     let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     let explain = |error| options.bus.explain(error);
     match options.bus.builder()?.monitor(&rules, Watching::AsMonitor) {
-        Ok(watcher) => return Ok(watcher),
+        Ok(watcher) => return Ok(Watch(watcher)),
         Err(Error::Method(error)) => {
             eprintln!(
                 "bus: not all can be seen: {}",
@@ -194,5 +203,6 @@ pub(crate) fn watch(rules: &[String], options: &Options) -> Result<Watcher> {
         Err(error) => return Err(explain(error)),
     }
     let rules: Vec<&str> = if rules.is_empty() { vec!["type='signal'"] } else { rules };
-    options.bus.builder()?.monitor(&rules, Watching::ByMatchRules).map_err(explain)
+    let watcher = options.bus.builder()?.monitor(&rules, Watching::ByMatchRules);
+    watcher.map(Watch).map_err(explain)
 }

@@ -54,6 +54,10 @@ impl Style {
         Self { is_on }
     }
 
+    pub(crate) const fn is_on(self) -> bool {
+        self.is_on
+    }
+
     pub(crate) fn paint(self, look: Look, text: &str) -> String {
         if !self.is_on || text.is_empty() {
             return text.to_owned();
