@@ -2,10 +2,9 @@
 //!
 //! It goes the way that every program goes: which address (`setting.rs`), the folders and the socket there
 //! (`socket_file.rs`), who listens (`talk.rs`, `listener.rs`), whether that one believes who this is (`proof.rs`), and
-//! whether it is a bus and lets this user in (`greeting.rs`). It says of each step what
-//! it saw, also of those that are in order. Nothing is changed, and nothing is started but what an address names to be
-//! started. A step that does not come to
-//! its end is given up (`bounded.rs`): a bus that hangs does not hang the doctor.
+//! whether it is a bus and lets this user in (`greeting.rs`). It says of each step what it saw, also of those that are
+//! in order. Nothing is changed, and nothing is started but what an address names to be started. A step that does not
+//! come to its end is given up (`bounded.rs`): a bus that hangs does not hang the doctor.
 
 mod bounded;
 mod greeting;
