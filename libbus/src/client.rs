@@ -43,6 +43,7 @@ pub(crate) mod properties;
 pub(crate) mod proxy;
 mod reach;
 pub(crate) mod reconnecting;
+mod sending;
 mod server_role;
 pub(crate) mod signals;
 mod test_bus;

@@ -20,7 +20,10 @@
 //!
 //! Bounds: a message is no larger than `message_size_max`, descriptors that no message has taken are no
 //! more than [`FDS_WAITING_MAX`], calls that wait to be served no more than [`CALLS_WAITING_MAX`]
-//! and their bytes no more than [`CALLS_WAITING_SIZE_MAX`] and one message.
+//! and their bytes no more than [`CALLS_WAITING_SIZE_MAX`] and one message. So are those of signals in a stream
+//! ([`STREAM_SIZE_MAX`]) and of what a monitor has not taken ([`MONITORED_SIZE_MAX`]). What is queued for an other end
+//! that does not read is the program's affair, which can ask whether there is room ([`WRITE_SIZE_MAX`]) and take back
+//! what nobody needs any more.
 //! Who only serves stops reading before ([`ConnectionState::wants_calls`]).
 
 mod calls;
@@ -43,10 +46,11 @@ use std::os::fd::OwnedFd;
 
 pub use self::calls::{CALLS_WAITING_MAX, CALLS_WAITING_SIZE_MAX};
 pub use self::handshake::ServerConfig;
-pub use self::monitored::MONITORED_MAX;
+pub use self::monitored::{MONITORED_MAX, MONITORED_SIZE_MAX};
 pub use self::replies::LostCall;
-pub use self::streams::{Overflow, StreamId, Streamed};
+pub use self::streams::{Overflow, STREAM_SIZE_MAX, StreamId, Streamed};
 pub use self::usage::Usage;
+pub use self::write_queue::WRITE_SIZE_MAX;
 
 use self::calls::Calls;
 use self::handshake::{Authenticated, Handshake, Progress};
@@ -123,6 +127,9 @@ pub enum SendError {
     HandshakePending,
     /// The connection is lost and not there again ([`ConnectionState::lose`]).
     Lost,
+    /// So much waits to be written already ([`WRITE_SIZE_MAX`]) that nothing more is taken before the other end has
+    /// read some of it.
+    QueueFull,
 }
 
 /// What a connection is made with.
@@ -479,6 +486,7 @@ impl ConnectionState {
             self.messages.take_back(start);
             return Err(SendError::TooLong(size));
         }
+        self.messages.note_whole(start, serial);
         Ok(serial)
     }
 
@@ -533,8 +541,8 @@ impl ConnectionState {
         self.monitored.next()
     }
 
-    /// Begins a stream of the signals that `rule` matches, of which at most `length_max` wait. On a bus, the
-    /// bus must be asked for them, too.
+    /// Begins a stream of the signals that `rule` matches, of which at most `length_max` wait, and no more than
+    /// [`STREAM_SIZE_MAX`] bytes and one signal. On a bus, the bus must be asked for them, too.
     pub fn begin_stream(
         &mut self,
         rule: MatchRule,
@@ -598,7 +606,7 @@ impl ConnectionState {
     /// waits to be written.
     pub fn next_call(&mut self) -> Option<Message> {
         let own = self.restoring.unique_name.as_deref();
-        let may_answer = self.messages.end() < ANSWERS_SIZE_MAX;
+        let may_answer = self.messages.size() < ANSWERS_SIZE_MAX;
         may_answer.then(|| self.calls.next(own)).flatten()
     }
 
@@ -620,7 +628,7 @@ impl ConnectionState {
     /// Whether so much waits to be written that it is worth a write.
     #[cfg(feature = "client")]
     pub(crate) const fn has_many_answers(&self) -> bool {
-        self.messages.end() >= HELD_SIZE_MAX
+        self.messages.size() >= HELD_SIZE_MAX
     }
 
     fn handle_message(&mut self, message: Message) -> Result<(), ConnectionError> {
@@ -830,6 +838,10 @@ impl fmt::Display for SendError {
                 f.write_str("file descriptors cannot be sent before the handshake is over")
             }
             Self::Lost => f.write_str("the connection is lost and not there again"),
+            Self::QueueFull => write!(
+                f,
+                "{WRITE_SIZE_MAX} bytes wait to be written, and the other end does not read"
+            ),
         }
     }
 }

@@ -13,6 +13,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
+#[cfg(feature = "blocking")]
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
@@ -22,7 +24,7 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-pub(crate) use self::connect::{one_of, read_nonce, say_nonce, wanted};
+pub(crate) use self::connect::{begin_tcp, end_tcp, one_of, read_nonce, say_nonce, wanted};
 pub(crate) use self::inherited::{connected, listening};
 pub(crate) use self::listen::{Door, NONCE_SIZE, Opened, accept, bind, opened};
 use crate::connection::FDS_WAITING_MAX;
@@ -162,6 +164,23 @@ impl Socket {
             Ok(count) => Ok(count > 0),
             Err(Errno::INTR) => Ok(true),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until what is being connected is so, or has failed, for so long. Answers whether it is so.
+    ///
+    /// # Errors
+    /// Those of `poll(2)`.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn wait_until_connected(fd: &OwnedFd, time: Duration) -> io::Result<bool> {
+        let start = Instant::now();
+        loop {
+            let left = Timespec::try_from(time.saturating_sub(start.elapsed())).ok();
+            match poll(&mut [PollFd::new(fd, PollFlags::OUT)], left.as_ref()) {
+                Ok(count) => return Ok(count > 0),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 

@@ -31,7 +31,6 @@ pub use header::{Header, ParsedHeader};
 #[cfg(feature = "client")]
 pub(crate) use marshal::ArrayStart;
 pub use marshal::{BodyWriter, write_checked_message, write_message};
-pub(crate) use message::serial_of;
 pub use message::{Endian, FIXED_HEADER_SIZE, Flags, Frame, MessageError, MessageType, frame};
 pub use signature::{Signature, SignatureError, Types};
 pub use unmarshal::{BodyReader, Strings};

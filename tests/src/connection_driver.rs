@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use libbus::auth::{ClientAuthConfig, Mechanism};
 use libbus::connection::{
     CALLS_WAITING_MAX, CALLS_WAITING_SIZE_MAX, ConnectionConfig, ConnectionError, ConnectionState,
-    FDS_WAITING_MAX, Overflow, StreamId, Streamed,
+    FDS_WAITING_MAX, Overflow, STREAM_SIZE_MAX, StreamId, Streamed,
 };
 use libbus::guid::Guid;
 use libbus::match_rule::MatchRule;
@@ -386,6 +386,9 @@ impl Driver {
         let is_over = match how & 1 {
             0 => self.state.take_reply(serial).is_some(),
             _ => {
+                if how & 128 == 0 && self.state.take_back(serial) {
+                    assert!(!self.state.take_back(serial), "it is gone");
+                }
                 self.state.forget_reply(serial);
                 true
             }
@@ -461,6 +464,8 @@ impl Driver {
         };
         let signals_max: usize = self.streams.iter().map(waiting).sum();
         assert!(usage.signal_count <= signals_max, "{usage:?}");
+        let stream_size_max = STREAM_SIZE_MAX + (self.message_size_max + READ_ROOM);
+        assert!(usage.signal_size <= self.streams.len() * stream_size_max, "{usage:?}");
     }
 
     /// Once all is read and written, nothing is left, and more may come.

@@ -143,7 +143,7 @@ macro_rules! api {
                 $run!(self.link().closed())
             }
 
-            /// Waits until everything that was sent is written, which is to be done before a program ends that has sent
+            /// Waits until everything that was sent so far is written, which is to be done before a program ends that has sent
             /// what it waits for no reply to.
             ///
             /// # Errors
@@ -196,7 +196,9 @@ macro_rules! api {
             /// Calls, and leaves the waiting for later: several calls may be under way at once.
             ///
             /// # Errors
-            /// The call cannot be sent, the connection is lost and not there again ([`Error::CallLost`]; this does not
+            /// The call cannot be sent, also since the other end does not read what was sent before, of which
+            /// [`WRITE_SIZE_MAX`](crate::connection::WRITE_SIZE_MAX) bytes wait ([`Error::Send`]; this does not wait for
+            /// room, as [`Connection::call`] does), the connection is lost and not there again ([`Error::CallLost`]; this does not
             /// wait for it), or it is over.
             pub fn send<T>(&self, call: &MethodCall<'_>, arguments: &T) -> Result<PendingReply>
             where
@@ -205,10 +207,11 @@ macro_rules! api {
                 self.link().begin_call(call, arguments)
             }
 
-            /// Calls without wanting a reply; nobody hears if it is refused.
+            /// Calls without wanting a reply; nobody hears if it is refused. Waits until the call has left, for no longer
+            /// than its timeout: of one that has not begun to leave by then nothing leaves.
             ///
             /// # Errors
-            /// The call cannot be sent, or the connection is over.
+            /// The call cannot be sent, or not in time ([`Error::TimedOut`]), or the connection is over.
             pub $($async)? fn call_no_reply<T>(&self, call: &MethodCall<'_>, arguments: &T) -> Result<()>
             where
                 T: Serialize + DynamicType + ?Sized,
@@ -216,10 +219,12 @@ macro_rules! api {
                 $run!(self.link().call_no_reply(call, arguments))
             }
 
-            /// Emits a signal: to all who asked for it, or to one.
+            /// Emits a signal: to all who asked for it, or to one. Waits until it has left, for 25 s at most: of one that
+            /// has not begun to leave by then nothing leaves.
             ///
             /// # Errors
-            /// A name is not valid, the signal cannot be sent, or the connection is over.
+            /// A name is not valid, the signal cannot be sent, or not in time ([`Error::TimedOut`]), or the connection is
+            /// over.
             pub $($async)? fn emit_signal<'a, P, I, M, T>(
                 &self,
                 destination: Option<BusName<'a>>,
@@ -253,7 +258,8 @@ macro_rules! api {
                 $run!(begin_default(self.link(), rule))
             }
 
-            /// As [`Connection::receive_signals`], of which at most `length_max` wait to be read.
+            /// As [`Connection::receive_signals`], of which at most `length_max` wait to be read, and
+            /// [`STREAM_SIZE_MAX`](crate::connection::STREAM_SIZE_MAX) bytes.
             ///
             /// # Errors
             /// The bus refuses the rule.

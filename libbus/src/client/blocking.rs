@@ -17,14 +17,18 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::pin::pin;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::thread;
 
 use super::api::api;
 use super::holding::Holding;
 use super::link::{Link, Shared, Style, WaitsFor};
+use super::reach::late;
+use super::reconnecting::TryTime;
 use crate::server::{dispatch, must_wait};
 use crate::transport::{Interest, Patience, READ_TIMEOUT, Socket};
 
@@ -53,7 +57,7 @@ impl Style for Blocking {
     }
 
     async fn pause(time: Duration) {
-        std::thread::sleep(time);
+        thread::sleep(time);
     }
 
     async fn wait_for_any(
@@ -63,14 +67,28 @@ impl Style for Blocking {
         Socket::wait_for_any(sockets, timeout)
     }
 
-    async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
-        TcpStream::connect(address)
+    async fn until_connected(socket: OwnedFd, time: Duration) -> io::Result<Option<OwnedFd>> {
+        Ok(Socket::wait_until_connected(&socket, time)?.then_some(socket))
     }
 
     async fn unblock<T: Send + 'static>(
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<T> {
         Ok(work())
+    }
+
+    /// In a thread: nothing else ends what waits for a name server.
+    async fn unblock_within<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+        time: Duration,
+    ) -> io::Result<T> {
+        let (sender, receiver) = sync_channel(1);
+        let wait = move || drop(sender.send(work()));
+        thread::Builder::new().name("libbus-wait".to_owned()).spawn(wait)?;
+        receiver.recv_timeout(time).map_err(|error| match error {
+            RecvTimeoutError::Timeout => late(),
+            RecvTimeoutError::Disconnected => io::Error::other("what was waited for panicked"),
+        })
     }
 
     type Tasks = ();
@@ -259,7 +277,7 @@ struct Busy<'c> {
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         let link = self.connection.link();
-        let mut shared = link.lock();
+        let Ok(mut shared) = link.lock_here() else { return };
         if shared.connection.finish_call(&self.call) && shared.waiting_count > 0 {
             Blocking::wake(&link.signal);
         }
@@ -325,8 +343,7 @@ fn wait_for<T>(
     mut ready: impl FnMut(&mut Shared) -> Option<T>,
     deadline: Deadline,
 ) -> Result<T> {
-    link.check_process()?;
-    let mut shared = link.lock();
+    let mut shared = link.lock_here()?;
     loop {
         if let Some(result) = shared.settle(&mut ready) {
             return result;
@@ -337,15 +354,18 @@ fn wait_for<T>(
         {
             drop(shared);
             answer(&connection, call);
-            shared = link.lock();
+            shared = link.lock_here()?;
             continue;
         }
         link.write_held(&mut shared);
         let may_read = what.may_read(&shared);
         let left = link.time_left(may_read, deadline)?;
-        let (must_connect, left) = shared.begin_try(left);
+        let (time, left) = shared.begin_try(left);
+        if let Some(time) = time {
+            shared = connect_again(link, shared, time);
+            continue;
+        }
         shared = match () {
-            () if must_connect => connect_again(link, shared),
             () if may_read => read(link, shared, left)?,
             () if shared.is_blocked() => write(link, shared, left)?,
             () => wait_for_reader(link, shared, left),
@@ -357,9 +377,10 @@ fn wait_for<T>(
 fn connect_again<'l>(
     link: &'l Link<Blocking>,
     shared: MutexGuard<'l, Shared>,
+    time: TryTime,
 ) -> MutexGuard<'l, Shared> {
     drop(shared);
-    let result = block(link.connect_again());
+    let result = block(link.connect_again(time));
     let mut shared = link.lock();
     shared.is_read = false;
     link.handle_connected(&mut shared, result);

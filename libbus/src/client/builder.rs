@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::error::{Error, Result};
-use super::link::{DEFAULT_TIMEOUT, Deadline, Link, Shared, Style};
+use super::link::{Deadline, Link, Shared, Style};
 use super::names::{RequestNameFlags, RequestNameReply, bus_call};
-use super::reconnecting::{Reconnect, Route, Tries, wait_for_one};
+use super::reconnecting::{Reconnect, Route, Tries, time_of, wait_for_one};
 use super::server_role::{ServerRole, Users, find_cookie, machine_id, own_uid};
 use crate::address::Address;
 use crate::auth::{ClientAuthConfig, Mechanism};
@@ -226,8 +226,11 @@ impl<S: Style> Builder<S> {
     }
 
     /// Waits for a bus that is not there yet: as long as nobody answers at any of its addresses they are tried
-    /// again, first after 10 ms, then after pauses twice as long each, 500 ms at most, for `timeout`. What waiting
-    /// cannot mend is an error at once.
+    /// again, first after 10 ms, then after pauses twice as long each, 500 ms at most, for `timeout`. Who listens there
+    /// and says nothing is waited for 25 s at most, and tried again. What waiting cannot mend is an error at once; when
+    /// the time is over it is [`Error::GaveUp`].
+    ///
+    /// Without this each step of connecting has 25 s: to be let in, to prove who this is, and to be welcomed by the bus.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -361,23 +364,21 @@ impl<S: Style> Builder<S> {
         for serve in self.objects.0 {
             serve(&connection.object_server());
         }
-        while let Err(error) = authenticate(connection.link()).await {
-            match (&route, &mut tries, error) {
-                // A bus that ends or begins just now.
-                (Some(route), Some(waiting), error @ (Error::Closed | Error::Io(_))) => {
-                    S::pause(waiting.note_failure(error)?).await;
-                    let (socket, guid) = wait_for_one::<S>(&route.addresses, &mut tries).await?;
-                    let mut config = route.config.clone();
-                    config.auth.guid = guid;
-                    let state = ConnectionState::new(config)?;
-                    connection.link().begin_anew(S::prepare(socket)?, state);
-                }
-                (.., error) => return Err(error),
+        while let Err(error) = be_welcomed(&connection, is_bus, tries.as_ref()).await {
+            let (Some(route), Some(waiting)) = (&route, &mut tries) else { return Err(error) };
+            // A bus that ends or begins just now, or who is none.
+            S::pause(waiting.note_failure(error)?).await;
+            let (socket, guid) = wait_for_one::<S>(&route.addresses, &mut tries).await?;
+            let mut config = route.config.clone();
+            config.auth.guid = guid;
+            let mut state = ConnectionState::new(config)?;
+            if self.monitors {
+                state.begin_monitoring();
             }
-        }
-        if is_bus {
-            let hello = connection.link().call(&bus_call("Hello"), &()).await?;
-            connection.set_unique_name(hello.deserialize()?);
+            if is_serving {
+                state.serve();
+            }
+            connection.link().begin_anew(S::prepare(socket)?, state);
         }
         if let Some((route, policy)) = route.zip(self.reconnects) {
             connection.link().reconnect(route, policy);
@@ -400,12 +401,27 @@ impl<S: Style> Builder<S> {
     }
 }
 
-async fn authenticate<S: Style>(link: &Arc<Link<S>>) -> Result<()> {
+/// Proves who this is and, on a bus, says Hello: each in the time that there is for it.
+async fn be_welcomed<S: Style>(
+    connection: &Connection<S>,
+    is_bus: bool,
+    tries: Option<&Tries>,
+) -> Result<()> {
+    authenticate(connection.link(), time_of(tries)).await?;
+    if is_bus {
+        let call = bus_call("Hello").timeout(Some(time_of(tries)));
+        let hello = connection.link().call(&call, &()).await?;
+        connection.set_unique_name(hello.deserialize()?);
+    }
+    Ok(())
+}
+
+async fn authenticate<S: Style>(link: &Arc<Link<S>>, time: Duration) -> Result<()> {
     enum Step {
         Done,
         Cookie(CookieWanted),
     }
-    let deadline = Deadline::after(Some(DEFAULT_TIMEOUT));
+    let deadline = Deadline::after(Some(time));
     loop {
         link.write_some(&mut link.lock());
         let next = |shared: &mut Shared| match shared.connection.cookie_wanted() {

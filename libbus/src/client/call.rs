@@ -123,14 +123,13 @@ impl<S: Style> Link<S> {
         T: Serialize + DynamicType + ?Sized,
     {
         let deadline = Deadline::after(call.timeout);
-        self.connected(deadline).await?;
-        let serial = self.send(&call.header(), arguments, Expects::Reply)?;
-        Awaited { link: self, serial }.reply(deadline).await
+        let serial = self.send_in_time(&call.header(), arguments, Expects::Reply, deadline).await?;
+        Awaited::new(self, serial).reply(deadline).await
     }
 
     /// Waits for the reply to a call that was sent, as long as one waits where nothing else is said.
     pub(crate) async fn reply_to(&self, serial: NonZeroU32) -> Result<Message> {
-        Awaited { link: self, serial }.reply(Deadline::after(Some(DEFAULT_TIMEOUT))).await
+        Awaited::new(self, serial).reply(Deadline::after(Some(DEFAULT_TIMEOUT))).await
     }
 
     /// Calls, so that the reply can be waited for later.
@@ -144,26 +143,18 @@ impl<S: Style> Link<S> {
     {
         let serial = self.send(&call.header(), arguments, Expects::Reply)?;
         let deadline = Deadline::after(call.timeout);
-        Ok(PendingReply { awaited: Awaited { link: Arc::clone(self), serial }, deadline })
+        Ok(PendingReply { awaited: Awaited::new(Arc::clone(self), serial), deadline })
     }
 
-    /// Calls without wanting a reply.
+    /// Calls without wanting a reply, and waits until the call has left.
     pub(crate) async fn call_no_reply<T>(&self, call: &MethodCall<'_>, arguments: &T) -> Result<()>
     where
         T: Serialize + DynamicType + ?Sized,
     {
-        self.connected(Deadline::after(call.timeout)).await?;
-        self.begin_unanswered(call, arguments)?;
-        self.flush().await
-    }
-
-    /// As [`Link::call_no_reply`]; what there is no room for leaves later.
-    pub(crate) fn begin_unanswered<T>(&self, call: &MethodCall<'_>, arguments: &T) -> Result<()>
-    where
-        T: Serialize + DynamicType + ?Sized,
-    {
-        let call = call.with(Flags::NO_REPLY_EXPECTED, true);
-        self.send(&call.header(), arguments, Expects::Nothing).map(drop)
+        let deadline = Deadline::after(call.timeout);
+        let header = call.with(Flags::NO_REPLY_EXPECTED, true).header();
+        let serial = self.send_in_time(&header, arguments, Expects::Nothing, deadline).await?;
+        self.leave(serial, deadline).await
     }
 }
 
@@ -172,10 +163,17 @@ impl<S: Style> Link<S> {
 struct Awaited<S: Style, L: Deref<Target = Link<S>>> {
     link: L,
     serial: NonZeroU32,
+    /// Whether somebody has begun to wait. Then it is of no use to send the call after that.
+    is_waited_for: bool,
 }
 
 impl<S: Style, L: Deref<Target = Link<S>>> Awaited<S, L> {
-    async fn reply(self, deadline: Deadline) -> Result<Message> {
+    const fn new(link: L, serial: NonZeroU32) -> Self {
+        Self { link, serial, is_waited_for: false }
+    }
+
+    async fn reply(mut self, deadline: Deadline) -> Result<Message> {
+        self.is_waited_for = true;
         let serial = self.serial;
         let take = move |shared: &mut Shared| {
             let connection = &mut shared.connection;
@@ -189,7 +187,11 @@ impl<S: Style, L: Deref<Target = Link<S>>> Awaited<S, L> {
 
 impl<S: Style, L: Deref<Target = Link<S>>> Drop for Awaited<S, L> {
     fn drop(&mut self) {
-        self.link.lock().connection.forget_reply(self.serial);
+        let Ok(mut shared) = self.link.lock_here() else { return };
+        if self.is_waited_for && shared.is_blocked() {
+            shared.connection.take_back(self.serial);
+        }
+        shared.connection.forget_reply(self.serial);
     }
 }
 
@@ -201,7 +203,8 @@ fn unless_error(reply: Message) -> Result<Message> {
 }
 
 /// A call that was sent and whose reply has not been waited for. Dropping it cancels that: the reply is for
-/// nobody then.
+/// nobody then. A call whose reply was waited for in vain, and which has not begun to leave, since the other end does
+/// not read, does not leave any more.
 ///
 /// ```
 /// # #[cfg(not(feature = "blocking"))]

@@ -109,29 +109,29 @@ impl<S: Style> Connection<S> {
     /// was lost and made again has another name, and the last one until then.
     #[must_use]
     pub fn unique_name(&self) -> Option<&str> {
-        if self.link().check_process().is_err() {
-            return self.inner.unique_names.last();
-        }
-        let shared = self.link().lock();
+        let Ok(shared) = self.link().lock_here() else { return self.inner.unique_names.last() };
         shared.connection.unique_name().map(|name| self.inner.unique_names.keep(name))
     }
 
-    /// The GUID of the server at the other end (protocol.md A085).
+    /// The GUID of the server at the other end (protocol.md A085); nothing in a copy of the process.
     #[must_use]
     pub fn server_guid(&self) -> Option<Guid> {
-        self.link().lock().connection.guid()
+        self.link().lock_here().ok()?.connection.guid()
     }
 
     /// Who the client at the other end proved to be, if this is the server's end (protocol.md A088–A096).
     #[must_use]
     pub fn identity(&self) -> Option<Identity> {
-        self.link().lock().connection.identity()
+        self.link().lock_here().ok()?.connection.identity()
     }
 
     /// What the kernel knows of who is at the other end of the socket: the user, and the process that connected, if it
     /// can be seen. Nothing of who is connected by TCP. On a bus, this is the bus.
     #[must_use]
     pub fn peer_credentials(&self) -> Credentials {
+        if self.link().check_process().is_err() {
+            return Credentials::default();
+        }
         let socket = self.link().socket();
         let peer = S::Socket::as_ref(&socket).peer();
         Credentials {
@@ -144,7 +144,7 @@ impl<S: Style> Connection<S> {
     /// Whether messages may carry file descriptors.
     #[must_use]
     pub fn takes_fds(&self) -> bool {
-        self.link().lock().connection.takes_fds()
+        self.link().lock_here().is_ok_and(|shared| shared.connection.takes_fds())
     }
 
     /// Closes it for all who use it, and for ever: what they wait for fails with

@@ -51,7 +51,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// The other side answered with an error: its reply.
     Method(MethodError),
-    /// No reply within this time. It may still come, for nobody.
+    /// No reply within this time, which may still come, for nobody; or no room within this time to send what there is no
+    /// reply to.
     TimedOut(Duration),
     /// Nothing that is tried can be reached.
     Connect {

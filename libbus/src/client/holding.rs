@@ -89,7 +89,10 @@ impl<'l, S: Style> Holding<'l, S> {
     fn let_go(&mut self) {
         self.last = None;
         if self.since.take().is_some() {
-            self.link.write_some(&mut self.link.lock());
+            // A copy of the process leaves it to the first one.
+            if let Ok(mut shared) = self.link.lock_here() {
+                self.link.write_some(&mut shared);
+            }
         }
     }
 }

@@ -3,25 +3,19 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
-use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
-
-use serde::Serialize;
-use zbus::wire::DynamicType;
 
 use super::connection::Connection;
 use super::error::{Error, Result};
 use super::holding::holds_here;
 use super::reconnecting::{Again, Route};
 use super::server_role::find_client_cookie;
-use crate::connection::{ConnectionError, ConnectionState, CookieWanted, LostCall, ReadBuffer};
+use crate::connection::{ConnectionError, ConnectionState, CookieWanted, ReadBuffer};
 use crate::system_call::Process;
 use crate::transport::{Interest, Socket};
 use crate::typed::Body;
-use crate::wire::{BodyWriter, Header};
 
 /// How long a call waits for its reply unless it is told otherwise (tools.md D080).
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
@@ -62,8 +56,14 @@ pub trait Style: Sized + Send + Sync + 'static {
         timeout: Option<Duration>,
     ) -> impl Future<Output = io::Result<()>> + Send;
 
-    /// Connects to a TCP address.
-    fn connect_tcp(address: SocketAddr) -> impl Future<Output = io::Result<TcpStream>> + Send;
+    /// Waits until a socket that is being connected is so, or has failed, for so long at most. Nothing: neither.
+    ///
+    /// # Errors
+    /// The system has no room to watch one more.
+    fn until_connected(
+        socket: OwnedFd,
+        time: Duration,
+    ) -> impl Future<Output = io::Result<Option<OwnedFd>>> + Send;
 
     /// Does what may take long and waits for nothing that can be watched, such as looking up a host.
     ///
@@ -71,6 +71,15 @@ pub trait Style: Sized + Send + Sync + 'static {
     /// The system has no room for a thread.
     fn unblock<T: Send + 'static>(
         work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = io::Result<T>> + Send;
+
+    /// The same, which goes on by itself if it takes longer than that.
+    ///
+    /// # Errors
+    /// It does (`TimedOut`), or the system has no room for a thread.
+    fn unblock_within<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+        time: Duration,
     ) -> impl Future<Output = io::Result<T>> + Send;
 
     /// What a connection needs to serve objects.
@@ -154,7 +163,7 @@ pub struct Shared {
     /// How it is made again when it is lost, if it is.
     pub(crate) again: Option<Again>,
     /// Kept from message to message.
-    body: Option<Box<Body>>,
+    pub(super) body: Option<Box<Body>>,
     /// Whether the other end is a bus.
     pub(crate) is_on_bus: bool,
     /// Whether the program ends with the connection.
@@ -266,64 +275,19 @@ impl<S: Style> Link<S> {
         })
     }
 
+    /// As [`Link::lock`], unless this is a copy of the process that connected.
+    ///
+    /// # Errors
+    /// It is.
+    pub(crate) fn lock_here(&self) -> Result<MutexGuard<'_, Shared>> {
+        self.check_process()?;
+        Ok(self.lock())
+    }
+
     /// Nothing that is done with it can leave it half done: what a panic of another thread left is sound.
+    /// Where the process may be a copy of the one that connected: [`Link::lock_here`].
     pub(crate) fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Queues a message and writes what there is room for. `header` says all but the serial and the
-    /// signature, which are those of `value`.
-    ///
-    /// # Errors
-    /// It cannot be sent, or the connection is over.
-    pub(crate) fn send<T>(
-        &self,
-        header: &Header<'_>,
-        value: &T,
-        expects: Expects,
-    ) -> Result<NonZeroU32>
-    where
-        T: Serialize + DynamicType + ?Sized,
-    {
-        self.check_process()?;
-        // Not under the lock: the value's own code may use the connection.
-        let mut body = {
-            let mut shared = self.lock();
-            let mut body = shared.body.take().unwrap_or_default();
-            body.has_blobs_inline = !shared.connection.takes_fds();
-            body
-        };
-        match body.write(value) {
-            Ok(()) => self.send_body(header, body, expects),
-            Err(error) => {
-                body.trim();
-                self.lock().body = Some(body);
-                Err(error.into())
-            }
-        }
-    }
-
-    /// As [`Link::send`], for what is written already.
-    ///
-    /// # Errors
-    /// It cannot be sent, or the connection is over.
-    pub(crate) fn send_body(
-        &self,
-        header: &Header<'_>,
-        mut body: Box<Body>,
-        expects: Expects,
-    ) -> Result<NonZeroU32> {
-        self.check_process()?;
-        let mut shared = self.lock();
-        let result = shared.queue(header, &mut body, expects);
-        body.trim();
-        shared.body = Some(body);
-        match (&result, expects) {
-            (Ok(_), Expects::Answers { .. }) => self.write_answer(&mut shared),
-            (Ok(_), _) => self.write_some(&mut shared),
-            _ => {}
-        }
-        result
     }
 
     /// Has the state machine say something, and writes what there is room for.
@@ -339,19 +303,6 @@ impl<S: Style> Link<S> {
         let said = say(&mut shared.connection);
         self.write_some(&mut shared);
         Ok(said)
-    }
-
-    /// Waits until everything that was sent is written.
-    ///
-    /// # Errors
-    /// The connection is over.
-    pub(crate) async fn flush(&self) -> Result<()> {
-        let losses = self.lock().connection.losses();
-        let is_written = |shared: &mut Shared| match shared.connection.losses() == losses {
-            true => (!shared.is_blocked()).then_some(Ok(())),
-            false => Some(Err(Error::CallLost(LostCall::PerhapsDone))),
-        };
-        S::wait(self, is_written, Deadline::Never).await?
     }
 
     /// Writes an answer that was queued, unless it is to leave with the next ones.
@@ -425,34 +376,6 @@ impl<S: Style> Link<S> {
 }
 
 impl Shared {
-    fn queue(
-        &mut self,
-        header: &Header<'_>,
-        body: &mut Body,
-        expects: Expects,
-    ) -> Result<NonZeroU32> {
-        if let Some(failure) = &self.failure {
-            return Err(failure.clone());
-        }
-        let is_late = match expects {
-            Expects::Answers { losses } => losses != self.connection.losses(),
-            Expects::Reply | Expects::Nothing => false,
-        };
-        if is_late || self.connection.is_lost() {
-            body.fds.clear();
-            return Err(Error::CallLost(LostCall::NotSent));
-        }
-        let fds = std::mem::take(&mut body.fds);
-        let header = Header { signature: body.signature()?, ..*header };
-        let copy = |writer: &mut BodyWriter<'_>| writer.encoded(&body.bytes);
-        Ok(match expects {
-            Expects::Reply => self.connection.call(&header, fds, copy)?,
-            Expects::Nothing | Expects::Answers { .. } => {
-                self.connection.send(&header, fds, copy)?
-            }
-        })
-    }
-
     /// Whether somebody who waits has what it waits for, or can have it no more.
     pub(crate) fn settle<T>(
         &mut self,

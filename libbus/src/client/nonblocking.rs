@@ -6,7 +6,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -24,6 +24,8 @@ use super::connection::WeakConnection;
 use super::holding::Holding;
 use super::link::{Link, Shared, Style, WaitsFor};
 use super::poll::Parked;
+use super::reach::late;
+use super::reconnecting::TryTime;
 use crate::server::{Answering, dispatch};
 use crate::transport::{Interest, Patience, Socket};
 
@@ -36,9 +38,11 @@ enum Role {
     /// Nobody else reads.
     Read { is_blocked: bool },
     /// Nobody else does, and the connection is lost.
-    Connect,
+    Connect(TryTime),
     /// Somebody else does, or somebody must make room first.
     Listen { listener: EventListener, is_blocked: bool },
+    /// In a copy of the process: none.
+    Gone,
 }
 
 impl Style for Async {
@@ -91,14 +95,32 @@ impl Style for Async {
         or(ready, late).await
     }
 
-    async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
-        Watched::<TcpStream>::connect(address).await?.into_inner()
+    async fn until_connected(socket: OwnedFd, time: Duration) -> io::Result<Option<OwnedFd>> {
+        let socket = Watched::new_nonblocking(socket)?;
+        let connected = async { socket.writable().await.map(|()| true) };
+        let late = async {
+            Timer::after(time).await;
+            Ok(false)
+        };
+        let is_over = or(connected, late).await?;
+        is_over.then(|| socket.into_inner()).transpose()
     }
 
     async fn unblock<T: Send + 'static>(
         work: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<T> {
         super::unblock::unblock(work).await
+    }
+
+    async fn unblock_within<T: Send + 'static>(
+        work: impl FnOnce() -> T + Send + 'static,
+        time: Duration,
+    ) -> io::Result<T> {
+        let too_late = async {
+            Timer::after(time).await;
+            Err(late())
+        };
+        or(super::unblock::unblock(work), too_late).await
     }
 
     type Tasks = Tasks;
@@ -168,10 +190,10 @@ async fn serve(
     weak: &WeakConnection<Async>,
     link: &Arc<Link<Async>>,
 ) -> Result<()> {
-    link.lock().connection.serve();
+    link.lock_here()?.connection.serve();
     let mut holding = Holding::new(link);
     loop {
-        let ready = link.lock().connection.next_call();
+        let ready = link.lock_here()?.connection.next_call();
         let call = match ready {
             Some(call) => Some(call),
             None => {
@@ -234,7 +256,9 @@ struct Busy {
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        if self.link.lock().connection.finish_call(&self.call) {
+        let Ok(mut shared) = self.link.lock_here() else { return };
+        if shared.connection.finish_call(&self.call) {
+            drop(shared);
             self.tasks.kick.notify(usize::MAX);
         }
     }
@@ -256,10 +280,10 @@ async fn wait_for<T: Send>(
             link.write_held(&mut shared);
             let may_read = what.may_read(&shared);
             let left = link.time_left(may_read, deadline)?;
-            let (must_connect, left) = shared.begin_try(left);
-            let role = match must_connect {
-                true => Role::Connect,
-                false => Role::choose(may_read, link, &mut shared),
+            let (time, left) = shared.begin_try(left);
+            let role = match time {
+                Some(time) => Role::Connect(time),
+                None => Role::choose(may_read, link, &mut shared),
             };
             (role, left)
         };
@@ -312,8 +336,9 @@ impl InRole<'_> {
                 }
                 self.read();
             }
-            Role::Connect => {
-                let result = self.link.connect_again().await;
+            Role::Gone => {}
+            Role::Connect(time) => {
+                let result = self.link.connect_again(*time).await;
                 self.link.handle_connected(&mut self.link.lock(), result);
             }
             Role::Listen { listener, is_blocked } => {
@@ -357,9 +382,13 @@ pub(super) fn read_some(link: &Link<Async>) {
 
 impl Drop for InRole<'_> {
     fn drop(&mut self) {
-        let mut shared = self.link.lock();
+        let Ok(mut shared) = self.link.lock_here() else {
+            // What it listens to has a lock, too, whose holder may be missing.
+            return std::mem::forget(std::mem::replace(&mut self.role, Role::Gone));
+        };
         match self.role {
-            Role::Read { .. } | Role::Connect => {
+            Role::Gone => {}
+            Role::Read { .. } | Role::Connect(_) => {
                 shared.is_read = false;
                 if shared.waiting_count > 0 {
                     Async::wake(&self.link.signal);

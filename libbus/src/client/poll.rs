@@ -39,7 +39,7 @@ pub struct Parked {
 }
 
 /// Another socket for a connection that is lost.
-type Connecting = Pin<Box<dyn Future<Output = Result<Watched<Socket>>> + Send>>;
+type Connecting = Pin<Box<dyn Future<Output = Option<Result<Watched<Socket>>>> + Send>>;
 
 impl Parked {
     /// What `ready` has, once it has something.
@@ -50,7 +50,10 @@ impl Parked {
         context: &mut Context<'_>,
     ) -> Poll<Result<T>> {
         loop {
-            let mut shared = link.lock();
+            let mut shared = match link.lock_here() {
+                Ok(shared) => shared,
+                Err(error) => return Poll::Ready(Err(error)),
+            };
             // Before the look, so that nothing is told between both.
             let listener = self.listener.get_or_insert_with(|| {
                 shared.waiting_count += 1;
@@ -69,13 +72,13 @@ impl Parked {
             let connecting = self.connecting.get_mut().unwrap_or_else(PoisonError::into_inner);
             let mut left = None;
             if connecting.is_none() {
-                let must_connect;
-                (must_connect, left) = shared.begin_try(None);
-                if must_connect {
+                let time;
+                (time, left) = shared.begin_try(None);
+                if let Some(time) = time {
                     // Others may do so, too, since this may never be polled again.
                     shared.is_read = false;
                     let link = Arc::clone(link);
-                    *connecting = Some(Box::pin(async move { link.connect_again().await }));
+                    *connecting = Some(Box::pin(async move { link.connect_again(time).await }));
                     left = None;
                 }
             }

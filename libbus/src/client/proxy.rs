@@ -195,6 +195,7 @@ impl<S: Style> Proxy<S> {
 
     async fn fill_cache(&self) -> Result<()> {
         let Cache::Lazy(place) = &self.cache else { return Ok(()) };
+        self.connection.link().check_process()?;
         if place.get().is_none() {
             let begun = PropertyCache::begin(self).await?;
             // Who else has begun meanwhile knows the same.
@@ -216,7 +217,10 @@ impl<S: Style> Proxy<S> {
     where
         T: Type + for<'de> Deserialize<'de>,
     {
-        self.cache.get().map_or(Ok(None), |cache| cache.get(name))
+        let Some(cache) = self.cache.get() else { return Ok(None) };
+        // Before what is kept is locked, as the connection is.
+        self.connection.link().check_process()?;
+        cache.get(name)
     }
 
     pub(crate) async fn property<T>(&self, name: &str) -> Result<T>
@@ -234,6 +238,7 @@ impl<S: Style> Proxy<S> {
     where
         T: Type + for<'de> Deserialize<'de>,
     {
+        self.connection.link().check_process()?;
         let told = self.cache.get().map(PropertyCache::told);
         let call = self.call_of(PROPERTIES, "Get")?;
         let reply = self.connection.link().call(&call, &(&*self.interface, name)).await?;

@@ -1,25 +1,67 @@
-//! Connecting to an address, without keeping others waiting (protocol.md A102–A114).
+//! Connecting to an address, without keeping others waiting, and in time (protocol.md A102–A114).
+//!
+//! No socket waits by itself: what is under way is waited for as the style does, and where a listener lets in nobody
+//! for now it is asked again after pauses. Who does not answer leaves the addresses after it their share of the time.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::error::{Error, Result};
 use super::link::Style;
 use crate::address::{Address, ConnectAddress, Family};
 use crate::guid::Guid;
-use crate::transport::{Socket, one_of, read_nonce, say_nonce, wanted};
+use crate::transport::{Socket, begin_tcp, end_tcp, one_of, read_nonce, say_nonce, wanted};
 
-/// Connects to the first address of a list that can be reached. The GUID is that of the address.
+/// The first pause before a listener is asked again that lets in nobody for now; each further one is twice as long.
+const FULL_PAUSE_MIN: Duration = Duration::from_millis(5);
+/// No such pause is longer.
+const FULL_PAUSE_MAX: Duration = Duration::from_millis(100);
+
+/// How long something may take.
+#[derive(Clone, Copy)]
+struct Limit {
+    start: Instant,
+    time: Duration,
+}
+
+impl Limit {
+    fn new(time: Duration) -> Self {
+        Self { start: Instant::now(), time }
+    }
+
+    fn left(self) -> Duration {
+        self.time.saturating_sub(self.start.elapsed())
+    }
+
+    /// What the next of so many may take.
+    fn share(self, count: usize) -> Self {
+        Self::new(self.left() / u32::try_from(count).unwrap_or(u32::MAX).max(1))
+    }
+}
+
+pub(super) fn late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "nobody answers in time")
+}
+
+/// Connects to the first address of a list that can be reached, in so much time. The GUID is that of the address.
 ///
 /// # Errors
 /// None can be.
-pub(super) async fn connect_to_one<S: Style>(addresses: &str) -> Result<(Socket, Option<Guid>)> {
+pub(super) async fn connect_to_one<S: Style>(
+    addresses: &str,
+    time: Duration,
+) -> Result<(Socket, Option<Guid>)> {
+    let limit = Limit::new(time);
     let none = || io::Error::new(io::ErrorKind::NotFound, "there is no address");
     let mut failure = (addresses.to_owned(), none());
-    for address in Address::parse_list(addresses)? {
+    let addresses = Address::parse_list(addresses)?;
+    let count = addresses.len();
+    for (index, address) in addresses.into_iter().enumerate() {
         let connected = match address.connect() {
-            Ok(target) => connect_to::<S>(target).await,
+            Ok(target) => connect_to::<S>(target, limit.share(count - index)).await,
             Err(error) => Err(io::Error::other(error.to_string())),
         };
         match connected {
@@ -31,16 +73,32 @@ pub(super) async fn connect_to_one<S: Style>(addresses: &str) -> Result<(Socket,
     Err(Error::Connect { address, error: Arc::new(error) })
 }
 
-async fn connect_to<S: Style>(address: ConnectAddress) -> io::Result<Socket> {
+async fn connect_to<S: Style>(address: ConnectAddress, limit: Limit) -> io::Result<Socket> {
     match address {
         ConnectAddress::Tcp { host, port, family } => {
-            say_nonce(connect_tcp::<S>(host, port.get(), family).await?, b"")
+            say_nonce(connect_tcp::<S>(host, port.get(), family, limit).await?, b"")
         }
         ConnectAddress::NonceTcp { host, port, family, nonce_file } => {
             let nonce = S::unblock(move || read_nonce(&nonce_file)).await??;
-            say_nonce(connect_tcp::<S>(host, port.get(), family).await?, &nonce)
+            say_nonce(connect_tcp::<S>(host, port.get(), family, limit).await?, &nonce)
         }
-        address => Socket::connect(&address),
+        address => connect_here::<S>(&address, limit).await,
+    }
+}
+
+/// To somebody on this machine.
+async fn connect_here<S: Style>(address: &ConnectAddress, limit: Limit) -> io::Result<Socket> {
+    let mut pause = FULL_PAUSE_MIN;
+    loop {
+        if let Some(socket) = Socket::connect(address)? {
+            return Ok(socket);
+        }
+        let left = limit.left();
+        if left.is_zero() {
+            return Err(late());
+        }
+        S::pause(pause.min(left)).await;
+        pause = pause.saturating_mul(2).min(FULL_PAUSE_MAX);
     }
 }
 
@@ -49,15 +107,34 @@ async fn connect_tcp<S: Style>(
     host: String,
     port: u16,
     family: Option<Family>,
-) -> io::Result<TcpStream> {
-    let name = host.clone();
-    let addresses = S::unblock(move || wanted(&name, port, family)).await??;
+    limit: Limit,
+) -> io::Result<OwnedFd> {
+    let addresses = look_up::<S>(host.clone(), port, family, limit).await?;
+    let count = addresses.len();
     let mut failure = None;
-    for address in addresses {
-        match S::connect_tcp(address).await {
-            Ok(stream) => return Ok(stream),
+    for (index, address) in addresses.iter().enumerate() {
+        match connect_to_ip::<S>(address, limit.share(count - index)).await {
+            Ok(socket) => return Ok(socket),
             Err(error) => failure = Some(error),
         }
     }
     one_of(&host, failure).and_then(Err)
+}
+
+/// What is no name is not looked up.
+async fn look_up<S: Style>(
+    host: String,
+    port: u16,
+    family: Option<Family>,
+    limit: Limit,
+) -> io::Result<Vec<SocketAddr>> {
+    if host.parse::<IpAddr>().is_ok() {
+        return wanted(&host, port, family);
+    }
+    S::unblock_within(move || wanted(&host, port, family), limit.left()).await?
+}
+
+async fn connect_to_ip<S: Style>(address: &SocketAddr, limit: Limit) -> io::Result<OwnedFd> {
+    let connected = S::until_connected(begin_tcp(address)?, limit.left()).await?;
+    end_tcp(connected.ok_or_else(late)?)
 }

@@ -17,6 +17,8 @@ use crate::transport::Socket;
 
 /// The first pause between two tries; each further one is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
+/// How long a try may take at least, however little time is left for all of them: without any it would be none.
+const TRY_TIME_MIN: Duration = Duration::from_millis(100);
 /// No pause is longer while a bus is waited for that is not there yet.
 const WAITING_PAUSE_MAX: Duration = Duration::from_millis(500);
 
@@ -40,13 +42,14 @@ pub struct Reconnect {
 
 impl Reconnect {
     /// For so long after the first try, and as often as there is time for; pauses are 1 s at most.
-    /// [`Duration::MAX`] is for ever.
+    /// [`Duration::MAX`] is for ever. A try to which nobody answers is over after 25 s, or when all are.
     #[must_use]
     pub const fn within(time_max: Duration) -> Self {
         Self { time_max, tries_max: u32::MAX, pause_max: Duration::from_secs(1) }
     }
 
-    /// No more tries than this for each loss; one is made at least.
+    /// No more tries than this for each loss; one is made at least. One that whoever waits for it ends since its own
+    /// time is over does not count.
     #[must_use]
     pub const fn tries_max(self, tries_max: u32) -> Self {
         Self { tries_max, ..self }
@@ -83,6 +86,12 @@ impl Tries {
 
     pub(crate) fn begin(policy: Reconnect) -> Self {
         Self { policy, count: 0, began: Instant::now(), pause: PAUSE_MIN }
+    }
+
+    /// How long the next one may take, or the next part of it.
+    pub(super) fn time_of_next(&self) -> Duration {
+        let left = self.policy.time_max.saturating_sub(self.began.elapsed());
+        left.clamp(TRY_TIME_MIN, DEFAULT_TIMEOUT)
     }
 
     /// One has failed. Answers how long to wait for the next one.
@@ -132,8 +141,16 @@ struct Loss {
     tries: Option<Tries>,
     /// When to try next.
     next: Instant,
-    /// When the try began that is under way.
-    opened: Option<Instant>,
+    /// When the try that is under way had its socket, and how long the rest of it may take.
+    opened: Option<(Instant, Duration)>,
+}
+
+/// How long somebody may try to connect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TryTime {
+    time: Duration,
+    /// Whether that is the time of whoever waits, so that nothing is known of the other end when it is over.
+    is_of_waiter: bool,
 }
 
 /// How a connection that is lost is made again.
@@ -189,30 +206,36 @@ impl Shared {
         let Some(Again { loss: Some(Loss { opened: Some(opened), .. }), .. }) = &self.again else {
             return;
         };
-        if !self.is_read && opened.elapsed() >= DEFAULT_TIMEOUT {
-            self.lose(Error::TimedOut(DEFAULT_TIMEOUT));
+        let (opened, time) = *opened;
+        if !self.is_read && opened.elapsed() >= time {
+            self.lose(Error::TimedOut(time));
         }
     }
 
-    /// Whether whoever waits is to connect now, which `is_read` then says that somebody does; and for how long it
-    /// may do something else, if it would do so for `left`.
-    pub(crate) fn begin_try(&mut self, left: Option<Duration>) -> (bool, Option<Duration>) {
+    /// For how long whoever waits is to connect now, if it is to, which `is_read` then says that somebody does; and for
+    /// how long it may do something else, if it would do so for `left`.
+    pub(crate) fn begin_try(
+        &mut self,
+        left: Option<Duration>,
+    ) -> (Option<TryTime>, Option<Duration>) {
         let Some(Again { policy, loss: Some(loss) }) = &mut self.again else {
-            return (false, left);
+            return (None, left);
         };
         if self.is_read || self.failure.is_some() {
-            return (false, left);
+            return (None, left);
         }
         let until = match loss.opened {
-            Some(opened) => DEFAULT_TIMEOUT.saturating_sub(opened.elapsed()),
+            Some((opened, time)) => time.saturating_sub(opened.elapsed()),
             None => loss.next.saturating_duration_since(Instant::now()),
         };
-        let must_connect = loss.opened.is_none() && until.is_zero();
-        if must_connect {
-            loss.tries.get_or_insert_with(|| Tries::begin(*policy));
-            self.is_read = true;
+        if loss.opened.is_some() || !until.is_zero() {
+            return (None, Some(left.map_or(until, |left| left.min(until))));
         }
-        (must_connect, Some(left.map_or(until, |left| left.min(until))))
+        self.is_read = true;
+        let time = loss.tries.get_or_insert_with(|| Tries::begin(*policy)).time_of_next();
+        let of_waiter = left.filter(|left| *left < time);
+        let is_of_waiter = of_waiter.is_some();
+        (Some(TryTime { time: of_waiter.unwrap_or(time), is_of_waiter }), left)
     }
 }
 
@@ -224,11 +247,19 @@ impl<S: Style> Link<S> {
         }
     }
 
-    /// Connects again, for [`Link::handle_connected`].
-    pub(crate) async fn connect_again(&self) -> Result<S::Socket> {
-        let route = self.route.get().ok_or(Error::Closed)?;
-        let (socket, _) = connect_to_one::<S>(&route.addresses).await?;
-        Ok(S::prepare(socket)?)
+    /// Connects again, for [`Link::handle_connected`]. Nothing: the time of whoever waits is over before.
+    pub(crate) async fn connect_again(&self, time: TryTime) -> Option<Result<S::Socket>> {
+        let connect = async || {
+            let route = self.route.get().ok_or(Error::Closed)?;
+            let (socket, _) = connect_to_one::<S>(&route.addresses, time.time).await?;
+            Ok(S::prepare(socket)?)
+        };
+        let result = connect().await;
+        let is_late = matches!(
+            &result,
+            Err(Error::Connect { error, .. }) if error.kind() == io::ErrorKind::TimedOut
+        );
+        (!is_late || !time.is_of_waiter).then_some(result)
     }
 
     /// Who listened there went before the handshake was over: begins with another one.
@@ -238,8 +269,9 @@ impl<S: Style> Link<S> {
         self.replace_socket(socket);
     }
 
-    /// There is another socket, or none.
-    pub(crate) fn handle_connected(&self, shared: &mut Shared, result: Result<S::Socket>) {
+    /// There is another socket, or none, or nobody waited long enough.
+    pub(crate) fn handle_connected(&self, shared: &mut Shared, result: Option<Result<S::Socket>>) {
+        let Some(result) = result else { return };
         if shared.failure.is_some() {
             return;
         }
@@ -254,7 +286,8 @@ impl<S: Style> Link<S> {
         }
         self.replace_socket(socket);
         if let Some(Again { loss: Some(loss), .. }) = &mut shared.again {
-            loss.opened = Some(Instant::now());
+            let time = loss.tries.as_ref().map_or(DEFAULT_TIMEOUT, Tries::time_of_next);
+            loss.opened = Some((Instant::now(), time));
         }
         self.write_some(shared);
     }
@@ -283,9 +316,44 @@ pub(super) async fn wait_for_one<S: Style>(
     tries: &mut Option<Tries>,
 ) -> Result<(Socket, Option<Guid>)> {
     loop {
-        match (connect_to_one::<S>(addresses).await, &mut *tries) {
+        let time = time_of(tries.as_ref());
+        match (connect_to_one::<S>(addresses, time).await, &mut *tries) {
             (Err(error), Some(tries)) => S::pause(tries.note_failure(error)?).await,
             (result, _) => return result,
         }
+    }
+}
+
+/// How long the next part of connecting may take, whether or not it is waited for a bus.
+pub(super) fn time_of(tries: Option<&Tries>) -> Duration {
+    tries.map_or(DEFAULT_TIMEOUT, Tries::time_of_next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_try_has_the_time_that_is_left_for_all_and_25_s_at_most() {
+        let time = |time_max| Tries::begin(Reconnect::within(time_max)).time_of_next();
+        assert_eq!(time(Duration::MAX), DEFAULT_TIMEOUT);
+        assert_eq!(time(Duration::ZERO), TRY_TIME_MIN, "one is made at least");
+        let some = time(Duration::from_secs(20));
+        assert!(some <= Duration::from_secs(20) && some > TRY_TIME_MIN, "{some:?}");
+        assert_eq!(time_of(None), DEFAULT_TIMEOUT);
+    }
+
+    #[test]
+    fn who_says_nothing_is_tried_again_while_there_is_time() {
+        let silent = || Error::TimedOut(DEFAULT_TIMEOUT);
+        let full = || Error::Connect {
+            address: String::new(),
+            error: Arc::new(io::ErrorKind::TimedOut.into()),
+        };
+        let mut tries = Tries::waiting(Duration::MAX);
+        assert_eq!(tries.note_failure(silent()).unwrap(), PAUSE_MIN);
+        assert_eq!(tries.note_failure(full()).unwrap(), 2 * PAUSE_MIN);
+        let error = Tries::waiting(Duration::ZERO).note_failure(silent()).unwrap_err();
+        assert!(matches!(error, Error::GaveUp { tries: 1, .. }), "{error}");
     }
 }

@@ -39,14 +39,15 @@ impl<'a> SignalEmission<'a> {
 }
 
 impl<S: Style> Link<S> {
-    /// Emits a signal.
+    /// Emits a signal, and waits until it has left.
     pub(crate) async fn emit<T>(&self, signal: &SignalEmission<'_>, arguments: &T) -> Result<()>
     where
         T: Serialize + DynamicType + ?Sized,
     {
-        self.connected(Deadline::after(Some(DEFAULT_TIMEOUT))).await?;
-        self.send(&signal.header(), arguments, Expects::Nothing)?;
-        self.flush().await
+        let deadline = Deadline::after(Some(DEFAULT_TIMEOUT));
+        let header = signal.header();
+        let serial = self.send_in_time(&header, arguments, Expects::Nothing, deadline).await?;
+        self.leave(serial, deadline).await
     }
 }
 
@@ -88,8 +89,7 @@ impl<S: Style> SignalStream<S> {
         length_max: usize,
         overflow: Overflow,
     ) -> Result<Self> {
-        link.check_process()?;
-        let is_on_bus = link.lock().is_on_bus;
+        let is_on_bus = link.lock_here()?.is_on_bus;
         if !is_on_bus {
             // There is one who sends, and it has no name.
             rule.sender = None;
@@ -185,7 +185,7 @@ impl<S: Style> SignalStream<S> {
 
     /// What was read already, without waiting.
     pub(crate) fn take_read(&mut self) -> Option<Streamed> {
-        let next = self.link.lock().connection.next_of(self.id);
+        let next = self.link.lock_here().ok()?.connection.next_of(self.id);
         if matches!(next, Some(Streamed::Ended)) {
             (self.has_ended, self.is_gone) = (true, true);
         }
@@ -197,7 +197,7 @@ impl<S: Style> SignalStream<S> {
 
     /// There may be room again that somebody waits for ([`Overflow::Wait`]).
     fn wake_reader(&self) {
-        let shared = self.link.lock();
+        let Ok(shared) = self.link.lock_here() else { return };
         if shared.waiting_count > 0 && shared.connection.may_read() {
             S::wake(&self.link.signal);
         }
@@ -253,6 +253,8 @@ pub(crate) fn is_well_known(sender: &str) -> bool {
 impl<S: Style> Drop for SignalStream<S> {
     fn drop(&mut self) {
         if self.link.check_process().is_err() {
+            // What wakes it has a lock, too, whose holder may be missing.
+            std::mem::forget(std::mem::take(&mut self.parked));
             return;
         }
         S::unpark(&mut self.parked, &self.link);

@@ -140,6 +140,6 @@ impl Replies {
 }
 
 /// How much younger a call is than the oldest. Serials begin again after four billion; this does not.
-const fn age(serial: NonZeroU32, oldest: NonZeroU32) -> u32 {
+pub(super) const fn age(serial: NonZeroU32, oldest: NonZeroU32) -> u32 {
     serial.get().wrapping_sub(oldest.get())
 }

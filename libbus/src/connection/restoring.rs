@@ -9,7 +9,8 @@
 //!
 //! What a program has of the old bus is known by how often the connection had been lost when it came
 //! ([`Message::losses`]): the answer to a call of then is not sent, and a stream tells that it was interrupted
-//! where the first signal of the new bus would follow the last one of the old.
+//! where the first signal of the new bus would follow the last one of the old: once, however many connections are
+//! lost in between that brought it nothing.
 //!
 //! Bounds: names are as many as the program asked for, questions to the new bus as many as names and streams.
 
@@ -57,10 +58,11 @@ impl ConnectionState {
     /// The socket is over and another one is to come: lets go of all that belongs to the other end that was there.
     /// Streams stay, with what is in them, and so do replies that have come.
     pub fn lose(&mut self) {
+        let was_whole = self.is_restored();
         self.drop_unwritten();
         let not_sent = std::mem::take(&mut self.restoring.not_sent).into_iter().collect();
         self.replies.handle_loss(&not_sent);
-        self.streams.handle_loss();
+        self.streams.handle_loss(self.restoring.losses, was_whole);
         self.owners.handle_loss();
         (self.handshake, self.cookie_wanted, self.guid) = (None, None, None);
         (self.identity, self.takes_fds, self.answers_size) = (None, false, 0);
@@ -130,7 +132,7 @@ impl ConnectionState {
     pub(super) fn drop_unwritten(&mut self) {
         // Nobody asks what became of other messages.
         let is_awaited = |serial: &NonZeroU32| self.replies.is_known(*serial);
-        self.restoring.not_sent.extend(self.messages.unwritten().into_iter().filter(is_awaited));
+        self.restoring.not_sent.extend(self.messages.unwritten().filter(is_awaited));
         (self.lines, self.messages) = Default::default();
     }
 

@@ -2,7 +2,7 @@
 //!
 //! A stream has a queue of its own, with a bound and a choice of what becomes of a signal for which there is
 //! no room ([`Overflow`]). So one that nobody reads holds up neither a reply nor another stream, unless it
-//! was asked to.
+//! was asked to. The bound is one of signals, which is chosen, and one of bytes, [`STREAM_SIZE_MAX`], for all.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,10 +10,14 @@ use crate::match_rule::{MatchNames, MatchRule};
 use crate::message::{Header, Message};
 use crate::wire::ArgumentSpans;
 
-/// What becomes of a signal when the queue of a stream is full.
+/// Bytes of signals that wait in a stream, beyond which it is full, however many signals they are.
+pub const STREAM_SIZE_MAX: usize = 64 << 20;
+
+/// What becomes of a signal when the queue of a stream is full: as many signals wait as there may be, or
+/// [`STREAM_SIZE_MAX`] bytes of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
-    /// The oldest signal in it is let go; the stream says how many were, before the next one.
+    /// The oldest signals in it are let go until there is room; the stream says how many were, before the next one.
     DropOldest,
     /// The connection is closed: the program must not go on without having seen all.
     Disconnect,
@@ -42,11 +46,15 @@ pub enum Streamed {
 struct Stream {
     rule: MatchRule,
     queue: VecDeque<Message>,
+    /// Bytes of the signals in it.
+    size: usize,
     length_max: usize,
     overflow: Overflow,
     missed: u64,
     /// How many losses of the connection its reader knows of.
     losses: u32,
+    /// How often the connection had been lost when the last signal came for it.
+    heard: u32,
     /// Whether it is about one that has a unique name of a bus that is lost.
     has_ended: bool,
 }
@@ -81,8 +89,17 @@ impl Streams {
         self.next += 1;
         self.place_of(&rule).push(id);
         let (queue, length_max) = (VecDeque::new(), length_max.max(1));
-        let stream =
-            Stream { rule, queue, length_max, overflow, missed: 0, losses, has_ended: false };
+        let stream = Stream {
+            rule,
+            queue,
+            size: 0,
+            length_max,
+            overflow,
+            missed: 0,
+            losses,
+            heard: losses,
+            has_ended: false,
+        };
         self.all.insert(id, stream);
         id
     }
@@ -102,9 +119,10 @@ impl Streams {
         }
     }
 
-    /// The connection is lost. A unique name means somebody else on the next bus, or nobody: what is about one
-    /// takes no signal of it.
-    pub(super) fn handle_loss(&mut self) {
+    /// The connection is lost, which had been so `losses` times before. A unique name means somebody else on the next
+    /// bus, or nobody: what is about one takes no signal of it. Of a connection that never `was_whole` again and brought
+    /// nothing, a reader need not know who was told of the last loss.
+    pub(super) fn handle_loss(&mut self, losses: u32, was_whole: bool) {
         let names_somebody = |rule: &MatchRule| {
             let names = [&rule.sender, &rule.destination];
             names.into_iter().flatten().any(|name| name.starts_with(':'))
@@ -112,6 +130,10 @@ impl Streams {
         let ids: Vec<StreamId> = self.all.keys().copied().collect();
         for id in ids {
             let Some(stream) = self.all.get_mut(&id) else { continue };
+            let has_news = (was_whole && !stream.has_ended) || stream.heard == losses;
+            if stream.losses == losses && !has_news {
+                stream.losses = losses.wrapping_add(1);
+            }
             if !stream.has_ended && names_somebody(&stream.rule) {
                 stream.has_ended = true;
                 let rule = stream.rule.clone();
@@ -155,18 +177,17 @@ impl Streams {
                 continue;
             }
             has_any = true;
-            if stream.queue.len() >= stream.length_max {
+            if stream.is_full() {
                 match stream.overflow {
-                    Overflow::DropOldest => {
-                        stream.queue.pop_front();
-                        stream.missed += 1;
-                    }
+                    Overflow::DropOldest => stream.make_room(),
                     Overflow::Disconnect => return Err(Overflown),
                     // What was read with the signal that filled it comes, too.
                     Overflow::Wait => {}
                 }
             }
             let was_full = stream.is_waited_for();
+            stream.heard = signal.losses();
+            stream.size += signal.size();
             stream.queue.push_back(signal.clone());
             self.full_count += usize::from(!was_full && stream.is_waited_for());
         }
@@ -189,7 +210,7 @@ impl Streams {
             });
         }
         let was_full = stream.is_waited_for();
-        let signal = stream.queue.pop_front()?;
+        let signal = stream.take()?;
         self.full_count -= usize::from(was_full && !stream.is_waited_for());
         Some(Streamed::Signal(signal))
     }
@@ -199,6 +220,11 @@ impl Streams {
         self.all.values().map(|stream| stream.queue.len()).sum()
     }
 
+    /// Their bytes, of those that wait in several streams as often.
+    pub(super) fn signal_size(&self) -> usize {
+        self.all.values().map(|stream| stream.size).sum()
+    }
+
     /// Whether nothing may be read, since there is no room in a stream that must miss nothing.
     pub(super) const fn are_waited_for(&self) -> bool {
         self.full_count > 0
@@ -206,7 +232,24 @@ impl Streams {
 }
 
 impl Stream {
+    fn is_full(&self) -> bool {
+        self.queue.len() >= self.length_max || self.size >= STREAM_SIZE_MAX
+    }
+
     fn is_waited_for(&self) -> bool {
-        self.overflow == Overflow::Wait && self.queue.len() >= self.length_max
+        self.overflow == Overflow::Wait && self.is_full()
+    }
+
+    /// Lets go of the oldest signals.
+    fn make_room(&mut self) {
+        while self.is_full() && self.take().is_some() {
+            self.missed += 1;
+        }
+    }
+
+    fn take(&mut self) -> Option<Message> {
+        let signal = self.queue.pop_front()?;
+        self.size -= signal.size();
+        Some(signal)
     }
 }

@@ -1,5 +1,6 @@
 //! A connection with the other end played by the test.
 
+mod bounds;
 mod restoring;
 
 use std::fs::File;

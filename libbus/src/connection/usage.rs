@@ -20,6 +20,10 @@ pub struct Usage {
     pub reply_count: usize,
     /// Signals that wait in all streams.
     pub signal_count: usize,
+    /// Their bytes, of those that wait in several streams as often.
+    pub signal_size: usize,
+    /// Bytes of messages that wait for who monitors.
+    pub monitored_size: usize,
 }
 
 impl ConnectionState {
@@ -28,12 +32,14 @@ impl ConnectionState {
     pub fn usage(&self) -> Usage {
         Usage {
             read_size: self.incoming.capacity(),
-            write_size: self.lines.end() + self.messages.end(),
+            write_size: self.lines.capacity() + self.messages.capacity(),
             fd_count: self.fds.len(),
             call_count: self.calls.count(),
             call_size: self.calls.size(),
             reply_count: self.replies.count(),
             signal_count: self.streams.signal_count(),
+            signal_size: self.streams.signal_size(),
+            monitored_size: self.monitored.size(),
         }
     }
 }

@@ -306,7 +306,7 @@ impl<S: Style> ObjectServer<S> {
         let path: ObjectPath<'p> = path.try_into().map_err(Into::into)?;
         let place = Place::of::<I>(interface, covers_subtree);
         let added = place.clone();
-        self.connection.link().lock().connection.serve();
+        self.connection.link().lock_here()?.connection.serve();
         let is_new = self.objects().add(path.as_str(), place);
         if is_new {
             S::begin_serving(&self.connection)?;
@@ -328,6 +328,7 @@ impl<S: Style> ObjectServer<S> {
         I: Interface<S>,
     {
         let path: ObjectPath<'p> = path.try_into().map_err(Into::into)?;
+        self.connection.link().check_process()?;
         let is_removed = self.objects().remove(path.as_str(), I::DESCRIPTION.name);
         if is_removed {
             let name = I::DESCRIPTION.name;
@@ -342,6 +343,7 @@ impl<S: Style> ObjectServer<S> {
         I: Interface<S>,
     {
         let path: ObjectPath<'p> = path.try_into().map_err(Into::into)?;
+        self.connection.link().check_process()?;
         let (path, name) = (path.as_str(), I::DESCRIPTION.name);
         let found = self.objects().find_one(path, name).map(|served| served.cell());
         let cell = found.and_then(|cell| cell.downcast::<I::Cell>().ok());

@@ -14,7 +14,7 @@ use super::{Dispatch, Interface, Task};
 use crate::client::connection::Connection;
 use crate::client::error::Result;
 use crate::client::fdo;
-use crate::client::link::{Expects, Style};
+use crate::client::link::{DEFAULT_TIMEOUT, Deadline, Expects, Style};
 use crate::client::proxy::PROPERTIES;
 use crate::client::signals::SignalEmission;
 use crate::message::Message;
@@ -161,7 +161,7 @@ fn dispatch_anywhere<S: Style>(call: &Call<S>, path: &str, member: &str) -> Opti
 /// What can be asked of every program, whatever its objects are.
 fn answer_as_peer<S: Style>(call: &Call<S>) -> bool {
     let link = call.connection().link();
-    let mut shared = link.lock();
+    let Ok(mut shared) = link.lock_here() else { return true };
     let is_answered = shared.connection.answer_as_peer(call.message());
     link.write_answer(&mut shared);
     is_answered
@@ -420,8 +420,10 @@ pub(super) async fn tell_added<S: Style>(
     add_interfaces(connection, path, std::slice::from_ref(added), &mut map).await;
     let body = map.into_body(ADDED)?;
     let header = signal_of(&manager, "InterfacesAdded")?.header();
-    connection.link().send_body(&header, body, Expects::Nothing)?;
-    connection.link().flush().await
+    let (link, deadline) = (connection.link(), Deadline::after(Some(DEFAULT_TIMEOUT)));
+    link.room(deadline).await?;
+    let serial = link.send_body(&header, body, Expects::Nothing)?;
+    link.leave(serial, deadline).await
 }
 
 /// An interface is there no more.

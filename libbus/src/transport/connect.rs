@@ -2,8 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::io::{self, Read as _};
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -11,8 +11,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use rustix::io::{Errno, ioctl_fionbio};
+use rustix::net::sockopt::{set_tcp_nodelay, socket_error};
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, socketpair,
+    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, send, socket_with,
+    socketpair,
 };
 
 use super::Socket;
@@ -23,18 +26,19 @@ use crate::address::{ConnectAddress, Family};
 const WAITING_STACK_SIZE: usize = 64 * 1024;
 
 impl Socket {
-    /// Connects to an address on this machine, which does not wait.
+    /// Connects to an address on this machine, which does not wait. Nothing: as many wait there to be let in as may, and
+    /// it is to be tried again.
     ///
     /// # Errors
     /// Nobody listens there, or the system has no room for a socket; `Unsupported` for `autolaunch:` and
     /// `launchd:`, which are of other systems, and for what is not on this machine.
-    pub(crate) fn connect(address: &ConnectAddress) -> io::Result<Self> {
+    pub(crate) fn connect(address: &ConnectAddress) -> io::Result<Option<Self>> {
         match address {
             ConnectAddress::UnixPath(path) => connect_unix(&SocketAddrUnix::new(path.as_slice())?),
             ConnectAddress::UnixAbstract(name) => {
                 connect_unix(&SocketAddrUnix::new_abstract_name(name)?)
             }
-            ConnectAddress::UnixExec { path, argv } => start(path, argv),
+            ConnectAddress::UnixExec { path, argv } => start(path, argv).map(Some),
             ConnectAddress::Autolaunch { .. } => Err(unsupported("autolaunch:")),
             ConnectAddress::Launchd { .. } => Err(unsupported("launchd:")),
             ConnectAddress::Tcp { .. } => Err(unsupported("tcp:")),
@@ -47,10 +51,40 @@ fn unsupported(transport: &str) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, format!("there is no {transport} on this system"))
 }
 
-fn connect_unix(address: &SocketAddrUnix) -> io::Result<Socket> {
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    connect(&socket, address)?;
-    Socket::new(socket)
+const CONNECTING: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
+
+fn connect_unix(address: &SocketAddrUnix) -> io::Result<Option<Socket>> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, CONNECTING, None)?;
+    match connect(&socket, address) {
+        Ok(()) => {}
+        // A socket that waits would do so here, for however long the other end lets in nobody.
+        Err(Errno::AGAIN | Errno::INTR) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    ioctl_fionbio(&socket, false)?;
+    Socket::new(socket).map(Some)
+}
+
+/// Begins to connect to a TCP address. Once the socket can be written [`end_tcp`] tells what came of it.
+///
+/// # Errors
+/// Nothing can be reached from here, or the system has no room for a socket.
+pub(crate) fn begin_tcp(address: &SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, CONNECTING, None)?;
+    match connect(&socket, address) {
+        Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(socket),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What came of it.
+///
+/// # Errors
+/// Nobody listens there, or it cannot be reached.
+pub(crate) fn end_tcp(socket: OwnedFd) -> io::Result<OwnedFd> {
+    socket_error(&socket)??;
+    Ok(socket)
 }
 
 /// The addresses of a host that are of the wanted kind. It may take long.
@@ -90,15 +124,18 @@ pub(crate) fn read_nonce(path: &[u8]) -> io::Result<[u8; NONCE_SIZE]> {
     })
 }
 
-/// Says it, for which a new connection has room, and makes a socket of it.
+/// Says it on a new connection, which has room for it, and makes a socket of that.
 ///
 /// # Errors
 /// The connection failed.
-pub(crate) fn say_nonce(mut stream: TcpStream, nonce: &[u8]) -> io::Result<Socket> {
+pub(crate) fn say_nonce(socket: OwnedFd, nonce: &[u8]) -> io::Result<Socket> {
     // Each write is a whole burst.
-    stream.set_nodelay(true)?;
-    stream.write_all(nonce)?;
-    Socket::new(stream.into())
+    set_tcp_nodelay(&socket, true)?;
+    if !nonce.is_empty() && send(&socket, nonce, SendFlags::NOSIGNAL)? != nonce.len() {
+        return Err(io::ErrorKind::WriteZero.into());
+    }
+    ioctl_fionbio(&socket, false)?;
+    Socket::new(socket)
 }
 
 /// Starts a program whose standard input and output are the other end. It sees the end of its input when the

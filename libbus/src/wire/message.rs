@@ -184,11 +184,6 @@ pub fn frame(bytes: &[u8], message_size_max: u32) -> Result<Option<Frame>, Messa
     Ok(Some(Frame { header_size, body_size }))
 }
 
-/// The serial of the message that begins `bytes` (A033).
-pub(crate) fn serial_of(bytes: &[u8]) -> Option<std::num::NonZeroU32> {
-    FixedHeader::parse(bytes.first_chunk()?).ok().map(|fixed| fixed.serial)
-}
-
 /// The first 16 bytes of a message (A031).
 pub(super) struct FixedHeader {
     pub(super) endian: Endian,

@@ -3,13 +3,16 @@
 
 use std::fs;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 
 use futures_lite::future::block_on;
-use libbus::Result;
 use libbus::address::Address;
 use libbus::blocking::{Builder, Connection, ListenerBuilder, SignalEmitter, interface};
 use libbus::guid::Guid;
+use libbus::{CacheProperties, Error, Result};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 #[allow(unsafe_code, reason = "no library makes a copy of a process without it")]
@@ -52,6 +55,8 @@ fn main() -> ExitCode {
         ["ssh", host] => ask_by_ssh(host),
         ["children", program, address] => have_children(program, address),
         ["fork", address] => be_copied(address),
+        ["fork-locked", address] => block_on(be_copied_while_locked(address)),
+        ["fork-busy", address] => be_copied_while_busy(address),
         ["exit", address] => end_with(address),
         ["exit-async", address] => block_on(end_with_async(address)),
         _ => return ExitCode::from(2),
@@ -158,6 +163,93 @@ fn be_copied(address: &str) -> Result<()> {
     let mut stream = stream;
     assert_eq!(stream.next_signal()?.deserialize::<u32>()?, 2);
     block_on(with_futures.bus().call::<_, String>("GetId", &()))?;
+    println!("the first process goes on");
+    Ok(())
+}
+
+/// Forks when it is woken, which is done while the connection is locked: in the copy it stays so.
+struct Forking {
+    pending: Mutex<Option<libbus::PendingReply>>,
+    kept: Mutex<Option<libbus::PendingReply>>,
+    proxy: libbus::Proxy,
+}
+
+impl Wake for Forking {
+    fn wake(self: Arc<Self>) {
+        let Some(pending) = self.pending.lock().ok().and_then(|mut place| place.take()) else {
+            return;
+        };
+        let Some(child) = Pid::from_raw(fork::fork()) else {
+            let connection = self.proxy.connection();
+            drop(pending);
+            let flushed = block_on(connection.flush());
+            let served =
+                block_on(connection.object_server().at("/z", libbus::server::ObjectManager));
+            let kept = self.proxy.cached_property::<Vec<String>>("Features");
+            let stream = block_on(connection.receive_signals("interface='org.example.I'"));
+            let errors = [flushed.err(), served.err(), kept.err(), stream.err()];
+            errors.iter().flatten().for_each(|error| println!("{error}"));
+            println!("{:?} {}", connection.server_guid(), connection.takes_fds());
+            std::process::exit(0);
+        };
+        let ended = waitpid(Some(child), WaitOptions::empty());
+        assert!(ended.is_ok_and(|ended| ended.is_some()));
+        // To let go of it here would wait for the lock.
+        if let Ok(mut place) = self.kept.lock() {
+            *place = Some(pending);
+        }
+    }
+}
+
+async fn be_copied_while_locked(address: &str) -> Result<()> {
+    let connection = libbus::Builder::address(address)?.build().await?;
+    let bus = connection.bus().cache_properties(CacheProperties::Yes).await?;
+    let pending = Mutex::new(Some(connection.send(&bus.method_call("GetId")?, &())?));
+    let waker =
+        Waker::from(Arc::new(Forking { pending, kept: Mutex::default(), proxy: bus.clone() }));
+    let mut reading = Box::pin(connection.closed());
+    let mut told = Box::pin(connection.closed());
+    assert!(reading.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert!(told.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    // Who reads for all goes, which is told to the other.
+    drop(reading);
+    drop(told);
+    bus.call::<_, String>("GetId", &()).await?;
+    println!("the first process goes on");
+    Ok(())
+}
+
+/// As often as it takes for one of the threads to have the connection locked.
+fn be_copied_while_busy(address: &str) -> Result<()> {
+    let connection = Builder::address(address)?.build()?;
+    let bus = connection.bus().cache_properties(CacheProperties::Yes)?;
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    let _ = connection.emit_signal(None, "/a", "org.example.I", "Counted", &1_u32);
+                }
+            });
+        }
+        let result = (0..50).try_for_each(|_| {
+            let pending = connection.send(&bus.method_call("GetId")?, &())?;
+            let Some(child) = Pid::from_raw(fork::fork()) else {
+                drop(pending);
+                let flushed = connection.flush();
+                let served = connection.object_server().at("/z", libbus::server::ObjectManager);
+                let kept = bus.cached_property::<Vec<String>>("Features").err();
+                let errors = [flushed.err(), served.err(), kept];
+                let are_right = errors.iter().all(|error| matches!(error, Some(Error::Forked)));
+                std::process::exit(i32::from(!are_right));
+            };
+            let ended = waitpid(Some(child), WaitOptions::empty()).map_err(std::io::Error::from)?;
+            assert_eq!(ended.and_then(|(_, status)| status.exit_status()), Some(0));
+            pending.wait().map(drop)
+        });
+        is_over.store(true, Ordering::Relaxed);
+        result
+    })?;
     println!("the first process goes on");
     Ok(())
 }

@@ -18,10 +18,12 @@ mod monitoring;
 mod names;
 mod peer_to_peer;
 mod proxies;
+mod reaching;
 mod reconnecting;
 mod serving;
 mod signals;
 mod test_bus;
+mod unread;
 
 use std::io::Write as _;
 

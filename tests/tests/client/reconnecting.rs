@@ -4,6 +4,7 @@
 
 use std::io;
 use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +22,25 @@ const INTERFACE: &str = "org.example.Counter";
 fn replace(bus: &Bus) {
     bus.terminate();
     bus.restart();
+}
+
+/// The bus ends, and somebody else listens where it was.
+pub(crate) fn take_place(bus: &Bus) -> UnixListener {
+    bus.terminate();
+    let path = bus.address_value(0, "path").unwrap();
+    // A broker leaves its own.
+    let _ = std::fs::remove_file(path);
+    UnixListener::bind(path).unwrap()
+}
+
+/// Emits signals for who will hear them some time.
+fn emit_until(bus: &Bus, is_over: &AtomicBool) {
+    let builder = libbus::blocking::Builder::address(&path_of(bus)).unwrap();
+    let emitter = builder.build().unwrap();
+    while !is_over.load(Ordering::Relaxed) {
+        emitter.emit_signal(None, PATH, INTERFACE, "Counted", &0_u32).unwrap();
+        emitter.bus().call::<_, String>("GetId", &()).unwrap();
+    }
 }
 
 mod blocking {
@@ -146,7 +166,7 @@ mod asynchronous {
 }
 
 /// The address without the GUID, which another bus has not.
-fn path_of(bus: &Bus) -> String {
+pub(crate) fn path_of(bus: &Bus) -> String {
     format!("unix:path={}", bus.address_value(0, "path").unwrap())
 }
 
@@ -167,11 +187,7 @@ fn a_bus_that_comes_later_is_waited_for_by_a_thread() {
 #[test]
 fn who_goes_before_it_has_said_anything_is_no_bus_yet() {
     on_each_bus(|bus| {
-        bus.terminate();
-        let path = bus.address_value(0, "path").unwrap();
-        // A broker leaves its own.
-        let _ = std::fs::remove_file(path);
-        let listener = UnixListener::bind(path).unwrap();
+        let listener = take_place(bus);
         let builder = libbus::blocking::Builder::address(&path_of(bus)).unwrap();
         thread::scope(|scope| {
             let build = scope.spawn(|| builder.wait_for_bus(Duration::MAX).build().unwrap());

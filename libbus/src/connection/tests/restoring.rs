@@ -187,6 +187,43 @@ fn a_stream_tells_where_it_was_interrupted() {
     assert_eq!(seen, ["Some(Missed(2))", "Some(Interrupted)", "1", "2", "3"]);
 }
 
+/// Of tries that brought nothing, a stream has nothing to say; what came in between is told apart.
+#[test]
+fn a_loss_is_told_once_however_many_tries_fail_after_it() {
+    let mut pair = Pair::new();
+    let streams = [(); 2].map(|()| pair.state.begin_stream(everything(), 9, Overflow::DropOldest));
+    let [told, untold] = streams;
+    let rule = MatchRule::parse("type='signal',sender=':1.7'").unwrap();
+    let of_one = pair.state.begin_stream(rule, 3, Overflow::DropOldest);
+    pair.state.lose();
+    assert_eq!(pair.next(told), "Some(Interrupted)");
+    assert_eq!(pair.next(of_one), "Some(Ended)");
+    for begun in [false, true] {
+        // The other end goes before the handshake, or before it has answered.
+        if begun {
+            pair.restart();
+            pair.state.lose();
+        }
+        pair.state.restart(config(), true).unwrap();
+        pair.state.lose();
+        assert_eq!(pair.next(told), "None");
+        assert_eq!(pair.next(of_one), "None");
+    }
+    pair.restored();
+    pair.signal("Changed", "new").unwrap();
+    assert_eq!([(); 3].map(|()| pair.next(told)), ["new", "None", "None"]);
+    assert_eq!([(); 3].map(|()| pair.next(untold)), ["Some(Interrupted)", "new", "None"]);
+    // It had all, and a try after that brought something: two gaps.
+    pair.restart();
+    pair.signal("Changed", "of the try").unwrap();
+    pair.restored();
+    let expected = ["Some(Interrupted)", "of the try", "Some(Interrupted)", "None"];
+    for stream in streams {
+        assert_eq!([(); 4].map(|()| pair.next(stream)), expected);
+    }
+    assert_eq!(pair.next(of_one), "None");
+}
+
 // The class of CVE-2024-34397, on a bus where the owner's unique name is somebody else's.
 #[test]
 fn the_owner_of_a_name_on_the_old_bus_is_nobody_on_the_new_one() {

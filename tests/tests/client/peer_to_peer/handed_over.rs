@@ -150,6 +150,20 @@ fn a_copy_of_the_process_is_told() {
     });
 }
 
+/// A lock that another thread of the first process held stays held in the copy for ever.
+#[test]
+fn a_copy_of_the_process_waits_for_nobody_who_is_not_in_it() {
+    on_each_bus(|bus| {
+        let ended = run(&["fork-locked", &address(bus)], |_| {});
+        let forked = "the connection belongs to another process, which forked";
+        let text = ended.succeeds();
+        assert_eq!(text.matches(forked).count(), 4, "{text}");
+        assert!(text.ends_with("None false\nthe first process goes on\n"), "{text}");
+        let ended = run(&["fork-busy", &address(bus)], |_| {});
+        ended.prints(&["the first process goes on"]);
+    });
+}
+
 #[test]
 fn a_program_ends_with_its_connection() {
     for style in ["exit", "exit-async"] {

@@ -189,6 +189,35 @@ fn what_is_about_a_program_of_the_old_bus_ends() {
     });
 }
 
+/// Whoever listens where the bus was and lets go at once is a try that failed, and no other loss.
+#[test]
+fn a_loss_is_told_once_however_many_tries_fail_after_it() {
+    on_each_bus(|bus| {
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            run!({
+                let connection = connect!(bus, Reconnect::within(Duration::MAX));
+                let rule = format!("interface='{INTERFACE}'");
+                let mut stream = wait!(connection.receive_signals(&rule)).unwrap();
+                let listener = take_place(bus);
+                let first = wait!(stream.next_signal());
+                scope.spawn(|| {
+                    for _ in 0..3 {
+                        drop(listener.accept().unwrap());
+                    }
+                    drop(listener);
+                    bus.restart();
+                    emit_until(bus, &is_over);
+                });
+                let second = wait!(stream.next_signal());
+                is_over.store(true, Ordering::Relaxed);
+                assert!(matches!(first, Err(Error::Interrupted)), "{first:?}");
+                assert!(second.is_ok(), "{second:?}");
+            });
+        });
+    });
+}
+
 #[test]
 fn it_ends_when_it_is_closed_or_given_up() {
     on_each_bus(|bus| {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use crate::harness::Running;
+use bus_tests::harness::Running;
 
 /// How a page element is called in WebDriver's answers.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -18,14 +18,14 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
 
 /// A browser with one page open, gone when it is dropped.
 #[derive(Debug)]
-pub struct Browser {
+pub(crate) struct Browser {
     port: u16,
     session: String,
     _driver: Running,
 }
 
 /// What is missing, if a browser cannot be had here.
-pub fn missing_browser() -> Option<&'static str> {
+pub(crate) fn missing_browser() -> Option<&'static str> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_installed =
         |program: &&str| std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
@@ -34,7 +34,7 @@ pub fn missing_browser() -> Option<&'static str> {
 
 impl Browser {
     /// Starts one whose window has that size, with `directory` for its own files.
-    pub fn start(directory: &Path, (width, height): (u32, u32)) -> Self {
+    pub(crate) fn start(directory: &Path, (width, height): (u32, u32)) -> Self {
         let driver = Running::start(Command::new("chromedriver").arg("--port=0"));
         let line = driver.prints("started successfully on port ");
         let port = line.rsplit(' ').next().and_then(|word| word.trim_end_matches('.').parse().ok());
@@ -61,13 +61,13 @@ impl Browser {
     }
 
     /// Opens a file.
-    pub fn open(&self, file: &Path) {
+    pub(crate) fn open(&self, file: &Path) {
         let url: String = file.to_str().expect("a path in UTF-8").bytes().map(escaped).collect();
         self.tell("/url", &json!({ "url": format!("file://{url}") }));
     }
 
     /// What JavaScript returns, a promise's value when it is there.
-    pub fn run(&self, script: &str) -> Json {
+    pub(crate) fn run(&self, script: &str) -> Json {
         let script = format!(
             "const done = arguments[arguments.length - 1];\
              (async () => {{ {script} }})().then(done, (error) => done(`failed: ${{error.stack}}`));"
@@ -76,7 +76,7 @@ impl Browser {
     }
 
     /// Runs it until it returns something that is true, and answers that. The page draws in between.
-    pub fn wait_for(&self, script: &str) -> Json {
+    pub(crate) fn wait_for(&self, script: &str) -> Json {
         self.run(&format!(
             "const end = Date.now() + 20000;\
              for (;;) {{\
@@ -89,7 +89,7 @@ impl Browser {
     }
 
     /// Clicks at a place of the page.
-    pub fn click_at(&self, x: i64, y: i64) {
+    pub(crate) fn click_at(&self, x: i64, y: i64) {
         let actions = json!([
             { "type": "pointerMove", "x": x, "y": y },
             { "type": "pointerDown", "button": 0 },
@@ -100,19 +100,19 @@ impl Browser {
     }
 
     /// Clicks what a CSS selector finds.
-    pub fn click(&self, selector: &str) {
+    pub(crate) fn click(&self, selector: &str) {
         let element = self.element(selector);
         self.tell(&format!("/element/{element}/click"), &json!({}));
     }
 
     /// Types into what a CSS selector finds.
-    pub fn type_into(&self, selector: &str, text: &str) {
+    pub(crate) fn type_into(&self, selector: &str, text: &str) {
         let element = self.element(selector);
         self.tell(&format!("/element/{element}/value"), &json!({ "text": text }));
     }
 
     /// Presses a key, wherever the page is.
-    pub fn press(&self, key: &str) {
+    pub(crate) fn press(&self, key: &str) {
         let actions =
             json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
         let keyboard = json!({ "type": "key", "id": "keyboard", "actions": actions });
@@ -120,16 +120,10 @@ impl Browser {
     }
 
     /// What stands in the browser's console, errors among it.
-    pub fn console(&self) -> Vec<String> {
+    pub(crate) fn console(&self) -> Vec<String> {
         let lines = self.tell("/se/log", &json!({ "type": "browser" }));
         let text = |line: &Json| line["message"].as_str().unwrap_or_default().to_owned();
         lines.as_array().into_iter().flatten().map(text).collect()
-    }
-
-    /// A picture of the page, as PNG in base 64.
-    pub fn screenshot(&self) -> String {
-        let path = format!("/session/{}/screenshot", self.session);
-        self.ask("GET", &path, &Json::Null).as_str().unwrap_or_default().to_owned()
     }
 
     fn element(&self, selector: &str) -> String {

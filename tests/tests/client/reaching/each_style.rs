@@ -1,0 +1,196 @@
+macro_rules! give_up {
+    ($address:expr) => {{
+        let builder = Builder::address($address).unwrap().wait_for_bus(SHORT);
+        given_up(wait!(builder.build()).unwrap_err())
+    }};
+}
+
+#[test]
+fn who_lets_nobody_in_is_not_waited_for_longer_than_was_said() {
+    run!({
+        let place = Place::new(&format!("libbus-full-{STYLE}"));
+        let path = place.path();
+        let listener = UnixListener::bind(&path).unwrap();
+        let waiting = fill(&listener, &path);
+        assert_is_late(&give_up!(&format!("unix:path={path}")));
+        drop(waiting);
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let waiting = fill_tcp(&listener);
+        assert_is_late(&give_up!(&format!("tcp:host=127.0.0.1,port={port}")));
+        // A name, which is looked up.
+        assert_is_late(&give_up!(&format!("tcp:host=localhost,port={port},family=ipv4")));
+        drop(waiting);
+    });
+}
+
+/// Before the handshake, and after it.
+#[test]
+fn who_says_nothing_is_not_waited_for_longer_than_was_said() {
+    run!({
+        let place = Place::new(&format!("libbus-silent-{STYLE}"));
+        let path = place.path();
+        let silent = UnixListener::bind(&path).unwrap();
+        let error = give_up!(&format!("unix:path={path}"));
+        assert!(matches!(error, Error::TimedOut(_)), "{error}");
+        drop(silent);
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let error = give_up!(&format!("tcp:host=127.0.0.1,port={port}"));
+        assert!(matches!(error, Error::TimedOut(_)), "{error}");
+
+        std::fs::remove_file(&path).unwrap();
+        let address = format!("unix:path={path}");
+        let builder = libbus::blocking::ListenerBuilder::address(&address).unwrap();
+        let mut polite = builder.listen().unwrap();
+        thread::scope(|scope| {
+            // It is kept, and reads no Hello.
+            let client = scope.spawn(|| polite.accept().unwrap());
+            run!({
+                let error = give_up!(&address);
+                assert!(matches!(error, Error::TimedOut(_)), "{error}");
+            });
+            drop(client.join().unwrap());
+        });
+    });
+}
+
+#[test]
+fn addresses_after_one_that_does_not_answer_have_their_time() {
+    on_each_bus(|bus| {
+        run!({
+            let place = Place::new(&format!("libbus-first-{STYLE}"));
+            let path = place.path();
+            let listener = UnixListener::bind(&path).unwrap();
+            let waiting = fill(&listener, &path);
+            let both = format!("unix:path={path};{}", address(bus));
+            let builder = Builder::address(&both).unwrap().wait_for_bus(SHORT);
+            assert!(wait!(builder.build()).unwrap().unique_name().is_some());
+            drop(waiting);
+        });
+    });
+}
+
+/// What a call on a lost connection fails with at last.
+macro_rules! fail {
+    ($connection:expr) => {
+        loop {
+            match wait!($connection.call(&get_id(), &())).unwrap_err() {
+                Error::CallLost(_) => {}
+                error => break error,
+            }
+        }
+    };
+}
+
+macro_rules! settle {
+    ($connection:expr) => {
+        while let Err(error) = wait!($connection.bus().call::<_, String>("GetId", &())) {
+            assert!(matches!(error, Error::CallLost(_)), "{error}");
+        }
+    };
+}
+
+#[test]
+fn calls_on_a_lost_connection_wait_no_longer_than_they_said() {
+    on_each_bus(|bus| {
+        for is_full in [true, false] {
+            run!({
+                let builder = Builder::address(&path_of(bus)).unwrap();
+                let connection =
+                    wait!(builder.reconnect(Reconnect::within(Duration::MAX)).build()).unwrap();
+                let listener = take_place(bus);
+                let path = bus.address_value(0, "path").unwrap();
+                let waiting = is_full.then(|| fill(&listener, path));
+                for _ in 0..3 {
+                    let error = fail!(connection);
+                    assert!(matches!(error, Error::TimedOut(SHORT)), "{error}");
+                }
+                drop((waiting, listener));
+                bus.restart();
+                settle!(connection);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_lost_connection_is_given_up_in_time() {
+    on_each_bus(|bus| {
+        for is_full in [true, false] {
+            run!({
+                let builder = Builder::address(&path_of(bus)).unwrap();
+                let connection = wait!(builder.reconnect(Reconnect::within(SHORT)).build()).unwrap();
+                let listener = take_place(bus);
+                let path = bus.address_value(0, "path").unwrap();
+                let waiting = is_full.then(|| fill(&listener, path));
+                let error = given_up(wait!(connection.closed()));
+                match is_full {
+                    true => assert_is_late(&error),
+                    false => assert!(matches!(error, Error::TimedOut(_)), "{error}"),
+                }
+                drop((waiting, listener));
+                bus.restart();
+            });
+        }
+    });
+}
+
+#[test]
+fn calls_on_a_connection_by_tcp_wait_no_longer_than_they_said() {
+    let config = Config {
+        listen: Listen::Addresses(&["tcp:host=127.0.0.1,port=0"]),
+        auth: &["ANONYMOUS"],
+        elements: "<allow_anonymous/>",
+        ..Config::SESSION
+    };
+    for daemon in daemons() {
+        let bus = Bus::start(&daemon, &config);
+        run!({
+            let builder = Builder::address(&address(&bus)).unwrap();
+            let builder = builder.mechanisms(&[Mechanism::Anonymous]);
+            let connection =
+                wait!(builder.reconnect(Reconnect::within(Duration::MAX)).build()).unwrap();
+            let port = bus.address_value(0, "port").unwrap();
+            bus.terminate();
+            let listener = TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
+            let waiting = fill_tcp(&listener);
+            for _ in 0..2 {
+                let error = fail!(connection);
+                assert!(matches!(error, Error::TimedOut(SHORT)), "{error}");
+            }
+            drop(waiting);
+        });
+    }
+}
+
+/// Who waits does not give up since nobody is let in for now.
+#[test]
+fn a_listener_that_is_full_is_waited_for() {
+    on_each_bus(|bus| {
+        let listener = take_place(bus);
+        let path = bus.address_value(0, "path").unwrap();
+        let waiting = fill(&listener, path);
+        thread::scope(|scope| {
+            let build = scope.spawn(|| {
+                run!({
+                    let builder = Builder::address(&path_of(bus)).unwrap();
+                    wait!(builder.wait_for_bus(Duration::MAX).build())
+                })
+            });
+            drop(waiting);
+            // Those of before are let in first, and say nothing.
+            loop {
+                let (mut client, _) = listener.accept().unwrap();
+                if io::Read::read(&mut client, &mut [0]).unwrap() == 1 {
+                    break;
+                }
+            }
+            drop(listener);
+            bus.restart();
+            assert!(build.join().unwrap().unwrap().unique_name().is_some());
+        });
+    });
+}
