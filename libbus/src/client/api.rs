@@ -219,6 +219,19 @@ macro_rules! api {
                 $run!(self.link().call_no_reply(call, arguments))
             }
 
+            /// Sends a message as its header says, of any type, and answers its serial: that of the header, its
+            /// signature and its number of descriptors do not count. This is for programs that answer by themselves
+            /// what a [`Monitor`] sees. What there is no room for leaves later ([`Connection::flush`]).
+            ///
+            /// # Errors
+            /// It cannot be sent, or the connection is over.
+            pub fn send_message<T>(&self, header: &Header<'_>, arguments: &T) -> Result<NonZeroU32>
+            where
+                T: Serialize + DynamicType + ?Sized,
+            {
+                self.link().send(header, arguments, Expects::Nothing)
+            }
+
             /// Emits a signal: to all who asked for it, or to one. Waits until it has left, for 25 s at most: of one that
             /// has not begun to leave by then nothing leaves.
             ///
@@ -597,6 +610,7 @@ pub(crate) use api;
 
 /// What these functions name.
 pub(crate) mod scope {
+    pub(crate) use std::num::NonZeroU32;
     pub(crate) use std::time::Duration;
 
     pub(crate) use serde::{Deserialize, Serialize};
@@ -604,7 +618,7 @@ pub(crate) mod scope {
 
     pub(crate) use crate::client::call::MethodCall;
     pub(crate) use crate::client::error::{Error, Result};
-    pub(crate) use crate::client::link::Deadline;
+    pub(crate) use crate::client::link::{Deadline, Expects};
     pub(crate) use crate::client::monitor::Watching;
     pub(crate) use crate::client::names::{ReleaseNameReply, RequestNameFlags, RequestNameReply};
     pub(crate) use crate::client::peers::{Credentials, NameEvent};
@@ -614,5 +628,5 @@ pub(crate) mod scope {
     pub(crate) use crate::message::Message;
     pub(crate) use crate::names::{BusName, InterfaceName, MemberName, ObjectPath, WellKnownName};
     pub(crate) use crate::server::Interface;
-    pub(crate) use crate::wire::MessageType;
+    pub(crate) use crate::wire::{Header, MessageType};
 }

@@ -27,7 +27,8 @@ pub enum Watching {
     ByMatchRules,
 }
 
-/// Sees messages of others, one after the other; nothing can be sent by it.
+/// Sees messages of others, one after the other. Who is one by match rules may also send
+/// ([`Monitor::connection`]); the bus ends a monitor that does.
 ///
 /// It misses nothing. Who does not take messages lets them wait at the bus, which ends a monitor that holds too much.
 ///
@@ -78,6 +79,13 @@ impl<S: Style> Monitor<S> {
     pub(crate) async fn take_next(&mut self, deadline: Deadline) -> Result<Message> {
         let next = |shared: &mut Shared| shared.connection.next_monitored();
         S::wait(self.connection.link(), next, deadline).await
+    }
+
+    /// The connection on which it sees them. Replies to what is asked on it are for who asks; all else that comes is for
+    /// the monitor, which answers nothing by itself.
+    #[must_use]
+    pub const fn connection(&self) -> &Connection<S> {
+        &self.connection
     }
 
     /// The monitor's own unique name, which it had before it became one: the bus tells of its end.

@@ -1,14 +1,15 @@
 //! Monitors: who looks at what others send.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_lite::future::block_on;
-use libbus::Watching;
 use libbus::blocking::{Builder, Monitor};
 use libbus::connection::MONITORED_MAX;
 use libbus::message::Message;
-use libbus::wire::MessageType;
+use libbus::wire::{Header, MessageType};
+use libbus::{MethodCall, Watching};
 
 use crate::{address, connect, on_each_bus};
 
@@ -156,5 +157,27 @@ fn many_rules_are_asked_for_on_a_busy_bus() {
             blocking.unwrap();
             asynchronous.unwrap();
         });
+    });
+}
+
+/// Nothing is answered for who sees by match rules; what it asks is answered to it, and it answers what it likes.
+#[test]
+fn what_is_seen_is_answered_by_the_program_itself() {
+    on_each_bus(|bus| {
+        let mut seeing = monitor(bus, &[], Watching::ByMatchRules);
+        let name = seeing.unique_name().unwrap().to_owned();
+        let owner: String = seeing.connection().bus().call("GetNameOwner", name.as_str()).unwrap();
+        assert_eq!(owner, name);
+        let caller = connect(bus);
+        let call = MethodCall::new("/", "Any").unwrap().destination(name.as_str()).unwrap();
+        let reply = caller.send(&call, "question").unwrap();
+        let seen = next(&mut seeing, is_member("Any"));
+        let mut header = Header::new(MessageType::MethodReturn, NonZeroU32::MIN);
+        header.reply_serial = Some(seen.serial());
+        header.destination = seen.sender();
+        let serial = seeing.connection().send_message(&header, "answer").unwrap();
+        let reply = reply.wait().unwrap();
+        assert_eq!(reply.deserialize::<&str>().unwrap(), "answer");
+        assert_eq!(reply.serial(), serial);
     });
 }

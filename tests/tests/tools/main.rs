@@ -10,6 +10,7 @@ mod bus_statistics;
 mod busctl_gdbus;
 mod codegen;
 mod completions;
+mod dbus_bin;
 mod doctor;
 mod scene;
 mod top;
