@@ -390,8 +390,9 @@ pub struct Bus {
     held_since: (u32, u64),
     /// Until when the spare buffers may go unused, and how often they had been used before.
     spares_watched: Option<(Timestamp, u64)>,
-    /// Messages handled so far.
+    /// Messages handled so far, and their bytes.
     messages: u64,
+    bytes: u64,
     /// Messages refused so far.
     refused: u64,
     /// Work done so far beside messages and recipients: long answers of the bus, and what those gave up
@@ -460,6 +461,7 @@ impl Bus {
             held_since: (0, 0),
             spares_watched: None,
             messages: 0,
+            bytes: 0,
             refused: 0,
             other_work: 0,
             departures: VecDeque::new(),

@@ -13,7 +13,7 @@
 //! Beside it stands [`instruction_counts`], the judgement on what `benches/instructions` counts, where
 //! `cargo test` tries it out, and [`policies`], for tests of the core alone.
 //!
-//! [`traffic`] makes up what is said on a desktop's bus, for tests and measurements of what reads captures.
+//! [`browser`] opens pages in a real one; [`traffic`] makes up what is said on a desktop's bus, for tests and measurements of what reads captures.
 //!
 //! [`connection_driver`] drives a client's connection by bytes, for `tests/client_state` and `fuzz/`.
 //!
@@ -22,6 +22,7 @@
 //! - `conformance`: one file per section of the specification, run against our daemon and against
 //!   the system's `dbus-daemon`. Whatever the two do differently must be listed, with its reason,
 //!   in `allowed_differences.toml`.
+//! - `captures`: captures of real programs, ours in theirs, and what is made of captures.
 //! - `stock_clients`: the programs and libraries that people use, for real.
 //! - `system_bus`: real services on our daemon as the system bus, in namespaces of its own.
 //! - `desktop_services`: services of a desktop, started on our session bus by their own clients.
@@ -43,6 +44,7 @@
     reason = "the whole crate is test code: a broken expectation is a failed test"
 )]
 
+pub mod browser;
 pub mod connection_driver;
 pub mod harness;
 pub mod instruction_counts;

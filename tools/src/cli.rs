@@ -47,7 +47,12 @@ pub(crate) enum Verb {
     Env(commands::env::Env),
     Activate(commands::activate::Activate),
     Stats(commands::stats::Stats),
+    Top(commands::top::Top),
     Policy(commands::policy::Policy),
     StdioBridge(commands::stdio_bridge::StdioBridge),
+    Doctor(commands::doctor::Doctor),
+    Codegen(commands::codegen::Codegen),
+    Completions(commands::completions::Completions),
+    CompleteWords(commands::completions::CompleteWords),
     Compat(commands::compat::Compat),
 }

@@ -3,7 +3,10 @@
 pub(crate) mod activate;
 pub(crate) mod call;
 pub(crate) mod capture;
+pub(crate) mod codegen;
 pub(crate) mod compat;
+pub(crate) mod completions;
+pub(crate) mod doctor;
 pub(crate) mod emit;
 pub(crate) mod env;
 pub(crate) mod get;
@@ -17,6 +20,7 @@ pub(crate) mod set;
 pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod stdio_bridge;
+pub(crate) mod top;
 pub(crate) mod trace;
 pub(crate) mod tree;
 pub(crate) mod wait;
@@ -47,9 +51,14 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Replay(replay) => replay.run(options),
         Verb::Run(run) => return run.run(options),
         Verb::Compat(compat) => return compat.run(),
+        Verb::Doctor(doctor) => return doctor.run(options),
+        Verb::Codegen(codegen) => return codegen.run(options),
+        Verb::Completions(completions) => completions.run(),
+        Verb::CompleteWords(words) => words.run(),
         Verb::Env(env) => env.run(options),
         Verb::Activate(activate) => activate.run(options),
         Verb::Stats(stats) => stats.run(options),
+        Verb::Top(top) => top.run(options),
     }?;
     Ok(ExitCode::SUCCESS)
 }

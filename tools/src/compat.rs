@@ -1,6 +1,12 @@
 //! Other projects' commands: the same options, output and exit codes, so that scripts go on working.
 //!
-//! Each is a function of its arguments, in a file of its own; [`run`] finds it by its name.
+//! Each is a function of its arguments, in a file of its own; [`run`] finds it by its name. What several read alike:
+//! options (`getopt.rs`) and numbers (`c_numbers.rs`).
+
+mod busctl;
+mod c_numbers;
+mod gdbus;
+mod getopt;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -9,7 +15,7 @@ use std::process::ExitCode;
 type Program = fn(&[OsString]) -> ExitCode;
 
 /// By their names, in order.
-const PROGRAMS: &[(&str, Program)] = &[];
+const PROGRAMS: &[(&str, Program)] = &[("busctl", busctl::run), ("gdbus", gdbus::run)];
 
 /// Runs the command of this name; nothing, if there is none.
 pub(crate) fn run(name: &str, arguments: &[OsString]) -> Option<ExitCode> {

@@ -183,7 +183,7 @@ impl BusOptions {
 }
 
 /// The bus of a container, by a program that systemd starts in it.
-fn machine_address(machine: &str) -> Result<String> {
+pub(crate) fn machine_address(machine: &str) -> Result<String> {
     let (user, name) = match machine.split_once('@') {
         Some((user, name)) => (Some(user).filter(|user| !user.is_empty()), name),
         None => (None, machine),

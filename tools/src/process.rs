@@ -45,6 +45,21 @@ impl Process {
         line.map(|value| value.trim().to_owned())
     }
 
+    /// The terminal that it is controlled by.
+    pub(crate) fn terminal(self) -> Option<String> {
+        let stat = self.read("stat")?;
+        // The program's name stands in brackets, and may have any in it.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let number: u64 = fields.split_whitespace().nth(4)?.parse().ok().filter(|tty| *tty != 0)?;
+        let (major, minor) = (number >> 8 & 0xfff, number & 0xff | number >> 12 & 0xfff00);
+        let link = fs::read_link(format!("/dev/char/{major}:{minor}")).ok();
+        let link = link.and_then(|link| Some(format!("/dev/{}", link.file_name()?.to_str()?)));
+        match major {
+            136..144 => Some(format!("/dev/pts/{}", ((major - 136) << 20) + minor)),
+            _ => link,
+        }
+    }
+
     /// A number that is a file of its own; `None` also if it means that there is none.
     pub(crate) fn number(self, file: &str) -> Option<u32> {
         let number = self.read(file)?.trim().parse().ok()?;

@@ -26,7 +26,7 @@ use libbus::wire::MessageType;
 use serde::Serialize;
 
 pub use self::html::write_html;
-use self::strings::Strings;
+use self::strings::{Strings, beginning};
 pub use self::svg::write_svg;
 use crate::capture::{Captured, Cut, Time};
 use crate::conversation::Conversation;
@@ -287,8 +287,7 @@ impl fmt::Write for BodyText {
             self.text.push_str(text);
             return Ok(());
         }
-        let end = text.floor_char_boundary(room.saturating_sub(CUT_MARK.len()));
-        self.text.push_str(text.get(..end).unwrap_or_default());
+        self.text.push_str(beginning(text, room.saturating_sub(CUT_MARK.len())));
         self.text.push_str(CUT_MARK);
         self.size_max = self.text.len();
         Err(fmt::Error)

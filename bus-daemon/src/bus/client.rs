@@ -53,6 +53,15 @@ pub enum Phase {
     Monitor,
 }
 
+/// What came from a client.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent {
+    /// Messages that could be read.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// One client.
 #[derive(Debug)]
 pub struct Client {
@@ -78,6 +87,8 @@ pub struct Client {
     pub(super) passed: Option<Box<Passed>>,
     /// When it connected.
     pub connected_at: Timestamp,
+    /// How many messages it has sent, and of how many bytes, for statistics.
+    pub sent: Sent,
     /// What it has sent of an incomplete message.
     pub incoming: Incoming,
     /// What it is owed.
@@ -249,6 +260,7 @@ impl ClientTable {
             standing: None,
             passed: None,
             connected_at: now,
+            sent: Sent::default(),
             incoming: Incoming::default(),
             outbox: Outbox::default(),
             leaving: false,
@@ -352,8 +364,10 @@ impl ClientTable {
 
     /// Queues lines of the handshake.
     pub fn push_bytes(&mut self, id: ClientId, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.push(id, &Outgoing::whole(bytes, None, Urgency::Urgent));
+        if !bytes.is_empty()
+            && let Some(client) = self.push(id, &Outgoing::whole(bytes, None, Urgency::Urgent))
+        {
+            client.outbox.note_lines();
         }
     }
 

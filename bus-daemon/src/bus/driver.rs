@@ -9,6 +9,7 @@
 //! (`Bus::announce`); the name registry itself sends nothing.
 
 pub mod activation;
+mod clients;
 mod credentials;
 pub mod error_reply;
 mod introspection;
@@ -50,6 +51,9 @@ const STATS: InterfaceName<'static> =
     InterfaceName::from_static("org.freedesktop.DBus.Debug.Stats");
 /// Ours; what it explains stands in `driver/policy.rs`.
 const POLICY: InterfaceName<'static> = InterfaceName::from_static("org.libbus.Policy1");
+
+/// Ours: who uses how much of the bus, `driver/clients.rs`.
+const CLIENTS: InterfaceName<'static> = InterfaceName::from_static("org.libbus.Stats1");
 
 /// Ours: the variables that started services get.
 const ACTIVATION: InterfaceName<'static> = InterfaceName::from_static("org.libbus.Activation1");
@@ -242,6 +246,12 @@ static METHODS: &[Method] = &[
     )
     .of_canonical_interface(),
     method(STATS, "GetAllMatchRules", &[], &[("a{sas}", "rules")], Bus::get_all_match_rules)
+        .of_canonical_interface(),
+    method(CLIENTS, "GetClients", &[], &[("a{sa{sv}}", "clients")], Bus::get_clients)
+        .of_canonical_interface(),
+    method(CLIENTS, "GetCalls", &[], &[("a(ssut)", "calls")], Bus::get_calls)
+        .of_canonical_interface(),
+    method(CLIENTS, "GetUsers", &[], &[("a{ua{s(tt)}}", "users")], Bus::get_users)
         .of_canonical_interface(),
     method(
         POLICY,

@@ -173,6 +173,8 @@ pub const VAIN_STARTS_MAX: u8 = 3;
 pub const ORPHANS_SIZE_MAX: usize = 8 << 20;
 /// See [`ORPHANS_SIZE_MAX`].
 pub const ORPHAN_FDS_MAX: usize = 64;
+/// Calls in flight that one answer of GetCalls tells of.
+pub const TOLD_CALL_COUNT_MAX: usize = 1024;
 /// Variables that UpdateActivationEnvironment may set in all.
 pub const ACTIVATION_VARIABLE_COUNT_MAX: usize = 4096;
 /// Bytes of all activation variables, names and values.

@@ -201,6 +201,8 @@ pub struct Outbox {
     bytes_peak: usize,
     /// Bytes queued so far.
     queued: u64,
+    /// Messages queued so far.
+    messages: u64,
 }
 
 impl Outbox {
@@ -229,6 +231,7 @@ impl Outbox {
         let size = head.len() + body.bytes().len();
         self.bytes += size;
         self.queued += size as u64;
+        self.messages += 1;
         self.bytes_peak = self.bytes_peak.max(self.bytes);
     }
 
@@ -236,6 +239,7 @@ impl Outbox {
     pub fn push_bytes(&mut self, pool: &mut BufferPool, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.push(pool, bytes, &OutgoingBody::Copied(&[]), None);
+            self.note_lines();
         }
     }
 
@@ -337,6 +341,17 @@ impl Outbox {
     #[must_use]
     pub const fn queued(&self) -> u64 {
         self.queued
+    }
+
+    /// Messages queued so far, for statistics.
+    #[must_use]
+    pub const fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// What was pushed last is no message: the lines of the handshake.
+    pub const fn note_lines(&mut self) {
+        self.messages = self.messages.saturating_sub(1);
     }
 
     /// Of the bytes queued so far those that have left.

@@ -167,6 +167,23 @@ impl PendingReplies {
         self.client(caller).made_count
     }
 
+    /// The calls that `caller` has in flight, oldest first.
+    pub fn of_caller(&self, caller: ClientId) -> impl Iterator<Item = &PendingReply> {
+        let made = self.client(caller).made;
+        made.iter(&self.calls, |call| call.of_caller).map(|(_, call)| &call.reply)
+    }
+
+    /// The calls that `callee` has not answered, oldest first.
+    pub fn of_callee(&self, callee: ClientId) -> impl Iterator<Item = &PendingReply> {
+        let received = self.client(callee).received;
+        received.iter(&self.calls, |call| call.of_callee).map(|(_, call)| &call.reply)
+    }
+
+    /// All calls in flight, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &PendingReply> {
+        self.by_age.iter(&self.calls, |call| call.by_age).map(|(_, call)| &call.reply)
+    }
+
     /// How many calls are in flight.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -67,6 +67,21 @@ impl Resource {
         Self::IncompleteConnections,
     ];
 
+    /// What statistics call it.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Fds => "fds",
+            Self::MatchRules => "match_rules",
+            Self::VagueMatchRules => "vague_match_rules",
+            Self::Names => "names",
+            Self::Replies => "replies",
+            Self::Connections => "connections",
+            Self::IncompleteConnections => "incomplete_connections",
+        }
+    }
+
     /// What it is called, and the limit that its pool comes from.
     #[must_use]
     pub const fn in_words(self) -> (&'static str, &'static str) {
@@ -356,6 +371,15 @@ impl UserTable {
     #[must_use]
     pub fn held(&self, id: UserId, resource: Resource) -> u64 {
         self.users.get(id.0 as usize).map_or(0, |user| user.held.of(resource))
+    }
+
+    /// All users that have clients, in the order of their numbers; first the one that stands for those who are
+    /// not known.
+    #[must_use]
+    pub fn ids(&self) -> Vec<(Option<u32>, UserId)> {
+        let mut ids: Vec<_> = self.by_uid.iter().map(|(uid, id)| (*uid, *id)).collect();
+        ids.sort_unstable_by_key(|(uid, _)| *uid);
+        ids
     }
 
     /// Whose entry it is.

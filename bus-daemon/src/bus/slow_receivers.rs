@@ -102,6 +102,21 @@ impl Client {
         self.flow.as_ref().is_some_and(|flow| flow.paused_for.is_some())
     }
 
+    /// Whether so much waits for it that those who send more are paused.
+    pub(super) fn is_congested(&self) -> bool {
+        self.episode() != 0
+    }
+
+    /// For whom it is paused.
+    pub(super) fn paused_for(&self) -> Option<ClientId> {
+        self.flow.as_ref()?.paused_for
+    }
+
+    /// How many broadcasts have left it out since it began not to read.
+    pub(super) fn left_out(&self) -> u64 {
+        self.flow.as_ref().map_or(0, |flow| flow.left_out)
+    }
+
     fn episode(&self) -> u64 {
         self.flow.as_ref().map_or(0, |flow| flow.episode)
     }

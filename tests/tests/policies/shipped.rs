@@ -145,6 +145,7 @@ fn the_system_bus_permits_only_what_is_said() {
         ("org.freedesktop.DBus.Monitoring", "BecomeMonitor"),
         ("org.freedesktop.systemd1.Activator", "ActivationFailure"),
         ("org.libbus.Policy1", "Explain"),
+        ("org.libbus.Stats1", "GetClients"),
     ] {
         check(&format!("uid=1000 {bus}{interface} member={member}"), false);
         check(&format!("uid=0 {bus}{interface} member={member}"), true);

@@ -258,7 +258,8 @@ fn variables() {
             "org.freedesktop.DBus.Monitoring",
             "org.freedesktop.DBus.Debug.Stats",
             "org.libbus.Policy1",
-            "org.libbus.Activation1"
+            "org.libbus.Activation1",
+            "org.libbus.Stats1"
         ]
     );
     let set = activation("Set").arg(Value::Array("{ss}".to_owned(), vec![pair]));

@@ -406,3 +406,35 @@ fn no_time_is_too_strange() {
         }
     }
 }
+
+/// Whatever stands in a capture, reading it ends, tells at most one damage that is the end, and that is the last.
+#[test]
+fn captures_with_random_faults_are_read_to_an_end() {
+    let mut random = 0x2545_f491_4f6c_dd1du64;
+    let mut next = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % below as u64) as usize
+    };
+    let mut damaged_count = 0;
+    for format in FORMATS {
+        let whole = written(format, &three(), None);
+        for _ in 0..4000 {
+            let mut bytes = whole.clone();
+            for _ in 0..=next(3) {
+                let place = next(bytes.len());
+                bytes[place] = [0, 0xff, 1, next(256) as u8][next(4)];
+            }
+            let Ok(mut reader) = Reader::open(bytes.as_slice()) else { continue };
+            let items: Vec<_> = reader.by_ref().collect();
+            assert!(reader.next().is_none() && items.len() <= bytes.len());
+            let ends = items.iter().filter(|item| item.as_ref().is_err_and(Damage::is_end)).count();
+            let last_is_end =
+                items.last().is_some_and(|item| item.as_ref().is_err_and(Damage::is_end));
+            assert!(ends == 0 || (ends == 1 && last_is_end), "{format}: {items:?}");
+            damaged_count += usize::from(items.iter().any(Result::is_err));
+        }
+    }
+    assert!(damaged_count > 1000, "faults are found: {damaged_count}");
+}

@@ -139,7 +139,7 @@ pub(crate) fn body_text(values: &[Value], is_verbose: bool) -> String {
     let signature: String = values.iter().map(Value::signature).collect();
     let mut text = String::new();
     if is_verbose {
-        values.iter().for_each(|value| flat::write_verbose(&mut text, value, 0));
+        values.iter().for_each(|value| flat::write_verbose(&mut text, value));
         return text;
     }
     flat::write_row(&mut text, values);

@@ -180,7 +180,12 @@ fn is_for(message: &Message, name: Option<&str>) -> bool {
 }
 
 fn source_of(reader: &Reader<impl io::Read>) -> String {
-    format!("{}, {} bytes", reader.format(), reader.position())
+    let size = match reader.position() {
+        bytes @ ..1_000 => format!("{bytes} bytes"),
+        bytes @ ..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        bytes => format!("{:.1} MB", bytes as f64 / 1e6),
+    };
+    format!("{}, {size}", reader.format())
 }
 
 /// A clock before 1970 is one at 1970.

@@ -22,8 +22,13 @@ impl Out {
 
     /// Through a pager, if a person is there to see it (`$BUS_PAGER`, `$PAGER`, else less).
     pub(crate) fn paged(options: &Options) -> Self {
+        Self::paged_by("BUS_PAGER", options)
+    }
+
+    /// The same, where this variable says before `$PAGER` which pager it is.
+    pub(crate) fn paged_by(variable: &str, options: &Options) -> Self {
         let is_wanted = !options.no_pager && options.json().is_none() && io::stdout().is_terminal();
-        match is_wanted.then(start_pager).flatten() {
+        match is_wanted.then(|| start_pager(variable)).flatten() {
             Some((pager, input)) => Self { writer: BufWriter::new(input), pager: Some(pager) },
             None => Self::plain(),
         }
@@ -43,12 +48,7 @@ impl Out {
 
     /// One value, in the form that is wanted.
     pub(crate) fn json(&mut self, form: JsonForm, json: &Json) -> Result<()> {
-        let written = match form {
-            JsonForm::Pretty => serde_json::to_writer_pretty(&mut self.writer, json),
-            _ => serde_json::to_writer(&mut self.writer, json),
-        };
-        written.map_err(io::Error::from)?;
-        self.text("\n")
+        self.text(&json_text(form, json)?)
     }
 
     pub(crate) fn flush(&mut self) -> Result<()> {
@@ -67,8 +67,17 @@ impl Out {
     }
 }
 
-fn start_pager() -> Option<(Child, Box<dyn Write>)> {
-    let chosen = ["BUS_PAGER", "PAGER"].iter().find_map(std::env::var_os);
+/// One value as a text that ends with its line.
+pub(crate) fn json_text(form: JsonForm, json: &Json) -> Result<String> {
+    let written = match form {
+        JsonForm::Pretty => serde_json::to_string_pretty(json),
+        _ => serde_json::to_string(json),
+    };
+    Ok(written.map_err(io::Error::from)? + "\n")
+}
+
+fn start_pager(variable: &str) -> Option<(Child, Box<dyn Write>)> {
+    let chosen = [variable, "PAGER"].iter().find_map(std::env::var_os);
     let command =
         chosen.map_or_else(|| Some("less".to_owned()), |value| value.into_string().ok())?;
     let mut words = command.split_whitespace();

@@ -34,6 +34,11 @@ pub(crate) struct Style {
 }
 
 impl Style {
+    /// Plain text, for files.
+    pub(crate) const fn off() -> Self {
+        Self { is_on: false }
+    }
+
     /// For standard output.
     pub(crate) fn new(choice: ColorChoice) -> Self {
         let is_on = match choice {
@@ -47,6 +52,10 @@ impl Style {
             }
         };
         Self { is_on }
+    }
+
+    pub(crate) const fn is_on(self) -> bool {
+        self.is_on
     }
 
     pub(crate) fn paint(self, look: Look, text: &str) -> String {

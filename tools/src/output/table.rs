@@ -7,11 +7,28 @@ use super::style::{Look, Style};
 pub(crate) struct Table {
     titles: Vec<&'static str>,
     rows: Vec<Vec<String>>,
+    /// The column of numbers.
+    right: Option<usize>,
+    /// How wide columns are at least.
+    room: Vec<usize>,
 }
 
 impl Table {
     pub(crate) fn new(titles: &[&'static str]) -> Self {
-        Self { titles: titles.to_vec(), rows: Vec::new() }
+        let room = vec![0; titles.len()];
+        Self { titles: titles.to_vec(), rows: Vec::new(), right: None, room }
+    }
+
+    /// The cells of this column stand at its right.
+    pub(crate) fn align_right(self, column: usize) -> Self {
+        Self { right: Some(column), ..self }
+    }
+
+    /// This column is so wide at least.
+    pub(crate) fn make_room(&mut self, column: usize, width: usize) {
+        if let Some(room) = self.room.get_mut(column) {
+            *room = width.max(*room);
+        }
     }
 
     /// Cells are harmless text: see [`super::escape`].
@@ -23,8 +40,8 @@ impl Table {
     pub(crate) fn lines(&self, style: Style, has_titles: bool) -> Vec<String> {
         let titles: Vec<String> = self.titles.iter().map(|title| (*title).to_owned()).collect();
         let widths = self.widths(has_titles.then_some(&titles));
-        let head = has_titles.then(|| style.paint(Look::Bold, &line(&titles, &widths)));
-        head.into_iter().chain(self.rows.iter().map(|row| line(row, &widths))).collect()
+        let head = has_titles.then(|| style.paint(Look::Bold, &self.line(&titles, &widths)));
+        head.into_iter().chain(self.rows.iter().map(|row| self.line(row, &widths))).collect()
     }
 
     fn widths(&self, titles: Option<&Vec<String>>) -> Vec<usize> {
@@ -32,22 +49,24 @@ impl Table {
             let cells = self.rows.iter().chain(titles).filter_map(|row| row.get(column));
             cells.map(|cell: &String| cell.chars().count()).max().unwrap_or_default()
         };
-        (0..self.titles.len()).map(width).collect()
+        self.room.iter().enumerate().map(|(column, room)| width(column).max(*room)).collect()
     }
-}
 
-fn line(cells: &[String], widths: &[usize]) -> String {
-    let mut line = String::new();
-    for (cell, width) in cells.iter().zip(widths) {
-        if !line.is_empty() {
-            line.push(' ');
+    fn line(&self, cells: &[String], widths: &[usize]) -> String {
+        let mut line = String::new();
+        for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
+            if column > 0 {
+                line.push(' ');
+            }
+            let width = *width;
+            line += &match self.right == Some(column) {
+                true => format!("{cell:>width$}"),
+                false => format!("{cell:<width$}"),
+            };
         }
-        line.push_str(cell);
-        let missing = width.saturating_sub(cell.chars().count());
-        line.extend(std::iter::repeat_n(' ', missing));
+        line.truncate(line.trim_end().len());
+        line
     }
-    line.truncate(line.trim_end().len());
-    line
 }
 
 #[cfg(test)]
@@ -63,5 +82,8 @@ mod tests {
         let style = Style::new(ColorChoice::Never);
         assert_eq!(table.lines(style, true), ["NAME   PID", "ä      1", "longer -"]);
         assert_eq!(table.lines(style, false), ["ä      1", "longer -"]);
+        let mut table = table.align_right(1);
+        table.make_room(0, 7);
+        assert_eq!(table.lines(style, true), ["NAME    PID", "ä         1", "longer    -"]);
     }
 }

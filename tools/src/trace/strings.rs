@@ -28,8 +28,7 @@ impl Strings {
         }
         let shown = match text.len() > TEXT_SIZE_MAX {
             true => {
-                let end = text.floor_char_boundary(TEXT_SIZE_MAX);
-                format!("{}{CUT_MARK}", text.get(..end).unwrap_or_default())
+                format!("{}{CUT_MARK}", beginning(text, TEXT_SIZE_MAX))
             }
             false => text.to_owned(),
         };
@@ -56,4 +55,10 @@ impl Strings {
     pub(super) fn into_texts(self) -> Vec<String> {
         self.texts
     }
+}
+
+/// The beginning of a text, at most so many bytes of whole characters.
+pub(super) fn beginning(text: &str, size_max: usize) -> &str {
+    let ends = (0..=size_max.min(text.len())).rev();
+    ends.into_iter().find_map(|end| text.get(..end)).unwrap_or_default()
 }

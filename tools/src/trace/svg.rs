@@ -10,10 +10,10 @@ use super::{Kind, Trace};
 const ROW: usize = 34;
 const HEAD: usize = 96;
 const GUTTER: usize = 96;
-const LANE: usize = 240;
+const LANE: usize = 190;
 const MARGIN: usize = 16;
 /// Characters that fit where they are to stand; letters differ, so that this is an estimate.
-const LANE_CHARACTERS: usize = 28;
+const LANE_CHARACTERS: usize = 24;
 const STYLE: &str = "\
 svg{--g:#fff;--r:#f6f8fb;--l:#d5dce6;--t:#18202c;--m:#637083;--c:#2c68d8;--y:#12906a;--e:#d3312a;--s:#8448cf}\
 @media(prefers-color-scheme:dark){svg{--g:#151b24;--r:#1b222d;--l:#303c4d;--t:#e5eaf2;--m:#93a0b4;--c:#6da5ff;--y:#46cf9e;--e:#ff6f66;--s:#c596ff}}\
@@ -126,7 +126,7 @@ impl<'t> Picture<'t> {
              <rect class=\"r\" x=\"{left}\" y=\"42\" width=\"{box_width}\" height=\"44\" rx=\"8\"/>"
         )?;
         let title_y = if rest.is_empty() { 68 } else { 60 };
-        let title = Text(&cut_front(title, LANE_CHARACTERS)).to_string();
+        let title = Text(&short_name(title, LANE_CHARACTERS)).to_string();
         write!(
             out,
             "<text class=\"b\" x=\"{x}\" y=\"{title_y}\" text-anchor=\"middle\">{title}</text>"
@@ -161,13 +161,12 @@ impl<'t> Picture<'t> {
             Some(end) => ((start + end) / 2, "middle", start.abs_diff(end).max(LANE) / 7),
             None => (start + 10, "start", LANE_CHARACTERS),
         };
-        let label = self.label(number);
-        let shown = cut_front(&label, room);
+        let label = self.label(number, room);
         write!(
             out,
             "<text class=\"b\" x=\"{x}\" y=\"{}\" text-anchor=\"{anchor}\">{}</text></g>",
             y - 6,
-            Text(&shown)
+            Text(&label)
         )
     }
 
@@ -197,8 +196,8 @@ impl<'t> Picture<'t> {
         kinds.into_iter().find(|kind| *kind as u8 == *code)
     }
 
-    /// What stands on an arrow: of a call its member, of an answer how long it took.
-    fn label(&self, number: usize) -> String {
+    /// What stands on an arrow, in so many characters: of a call its member, of an answer how long it took.
+    fn label(&self, number: usize, room: usize) -> String {
         let messages = &self.trace.messages;
         let text = |column: &[u32]| {
             let id = column.get(number).copied().unwrap_or_default();
@@ -206,10 +205,14 @@ impl<'t> Picture<'t> {
         };
         match self.kind(number) {
             Some(Kind::Reply) => format!("↩ {}", self.latency(number)),
-            Some(Kind::Error) => format!("✕ {} {}", text(&messages.error), self.latency(number)),
+            Some(Kind::Error) => {
+                let latency = self.latency(number);
+                let room = room.saturating_sub(latency.len() + 3);
+                format!("✕ {} {latency}", short_name(text(&messages.error), room))
+            }
             _ => match text(&messages.interface) {
-                "" => text(&messages.member).to_owned(),
-                interface => format!("{interface}.{}", text(&messages.member)),
+                "" => short_name(text(&messages.member), room),
+                interface => short_name(&format!("{interface}.{}", text(&messages.member)), room),
             },
         }
     }
@@ -239,14 +242,19 @@ fn write_arrow(out: &mut String, start: usize, end: usize, y: usize) -> fmt::Res
     )
 }
 
-/// The end of a name, which is where names differ, in so many characters.
-fn cut_front(text: &str, characters_max: usize) -> String {
-    let count = text.chars().count();
-    if count <= characters_max {
-        return text.to_owned();
+/// A name in so many characters: without its first parts, since it is the last ones that tell names apart, and cut
+/// only where the last one alone is too long.
+fn short_name(name: &str, characters_max: usize) -> String {
+    let mut short = name;
+    while short.chars().count() > characters_max
+        && let Some((_, rest)) = short.split_once('.')
+    {
+        short = rest;
     }
-    let rest = text.chars().skip(count + 1 - characters_max);
-    std::iter::once('…').chain(rest).collect()
+    if short.chars().count() <= characters_max {
+        return short.to_owned();
+    }
+    short.chars().take(characters_max.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// A text as it stands in XML.

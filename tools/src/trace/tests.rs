@@ -153,9 +153,9 @@ fn a_picture_has_the_first_messages() {
     for text in [
         "A clock",
         "6 messages",
-        "org.example.Clock.Ring",
+        "example.Clock.Ring",
         "↩ 1.500 ms",
-        "Error.Broken 0.600 ms",
+        "✕ Error.Broken 0.600 ms",
         "0.004000",
     ] {
         assert!(whole.contains(text), "{text}: {whole}");

@@ -112,66 +112,138 @@ pub(crate) fn whole<T: FromStr + TryFrom<i128>>(word: &str) -> Result<T, &'stati
     T::try_from(if negative { -number } else { number }).map_err(|_| "the number is out of range")
 }
 
-/// On one line, as it can be typed again; without its type.
-pub(crate) fn write(out: &mut String, value: &Value) {
-    // Writing to a string does not fail.
-    let _ = match value {
-        Value::Byte(value) => write!(out, "{value}"),
-        Value::Boolean(value) => write!(out, "{value}"),
-        Value::Int16(value) => write!(out, "{value}"),
-        Value::Uint16(value) => write!(out, "{value}"),
-        Value::Int32(value) => write!(out, "{value}"),
-        Value::Uint32(value) => write!(out, "{value}"),
-        Value::Int64(value) => write!(out, "{value}"),
-        Value::Uint64(value) => write!(out, "{value}"),
-        Value::Double(value) => write!(out, "{}", double(*value)),
-        Value::UnixFd(index) => write!(out, "{index}"),
-        Value::String(text) | Value::ObjectPath(text) | Value::Signature(text) => {
-            out.push_str(&quoted(text));
-            Ok(())
-        }
-        Value::Bytes(bytes) => {
-            let _ = write!(out, "{}", bytes.len());
-            bytes.iter().try_for_each(|byte| write!(out, " {byte}"))
-        }
-        Value::Array { elements, .. } => {
-            let _ = write!(out, "{}", elements.len());
-            write_after(out, elements);
-            Ok(())
-        }
-        Value::Dict { entries, .. } => {
-            let _ = write!(out, "{}", entries.len());
-            for (key, value) in entries {
-                write_after(out, [key, value]);
-            }
-            Ok(())
-        }
-        Value::Struct(fields) => {
-            write_row(out, fields);
-            Ok(())
-        }
-        Value::Variant(value) => {
-            let _ = write!(out, "{} ", value.signature());
-            write(out, value);
-            Ok(())
-        }
-    };
+/// How texts and numbers look, in which the programs that use this form differ.
+#[derive(Clone, Copy)]
+pub(crate) struct Form {
+    pub(crate) quoted: fn(&str) -> String,
+    pub(crate) double: fn(f64) -> String,
+    /// What each level is moved to the right by, over several lines.
+    pub(crate) step: &'static str,
 }
 
-fn write_after<'v>(out: &mut String, values: impl IntoIterator<Item = &'v Value>) {
-    for value in values {
-        out.push(' ');
-        write(out, value);
-    }
+/// That of `bus`: all digits, and nothing that a terminal would act upon.
+pub(crate) const OWN: Form = Form { quoted, double, step: "  " };
+
+/// On one line, as it can be typed again; without its type.
+pub(crate) fn write(out: &mut String, value: &Value) {
+    OWN.write(out, value);
 }
 
 /// Values in a row.
 pub(crate) fn write_row(out: &mut String, values: &[Value]) {
-    for (index, value) in values.iter().enumerate() {
-        if index > 0 {
+    OWN.write_row(out, values);
+}
+
+/// Over several lines, with the names of types (tools.md D032).
+pub(crate) fn write_verbose(out: &mut String, value: &Value) {
+    OWN.write_verbose(out, value, "");
+}
+
+impl Form {
+    pub(crate) fn write(&self, out: &mut String, value: &Value) {
+        // Writing to a string does not fail.
+        let _ = match value {
+            Value::Byte(value) => write!(out, "{value}"),
+            Value::Boolean(value) => write!(out, "{value}"),
+            Value::Int16(value) => write!(out, "{value}"),
+            Value::Uint16(value) => write!(out, "{value}"),
+            Value::Int32(value) => write!(out, "{value}"),
+            Value::Uint32(value) => write!(out, "{value}"),
+            Value::Int64(value) => write!(out, "{value}"),
+            Value::Uint64(value) => write!(out, "{value}"),
+            Value::Double(value) => write!(out, "{}", (self.double)(*value)),
+            Value::UnixFd(index) => write!(out, "{index}"),
+            Value::String(text) | Value::ObjectPath(text) | Value::Signature(text) => {
+                out.push_str(&(self.quoted)(text));
+                Ok(())
+            }
+            Value::Bytes(bytes) => {
+                let _ = write!(out, "{}", bytes.len());
+                bytes.iter().try_for_each(|byte| write!(out, " {byte}"))
+            }
+            Value::Array { elements, .. } => {
+                let _ = write!(out, "{}", elements.len());
+                self.write_after(out, elements);
+                Ok(())
+            }
+            Value::Dict { entries, .. } => {
+                let _ = write!(out, "{}", entries.len());
+                for (key, value) in entries {
+                    self.write_after(out, [key, value]);
+                }
+                Ok(())
+            }
+            Value::Struct(fields) => {
+                self.write_row(out, fields);
+                Ok(())
+            }
+            Value::Variant(value) => {
+                let _ = write!(out, "{} ", value.signature());
+                self.write(out, value);
+                Ok(())
+            }
+        };
+    }
+
+    fn write_after<'v>(&self, out: &mut String, values: impl IntoIterator<Item = &'v Value>) {
+        for value in values {
             out.push(' ');
+            self.write(out, value);
         }
-        write(out, value);
+    }
+
+    pub(crate) fn write_row(&self, out: &mut String, values: &[Value]) {
+        for (index, value) in values.iter().enumerate() {
+            if index > 0 {
+                out.push(' ');
+            }
+            self.write(out, value);
+        }
+    }
+
+    /// Each line begins with `indent`.
+    pub(crate) fn write_verbose(&self, out: &mut String, value: &Value, indent: &str) {
+        let (word, label) = match value {
+            Value::Bytes(_) => ("ARRAY", "y".to_owned()),
+            Value::Array { element, .. } => ("ARRAY", element.clone()),
+            Value::Dict { key, value, .. } => ("ARRAY", format!("{{{key}{value}}}")),
+            Value::Struct(fields) => ("STRUCT", fields.iter().map(Value::signature).collect()),
+            Value::Variant(inner) => ("VARIANT", inner.signature()),
+            basic => {
+                let _ = write!(out, "{indent}{} ", type_word(basic));
+                self.write(out, basic);
+                out.push_str(";\n");
+                return;
+            }
+        };
+        let _ = writeln!(out, "{indent}{word} \"{label}\" {{");
+        self.write_inner(out, value, &format!("{indent}{}", self.step));
+        let _ = writeln!(out, "{indent}}};");
+    }
+
+    /// What is in a container.
+    fn write_inner(&self, out: &mut String, value: &Value, indent: &str) {
+        match value {
+            Value::Bytes(bytes) => {
+                for byte in bytes {
+                    let _ = writeln!(out, "{indent}BYTE {byte};");
+                }
+            }
+            Value::Array { elements: values, .. } | Value::Struct(values) => {
+                values.iter().for_each(|value| self.write_verbose(out, value, indent));
+            }
+            Value::Dict { key, value, entries } => {
+                let inner = format!("{indent}{}", self.step);
+                for (entry_key, entry_value) in entries {
+                    let _ = writeln!(out, "{indent}DICT_ENTRY \"{key}{value}\" {{");
+                    self.write_verbose(out, entry_key, &inner);
+                    self.write_verbose(out, entry_value, &inner);
+                    let _ = writeln!(out, "{indent}}};");
+                }
+            }
+            Value::Variant(inner) => self.write_verbose(out, inner, indent),
+            _ => {}
+        }
     }
 }
 
@@ -187,52 +259,33 @@ pub(crate) fn double(value: f64) -> String {
     }
 }
 
-/// Over several lines, with the names of types (tools.md D032).
-pub(crate) fn write_verbose(out: &mut String, value: &Value, depth: usize) {
-    let indent = "  ".repeat(depth);
-    let mut line = |text: String| {
-        let _ = writeln!(out, "{indent}{text}");
-    };
-    match value {
-        Value::Bytes(bytes) => {
-            line("ARRAY \"y\" {".to_owned());
-            for byte in bytes {
-                let _ = writeln!(out, "{indent}  BYTE {byte};");
-            }
-            let _ = writeln!(out, "{indent}}};");
-        }
-        Value::Array { element, elements } => {
-            line(format!("ARRAY \"{element}\" {{"));
-            elements.iter().for_each(|element| write_verbose(out, element, depth + 1));
-            let _ = writeln!(out, "{indent}}};");
-        }
-        Value::Dict { key, value, entries } => {
-            line(format!("ARRAY \"{{{key}{value}}}\" {{"));
-            for (key_value, entry_value) in entries {
-                let _ = writeln!(out, "{indent}  DICT_ENTRY \"{key}{value}\" {{");
-                write_verbose(out, key_value, depth + 2);
-                write_verbose(out, entry_value, depth + 2);
-                let _ = writeln!(out, "{indent}  }};");
-            }
-            let _ = writeln!(out, "{indent}}};");
-        }
-        Value::Struct(fields) => {
-            let inner: String = fields.iter().map(Value::signature).collect();
-            line(format!("STRUCT \"{inner}\" {{"));
-            fields.iter().for_each(|field| write_verbose(out, field, depth + 1));
-            let _ = writeln!(out, "{indent}}};");
-        }
-        Value::Variant(inner) => {
-            line(format!("VARIANT \"{}\" {{", inner.signature()));
-            write_verbose(out, inner, depth + 1);
-            let _ = writeln!(out, "{indent}}};");
-        }
-        basic => {
-            let mut text = format!("{} ", type_word(basic));
-            write(&mut text, basic);
-            line(text + ";");
-        }
+/// With so many digits, as C prints it by `%.17g`.
+pub(crate) fn general(number: f64, digits: i32) -> String {
+    if !number.is_finite() {
+        return double(number);
     }
+    let places = |count: i32| usize::try_from(count).unwrap_or_default();
+    let scientific = format!("{number:.*e}", places(digits - 1));
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let is_plain = (-4..digits).contains(&exponent);
+    let mut text = match is_plain {
+        true => format!("{number:.*}", places(digits - 1 - exponent)),
+        false => mantissa.to_owned(),
+    };
+    if text.contains('.') {
+        text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
+    }
+    match is_plain {
+        true => text,
+        false => text + &c_exponent(exponent),
+    }
+}
+
+/// As C prints it: a sign, and two digits or more.
+pub(crate) fn c_exponent(exponent: i32) -> String {
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("e{sign}{:02}", exponent.abs())
 }
 
 /// The specification's name of a basic type.

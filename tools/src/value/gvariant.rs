@@ -6,5 +6,5 @@
 mod parse;
 mod print;
 
-pub(crate) use parse::parse;
-pub(crate) use print::print_tuple;
+pub(crate) use parse::{TextError, parse};
+pub(crate) use print::{print, print_tuple};

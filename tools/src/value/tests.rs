@@ -7,7 +7,7 @@
 
 use serde_json::json;
 
-use super::words::{ArgumentError, arguments, flat_arguments};
+use super::words::{ArgumentError, Words, arguments};
 use super::{Value, flat, gvariant, json as value_json, kind};
 
 fn words(text: &[&str]) -> Vec<String> {
@@ -111,7 +111,7 @@ fn what_does_not_fit_is_pointed_at() {
     check_error("v", &["<[]>"], 0, 3, "a value");
     let deep = "<".repeat(100);
     check_error("v", &[&deep], 0, 64, "a value");
-    assert!(flat_arguments("v", &words(&["ss", "x"])).is_err());
+    assert!(flat::value("v", &mut Words::new(&words(&["ss", "x"]))).is_err());
     let error = arguments("su", &words(&["a", "x"])).unwrap_err();
     let pointing = error.pointing("", &words(&["a", "x"]));
     assert_eq!(pointing, "   a x\n     ^ a whole number of 32 bits, not below 0 (type u)");

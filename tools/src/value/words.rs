@@ -108,23 +108,6 @@ pub(crate) fn arguments(signature: &str, words: &[String]) -> Result<Arguments, 
     finish(words, values)
 }
 
-/// The same, all of it in busctl's form (tools.md D030).
-///
-/// # Errors
-/// As [`arguments`].
-#[cfg_attr(not(test), expect(dead_code, reason = "busctl's own form is for busctl"))]
-pub(crate) fn flat_arguments(
-    signature: &str,
-    words: &[String],
-) -> Result<Arguments, ArgumentError> {
-    let mut words = Words::new(words);
-    let mut values = Vec::new();
-    for wanted in types(signature) {
-        values.push(flat::value(&wanted, &mut words)?);
-    }
-    finish(words, values)
-}
-
 fn finish(words: Words<'_>, values: Vec<Value>) -> Result<Arguments, ArgumentError> {
     if words.left() > 0 {
         let what = "this is one argument too many".to_owned();

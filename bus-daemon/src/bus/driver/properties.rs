@@ -5,7 +5,8 @@ use libbus::wire::{BodyWriter, Header, MessageType, Signature};
 
 use super::error_reply::Refusal;
 use super::{
-    ACTIVATION, Access, BUS, CANONICAL_PATH, Call, METHODS, MONITORING, POLICY, PROPERTIES, STATS,
+    ACTIVATION, Access, BUS, CANONICAL_PATH, CLIENTS, Call, METHODS, MONITORING, POLICY,
+    PROPERTIES, STATS,
 };
 use crate::bus::Bus;
 use crate::bus::id::ClientId;
@@ -37,7 +38,8 @@ pub(super) static PROPERTIES_OF_BUS: &[Property] = &[
 ];
 
 /// Those that not every bus has (protocol.md A195); the reference's come first.
-const EXTRA_INTERFACES: [InterfaceName<'static>; 4] = [MONITORING, STATS, POLICY, ACTIVATION];
+const EXTRA_INTERFACES: [InterfaceName<'static>; 5] =
+    [MONITORING, STATS, POLICY, ACTIVATION, CLIENTS];
 
 /// The variables that started services get, as `NAME=value`.
 pub(super) const ENVIRONMENT: &str = "Environment";

@@ -1,9 +1,10 @@
-//! org.freedesktop.DBus.Debug.Stats (protocol.md A204–A206).
+//! org.freedesktop.DBus.Debug.Stats (protocol.md A204–A206); what is ours in it is in `clients.rs`.
 
 use std::collections::BTreeMap;
 
 use libbus::wire::{BodyWriter, Signature};
 
+use super::clients::{Quotas, Usage, write_uint64};
 use super::error_reply::Refusal;
 use super::names::no_owner;
 use super::{BUS_NAME, Call, STRING, UINT32};
@@ -31,8 +32,17 @@ impl Bus {
             ("PeakBusNames", self.names.peak_total_count()),
             ("PeakBusNamesPerConnection", self.names.peak_count_per_client()),
         ];
+        let totals = [
+            ("TotalMessages", self.messages),
+            ("TotalBytes", self.bytes),
+            ("TotalRefusals", self.refused),
+            ("CallsInFlight", self.replies.len() as u64),
+        ];
         self.reply(&call.reply_to, DICTIONARY, |body| {
-            body.dict(|entries| write_counts(entries, &stats));
+            body.dict(|entries| {
+                write_counts(entries, &stats);
+                totals.iter().for_each(|(key, value)| write_uint64(entries, key, *value));
+            });
         });
         Ok(())
     }
@@ -46,6 +56,8 @@ impl Bus {
         let client = client.ok_or_else(|| no_owner("stats", name))?;
         let unique = client.name().to_owned();
         let stats = self.counts_of(client);
+        let usage = Usage::of(self, client);
+        let quotas = Quotas::of(self, client);
         self.reply(&call.reply_to, DICTIONARY, |body| {
             body.dict(|entries| {
                 entries.dict_entry(|entry| {
@@ -53,6 +65,8 @@ impl Bus {
                     entry.variant(STRING, |body| body.string(&unique));
                 });
                 write_counts(entries, &stats);
+                usage.write(entries);
+                quotas.write(entries);
             });
         });
         Ok(())
@@ -110,7 +124,7 @@ impl Bus {
     }
 }
 
-fn write_counts(entries: &mut BodyWriter<'_>, counts: &[(&str, u32)]) {
+pub(super) fn write_counts(entries: &mut BodyWriter<'_>, counts: &[(&str, u32)]) {
     for (name, count) in counts {
         entries.dict_entry(|entry| {
             entry.string(name);
@@ -119,7 +133,7 @@ fn write_counts(entries: &mut BodyWriter<'_>, counts: &[(&str, u32)]) {
     }
 }
 
-/// The statistics are 32 bits wide.
-fn saturate(count: usize) -> u32 {
+/// These statistics are 32 bits wide.
+pub(super) fn saturate(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }

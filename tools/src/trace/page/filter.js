@@ -57,13 +57,11 @@ function memberFilter() {
   };
 }
 
-// A reply is shown with the call whose sender and recipient are asked for.
+// What goes from one to the other, and the replies to it.
 function partyFilter() {
   const fits = (wanted, lane) => Number.isNaN(wanted) || wanted === lane;
-  return (index) => {
-    const about = subject(index);
-    return fits(state.from, from[about]) && fits(state.to, to[about]);
-  };
+  const goes = (index) => fits(state.from, from[index]) && fits(state.to, to[index]);
+  return (index) => goes(index) || goes(subject(index));
 }
 
 function applyFilters() {

@@ -44,11 +44,16 @@ function setView(view) {
 function showChosen() {
   const place = state.chosen < 0 ? -1 : placeOf[state.chosen];
   if (place < 0) return;
+  // How far it can be scrolled must be known before.
   if (state.view === "sequence") {
+    sizeSequence();
     sequenceScroller.show(place * ROW, ROW, SEQUENCE_HEAD);
     showArrow(state.chosen);
   }
-  if (state.view === "table") showInTable(place);
+  if (state.view === "table") {
+    sizeTable();
+    showInTable(place);
+  }
 }
 
 function showArrow(index) {

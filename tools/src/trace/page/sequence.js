@@ -54,8 +54,13 @@ function rowY(place, view) {
   return SEQUENCE_HEAD + place * ROW - view.top;
 }
 
+function sizeSequence() {
+  const width = GUTTER + sequence.lanes.length * laneWidth(sequenceScroller.view);
+  sequenceScroller.setSize(width, SEQUENCE_HEAD + shown.length * ROW + 12);
+}
+
 function drawSequence(context, view) {
-  sequenceScroller.setSize(GUTTER + sequence.lanes.length * laneWidth(view), SEQUENCE_HEAD + shown.length * ROW + 12);
+  sizeSequence();
   const first = Math.max(0, Math.floor(view.top / ROW));
   const last = Math.min(shown.length, Math.ceil((view.top + view.height) / ROW));
   drawBands(context, view, first, last);

@@ -45,10 +45,14 @@ function fillRow(row, place) {
   row.hidden = false;
 }
 
-function drawTable() {
-  if (state.view !== "table") return;
+function sizeTable() {
   tableSpacer.style.height = `${shown.length * TABLE_ROW}px`;
   tableBox.setAttribute("aria-rowcount", shown.length);
+}
+
+function drawTable() {
+  if (state.view !== "table") return;
+  sizeTable();
   const first = Math.max(0, Math.floor(tableBox.scrollTop / TABLE_ROW) - 4);
   const last = Math.min(shown.length, Math.ceil((tableBox.scrollTop + tableBox.clientHeight) / TABLE_ROW) + 4);
   while (table.rows.length < last - first) table.rows.push(makeRow());

@@ -153,27 +153,11 @@ fn quoted(text: &str) -> String {
     out
 }
 
-/// With 17 digits, which C prints by `%.17g`, and a point in any case.
+/// With 17 digits, and a point or an exponent in any case.
 fn double(number: f64) -> String {
-    if !number.is_finite() {
-        return super::super::flat::double(number);
-    }
-    let scientific = format!("{number:.16e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    let mut text = match exponent {
-        -4..17 => format!("{number:.*}", usize::try_from(16 - exponent).unwrap_or_default()),
-        _ => mantissa.to_owned(),
-    };
-    if text.contains('.') {
-        text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
-    }
-    match exponent {
-        -4..17 if text.contains('.') => text,
-        -4..17 => text + ".0",
-        _ => {
-            let sign = if exponent < 0 { '-' } else { '+' };
-            format!("{text}e{sign}{:02}", exponent.abs())
-        }
+    let text = super::super::flat::general(number, 17);
+    match number.is_finite() && !text.contains(['.', 'e']) {
+        true => text + ".0",
+        false => text,
     }
 }

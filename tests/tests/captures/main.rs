@@ -1,0 +1,90 @@
+//! Captures of real programs are read, ours are read by others, and what is made of them: traces, in a real browser,
+//! and replays (tools.md D004, D048–D050, D062).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "all of this is test code: a broken expectation is a failed test"
+)]
+
+mod page;
+mod recorded;
+mod replayed;
+mod scene;
+mod traced;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use bus_tests::browser::missing_browser;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// A test, and what has to be there for it.
+type Case = (&'static str, fn() -> Option<&'static str>, fn());
+
+const CASES: &[Case] = &[
+    ("dbus-monitor --pcap is read", dbus_monitor, recorded::dbus_monitor_pcap),
+    ("dbus-monitor --binary is read", dbus_monitor, recorded::dbus_monitor_binary),
+    ("busctl capture is read", busctl, recorded::busctl_capture),
+    ("tcpdump reads our captures", tcpdump, recorded::tcpdump_reads_ours),
+    ("trace: a capture becomes a page and a picture", nothing, traced::page_and_picture),
+    ("trace: a damaged capture is drawn and told", nothing, traced::damaged),
+    ("trace: what is no capture is refused", nothing, traced::refused),
+    ("trace: standard input", nothing, traced::standard_input),
+    ("trace: a bus is watched", nothing, traced::live),
+    ("replay: calls and signals are sent and counted", nothing, replayed::all_is_counted),
+    ("replay: only calls, only signals", nothing, replayed::only_some),
+    ("replay: at its own pace", nothing, replayed::paced),
+    ("replay: a system bus needs a yes", nothing, replayed::system_bus),
+    ("page: nothing of a hostile capture runs", browser, page::hostile),
+    ("page: clicks, keys and filters", browser, page::used),
+    ("page: the end of 100,000 messages", browser, page::large),
+];
+
+fn main() -> ExitCode {
+    let trials = CASES.iter().map(|(name, missing, run)| trial(name, missing(), *run)).collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// A test that is ignored, or fails, when something is missing.
+fn trial(name: &str, missing: Option<&'static str>, run: fn()) -> Trial {
+    let Some(missing) = missing else {
+        return Trial::test(name, move || {
+            run();
+            Ok(())
+        });
+    };
+    if std::env::var_os("REQUIRE_STOCK_CLIENTS").is_some() {
+        return Trial::test(name, move || Err(Failed::from(format!("{missing} is missing"))));
+    }
+    eprintln!("captures: {name}: skipped, {missing} is missing (tests/peers/install)");
+    Trial::test(name, || Ok(()))
+        .with_kind(format!("skipped: {missing} is missing"))
+        .with_ignored_flag(true)
+}
+
+fn program(name: &'static str) -> Option<&'static str> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|dir| Path::new(&dir).join(name).is_file());
+    (!is_there).then_some(name)
+}
+
+fn nothing() -> Option<&'static str> {
+    None
+}
+
+fn dbus_monitor() -> Option<&'static str> {
+    program("dbus-monitor")
+}
+
+fn busctl() -> Option<&'static str> {
+    program("busctl")
+}
+
+fn tcpdump() -> Option<&'static str> {
+    program("tcpdump")
+}
+
+fn browser() -> Option<&'static str> {
+    missing_browser()
+}

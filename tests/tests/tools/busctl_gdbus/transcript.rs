@@ -1,0 +1,217 @@
+//! Runs the original and ours side by side and compares what they say.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use bus_tests::harness::{Bus, Config, Daemon, Ended, bus_command, run};
+
+use super::service::Service;
+
+/// Says what is not tested, and why. Not eprintln, which the test runner keeps to itself when a test passes.
+pub(super) fn skip(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
+/// Something that ours says otherwise, on purpose.
+pub(super) struct Difference {
+    /// The words of the case.
+    pub(super) case: &'static str,
+    /// Why.
+    pub(super) reason: &'static str,
+    /// What ours says: its exit code, and a part of what it prints.
+    pub(super) code: i32,
+    pub(super) prints: &'static str,
+}
+
+/// Who says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Original,
+    Ours,
+}
+
+/// A bus of ours with the service on it.
+pub(super) struct Scene {
+    pub(super) program: &'static str,
+    pub(super) bus: Bus,
+    pub(super) service: Service,
+}
+
+impl Scene {
+    /// Nothing, if the original is not installed.
+    pub(super) fn new(program: &'static str) -> Option<Self> {
+        if !Path::new("/usr/bin").join(program).is_file() {
+            skip(&format!("{program} is not installed"));
+            return None;
+        }
+        Some(Self::start(program))
+    }
+
+    fn start(program: &'static str) -> Self {
+        const CONFIG: Config = Config {
+            elements: "<servicedir>{dir}/services</servicedir>",
+            directories: &["services"],
+            ..Config::SESSION
+        };
+        let bus = Bus::start(&Daemon::ours(), &CONFIG);
+        let service = Service::start(&bus);
+        let link = bus.dir.join(program);
+        std::os::unix::fs::symlink(bus_command(), link).unwrap();
+        Self { program, bus, service }
+    }
+
+    pub(super) fn command(&self, which: Which, words: &[&str]) -> Command {
+        let program = match which {
+            Which::Original => Path::new("/usr/bin").join(self.program),
+            Which::Ours => self.bus.dir.join(self.program),
+        };
+        let mut command = Command::new(program);
+        command.args(words);
+        command
+            .env("DBUS_SESSION_BUS_ADDRESS", &self.bus.address)
+            .env("XDG_RUNTIME_DIR", &self.bus.dir)
+            .env("HOME", &self.bus.dir)
+            .env("LC_ALL", "C.UTF-8")
+            .env("TZ", "Asia/Kolkata")
+            .env_remove("SYSTEMD_BUS_TIMEOUT")
+            .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/no/such/bus");
+        command
+    }
+
+    pub(super) fn run(&self, which: Which, words: &[&str]) -> Ended {
+        run(&self.command(which, words), b"")
+    }
+
+    /// Runs each case by both and compares; what differs stands in `differences`.
+    pub(super) fn compare(&self, cases: &[&[&str]], differences: &[Difference]) {
+        let mut problems = Vec::new();
+        for words in cases {
+            let case = words.join(" ");
+            let [original, ours] =
+                [Which::Original, Which::Ours].map(|which| self.run(which, words));
+            if std::env::var_os("SHOW_TRANSCRIPTS").is_some() {
+                eprintln!("--- {case}\n{}", self.told(&ours));
+            }
+            let [theirs_told, ours_told] = [&original, &ours].map(|ended| self.told(ended));
+            let difference = differences.iter().find(|difference| difference.case == case);
+            match difference {
+                None if theirs_told != ours_told => problems.push(format!(
+                    "--- {case}\n=== the original says\n{theirs_told}=== ours says\n{ours_told}"
+                )),
+                None => {}
+                Some(difference) if theirs_told == ours_told => problems.push(format!(
+                    "--- {case}\nsays the same, though it should not: {}\n{ours_told}",
+                    difference.reason
+                )),
+                Some(difference) => {
+                    let printed = format!("{}{}", ours.stdout, ours.stderr);
+                    if ours.code != Some(difference.code) || !printed.contains(difference.prints) {
+                        problems.push(format!(
+                            "--- {case}\nshould print {:?} ({})\n{ours_told}",
+                            difference.prints, difference.reason
+                        ));
+                    }
+                }
+            }
+        }
+        for difference in differences {
+            let is_tried = cases.iter().any(|words| words.join(" ") == difference.case);
+            assert!(is_tried, "no case for the difference {:?}", difference.case);
+        }
+        assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+    }
+
+    /// All that was said, without what must differ.
+    pub(super) fn told(&self, ended: &Ended) -> String {
+        format!(
+            "{}{}[{:?}]\n",
+            self.alike(&ended.stdout, ""),
+            self.alike(&ended.stderr, "stderr: "),
+            ended.code
+        )
+    }
+
+    /// Line by line, each after `mark`.
+    pub(super) fn alike(&self, text: &str, mark: &str) -> String {
+        let lines = text.split_inclusive('\n').map(|line| match line.strip_suffix('\n') {
+            Some(line) => format!("{mark}{}\n", alike(line, &self.service.unique_name)),
+            None => format!("{mark}{}(no line end)\n", alike(line, &self.service.unique_name)),
+        });
+        lines.collect()
+    }
+
+    /// A service that can be started, and ends at once.
+    pub(super) fn add_startable(&self) {
+        let file = self.bus.dir.join("services/org.example.Startable.service");
+        let text = "[D-BUS Service]\nName=org.example.Startable\nExec=/bin/false\n";
+        fs::write(file, text).unwrap();
+        self.bus.hang_up();
+        let mut client = self.bus.connect();
+        self.bus.wait_until("the service is known", || {
+            let names = client.call("ListActivatableNames", &[]);
+            names.body[0].texts().contains(&"org.example.Startable")
+        });
+    }
+}
+
+/// A line in which all unique names but the service's are `:1.N`, with as many blanks less after it as it is shorter,
+/// and in which serials and times are not told.
+fn alike(line: &str, service: &str) -> String {
+    let mut line = line.to_owned();
+    for key in [
+        "Cookie=",
+        "ReplyCookie=",
+        "Monotonic=",
+        "Realtime=",
+        "\"cookie\":",
+        "\"reply_cookie\":",
+        "\"timestamp-realtime\":",
+    ] {
+        line = without_number(&line, key);
+    }
+    if let Some((before, rest)) = line.split_once("Timestamp=\"")
+        && let Some((time, after)) = rest.split_once('"')
+    {
+        let zone = time.rsplit(' ').next().unwrap_or_default();
+        line = format!("{before}Timestamp=\"{}, {zone}\"{after}", shape(time));
+    }
+    without_names(&line, service)
+}
+
+/// Each digit as a nine, but for letters.
+fn shape(time: &str) -> String {
+    time.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect()
+}
+
+fn without_number(line: &str, key: &str) -> String {
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once(key) {
+        let number = after.trim_start_matches(|c: char| c == '-' || c.is_ascii_digit());
+        out += &format!("{before}{key}{}", if number.len() < after.len() { "N" } else { "" });
+        rest = number;
+    }
+    out + rest
+}
+
+fn without_names(line: &str, service: &str) -> String {
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once(":1.") {
+        let tail = after.trim_start_matches(|c: char| c.is_ascii_digit());
+        let number = &after[..after.len() - tail.len()];
+        let is_service = format!(":1.{number}") == service;
+        out += before;
+        match number {
+            "" => out += ":1.",
+            _ if is_service => out += ":SERVICE",
+            _ => out += ":1.N",
+        }
+        // Columns are as wide as the longest name.
+        let blanks = tail.len() - tail.trim_start_matches(' ').len();
+        rest = if blanks > 1 { &tail[blanks - 1..] } else { tail };
+    }
+    out + rest
+}

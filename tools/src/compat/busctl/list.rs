@@ -1,0 +1,161 @@
+//! Who is on the bus (tools.md D001, D016).
+
+use libbus::blocking::Connection;
+use libbus::wire_types::DynamicType;
+use libbus::{Error, MethodCall};
+use serde::Serialize;
+
+use super::bus::{connect, text_of};
+use super::json::Json;
+use super::options::{JsonMode, Options};
+use super::{Result, because, print};
+use crate::inventory::{Name, Owner, Questions, Standing, for_each_owner};
+use crate::output::style::{ColorChoice, Style};
+use crate::output::table::Table;
+use crate::process::{Process, Units, user_name};
+
+const TITLES: [&str; 9] =
+    ["NAME", "PID", "PROCESS", "USER", "CONNECTION", "UNIT", "SESSION", "DESCRIPTION", "MACHINE"];
+/// The column of numbers, which stand at the right.
+const PID: usize = 1;
+
+/// What a cell says; nothing is known of an empty one.
+type Cell = Option<String>;
+
+pub(super) fn list(options: &Options, _: &[String]) -> Result<()> {
+    let connection = connect(options)?;
+    let names = names(options, &connection)
+        .map_err(|error| because(format!("Failed to list names: {}", text_of(&error))))?;
+    let mut rows: Vec<[Cell; 9]> = Vec::new();
+    for_each_owner(&connection, &names, |name, owner| {
+        rows.push(cells(options, name, owner));
+        Ok(())
+    })?;
+    if options.show_machine {
+        add_machines(&connection, &names, &mut rows);
+    }
+    let count = if options.show_machine { 9 } else { 8 };
+    let text = match options.json {
+        Some(mode) => json(mode, rows, count),
+        None => table(options, rows, count),
+    };
+    print::output(options, &text)
+}
+
+/// The names that are wanted, in the order of their letters.
+fn names(options: &Options, connection: &Connection) -> libbus::Result<Vec<Name>> {
+    let is_all = !options.unique && !options.acquired && !options.activatable;
+    let mut names = Vec::new();
+    if is_all || options.unique || options.acquired {
+        let owned: Vec<String> = ask(connection, "ListNames", &())?;
+        names.extend(owned.into_iter().map(|name| match name.starts_with(':') {
+            true => Name { name, standing: Standing::Unique },
+            false => Name { name, standing: Standing::Owned },
+        }));
+    }
+    if is_all || options.activatable {
+        let startable: Vec<String> = ask(connection, "ListActivatableNames", &())?;
+        let is_missing = |name: &String| names.iter().all(|known: &Name| known.name != *name);
+        let missing: Vec<String> = startable.into_iter().filter(is_missing).collect();
+        let standing = Standing::Activatable;
+        names.extend(missing.into_iter().map(|name| Name { name, standing }));
+    }
+    names.retain(|name| match name.standing {
+        Standing::Unique => is_all || options.unique,
+        Standing::Owned => is_all || options.acquired,
+        Standing::Activatable => true,
+    });
+    names.sort_by(|one, other| one.name.cmp(&other.name));
+    names.dedup_by(|one, other| one.name == other.name);
+    Ok(names)
+}
+
+fn ask<T>(connection: &Connection, member: &str, arguments: &T) -> libbus::Result<Vec<String>>
+where
+    T: Serialize + DynamicType + ?Sized,
+{
+    connection.bus().call(member, arguments)
+}
+
+fn cells(options: &Options, name: &Name, owner: &Owner) -> [Cell; 9] {
+    let unknown = || std::array::from_fn(|_| None);
+    let mut cells: [Cell; 9] = unknown();
+    cells[0] = Some(name.name.clone());
+    if name.standing == Standing::Activatable {
+        cells[4] = Some("(activatable)".to_owned());
+        return cells;
+    }
+    let process = owner.pid.map(Process);
+    let known = process.filter(|_| options.augments);
+    cells[PID] = owner.pid.map(|pid| pid.to_string());
+    let program = known.and_then(Process::name);
+    cells[2] = process.map(|_| program.unwrap_or_else(|| "n/a".to_owned()));
+    cells[3] = owner.uid.map(user_name);
+    // The bus itself has no unique name.
+    cells[4] = owner.unique_name.clone().filter(|name| name.starts_with(':'));
+    let group = known.and_then(Process::control_group);
+    let units = group.map(|group| Units::of(&group)).unwrap_or_default();
+    (cells[5], cells[6]) = (units.unit, units.session);
+    cells
+}
+
+/// The machine of each, as far as it answers.
+fn add_machines(connection: &Connection, names: &[Name], rows: &mut [[Cell; 9]]) {
+    let mut questions = Questions::new();
+    let mut rows = names.iter().zip(rows);
+    loop {
+        while questions.has_room()
+            && let Some((name, row)) = rows.next()
+        {
+            // Nobody answers for this program while it waits.
+            if Some(name.name.as_str()) == connection.unique_name() {
+                row[8] = own_machine();
+            } else if name.standing != Standing::Activatable {
+                questions.push(row, ask_machine(connection, &name.name));
+            }
+        }
+        let Some((row, answer)) = questions.next() else { return };
+        row[8] = answer.ok().and_then(|reply| reply.deserialize().ok());
+    }
+}
+
+fn ask_machine(
+    connection: &Connection,
+    name: &str,
+) -> std::result::Result<libbus::blocking::PendingReply, Error> {
+    let call = MethodCall::new("/", "GetMachineId")?.interface("org.freedesktop.DBus.Peer")?;
+    connection.send(&call.destination(name)?.auto_start(false), &())
+}
+
+fn own_machine() -> Option<String> {
+    let files = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
+    files.iter().find_map(|file| Some(std::fs::read_to_string(file).ok()?.trim().to_owned()))
+}
+
+fn table(options: &Options, rows: Vec<[Cell; 9]>, count: usize) -> String {
+    let mut table = Table::new(TITLES.get(..count).unwrap_or(&TITLES)).align_right(PID);
+    let cell = |cell: Cell| {
+        cell.map_or_else(|| "-".to_owned(), |text| crate::output::escape::plain(&text))
+    };
+    for row in rows {
+        table.push(row.into_iter().take(count).map(cell).collect());
+    }
+    let lines = table.lines(Style::new(ColorChoice::Auto), options.has_legend);
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+fn json(mode: JsonMode, rows: Vec<[Cell; 9]>, count: usize) -> String {
+    let object = |row: [Cell; 9]| {
+        let entries = TITLES.iter().zip(row).enumerate().take(count);
+        let entries = entries.map(|(index, (title, cell))| {
+            let value = match cell {
+                None => Json::Null,
+                Some(number) if index == PID => Json::Number(number),
+                Some(text) => Json::Text(text),
+            };
+            (title.to_ascii_lowercase(), value)
+        });
+        Json::Object(entries.collect())
+    };
+    print::json_text(mode, &Json::Array(rows.into_iter().map(object).collect()))
+}

@@ -1,0 +1,207 @@
+//! What is on the bus that the line means. Nothing is started for it, and nobody is asked for a password: a bus of
+//! another machine or container is not asked at all.
+
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bus_introspect::{Interface, Node};
+use libbus::MethodCall;
+use libbus::blocking::{Connection, PendingReply};
+
+use super::line::Line;
+use super::words::{About, Kind};
+use super::{Candidate, TIME_MAX};
+use crate::introspection;
+use crate::inventory::{self, QUESTIONS_MAX, Standing};
+use crate::options::BusOptions;
+
+/// Levels of objects that are gone down where there is one way only.
+const LEVELS_MAX: usize = 32;
+/// What every object has, so that it says nothing of one.
+const STANDARD: &str = "org.freedesktop.DBus.";
+
+/// A bus that may be asked.
+pub(super) struct Live {
+    bus: BusOptions,
+}
+
+impl Live {
+    pub(super) fn of(line: &Line<'_>) -> Option<Self> {
+        let bus = line.bus();
+        (bus.host.is_none() && bus.machine.is_none()).then_some(Self { bus })
+    }
+
+    /// What is known in time. Whoever waits for the bus then is left to the end of the program.
+    pub(super) fn complete(self, kind: Kind, word: &str, about: &About) -> Vec<Candidate> {
+        let (sender, receiver) = channel();
+        let (word, about) = (word.to_owned(), about.clone());
+        let ask = move || {
+            let deadline = Instant::now() + TIME_MAX;
+            let found =
+                Asked::new(&self.bus, about, deadline).and_then(|it| it.complete(kind, &word));
+            // Nobody may wait any more.
+            let _ = sender.send(found.unwrap_or_default());
+        };
+        match thread::Builder::new().spawn(ask) {
+            Ok(_) => receiver.recv_timeout(TIME_MAX).unwrap_or_default(),
+            Err(_) => Vec::new(),
+        }
+    }
+}
+
+/// A connection, and what is asked about. Whatever fails is no answer.
+struct Asked {
+    connection: Connection,
+    about: About,
+    deadline: Instant,
+}
+
+impl Asked {
+    fn new(bus: &BusOptions, about: About, deadline: Instant) -> Option<Self> {
+        let connection = bus.builder().ok()?.build().ok()?;
+        Some(Self { connection, about, deadline })
+    }
+
+    fn complete(&self, kind: Kind, word: &str) -> Option<Vec<Candidate>> {
+        match kind {
+            Kind::Name => self.names(word),
+            Kind::Path => self.paths(word),
+            Kind::Interface => {
+                let node = self.object()?;
+                let shown = node.interfaces.iter().filter(|one| is_plain_word(&one.name));
+                Some(shown.map(|one| Candidate::word(&one.name, "")).collect())
+            }
+            kind => Some(members(&self.object()?, kind, word)),
+        }
+    }
+
+    /// Unique names only where one was begun: there are many, and nobody knows them by heart. This connection's own is
+    /// gone by then.
+    fn names(&self, word: &str) -> Option<Vec<Candidate>> {
+        let mut names = inventory::names(&self.connection).ok()?;
+        names.retain(|name| Some(name.name.as_str()) != self.connection.unique_name());
+        let shown = names.into_iter().filter(|name| {
+            (name.standing != Standing::Unique) != word.starts_with(':')
+                && is_plain_word(&name.name)
+        });
+        let help = |standing| match standing {
+            Standing::Activatable => "can be started",
+            Standing::Owned | Standing::Unique => "",
+        };
+        Some(shown.map(|name| Candidate::word(name.name, help(name.standing))).collect())
+    }
+
+    fn object(&self) -> Option<Node> {
+        self.ask(self.about.path.as_deref()?).and_then(answer)
+    }
+
+    fn ask(&self, path: &str) -> Option<PendingReply> {
+        if self.about.name.is_none() && self.connection.unique_name().is_some() {
+            return None;
+        }
+        let mut call = MethodCall::new(path, "Introspect").ok()?;
+        call = call.interface("org.freedesktop.DBus.Introspectable").ok()?;
+        if let Some(name) = self.about.name.as_deref() {
+            call = call.destination(name).ok()?;
+        }
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let call = call.timeout(Some(left.max(Duration::from_millis(1)))).auto_start(false);
+        self.connection.send(&call, &()).ok()
+    }
+
+    /// The objects below what was written, as far down as there is only one way.
+    fn paths(&self, word: &str) -> Option<Vec<Candidate>> {
+        if !word.is_empty() && !word.starts_with('/') {
+            return None;
+        }
+        let mut parent =
+            word.rfind('/').map_or("", |end| word.get(..end).unwrap_or_default()).to_owned();
+        let mut found = Vec::new();
+        for _ in 0..LEVELS_MAX {
+            let here = if parent.is_empty() { "/" } else { &parent };
+            let node = self.ask(here).and_then(answer)?;
+            if found.is_empty() && parent.is_empty() && has_own(&node) {
+                found.push(Candidate::word("/", ""));
+            }
+            self.children(&parent, &node, word, &mut found);
+            match found.as_slice() {
+                [Candidate::Part { value, .. }] => parent = value.trim_end_matches('/').to_owned(),
+                _ => break,
+            }
+            found.clear();
+        }
+        Some(found)
+    }
+
+    fn children(&self, parent: &str, node: &Node, word: &str, found: &mut Vec<Candidate>) {
+        let names = node.children.iter().filter_map(|child| child.name.as_deref());
+        let paths = names.filter(|name| is_plain_word(name)).map(|name| format!("{parent}/{name}"));
+        let wanted: Vec<String> = paths.filter(|path| path.starts_with(word)).collect();
+        for some in wanted.chunks(QUESTIONS_MAX) {
+            let asked: Vec<_> = some.iter().map(|path| (path, self.ask(path))).collect();
+            for (path, reply) in asked {
+                let node = reply.and_then(answer);
+                let has_below = node.as_ref().is_some_and(|node| !node.children.is_empty());
+                if node.as_ref().is_none_or(has_own) || !has_below {
+                    found.push(Candidate::word(path, ""));
+                }
+                if has_below {
+                    found.push(Candidate::part(format!("{path}/"), ""));
+                }
+            }
+        }
+    }
+}
+
+fn answer(reply: PendingReply) -> Option<Node> {
+    introspection::read(&reply.wait().ok()?).ok().map(|(_, node)| node)
+}
+
+fn has_own(node: &Node) -> bool {
+    node.interfaces.iter().any(|interface| !interface.name.starts_with(STANDARD))
+}
+
+/// Members with their interfaces; by themselves where a word fits none of those.
+fn members(node: &Node, kind: Kind, word: &str) -> Vec<Candidate> {
+    let all: Vec<(&Interface, &str, String)> =
+        node.interfaces.iter().flat_map(|interface| of_kind(interface, kind)).collect();
+    let shown = all
+        .into_iter()
+        .filter(|(interface, member, _)| is_plain_word(&interface.name) && is_plain_word(member));
+    let (full, short): (Vec<Candidate>, Vec<Candidate>) = shown
+        .map(|(interface, member, help)| {
+            let full = format!("{}.{member}", interface.name);
+            (Candidate::word(full, help.clone()), Candidate::word(member, help))
+        })
+        .unzip();
+    match full.iter().any(|candidate| candidate.begins_with(word)) {
+        true => full,
+        false => short,
+    }
+}
+
+fn of_kind(interface: &Interface, kind: Kind) -> Vec<(&Interface, &str, String)> {
+    let mut found = Vec::new();
+    if matches!(kind, Kind::Method | Kind::Member) {
+        found.extend(interface.methods.iter().map(|method| {
+            let help = format!("{} → {}", method.input_signature(), method.output_signature());
+            (interface, method.name.as_str(), help.trim().to_owned())
+        }));
+    }
+    if matches!(kind, Kind::Property | Kind::Member) {
+        let properties = interface.properties.iter();
+        found.extend(properties.map(|one| (interface, one.name.as_str(), one.signature.clone())));
+    }
+    if matches!(kind, Kind::Signal | Kind::Member) {
+        let signals = interface.signals.iter();
+        found.extend(signals.map(|signal| (interface, signal.name.as_str(), signal.signature())));
+    }
+    found
+}
+
+/// Whether a word means itself in every shell. What a service says of itself may be anything.
+pub(super) fn is_plain_word(word: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
+    !word.is_empty() && word.chars().all(is_plain)
+}
