@@ -11,6 +11,7 @@ mod busctl_gdbus;
 mod codegen;
 mod completions;
 mod doctor;
+mod manual;
 mod scene;
 mod top;
 mod transcript;
