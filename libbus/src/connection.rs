@@ -624,8 +624,7 @@ impl ConnectionState {
     }
 
     fn handle_message(&mut self, message: Message) -> Result<(), ConnectionError> {
-        let is_awaited = |serial| self.replies.is_known(serial);
-        if self.monitored.is_on() && !message.reply_serial().is_some_and(is_awaited) {
+        if self.monitored.is_on() && !self.is_own_reply(&message) {
             self.monitored.keep(message);
             return Ok(());
         }
@@ -653,6 +652,16 @@ impl ConnectionState {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether a message answers a call of this program. A monitor sees replies to others, too, whose calls have the
+    /// same serials.
+    fn is_own_reply(&self, message: &Message) -> bool {
+        let is_awaited =
+            message.reply_serial().is_some_and(|serial| self.replies.is_awaited(serial));
+        let destination = message.header().destination.map(|name| name.as_str());
+        let own = self.restoring.unique_name.as_deref();
+        is_awaited && (own.is_none() || destination.is_none() || destination == own)
     }
 
     fn handle_call(&mut self, call: Message) {
