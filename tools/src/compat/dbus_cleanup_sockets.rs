@@ -30,7 +30,10 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     let mut directory = std::env::temp_dir();
     for word in words {
         match word.to_str() {
-            Some("--help") => return told(USAGE),
+            Some("--help") => {
+                eprintln!("{USAGE}");
+                return ExitCode::SUCCESS;
+            }
             Some("--version") => return told(&version(NAME)),
             _ if word.as_bytes().starts_with(b"-") => {
                 eprintln!("{USAGE}");

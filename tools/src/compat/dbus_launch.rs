@@ -51,8 +51,8 @@ struct Options<'w> {
 
 /// What the command line asks for.
 enum Wanted<'w> {
-    /// To print this.
-    Text(String),
+    Help,
+    Version,
     /// A bus, and a program that has it.
     Launch(&'w [OsString]),
     Watch(&'w OsStr),
@@ -68,8 +68,12 @@ struct Launched {
 pub(super) fn run(words: &[OsString]) -> ExitCode {
     let mut options = Options::default();
     let done = options.read(words).and_then(|wanted| match wanted {
-        Wanted::Text(text) => {
-            say(&text);
+        Wanted::Help => {
+            eprintln!("{HELP}");
+            Ok(())
+        }
+        Wanted::Version => {
+            say(&version(NAME));
             Ok(())
         }
         Wanted::Watch(pid) => watch::run(pid),
@@ -108,8 +112,8 @@ impl<'w> Options<'w> {
                 return pid.map(Wanted::Watch);
             } else {
                 match word.to_str() {
-                    Some("--help") => return Ok(Wanted::Text(HELP.to_owned())),
-                    Some("--version") => return Ok(Wanted::Text(version(NAME))),
+                    Some("--help") => return Ok(Wanted::Help),
+                    Some("--version") => return Ok(Wanted::Version),
                     Some("--") => return Ok(Wanted::Launch(after)),
                     _ if !word.as_bytes().starts_with(b"-") => return Ok(Wanted::Launch(rest)),
                     option => self.set(option, word)?,

@@ -2,9 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use libbus::blocking::{Builder, Connection};
+use libbus::blocking::Builder;
 
 use super::libdbus::{connect_text, error_parts, shown};
 use crate::value::{Arguments, Value};
@@ -93,7 +94,7 @@ impl Options {
         let connection = Builder::session().and_then(Builder::build).map_err(|failure| {
             error(&format!(": unable to connect to D-Bus: {}", connect_text(&failure)), OS_ERROR)
         })?;
-        let systemd = self.has_systemd && self.finds_systemd(&connection);
+        let systemd = self.has_systemd && self.finds_systemd();
         let variables = self.variables(words);
         let entries = variables
             .iter()
@@ -101,7 +102,7 @@ impl Options {
         let (key, value) = ("s".to_owned(), "s".to_owned());
         let arguments = one(Value::Dict { key, value, entries: entries.collect() });
         let told = connection.bus().call_method("UpdateActivationEnvironment", &arguments);
-        told.map_err(|error| unavailable("dbus-daemon", &error))?;
+        told.map_err(|failure| error(&said("dbus-daemon", &failure), UNAVAILABLE))?;
         if systemd {
             let lines =
                 variables.iter().map(|(name, value)| Value::String(format!("{name}={value}")));
@@ -110,13 +111,18 @@ impl Options {
             let manager = Some("org.freedesktop.systemd1.Manager");
             let told =
                 connection.call_method(Some(SYSTEMD), path, manager, "SetEnvironment", &lines);
-            told.map_err(|error| unavailable("systemd", &error))?;
+            if let Err(failure) = told {
+                // The bus has them all the same.
+                eprintln!("{NAME}: warning: error{}", said("systemd", &failure));
+            }
         }
         Ok(())
     }
 
-    fn finds_systemd(&self, connection: &Connection) -> bool {
-        let is_there = connection.bus().call("NameHasOwner", SYSTEMD).unwrap_or(false);
+    /// By its directory: systemd may also be started by being called.
+    fn finds_systemd(&self) -> bool {
+        let directory = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let is_there = directory.is_some_and(|directory| directory.join("systemd").exists());
         if !is_there {
             self.say("systemd --user not found, ignoring --systemd argument");
         }
@@ -170,7 +176,8 @@ fn one(value: Value) -> Arguments {
     Arguments { values: vec![value], fds: Vec::new() }
 }
 
-fn unavailable(who: &str, failure: &libbus::Error) -> Failure {
+/// Why somebody was not told.
+fn said(who: &str, failure: &libbus::Error) -> String {
     let (name, text) = error_parts(failure);
-    error(&format!(" sending to {who}: {name}: {}", shown(&text)), UNAVAILABLE)
+    format!(" sending to {who}: {name}: {}", shown(&text))
 }

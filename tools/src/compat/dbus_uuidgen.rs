@@ -36,7 +36,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     let (mut get, mut ensure) = (None, None);
     for word in words {
         match (word.to_str(), word.as_bytes()) {
-            (Some("--help"), _) => return told(USAGE),
+            (Some("--help"), _) => return helped(USAGE),
             (Some("--version"), _) => return told(&version("dbus-uuidgen")),
             (Some("--get"), _) => get = Some(OsStr::new("")),
             (Some("--ensure"), _) => ensure = Some(OsStr::new("")),
@@ -60,6 +60,12 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
         Ok(None) => ExitCode::SUCCESS,
         Err(text) => failed(&shown(&text)),
     }
+}
+
+/// Help is said beside what is printed, and is what was asked for.
+fn helped(text: &str) -> ExitCode {
+    eprintln!("{text}");
+    ExitCode::SUCCESS
 }
 
 fn told(text: &str) -> ExitCode {

@@ -73,7 +73,7 @@ fn where_the_bus_is_is_said_in_each_syntax() {
             "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" \
              \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\"><busconfig>\
              <type>session</type><listen>unix:tmpdir=/tmp</listen><policy context=\"default\">\
-             <allow send_destination=\"*\"/></policy></busconfig>",
+             <allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/></policy></busconfig>",
         )
         .unwrap();
         let config = config.display();

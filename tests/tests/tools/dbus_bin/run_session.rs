@@ -15,7 +15,7 @@ fn run_session(test: impl FnOnce(&Tool, &Bus)) {
 /// Both start our bus.
 fn with_ours(line: &str) -> Case {
     let daemon = Daemon::ours().program;
-    Case::new(&line.replace("DAEMON", &format!("--dbus-daemon={}", daemon.display())))
+    Case::new(&line.replace("DAEMON", &format!("--dbus-daemon={}", daemon.display()))).unordered()
 }
 
 #[test]
@@ -76,7 +76,8 @@ fn the_program_has_a_bus_of_its_own() {
             "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" \
              \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\"><busconfig>\
              <type>session</type><listen>unix:tmpdir=/tmp</listen><policy context=\"default\">\
-             <allow send_destination=\"*\"/><allow own=\"a.b\"/></policy></busconfig>",
+             <allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/>\
+             <allow own=\"a.b\"/></policy></busconfig>",
         )
         .unwrap();
         let foreign = "echo ${DBUS_SESSION_BUS_PID-none} ${DBUS_SESSION_BUS_WINDOWID-none} \

@@ -131,7 +131,7 @@ fn descriptors(answer: &Answer<'_>) -> Result<(), Error> {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = tcp.local_addr().unwrap().port();
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let fds: [OwnedFd; 7] = [
+    let fds: [OwnedFd; 8] = [
         File::open("/dev/null").unwrap().into(),
         File::open("/etc/passwd").unwrap().into(),
         File::open("/").unwrap().into(),
@@ -139,6 +139,7 @@ fn descriptors(answer: &Answer<'_>) -> Result<(), Error> {
         one.into(),
         listener.into(),
         stream.into(),
+        tcp.into(),
     ];
     answer.values(&fds.iter().map(Fd::from).collect::<Vec<_>>())
 }

@@ -41,6 +41,7 @@ pub(crate) struct Case {
     environment: Vec<(OsString, Option<OsString>)>,
     input: Vec<u8>,
     differs: Option<(&'static str, String)>,
+    is_unordered: bool,
 }
 
 impl Case {
@@ -77,6 +78,11 @@ impl Case {
 
     pub(crate) fn input(self, input: &[u8]) -> Self {
         Self { input: input.to_vec(), ..self }
+    }
+
+    /// Several processes complain, in any order.
+    pub(crate) fn unordered(self) -> Self {
+        Self { is_unordered: true, ..self }
     }
 
     /// Ours is another transcript, this one, for this reason.
@@ -183,8 +189,13 @@ impl Program {
     pub(crate) fn run(&self, case: &Case) -> String {
         let (code, out, error) = self.run_raw(case);
         let shown = |bytes: &[u8]| normalised(&String::from_utf8_lossy(bytes));
-        let errors: String =
-            shown(&error).split_inclusive('\n').map(|line| format!("! {line}")).collect();
+        let errors = shown(&error);
+        let lines = errors.split_inclusive('\n').map(|line| format!("! {line}"));
+        let mut lines: Vec<String> = lines.collect();
+        if case.is_unordered {
+            lines.sort();
+        }
+        let errors = lines.concat();
         format!("{}{errors}= {code}", shown(&out))
     }
 

@@ -1,6 +1,6 @@
 //! Who calls: `spam`. All replies are looked at as they come, so that as many calls are under way as is said.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::Read as _;
 use std::num::NonZeroU32;
@@ -109,7 +109,8 @@ pub(super) fn run(words: &[OsString]) -> Result<(), End> {
     let mut spammer = Spammer {
         monitor: connect(options.is_system)?,
         random: Random::new(options.seed),
-        under_way: HashMap::new(),
+        under_way: HashSet::new(),
+        replies: 0,
         options: &options,
     };
     for number in 0..options.count {
@@ -118,7 +119,7 @@ pub(super) fn run(words: &[OsString]) -> Result<(), End> {
             spammer.wait_until(0)?;
             spammer.monitor = connect(options.is_system)?;
         }
-        spammer.send(number, &content)?;
+        spammer.send(&content)?;
         if !options.is_flood {
             spammer.wait_until(options.queue - 1)?;
         } else if number % BURST as u64 == 0 {
@@ -289,13 +290,14 @@ impl Random {
 struct Spammer<'o> {
     monitor: Monitor,
     random: Random,
-    /// Which call it is, by its serial.
-    under_way: HashMap<NonZeroU32, u64>,
+    under_way: HashSet<NonZeroU32>,
+    /// Replies that have come.
+    replies: u64,
     options: &'o Options<'o>,
 }
 
 impl Spammer<'_> {
-    fn send(&mut self, number: u64, content: &Content) -> Result<(), End> {
+    fn send(&mut self, content: &Content) -> Result<(), End> {
         let failed = |error: Error| match error.is_disconnected() {
             true => ended(error),
             false => End::Failed(format!("dbus-test-tool: {}", shown(&error.to_string()))),
@@ -321,7 +323,7 @@ impl Spammer<'_> {
             }
         };
         if wants_reply {
-            self.under_way.insert(serial, number);
+            self.under_way.insert(serial);
         }
         Ok(())
     }
@@ -347,8 +349,12 @@ impl Spammer<'_> {
     }
 
     fn take(&mut self, message: &Message) {
-        let number = message.reply_serial().and_then(|serial| self.under_way.remove(&serial));
-        let (Some(number), Some((name, text))) = (number, message.error()) else { return };
+        if !message.reply_serial().is_some_and(|serial| self.under_way.remove(&serial)) {
+            return;
+        }
+        let number = self.replies;
+        self.replies += 1;
+        let Some((name, text)) = message.error() else { return };
         if !self.options.ignores_errors {
             let (name, text) = (name.as_str(), shown(text));
             eprintln!("Failed to receive reply #{number}: {name}: {text}");
