@@ -196,10 +196,11 @@ macro_rules! api {
             /// Calls, and leaves the waiting for later: several calls may be under way at once.
             ///
             /// # Errors
-            /// The call cannot be sent, also since the other end does not read what was sent before, of which
-            /// [`WRITE_SIZE_MAX`](crate::connection::WRITE_SIZE_MAX) bytes wait ([`Error::Send`]; this does not wait for
-            /// room, as [`Connection::call`] does), the connection is lost and not there again ([`Error::CallLost`]; this does not
-            /// wait for it), or it is over.
+            /// The call cannot be sent, the connection is lost and not there again ([`Error::CallLost`]; this does not
+            /// wait for it), or it is over. Where the other end does not read what was sent before, of which
+            /// [`WRITE_SIZE_MAX`](crate::connection::WRITE_SIZE_MAX) bytes wait, the blocking style waits for room, for
+            /// as long as the call has ([`Error::TimedOut`]), and that with futures fails ([`Error::Send`]), whose
+            /// [`Connection::call`] waits.
             pub fn send<T>(&self, call: &MethodCall<'_>, arguments: &T) -> Result<PendingReply>
             where
                 T: Serialize + DynamicType + ?Sized,

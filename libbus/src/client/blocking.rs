@@ -91,6 +91,10 @@ impl Style for Blocking {
         })
     }
 
+    fn make_room(link: &Link<Self>, deadline: Deadline) -> Result<()> {
+        block(link.room(deadline))
+    }
+
     type Tasks = ();
 
     /// Calls are served by whoever asks for that: [`Connection::serve`].

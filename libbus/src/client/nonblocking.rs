@@ -27,6 +27,7 @@ use super::link::{Link, Shared, Style, WaitsFor};
 use super::poll::Parked;
 use super::reach::late;
 use super::reconnecting::TryTime;
+use crate::connection::SendError;
 use crate::server::dispatch;
 use crate::transport::{Interest, Patience, Socket};
 
@@ -122,6 +123,10 @@ impl Style for Async {
             Err(late())
         };
         or(super::unblock::unblock(work), too_late).await
+    }
+
+    fn make_room(_: &Link<Self>, _: Deadline) -> Result<()> {
+        Err(SendError::QueueFull.into())
     }
 
     type Tasks = Tasks;
