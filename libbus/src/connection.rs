@@ -46,7 +46,9 @@ use std::os::fd::OwnedFd;
 
 pub use self::calls::{CALLS_WAITING_MAX, CALLS_WAITING_SIZE_MAX};
 pub use self::handshake::ServerConfig;
-pub use self::monitored::{MONITORED_MAX, MONITORED_SIZE_MAX};
+pub use self::monitored::{
+    MONITORED_EARLY_MAX, MONITORED_EARLY_SIZE_MAX, MONITORED_MAX, MONITORED_SIZE_MAX,
+};
 pub use self::replies::LostCall;
 pub use self::streams::{Overflow, STREAM_SIZE_MAX, StreamId, Streamed};
 pub use self::usage::Usage;
@@ -534,6 +536,12 @@ impl ConnectionState {
     /// nothing is answered, and no stream has anything.
     pub fn begin_monitoring(&mut self) {
         self.monitored.begin();
+    }
+
+    /// Whether the bus is still asked for what a monitor is to see. Meanwhile [`MONITORED_EARLY_MAX`] messages may wait
+    /// instead of [`MONITORED_MAX`], since what the bus answers comes behind them.
+    pub fn set_up_monitoring(&mut self, is_under_way: bool) {
+        self.monitored.set_up(is_under_way);
     }
 
     /// The next message that a monitor sees.

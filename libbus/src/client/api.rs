@@ -196,10 +196,11 @@ macro_rules! api {
             /// Calls, and leaves the waiting for later: several calls may be under way at once.
             ///
             /// # Errors
-            /// The call cannot be sent, also since the other end does not read what was sent before, of which
-            /// [`WRITE_SIZE_MAX`](crate::connection::WRITE_SIZE_MAX) bytes wait ([`Error::Send`]; this does not wait for
-            /// room, as [`Connection::call`] does), the connection is lost and not there again ([`Error::CallLost`]; this does not
-            /// wait for it), or it is over.
+            /// The call cannot be sent, the connection is lost and not there again ([`Error::CallLost`]; this does not
+            /// wait for it), or it is over. Where the other end does not read what was sent before, of which
+            /// [`WRITE_SIZE_MAX`](crate::connection::WRITE_SIZE_MAX) bytes wait, the blocking style waits for room, for
+            /// as long as the call has ([`Error::TimedOut`]), and that with futures fails ([`Error::Send`]), whose
+            /// [`Connection::call`] waits.
             pub fn send<T>(&self, call: &MethodCall<'_>, arguments: &T) -> Result<PendingReply>
             where
                 T: Serialize + DynamicType + ?Sized,
@@ -449,6 +450,15 @@ macro_rules! api {
                 $run!(PropertyStream::begin(self, name))
             }
 
+            /// As [`Proxy::receive_property_changed`]; a stream that cannot be begun is over from the beginning
+            /// ([`PropertyStream::checked`]).
+            pub $($async)? fn receive_property_changes<T>(&self, name: &str) -> PropertyStream<T>
+            where
+                T: Type + for<'de> Deserialize<'de>,
+            {
+                $run!(PropertyStream::begin_anyhow(self, name))
+            }
+
             /// Keeps values of properties from now on, or no more. A value that is kept is what the program would
             /// get if it asked; of properties that change without telling so, none should be kept.
             ///
@@ -479,7 +489,20 @@ macro_rules! api {
             /// `member` is no member name, or the bus refuses the match rule.
             pub $($async)? fn receive_signal(&self, member: &str) -> Result<SignalStream> {
                 let rule = self.rule(Some(member))?;
-                $run!(begin_default(self.connection().link(), rule))
+                $run!(self.begin_stream(rule))
+            }
+
+            /// The same, of which these arguments, by index, are these strings: the bus sends no others.
+            ///
+            /// # Errors
+            /// As [`Proxy::receive_signal`], and if an argument comes twice or cannot be asked for.
+            pub $($async)? fn receive_signal_with_args(
+                &self,
+                member: &str,
+                args: &[(u8, &str)],
+            ) -> Result<SignalStream> {
+                let rule = self.rule_with_args(member, args)?;
+                $run!(self.begin_stream(rule))
             }
 
             /// All its signals, from now on.
@@ -488,7 +511,7 @@ macro_rules! api {
             /// The bus refuses the match rule.
             pub $($async)? fn receive_all_signals(&self) -> Result<SignalStream> {
                 let rule = self.rule(None)?;
-                $run!(begin_default(self.connection().link(), rule))
+                $run!(self.begin_stream(rule))
             }
         }
 

@@ -91,6 +91,10 @@ impl Style for Blocking {
         })
     }
 
+    fn make_room(link: &Link<Self>, deadline: Deadline) -> Result<()> {
+        block(link.room(deadline))
+    }
+
     type Tasks = ();
 
     /// Calls are served by whoever asks for that: [`Connection::serve`].
@@ -241,7 +245,7 @@ impl Connection {
         let _busy = Busy { connection: self, call: call.clone() };
         let _nested = Nested::enter(self);
         if let Some(answering) = dispatch(self, call) {
-            block(answering.task);
+            block(answering);
         }
     }
 }

@@ -11,6 +11,7 @@ use zbus::wire::DynamicType;
 
 use super::error::{Error, MethodError, Result};
 use super::link::{DEFAULT_TIMEOUT, Deadline, Expects, Link, Shared, Style};
+use crate::connection::SendError;
 use crate::message::Message;
 use crate::names::{BusName, InterfaceName, MemberName, ObjectPath};
 use crate::wire::{Flags, Header, MessageType};
@@ -141,8 +142,13 @@ impl<S: Style> Link<S> {
     where
         T: Serialize + DynamicType + ?Sized,
     {
-        let serial = self.send(&call.header(), arguments, Expects::Reply)?;
-        let deadline = Deadline::after(call.timeout);
+        let (header, deadline) = (call.header(), Deadline::after(call.timeout));
+        let serial = loop {
+            match self.send(&header, arguments, Expects::Reply) {
+                Err(Error::Send(SendError::QueueFull)) => S::make_room(self, deadline)?,
+                result => break result?,
+            }
+        };
         Ok(PendingReply { awaited: Awaited::new(Arc::clone(self), serial), deadline })
     }
 

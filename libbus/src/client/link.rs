@@ -82,6 +82,13 @@ pub trait Style: Sized + Send + Sync + 'static {
         time: Duration,
     ) -> impl Future<Output = io::Result<T>> + Send;
 
+    /// There is no room for a message of somebody who does not await that there is: waits for it where it is called,
+    /// if this style does so.
+    ///
+    /// # Errors
+    /// It does not, there is none in time, or the connection is over.
+    fn make_room(link: &Link<Self>, deadline: Deadline) -> Result<()>;
+
     /// What a connection needs to serve objects.
     type Tasks: Default + Send + Sync;
 

@@ -107,11 +107,17 @@ async fn become_monitor<S: Style>(connection: &Connection<S>, rules: &[String]) 
     connection.link().call(&call, &(rules, 0u32)).await.map(drop)
 }
 
+/// All are asked for before the first answer is waited for: what the first match comes meanwhile, and before the
+/// answers.
 async fn add_matches<S: Style>(connection: &Connection<S>, rules: &[String]) -> Result<()> {
-    for rule in rules {
-        let call = MethodCall::new(BUS_PATH, "AddMatch")?.destination(BUS)?;
-        let call = call.interface(BUS_INTERFACE)?;
-        connection.link().call(&call, rule.as_str()).await?;
+    let call = MethodCall::new(BUS_PATH, "AddMatch")?.destination(BUS)?;
+    let call = call.interface(BUS_INTERFACE)?;
+    connection.link().lock_here()?.connection.set_up_monitoring(true);
+    let ask = |rule: &String| connection.link().begin_call(&call, rule.as_str());
+    let asked: Vec<_> = rules.iter().map(ask).collect::<Result<_>>()?;
+    for reply in asked {
+        reply.reply().await?;
     }
+    connection.link().lock_here()?.connection.set_up_monitoring(false);
     Ok(())
 }

@@ -171,10 +171,9 @@ impl Shared {
 
     /// Answers need no room: no call is served while many wait.
     fn check_room(&self, expects: Expects) -> Result<()> {
+        let is_full = self.failure.is_none() && !self.connection.has_room();
         match expects {
-            Expects::Reply | Expects::Nothing if !self.connection.has_room() => {
-                Err(SendError::QueueFull.into())
-            }
+            Expects::Reply | Expects::Nothing if is_full => Err(SendError::QueueFull.into()),
             _ => Ok(()),
         }
     }

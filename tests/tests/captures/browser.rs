@@ -2,7 +2,7 @@
 //!
 //! Both are programs of Debian's `chromium` and `chromium-driver`; where they are missing tests are skipped visibly.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -137,51 +137,56 @@ impl Browser {
     }
 
     fn ask(&self, method: &str, path: &str, content: &Json) -> Json {
-        let content = if content.is_null() { String::new() } else { content.to_string() };
-        let mut socket = TcpStream::connect(("127.0.0.1", self.port)).expect("the driver");
-        socket.set_read_timeout(Some(ANSWER_DEADLINE)).expect("a deadline");
-        let size = content.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Content-Length: {size}\r\nConnection: close\r\n\r\n"
-        );
-        socket.write_all((head + &content).as_bytes()).expect("the driver reads");
-        let mut answer: Json =
-            serde_json::from_slice(&body_of(BufReader::new(socket))).expect("JSON");
+        let body = self.exchange(method, path, content).expect("an answer of the driver");
+        let mut answer: Json = serde_json::from_slice(&body).expect("JSON");
         let value = answer["value"].take();
         assert!(value["error"].is_null(), "{path}: {value}");
         let failed = value.as_str().filter(|text| text.starts_with("failed: "));
         assert!(failed.is_none(), "{path}: {value}");
         value
     }
+
+    fn exchange(&self, method: &str, path: &str, content: &Json) -> io::Result<Vec<u8>> {
+        let content = if content.is_null() { String::new() } else { content.to_string() };
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port))?;
+        socket.set_read_timeout(Some(ANSWER_DEADLINE))?;
+        let size = content.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {size}\r\nConnection: close\r\n\r\n"
+        );
+        socket.write_all((head + &content).as_bytes())?;
+        body_of(BufReader::new(socket))
+    }
 }
 
 impl Drop for Browser {
+    /// Also where a test has failed: the driver alone would leave its browser behind.
     fn drop(&mut self) {
-        if !std::thread::panicking() && !self.session.is_empty() {
-            self.ask("DELETE", &format!("/session/{}", self.session), &Json::Null);
+        if !self.session.is_empty() {
+            let _ = self.exchange("DELETE", &format!("/session/{}", self.session), &Json::Null);
         }
     }
 }
 
 /// The body of an HTTP answer, whose length the driver always tells.
-fn body_of(mut answer: BufReader<TcpStream>) -> Vec<u8> {
+fn body_of(mut answer: BufReader<TcpStream>) -> io::Result<Vec<u8>> {
     let mut size = 0;
     loop {
         let mut line = String::new();
-        answer.read_line(&mut line).expect("an answer");
+        answer.read_line(&mut line)?;
         if let Some((name, value)) = line.split_once(':')
             && name.eq_ignore_ascii_case("content-length")
         {
-            size = value.trim().parse().expect("a length");
+            size = value.trim().parse().map_err(io::Error::other)?;
         }
         if line.trim().is_empty() {
             break;
         }
     }
     let mut body = vec![0; size];
-    answer.read_exact(&mut body).expect("the whole answer");
-    body
+    answer.read_exact(&mut body)?;
+    Ok(body)
 }
 
 /// A byte of a path as a URL has it.

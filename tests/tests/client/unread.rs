@@ -43,6 +43,11 @@ mod blocking {
 
     include!("unread/each_style.rs");
 
+    /// It waits for room where it is called.
+    fn says_no_room(error: &Error) -> bool {
+        matches!(error, Error::TimedOut(SHORT))
+    }
+
     fn serve(connection: &Connection) {
         let connection = connection.clone();
         thread::spawn(move || connection.serve());
@@ -67,6 +72,10 @@ mod asynchronous {
     }
 
     include!("unread/each_style.rs");
+
+    fn says_no_room(error: &Error) -> bool {
+        matches!(error, Error::Send(SendError::QueueFull))
+    }
 
     /// A thread of the connection does.
     fn serve(_: &Connection) {}

@@ -44,6 +44,8 @@ fn who_says_nothing_is_not_waited_for_longer_than_was_said() {
         std::fs::remove_file(&path).unwrap();
         let address = format!("unix:path={path}");
         let builder = libbus::blocking::ListenerBuilder::address(&address).unwrap();
+        // What it serves it would answer if anybody asked it to.
+        let builder = builder.serve_at("/", || libbus::server::ObjectManager).unwrap();
         let mut polite = builder.listen().unwrap();
         thread::scope(|scope| {
             // It is kept, and reads no Hello.

@@ -107,7 +107,7 @@ fn answer(connection: &Connection, call: &Message, fails: bool) -> Result<(), Er
 fn containers() -> impl Serialize + DynamicType {
     let dictionary =
         BTreeMap::from([("k", Variant::from(vec!["x"])), ("m", Variant::from(b"zz".to_vec()))]);
-    let nested = Variant::from(Variant::from(1i32));
+    let nested = Variant::Variant(Box::new(Variant::from(1i32)));
     (
         (vec![vec![1i32, 2], vec![]], dictionary, (1i32, "s", (vec![nested],))),
         vec![ObjectPath::try_from("/a").unwrap()],
