@@ -47,11 +47,8 @@ struct Options<'w> {
 pub(super) fn run(words: &[OsString]) -> ExitCode {
     let mut options = Options::default();
     let command = match options.read(words) {
-        Ok(Ok(command)) => command,
-        Ok(Err(told)) => {
-            say(&told);
-            return ExitCode::SUCCESS;
-        }
+        Ok(Some(command)) => command,
+        Ok(None) => return ExitCode::SUCCESS,
         Err(failure) => return failure.tell(),
     };
     match options.run(command) {
@@ -74,8 +71,8 @@ impl Failure {
 }
 
 impl<'w> Options<'w> {
-    /// The command to run, or what to print instead.
-    fn read(&mut self, words: &'w [OsString]) -> Result<Result<&'w [OsString], String>, Failure> {
+    /// The command to run; nothing, if what was asked for is said.
+    fn read(&mut self, words: &'w [OsString]) -> Result<Option<&'w [OsString]>, Failure> {
         let mut rest = words;
         loop {
             let Some((word, after)) = rest.split_first() else {
@@ -83,8 +80,14 @@ impl<'w> Options<'w> {
             };
             let (option, value) = split(word);
             rest = match (option.to_str().unwrap_or_default(), value) {
-                ("--help", None) => return Ok(Err(HELP.to_owned())),
-                ("--version", None) => return Ok(Err(version(NAME))),
+                ("--help", None) => {
+                    eprintln!("{HELP}");
+                    return Ok(None);
+                }
+                ("--version", None) => {
+                    say(&version(NAME));
+                    return Ok(None);
+                }
                 ("--config-file", Some(file)) => self.with_config(file, after),
                 ("--dbus-daemon", Some(program)) => self.with_daemon(program, after),
                 ("--config-file", None) => match after.split_first() {
@@ -95,13 +98,13 @@ impl<'w> Options<'w> {
                     Some((program, after)) => self.with_daemon(program, after),
                     None => after,
                 },
-                ("--", None) if !after.is_empty() => return Ok(Ok(after)),
+                ("--", None) if !after.is_empty() => return Ok(Some(after)),
                 ("--", None) => after,
                 _ if word.as_bytes().starts_with(b"-") => {
                     let word = word.to_string_lossy();
                     return Err(Failure::new(format!("option '{word}' is unknown")));
                 }
-                _ => return Ok(Ok(rest)),
+                _ => return Ok(Some(rest)),
             };
         }
     }
