@@ -1,4 +1,4 @@
-# Builds and installs the message bus: `make`, `make install`, `make uninstall`. `make man-html` writes the
+# Builds and installs the message bus and the command `bus`: `make`, `make install`, `make uninstall`. `make man-html` writes the
 # manual as HTML.
 #
 #   make install DESTDIR=/tmp/stage PREFIX=/usr SYSCONFDIR=/etc LOCALSTATEDIR=/var
@@ -48,8 +48,9 @@ DIRECTORIES = $(CONFIGDIR)/session.d $(CONFIGDIR)/system.d $(CONFIGDIR)/services
 	$(CONFIGDIR)/system-services $(SYSCONFDIR)/dbus-1/session.d $(SYSCONFDIR)/dbus-1/system.d \
 	$(LOCALSTATEDIR)/lib/dbus
 
-# The pages that are installed with the program; the one about the crate is not.
-MANUAL = bus-daemon.1 bus-daemon-launch-helper.1 bus.conf.5 bus-interfaces.7 bus-policy.7
+# The pages that are installed with the programs; the one about the crate is not.
+MANUAL = bus-daemon.1 bus-daemon-launch-helper.1 bus.conf.5 bus-interfaces.7 bus-policy.7 \
+	bus.1 bus-call.1 bus-compat.1 bus-list.1 bus-monitor.1 bus-run.1
 # page-file PAGE: where it goes.
 page-file = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(1)
 
@@ -89,8 +90,10 @@ remove-empty = for directory in $(1); do \
 
 .PHONY: all install uninstall check-places man-html
 
+# One after the other: built together, the daemon would have the features that the command wants of libbus.
 all:
 	$(CARGO) build --release --locked --package bus-daemon
+	$(CARGO) build --release --locked --package bus-tools
 
 # A link leads to another of these pages, or to Debian's: mandoc looks which files there are.
 man-html: HTML = $(abspath $(CARGO_TARGET_DIR))/man
@@ -106,11 +109,14 @@ check-places:
 		echo 'SYSCONFDIR, LOCALSTATEDIR and CONFIGDIR are built into the program: /etc, /var, /usr/share/dbus-1' >&2; \
 		exit 1; \
 	fi
-	@if [ ! -x '$(BUILT)/bus-daemon' ]; then echo 'run "make" first: there is no $(BUILT)/bus-daemon' >&2; exit 1; fi
+	@for program in bus-daemon bus; do \
+		if [ ! -x "$(BUILT)/$$program" ]; then echo "run \"make\" first: there is no $(BUILT)/$$program" >&2; exit 1; fi; \
+	done
 
 install: check-places
 	$(INSTALL) -d '$(D)$(BINDIR)' '$(D)$(UNITDIR)/sockets.target.wants'
 	$(INSTALL) -m 755 '$(BUILT)/bus-daemon' '$(D)$(BINDIR)/bus-daemon'
+	$(INSTALL) -m 755 '$(BUILT)/bus' '$(D)$(BINDIR)/bus'
 	$(INSTALL) -d '$(D)$(LIBEXECDIR)'
 	$(INSTALL) -m 755 '$(BUILT)/bus-daemon-launch-helper' '$(D)$(HELPER)'
 	$(foreach page,$(MANUAL),$(call put,644,man/$(page),$(call page-file,$(page))))
@@ -135,7 +141,7 @@ install: check-places
 
 # Directories go when they are empty.
 uninstall:
-	rm -f '$(D)$(BINDIR)/bus-daemon' '$(D)$(HELPER)'
+	rm -f '$(D)$(BINDIR)/bus-daemon' '$(D)$(BINDIR)/bus' '$(D)$(HELPER)'
 	rm -f $(foreach page,$(MANUAL),'$(D)$(call page-file,$(page))')
 	rm -f '$(D)$(UNITDIR)/bus-daemon.service' '$(D)$(UNITDIR)/$(LOGIND)' $(addprefix '$(D)$(USERUNITDIR)'/bus-daemon.,service socket)
 	rm -f '$(D)$(SYSUSERSDIR)/bus-daemon.conf' '$(D)$(TMPFILESDIR)/bus-daemon.conf'

@@ -36,46 +36,55 @@ fn annotations() -> impl Strategy<Value = Vec<Annotation>> {
         name(),
     ];
     let values = prop_oneof!["true|false|const|invalidates", text()];
-    vec((names, values).prop_map(|(name, value)| Annotation { name, value }), 0..3)
+    vec((names, values).prop_map(|(name, value)| Annotation::new(&name, &value)), 0..3)
 }
 
 fn arguments() -> impl Strategy<Value = Vec<Arg>> {
     // The reader takes an empty name for none.
     let name = option::of(name().prop_filter("not empty", |name| !name.is_empty()));
-    let argument = (name, signature(), annotations())
-        .prop_map(|(name, signature, annotations)| Arg { name, signature, annotations });
+    let argument = (name, signature(), annotations()).prop_map(|(name, signature, annotations)| {
+        Arg { name, signature, annotations, ..Arg::default() }
+    });
     vec(argument, 0..3)
 }
 
 fn method() -> impl Strategy<Value = Method> {
     (name(), arguments(), arguments(), annotations()).prop_map(
-        |(name, inputs, outputs, annotations)| Method { name, inputs, outputs, annotations },
+        |(name, inputs, outputs, annotations)| Method {
+            inputs,
+            outputs,
+            annotations,
+            ..Method::new(&name)
+        },
     )
 }
 
 fn signal() -> impl Strategy<Value = Signal> {
     (name(), arguments(), annotations()).prop_map(|(name, arguments, annotations)| Signal {
-        name,
         arguments,
         annotations,
+        ..Signal::new(&name)
     })
 }
 
 fn property() -> impl Strategy<Value = Property> {
     let access = proptest::sample::select(&Access::ALL[..]);
     (name(), signature(), access, annotations()).prop_map(
-        |(name, signature, access, annotations)| Property { name, signature, access, annotations },
+        |(name, signature, access, annotations)| Property {
+            annotations,
+            ..Property::new(&name, &signature, access)
+        },
     )
 }
 
 pub(crate) fn interface() -> impl Strategy<Value = Interface> {
     (name(), vec(method(), 0..4), vec(signal(), 0..3), vec(property(), 0..3), annotations())
         .prop_map(|(name, methods, signals, properties, annotations)| Interface {
-            name,
             methods,
             signals,
             properties,
             annotations,
+            ..Interface::new(&name)
         })
 }
 
@@ -83,11 +92,16 @@ pub(crate) fn node() -> impl Strategy<Value = Node> {
     let leaf = (name(), vec(interface(), 0..3)).prop_map(|(name, interfaces)| Node {
         name: Some(name),
         interfaces,
-        children: Vec::new(),
+        ..Node::new()
     });
     let tree = leaf.prop_recursive(2, 6, 3, |inner| {
         (name(), vec(interface(), 0..2), vec(inner, 0..3)).prop_map(
-            |(name, interfaces, children)| Node { name: Some(name), interfaces, children },
+            |(name, interfaces, children)| Node {
+                name: Some(name),
+                interfaces,
+                children,
+                ..Node::new()
+            },
         )
     });
     (tree, any::<bool>())

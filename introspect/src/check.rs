@@ -2,7 +2,7 @@
 //! A213, A214).
 //!
 //! A checker reports all that it finds and where, since who wrote the description wants to mend it
-//! in one go. Nothing here stops a faulty description from being shown.
+//! in one go: names and, of what was read from a document, line and column. Nothing here stops a faulty description from being shown.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,6 +13,7 @@ use libbus::wire::{Signature, SignatureError};
 use crate::model::{
     Annotation, Arg, EmitsChangedSignal, Interface, Method, Node, Property, Signal, annotation,
 };
+use crate::origin::{Origin, Position};
 
 /// One broken rule.
 ///
@@ -30,6 +31,8 @@ pub struct Problem {
     /// Where: the names from the outermost element inwards, for example
     /// `interface org.example.Map, method Store, input 1`. Empty for the outermost node.
     pub place: String,
+    /// Where the element begins, if it was read from a document.
+    pub position: Option<Position>,
     /// What is wrong there.
     pub fault: Fault,
 }
@@ -62,6 +65,9 @@ pub enum Fault {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(position) = self.position {
+            write!(f, "{position}: ")?;
+        }
         if !self.place.is_empty() {
             write!(f, "{}: ", self.place)?;
         }
@@ -93,9 +99,19 @@ impl fmt::Display for Fault {
 }
 
 impl Node {
-    /// Every rule that this description breaks, in the order of the description.
+    /// Every rule that this description breaks, in the order of the description. What was read from a document is told
+    /// with its line and column there.
+    ///
+    /// ```
+    /// use bus_introspect::Node;
+    ///
+    /// let xml = "<node><interface name='org.example.Map'>\n  <method name='M-x'/></interface></node>";
+    /// let problems = Node::from_xml(xml).unwrap().check();
+    /// let place = "line 2, column 3: interface org.example.Map, method M-x: ";
+    /// assert!(problems[0].to_string().starts_with(place));
+    /// ```
     pub fn check(&self) -> Vec<Problem> {
-        let mut checker = Checker { place: Vec::new(), problems: Vec::new() };
+        let mut checker = Checker { place: Vec::new(), origin: self.origin, problems: Vec::new() };
         if let Some(Err(error)) = self.name.as_deref().map(ObjectPath::parse) {
             checker.report(Fault::Path(error));
         }
@@ -106,6 +122,8 @@ impl Node {
 
 struct Checker {
     place: Vec<String>,
+    /// Of the innermost element.
+    origin: Origin,
     problems: Vec<Problem>,
 }
 
@@ -113,7 +131,7 @@ impl Checker {
     fn node(&mut self, node: &Node) {
         let mut names = HashSet::new();
         for interface in &node.interfaces {
-            self.within(format!("interface {}", interface.name), |checker| {
+            self.within(format!("interface {}", interface.name), interface.origin, |checker| {
                 checker.unique(&mut names, &interface.name);
                 checker.interface(interface);
             });
@@ -121,7 +139,7 @@ impl Checker {
         let mut names = HashSet::new();
         for child in &node.children {
             let name = child.name.as_deref().unwrap_or_default();
-            self.within(format!("node {name}"), |checker| {
+            self.within(format!("node {name}"), child.origin, |checker| {
                 checker.unique(&mut names, name);
                 checker.relative_path(name);
                 checker.node(child);
@@ -135,15 +153,19 @@ impl Checker {
         }
         let mut names = HashSet::new();
         for method in &interface.methods {
-            self.member("method", &method.name, &mut names, |checker| checker.method(method));
+            self.member(("method", &method.name, method.origin), &mut names, |checker| {
+                checker.method(method)
+            });
         }
         let mut names = HashSet::new();
         for signal in &interface.signals {
-            self.member("signal", &signal.name, &mut names, |checker| checker.signal(signal));
+            self.member(("signal", &signal.name, signal.origin), &mut names, |checker| {
+                checker.signal(signal)
+            });
         }
         let mut names = HashSet::new();
         for property in &interface.properties {
-            self.member("property", &property.name, &mut names, |checker| {
+            self.member(("property", &property.name, property.origin), &mut names, |checker| {
                 checker.property(property);
             });
         }
@@ -172,7 +194,7 @@ impl Checker {
     fn arguments(&mut self, kind: &str, arguments: &[Arg]) {
         let problem_count = self.problems.len();
         for (index, argument) in arguments.iter().enumerate() {
-            self.within(format!("{kind} {}", index + 1), |checker| {
+            self.within(format!("{kind} {}", index + 1), argument.origin, |checker| {
                 checker.one_type(&argument.signature);
                 checker.annotations(&argument.annotations);
             });
@@ -188,7 +210,7 @@ impl Checker {
     fn annotations(&mut self, annotations: &[Annotation]) {
         let mut names = HashSet::new();
         for annotation in annotations {
-            self.within(format!("annotation {}", annotation.name), |checker| {
+            self.within(format!("annotation {}", annotation.name), annotation.origin, |checker| {
                 checker.unique(&mut names, &annotation.name);
                 if !has_valid_value(annotation) {
                     checker.report(Fault::AnnotationValue);
@@ -199,12 +221,11 @@ impl Checker {
 
     fn member<'a>(
         &mut self,
-        kind: &str,
-        name: &'a str,
+        (kind, name, origin): (&str, &'a str, Origin),
         names: &mut HashSet<&'a str>,
         content: impl FnOnce(&mut Self),
     ) {
-        self.within(format!("{kind} {name}"), |checker| {
+        self.within(format!("{kind} {name}"), origin, |checker| {
             checker.unique(names, name);
             if let Err(error) = MemberName::parse(name) {
                 checker.report(Fault::MemberName(error));
@@ -233,14 +254,17 @@ impl Checker {
         }
     }
 
-    fn within(&mut self, place: String, content: impl FnOnce(&mut Self)) {
+    fn within(&mut self, place: String, origin: Origin, content: impl FnOnce(&mut Self)) {
+        let outer = std::mem::replace(&mut self.origin, origin);
         self.place.push(place);
         content(self);
         self.place.pop();
+        self.origin = outer;
     }
 
     fn report(&mut self, fault: Fault) {
-        self.problems.push(Problem { place: self.place.join(", "), fault });
+        let (place, position) = (self.place.join(", "), self.origin.position());
+        self.problems.push(Problem { place, position, fault });
     }
 }
 
@@ -260,7 +284,7 @@ fn check_relative_path(name: &str) -> Result<(), NameError> {
 }
 
 // protocol.md A213
-fn has_valid_value(Annotation { name, value }: &Annotation) -> bool {
+fn has_valid_value(Annotation { name, value, .. }: &Annotation) -> bool {
     match name.as_str() {
         annotation::DEPRECATED | annotation::NO_REPLY => matches!(value.as_str(), "true" | "false"),
         annotation::EMITS_CHANGED_SIGNAL => {

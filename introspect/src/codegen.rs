@@ -331,7 +331,7 @@ impl Node {
 ///
 /// # Errors
 ///
-/// The document's first fault with line and column, or those of [`Interface::to_rust_proxy`].
+/// The document's first fault, or those of [`Interface::to_rust_proxy`]; either with line and column.
 ///
 /// # Example
 ///

@@ -27,6 +27,7 @@ mod codegen;
 mod diff;
 mod document;
 mod model;
+mod origin;
 mod parse;
 mod render;
 
@@ -40,4 +41,5 @@ pub use model::{
     Access, Annotation, Arg, EmitsChangedSignal, Interface, Method, Node, Property, Signal,
     annotation,
 };
+pub use origin::{Origin, Position};
 pub use parse::{FAULT_COUNT_MAX, ParseError, ParseErrorKind, XML_DEPTH_MAX, XML_SIZE_MAX};

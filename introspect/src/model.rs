@@ -2,7 +2,9 @@
 //!
 //! Names and signatures are plain text here, because a description that another program sent may
 //! be wrong and is still worth showing; `check.rs` knows the rules. Everything keeps the order in
-//! which it was added.
+//! which it was added. What was read from a document knows where it stood there.
+
+use crate::origin::Origin;
 
 /// Names of annotations: those that the specification defines (protocol.md A213), and documentation.
 pub mod annotation {
@@ -39,6 +41,8 @@ pub struct Node {
     pub interfaces: Vec<Interface>,
     /// The objects below. An empty one says nothing about its object but that it is there.
     pub children: Vec<Node>,
+    /// Where it was read from.
+    pub origin: Origin,
 }
 
 /// A set of methods, signals and properties.
@@ -68,6 +72,8 @@ pub struct Interface {
     pub properties: Vec<Property>,
     /// Remarks on the interface.
     pub annotations: Vec<Annotation>,
+    /// Where it was read from.
+    pub origin: Origin,
 }
 
 /// Something that can be called.
@@ -90,6 +96,8 @@ pub struct Method {
     pub outputs: Vec<Arg>,
     /// Remarks on the method.
     pub annotations: Vec<Annotation>,
+    /// Where it was read from.
+    pub origin: Origin,
 }
 
 /// Something that is announced.
@@ -101,6 +109,8 @@ pub struct Signal {
     pub arguments: Vec<Arg>,
     /// Remarks on the signal.
     pub annotations: Vec<Annotation>,
+    /// Where it was read from.
+    pub origin: Origin,
 }
 
 /// One argument of a method or a signal.
@@ -112,6 +122,8 @@ pub struct Arg {
     pub signature: String,
     /// Remarks on the argument.
     pub annotations: Vec<Annotation>,
+    /// Where it was read from.
+    pub origin: Origin,
 }
 
 /// Something that can be read or written.
@@ -125,6 +137,8 @@ pub struct Property {
     pub access: Access,
     /// Remarks on the property.
     pub annotations: Vec<Annotation>,
+    /// Where it was read from.
+    pub origin: Origin,
 }
 
 /// What may be done with a property (protocol.md A214).
@@ -169,6 +183,8 @@ pub struct Annotation {
     pub name: String,
     /// The value.
     pub value: String,
+    /// Where it was read from.
+    pub origin: Origin,
 }
 
 /// What is said when a property changes (protocol.md A213).
@@ -407,7 +423,7 @@ impl Arg {
     /// An argument; an empty `name` leaves it unnamed.
     pub fn new(name: &str, signature: &str) -> Self {
         let name = (!name.is_empty()).then(|| name.to_owned());
-        Self { name, signature: signature.to_owned(), annotations: Vec::new() }
+        Self { name, signature: signature.to_owned(), ..Self::default() }
     }
 
     /// Adds what people should know, as plain text.
@@ -427,7 +443,7 @@ impl Property {
     /// A property.
     pub fn new(name: &str, signature: &str, access: Access) -> Self {
         let (name, signature) = (name.to_owned(), signature.to_owned());
-        Self { name, signature, access, annotations: Vec::new() }
+        Self { name, signature, access, annotations: Vec::new(), origin: Origin::default() }
     }
 
     /// Adds a remark.
@@ -458,7 +474,7 @@ impl Property {
 impl Annotation {
     /// A remark.
     pub fn new(name: &str, value: &str) -> Self {
-        Self { name: name.to_owned(), value: value.to_owned() }
+        Self { name: name.to_owned(), value: value.to_owned(), origin: Origin::default() }
     }
 }
 

@@ -19,9 +19,10 @@ use std::collections::HashSet;
 use xml::reader::XmlEvent;
 
 use self::element::{Element, shown};
-use self::faults::Faults;
+use self::faults::{Faults, Places};
 use self::source::Source;
 use crate::model::{Access, Annotation, Arg, Interface, Method, Node, Property, Signal};
+use crate::origin::Origin;
 
 mod documentation;
 mod element;
@@ -59,7 +60,7 @@ impl Node {
     /// The first fault.
     pub fn from_xml(xml: &str) -> Result<Self, ParseError> {
         let source = Source::strict(xml)?;
-        Reader { source, faults: None, comment: None }.document()
+        Reader { source, faults: None, comment: None, places: Places::new(xml) }.document()
     }
 
     /// Reads an answer to Introspect, or a file that describes an interface, as well as can be:
@@ -109,7 +110,8 @@ fn read_leniently(
     faults: Faults<'_>,
 ) -> Result<(Node, Vec<ParseError>), ParseError> {
     let source = Source::lenient(xml, mended);
-    let mut reader = Reader { source, faults: Some(faults), comment: None };
+    let mut reader =
+        Reader { source, faults: Some(faults), comment: None, places: Places::new(xml) };
     let node = reader.document()?;
     Ok((node, reader.faults.map(Faults::into_list).unwrap_or_default()))
 }
@@ -120,6 +122,8 @@ struct Reader<'a> {
     faults: Option<Faults<'a>>,
     /// The comment just before what comes next.
     comment: Option<String>,
+    /// Where elements begin.
+    places: Places<'a>,
 }
 
 /// What may stand in any element beside what is its own.
@@ -147,7 +151,7 @@ impl<'a> Reader<'a> {
         let node = match root.name.as_str() {
             "node" => {
                 self.only_attributes(&root, "node", &["name"])?;
-                self.node(root.optional("name"))?
+                self.node(&root, root.optional("name"))?
             }
             _ => self.lone_interface(&root)?,
         };
@@ -167,8 +171,8 @@ impl<'a> Reader<'a> {
         Ok(Node::new().with_interface(interface))
     }
 
-    fn node(&mut self, name: Option<String>) -> Result<Node, ParseError> {
-        let mut node = Node { name, ..Node::default() };
+    fn node(&mut self, element: &Element<'a>, name: Option<String>) -> Result<Node, ParseError> {
+        let mut node = Node { name, origin: element.origin, ..Node::default() };
         let mut names = Names::new();
         while let Some(element) = self.next_element()? {
             match element.name.as_str() {
@@ -177,7 +181,7 @@ impl<'a> Reader<'a> {
                     // protocol.md A214: only the outermost node may be unnamed.
                     let name = self.own_name(&element, "node", &mut names)?;
                     self.only_attributes(&element, "node", &["name"])?;
-                    node.children.push(self.node(Some(name))?);
+                    node.children.push(self.node(&element, Some(name))?);
                 }
                 _ => self.leave_out(&element, "node")?,
             }
@@ -191,6 +195,7 @@ impl<'a> Reader<'a> {
         siblings: &mut Names,
     ) -> Result<Interface, ParseError> {
         let mut interface = Interface::new(&self.own_name(element, "interface", siblings)?);
+        interface.origin = element.origin;
         self.only_attributes(element, "interface", &["name"])?;
         let (mut names, mut remarks) = (Names::new(), Remarks::default());
         while let Some(inner) = self.next_element()? {
@@ -212,6 +217,7 @@ impl<'a> Reader<'a> {
         siblings: &mut Names,
     ) -> Result<Method, ParseError> {
         let mut method = Method::new(&self.own_name(element, "method", siblings)?);
+        method.origin = element.origin;
         self.only_attributes(element, "method", &["name"])?;
         let mut remarks = Remarks::default();
         while let Some(inner) = self.next_element()? {
@@ -235,6 +241,7 @@ impl<'a> Reader<'a> {
         siblings: &mut Names,
     ) -> Result<Signal, ParseError> {
         let mut signal = Signal::new(&self.own_name(element, "signal", siblings)?);
+        signal.origin = element.origin;
         self.only_attributes(element, "signal", &["name"])?;
         let mut remarks = Remarks::default();
         while let Some(inner) = self.next_element()? {
@@ -266,7 +273,7 @@ impl<'a> Reader<'a> {
         let mut remarks = self.remarks("property")?;
         remarks.documentation.extend(element.comment_on(&name, &mut []));
         let annotations = self.finished(element, remarks)?;
-        Ok(Property { name, signature, access, annotations })
+        Ok(Property { name, signature, access, annotations, origin: element.origin })
     }
 
     fn argument(&mut self, element: &Element<'a>) -> Result<Arg, ParseError> {
@@ -274,7 +281,8 @@ impl<'a> Reader<'a> {
         let name = element.optional("name").filter(|name| !name.is_empty());
         self.only_attributes(element, "arg", &["name", "type", "direction"])?;
         let remarks = self.remarks("arg")?;
-        Ok(Arg { name, signature, annotations: self.finished(element, remarks)? })
+        let annotations = self.finished(element, remarks)?;
+        Ok(Arg { name, signature, annotations, origin: element.origin })
     }
 
     fn remarks(&mut self, parent: &'static str) -> Result<Remarks, ParseError> {
@@ -313,7 +321,7 @@ impl<'a> Reader<'a> {
         while let Some(element) = self.next_element()? {
             self.leave_out(&element, "annotation")?;
         }
-        Ok(Annotation { name, value })
+        Ok(Annotation { name, value, origin: element.origin })
     }
 
     /// The annotations of an element that has ended, its documentation among them.
@@ -445,7 +453,8 @@ impl<'a> Reader<'a> {
                 XmlEvent::StartElement { name, attributes, .. } => {
                     let (name, before) = (shown(&name), self.source.before_tag());
                     let comment = self.comment.take();
-                    return Ok(Some(Element { name, attributes, before, comment }));
+                    let origin = Origin::at(self.places.find(before));
+                    return Ok(Some(Element { name, attributes, before, comment, origin }));
                 }
                 XmlEvent::EndElement { .. } | XmlEvent::EndDocument => {
                     self.comment = None;

@@ -36,7 +36,7 @@ impl Writer {
     }
 
     fn interface(&mut self, interface: &Interface) {
-        let Interface { name, methods, signals, properties, annotations } = interface;
+        let Interface { name, methods, signals, properties, annotations, .. } = interface;
         let is_empty = methods.is_empty()
             && signals.is_empty()
             && properties.is_empty()
@@ -50,7 +50,7 @@ impl Writer {
     }
 
     fn method(&mut self, method: &Method) {
-        let Method { name, inputs, outputs, annotations } = method;
+        let Method { name, inputs, outputs, annotations, .. } = method;
         let is_empty = inputs.is_empty() && outputs.is_empty() && annotations.is_empty();
         self.element("method", &[("name", Some(name))], is_empty, |writer| {
             inputs.iter().for_each(|argument| writer.argument(argument, Some("in")));
@@ -60,7 +60,7 @@ impl Writer {
     }
 
     fn signal(&mut self, signal: &Signal) {
-        let Signal { name, arguments, annotations } = signal;
+        let Signal { name, arguments, annotations, .. } = signal;
         let is_empty = arguments.is_empty() && annotations.is_empty();
         self.element("signal", &[("name", Some(name))], is_empty, |writer| {
             arguments.iter().for_each(|argument| writer.argument(argument, None));
@@ -91,7 +91,7 @@ impl Writer {
     }
 
     fn annotations(&mut self, annotations: &[Annotation]) {
-        for Annotation { name, value } in annotations {
+        for Annotation { name, value, .. } in annotations {
             let attributes = [("name", Some(name.as_str())), ("value", Some(value.as_str()))];
             self.element("annotation", &attributes, true, |_| ());
         }

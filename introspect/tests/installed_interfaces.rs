@@ -117,7 +117,7 @@ fn made(
     loop {
         match make(&options) {
             Ok(text) => return text,
-            Err(CodegenError { place, fault: CodegenFault::Duplicate }) => {
+            Err(CodegenError { place, fault: CodegenFault::Duplicate, .. }) => {
                 let (interface, member) = place.split_once(", ").unwrap();
                 let interface = interface.strip_prefix("interface ").unwrap();
                 let (_, member) = member.split_once(' ').unwrap();

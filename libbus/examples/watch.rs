@@ -16,7 +16,7 @@ fn main() -> Result<()> {
     block_on(async {
         let connection = Connection::session().await?;
         let counter = CounterProxy::new(&connection).await?;
-        let mut changes = counter.receive_count_changed().await?;
+        let mut changes = counter.receive_count_changed().await;
         let mut full = counter.receive_full().await?;
         println!("The count is {}.", counter.count().await?);
         counter.add(4).await?;

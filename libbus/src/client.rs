@@ -55,7 +55,7 @@ pub use blob::{Blob, BlobError, BlobReader, BlobRef};
 pub use builder::Builder;
 pub use call::PendingReply;
 pub use connection::Connection;
-pub use generated::{ProxyBuilder, ProxyDefaults};
+pub use generated::{PropertyValue, ProxyBuilder, ProxyDefaults};
 pub use listener::{Listener, ListenerBuilder};
 pub use managed_objects::{ManagedObjects, ObjectEvent};
 pub use monitor::{Monitor, Watching};

@@ -46,7 +46,9 @@ use std::os::fd::OwnedFd;
 
 pub use self::calls::{CALLS_WAITING_MAX, CALLS_WAITING_SIZE_MAX};
 pub use self::handshake::ServerConfig;
-pub use self::monitored::{MONITORED_MAX, MONITORED_SIZE_MAX};
+pub use self::monitored::{
+    MONITORED_EARLY_MAX, MONITORED_EARLY_SIZE_MAX, MONITORED_MAX, MONITORED_SIZE_MAX,
+};
 pub use self::replies::LostCall;
 pub use self::streams::{Overflow, STREAM_SIZE_MAX, StreamId, Streamed};
 pub use self::usage::Usage;
@@ -536,6 +538,12 @@ impl ConnectionState {
         self.monitored.begin();
     }
 
+    /// Whether the bus is still asked for what a monitor is to see. Meanwhile [`MONITORED_EARLY_MAX`] messages may wait
+    /// instead of [`MONITORED_MAX`], since what the bus answers comes behind them.
+    pub fn set_up_monitoring(&mut self, is_under_way: bool) {
+        self.monitored.set_up(is_under_way);
+    }
+
     /// The next message that a monitor sees.
     pub fn next_monitored(&mut self) -> Option<Message> {
         self.monitored.next()
@@ -632,8 +640,7 @@ impl ConnectionState {
     }
 
     fn handle_message(&mut self, message: Message) -> Result<(), ConnectionError> {
-        let is_awaited = |serial| self.replies.is_known(serial);
-        if self.monitored.is_on() && !message.reply_serial().is_some_and(is_awaited) {
+        if self.monitored.is_on() && !self.is_own_reply(&message) {
             self.monitored.keep(message);
             return Ok(());
         }
@@ -661,6 +668,16 @@ impl ConnectionState {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether a message answers a call of this program. A monitor sees replies to others, too, whose calls have the
+    /// same serials.
+    fn is_own_reply(&self, message: &Message) -> bool {
+        let is_awaited =
+            message.reply_serial().is_some_and(|serial| self.replies.is_awaited(serial));
+        let destination = message.header().destination.map(|name| name.as_str());
+        let own = self.restoring.unique_name.as_deref();
+        is_awaited && (own.is_none() || destination.is_none() || destination == own)
     }
 
     fn handle_call(&mut self, call: Message) {

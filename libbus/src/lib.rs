@@ -84,15 +84,22 @@ pub use libbus_macros::DBusError;
 ///   (without), `"const"` (there are none) or `"false"` (not at all);
 /// * `signal`: a function without a body, whose first argument is a [`SignalEmitter`]; it emits the signal,
 ///   and so does the trait `…Signals` that is written for emitters;
-/// * `out_args("…", …)`: names of what is returned.
+/// * `out_args("…", …)`: names of what is returned;
+/// * `proxy(…)`: what [`proxy`](macro@proxy) is told of this function, where a proxy is wanted, too: `object`,
+///   `proxy_type_name`, `object_vec`, `no_reply`, `no_autostart`, `allow_interactive_auth`.
 ///
 /// An argument is of the message, or what is said before it: `#[zbus(connection)]`, `#[zbus(object_server)]`,
 /// `#[zbus(header)]` (of a property's function an `Option`) or `#[zbus(signal_emitter)]`. A function returns
-/// what it answers (a tuple is several values) or a `Result` whose error is a [`DBusError`].
+/// what it answers (a tuple is several values) or a `Result` whose error is a [`DBusError`]. One that panics ends
+/// nothing else, where the program is built to unwind: its caller is answered with
+/// `org.freedesktop.DBus.Error.Failed`, and the value is served on as it was left.
 ///
 /// The macro takes `name` of the interface; `spawn` lets a call begin before the sender's last one is
 /// answered; `introspection_docs = false` keeps doc comments out of the introspection; `crate` is the path of
-/// this crate if it has another name.
+/// this crate if it has another name. With `proxy`, or `proxy(…)` with `default_service`, `default_path`,
+/// `assume_defaults`, `async_name` and `visibility` (public, if nothing is said), the type `…Proxy` is written from
+/// the same functions, for programs that call. A property whose function lends its value is read there as what the
+/// caller says: `let name: String = proxy.name().await?`.
 ///
 /// ```
 /// use libbus::{SignalEmitter, fdo, interface};
@@ -134,8 +141,15 @@ pub use libbus_macros::interface;
 /// Each function is a method, in `PascalCase`, or what `#[zbus(…)]` before it says: `name`, `property` and
 /// `signal` as for [`interface`](macro@interface); `no_reply`, `no_autostart` and `allow_interactive_auth`;
 /// `object = "Other"` if it returns the path of an object, for which an `OtherProxy` is returned
-/// (`proxy_type_name` names another type, `object_vec` says that there are several). A property also has
-/// `receive_…_changed` and `cached_…`, a signal `receive_…`, a stream of a type of its own.
+/// (`proxy_type_name`, or `async_object`, names another type, `object_vec` says that there are several). A property
+/// also has `receive_…_changed` and `cached_…`, a signal `receive_…`, a stream of a type of its own, and with
+/// arguments `receive_…_with_args`, of those alone that have these strings.
+///
+/// The items of such a stream are signals, and `None` is its end. What was missed is no item: `take_missed` counts
+/// what nobody read in time, and `take_interrupted` tells that the connection was lost and made again
+/// ([`Builder::reconnect`](client::builder::Builder::reconnect)); `next_signal` returns that as an error, at once. How
+/// many signals wait, and what becomes of more, says `stream_bound` of the proxy's builder. A stream of changes misses
+/// none for good: where some may have been missed, one is told whose value is asked for.
 ///
 /// The macro takes `interface`, `default_service` and `default_path` (what is missing `new` asks for;
 /// `assume_defaults` derives both from the interface), `async_name` for the type, and `crate`.

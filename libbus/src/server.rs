@@ -13,12 +13,17 @@
 //! does what the program asks itself. An interface with methods of `&self` alone has no lock: whatever it calls
 //! may call it back. One with methods of `&mut self` has one, and while such a method waits for somebody, who
 //! calls it back waits for its end; in blocking style so it is with a method of `&self` of such an interface.
+//!
+//! **Panics.** A method, getter or setter that panics ends nothing but itself, where the program is built to
+//! unwind: its caller is answered with `org.freedesktop.DBus.Error.Failed`, the panic's own words go to standard
+//! error alone, and the value is served on as it was left.
 
 mod call;
 mod cells;
 mod description;
 mod emitter;
 mod objects;
+mod panics;
 mod properties;
 mod standard;
 
@@ -39,8 +44,6 @@ pub use self::emitter::SignalEmitter;
 pub(crate) use self::objects::Objects;
 pub use self::objects::{InterfaceRef, ObjectServer};
 pub use self::properties::PropertyMap;
-#[cfg(feature = "async")]
-pub(crate) use self::standard::Answering;
 pub use self::standard::ObjectManager;
 #[cfg(feature = "blocking")]
 pub(crate) use self::standard::must_wait;

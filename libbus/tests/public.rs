@@ -49,6 +49,13 @@ trait Counting {
     fn full(&self, number: u32) -> libbus::Result<()>;
 }
 
+#[libbus::blocking::proxy(interface = "org.example.Counter", assume_defaults = true)]
+trait Blocking {
+    fn get(&self) -> libbus::Result<u32>;
+    #[zbus(signal)]
+    fn gone(&self) -> libbus::Result<()>;
+}
+
 #[test]
 fn connections_and_what_is_made_of_them_are_shared() {
     is_shared::<libbus::Connection>();
@@ -62,6 +69,10 @@ fn connections_and_what_is_made_of_them_are_shared() {
     is_shared::<libbus::OwnedName>();
     is_shared::<libbus::PropertyStream<String>>();
     is_shared::<libbus::PropertyChanged<String>>();
+    is_shared::<libbus::ManagedObjects>();
+    is_shared::<libbus::PeerSet>();
+    is_shared::<libbus::Monitor>();
+    is_shared::<libbus::Listener>();
     is_shared::<CountingProxy<'_>>();
     is_shared::<FullStream>();
 
@@ -76,6 +87,24 @@ fn connections_and_what_is_made_of_them_are_shared() {
     is_shared::<blocking::OwnedName>();
     is_shared::<blocking::PropertyStream<String>>();
     is_shared::<blocking::PropertyChanged<String>>();
+    is_shared::<blocking::ManagedObjects>();
+    is_shared::<blocking::PeerSet>();
+    is_shared::<blocking::Monitor>();
+    is_shared::<blocking::Listener>();
+    is_shared::<BlockingProxy<'_>>();
+    is_shared::<GoneStream>();
+}
+
+/// What is made of parts in one task may be finished in another.
+#[test]
+fn builders_are_shared() {
+    is_shared::<libbus::Builder>();
+    is_shared::<libbus::ListenerBuilder>();
+    is_shared::<libbus::ProxyBuilder<CountingProxy<'_>>>();
+    is_shared::<blocking::Builder>();
+    is_shared::<blocking::ListenerBuilder>();
+    is_shared::<blocking::ProxyBuilder<BlockingProxy<'_>>>();
+    is_shared::<libbus::Reconnect>();
 }
 
 #[test]
@@ -118,7 +147,26 @@ fn what_waits_may_wait_in_any_thread() {
         is_future(&proxy.add(1));
         is_future(&proxy.receive_full());
         is_future(&stream.next());
+        is_future(&connection.watch_name("a.b"));
+        is_future(&connection.managed_objects("a.b", "/"));
+        is_future(&connection.closed());
+    }
+    fn of_others(
+        builders: (libbus::Builder, libbus::Builder, libbus::ListenerBuilder),
+        listener: &mut libbus::Listener,
+        objects: &mut libbus::ManagedObjects,
+        peers: &mut libbus::PeerSet,
+        monitor: &mut libbus::Monitor,
+    ) {
+        is_future(&builders.0.build());
+        is_future(&builders.1.monitor(&[], libbus::Watching::AsMonitor));
+        is_future(&builders.2.listen());
+        is_future(&listener.accept());
+        is_future(&objects.next_event());
+        is_future(&peers.next_gone());
+        is_future(&monitor.next_message());
     }
     // That it compiles is what is tested.
     let _: fn(&libbus::Connection, &CountingProxy<'_>, &mut FullStream) = of;
+    let _ = of_others;
 }

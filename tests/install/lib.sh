@@ -26,7 +26,7 @@ wait_for() {  # wait_for COMMAND...: until it succeeds, ten seconds at most
   return 1
 }
 
-# use_bus NAME --system|--user: three programs of other projects call the bus, and own a name on it.
+# use_bus NAME --system|--user: three programs of other projects call the bus, and ours where it is installed.
 use_bus() {
   local dbus_send=--system gdbus=--system
   [ "$2" = --system ] || { dbus_send=--session gdbus=--session; }
@@ -35,4 +35,5 @@ use_bus() {
     -m org.freedesktop.DBus.GetId
   works "$1: dbus-send pings the bus" dbus-send $dbus_send --print-reply --dest=org.freedesktop.DBus \
     /org/freedesktop/DBus org.freedesktop.DBus.GetId
+  ! command -v bus >/dev/null || works "$1: bus lists the names" bus "$2" list
 }

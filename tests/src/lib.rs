@@ -13,7 +13,7 @@
 //! Beside it stands [`instruction_counts`], the judgement on what `benches/instructions` counts, where
 //! `cargo test` tries it out, and [`policies`], for tests of the core alone.
 //!
-//! [`browser`] opens pages in a real one; [`traffic`] makes up what is said on a desktop's bus, for tests and measurements of what reads captures.
+//! [`traffic`] makes up what is said on a desktop's bus, for tests and measurements of what reads captures.
 //!
 //! [`connection_driver`] drives a client's connection by bytes, for `tests/client_state` and `fuzz/`.
 //!
@@ -44,7 +44,6 @@
     reason = "the whole crate is test code: a broken expectation is a failed test"
 )]
 
-pub mod browser;
 pub mod connection_driver;
 pub mod harness;
 pub mod instruction_counts;

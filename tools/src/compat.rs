@@ -1,12 +1,24 @@
 //! Other projects' commands: the same options, output and exit codes, so that scripts go on working.
 //!
 //! Each is a function of its arguments, in a file of its own; [`run`] finds it by its name. What several read alike:
-//! options (`getopt.rs`) and numbers (`c_numbers.rs`).
+//! options (`getopt.rs`) and numbers (`c_numbers.rs`). What those of dbus have in common is `libdbus.rs`, how they say
+//! that a bus cannot be reached, and `print_message.rs`; the numbers that they read and print are `lenient_number.rs`.
 
 mod busctl;
 mod c_numbers;
+mod dbus_cleanup_sockets;
+mod dbus_launch;
+mod dbus_monitor;
+mod dbus_run_session;
+mod dbus_send;
+mod dbus_test_tool;
+mod dbus_update_activation_environment;
+mod dbus_uuidgen;
 mod gdbus;
 mod getopt;
+mod lenient_number;
+mod libdbus;
+mod print_message;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -15,7 +27,18 @@ use std::process::ExitCode;
 type Program = fn(&[OsString]) -> ExitCode;
 
 /// By their names, in order.
-const PROGRAMS: &[(&str, Program)] = &[("busctl", busctl::run), ("gdbus", gdbus::run)];
+const PROGRAMS: &[(&str, Program)] = &[
+    ("busctl", busctl::run),
+    ("dbus-cleanup-sockets", dbus_cleanup_sockets::run),
+    ("dbus-launch", dbus_launch::run),
+    ("dbus-monitor", dbus_monitor::run),
+    ("dbus-run-session", dbus_run_session::run),
+    ("dbus-send", dbus_send::run),
+    ("dbus-test-tool", dbus_test_tool::run),
+    ("dbus-update-activation-environment", dbus_update_activation_environment::run),
+    ("dbus-uuidgen", dbus_uuidgen::run),
+    ("gdbus", gdbus::run),
+];
 
 /// Runs the command of this name; nothing, if there is none.
 pub(crate) fn run(name: &str, arguments: &[OsString]) -> Option<ExitCode> {

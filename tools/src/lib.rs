@@ -36,7 +36,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::failure::Reason;
 
@@ -69,6 +69,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// The definition of the command line: all verbs, their options and what these may be.
+#[must_use]
+pub fn command() -> clap::Command {
+    cli::Cli::command()
+}
+
+/// The names of other projects' commands that this program can be.
+pub fn old_names() -> impl Iterator<Item = &'static str> {
+    compat::names()
 }
 
 /// Help and the version are answers; all else is wrong usage.

@@ -56,9 +56,9 @@ pub enum Phase {
 /// What came from a client.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sent {
-    /// Messages that could be read.
+    /// Messages that were handled.
     pub messages: u64,
-    /// Their bytes.
+    /// Bytes of those, and of the one that has not come to its end.
     pub bytes: u64,
 }
 
@@ -87,7 +87,7 @@ pub struct Client {
     pub(super) passed: Option<Box<Passed>>,
     /// When it connected.
     pub connected_at: Timestamp,
-    /// How many messages it has sent, and of how many bytes, for statistics.
+    /// What it has sent, for statistics.
     pub sent: Sent,
     /// What it has sent of an incomplete message.
     pub incoming: Incoming,

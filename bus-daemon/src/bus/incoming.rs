@@ -38,9 +38,10 @@ pub struct Incoming {
     put_off: Vec<u8>,
     /// Bytes at the start of `put_off` that are handled.
     put_off_done: usize,
-    bytes_peak: usize,
+    /// For statistics, which are 32 bits wide.
+    bytes_peak: u32,
     /// The most descriptors that waited here at once.
-    pub fds_peak: usize,
+    pub fds_peak: u32,
     /// Descriptors that no complete message has taken yet.
     pub fds: VecDeque<OwnedFd>,
     /// How many of the message that is half read were closed, since they were beyond a share.
@@ -78,7 +79,7 @@ impl Incoming {
     /// `size` bytes were read into what [`Incoming::space`] gave.
     pub fn handle_filled(&mut self, size: usize) {
         self.filled = self.filled.saturating_add(size).min(self.held.len());
-        self.bytes_peak = self.bytes_peak.max(self.filled);
+        self.note_peak(self.filled);
     }
 
     /// Where the rest of a large message is to be read into, if one is on its way.
@@ -116,7 +117,7 @@ impl Incoming {
     /// Keeps whole messages, and perhaps the beginning of one, that are to be handled later.
     pub fn put_off(&mut self, bytes: &[u8]) {
         self.put_off.extend_from_slice(bytes);
-        self.bytes_peak = self.bytes_peak.max(self.bytes());
+        self.note_peak(self.bytes());
     }
 
     /// What was put off, and how many bytes at its start are handled; the rest is to be handled now.
@@ -144,7 +145,7 @@ impl Incoming {
 
     /// The most bytes that were held at once.
     #[must_use]
-    pub const fn bytes_peak(&self) -> usize {
+    pub const fn bytes_peak(&self) -> u32 {
         self.bytes_peak
     }
 
@@ -152,6 +153,10 @@ impl Incoming {
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.filled + self.put_off.len() - self.put_off_done
+    }
+
+    fn note_peak(&mut self, size: usize) {
+        self.bytes_peak = self.bytes_peak.max(u32::try_from(size).unwrap_or(u32::MAX));
     }
 
     /// Copies bytes until `size` of them are held.
@@ -169,7 +174,7 @@ impl Incoming {
             space.copy_from_slice(taken);
         }
         self.filled = end;
-        self.bytes_peak = self.bytes_peak.max(self.filled);
+        self.note_peak(self.filled);
         rest
     }
 

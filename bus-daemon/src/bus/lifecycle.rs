@@ -148,6 +148,8 @@ impl Bus {
         if let Some(client) = self.clients.get_mut(id) {
             client.incoming.handle_filled(size);
         }
+        // The message is counted when its end is there.
+        self.note_sent(id, 0, size);
         self.handle_received(id, &[], fds);
     }
 
@@ -310,7 +312,9 @@ impl Bus {
             return Err(Disconnection::TooManyIncomingFds);
         }
         client.incoming.fds.extend(fds.drain(..));
-        client.incoming.fds_peak = client.incoming.fds_peak.max(client.incoming.fds.len());
+        // INVARIANT: a process has fewer descriptors than 2^32.
+        let waiting = client.incoming.fds.len() as u32;
+        client.incoming.fds_peak = client.incoming.fds_peak.max(waiting);
         if client.incoming.fds_since.is_none() {
             client.incoming.fds_since = Some(self.now);
             self.fd_queue.push_back((self.now, id));

@@ -138,7 +138,6 @@ impl Bus {
             return Ok(());
         };
         self.messages += 1;
-        self.bytes += bytes.len() as u64;
         let parsed = ParsedHeader::parse(bytes, &frame).map_err(Disconnection::Malformed)?;
         let header = &parsed.header;
         let refused_fds = header.unix_fds > 0 && self.take_refused_fds(sender, header.unix_fds);
@@ -157,12 +156,7 @@ impl Bus {
             vain_starts: 0,
             was_given: false,
         };
-        let phase = self.clients.get_mut(sender).map(|client| {
-            client.sent.messages += 1;
-            client.sent.bytes += bytes.len() as u64;
-            &client.phase
-        });
-        match phase {
+        match self.clients.get(sender).map(|client| &client.phase) {
             Some(Phase::Registered) => {}
             Some(Phase::Monitor) => return Err(Disconnection::MonitorSent),
             Some(_) if !is_for_the_bus(header) => return Err(Disconnection::SentBeforeHello),

@@ -125,7 +125,9 @@ impl Bus {
     /// Handles what came in one read, and leaves the rest for later when the client's turn is over
     /// (the class of CVE-2014-3638).
     pub(super) fn handle_read(&mut self, id: ClientId, bytes: &[u8]) -> Result<(), Disconnection> {
+        let messages = self.messages;
         let rest = self.handle_stream(id, bytes)?;
+        self.note_sent(id, self.messages - messages, bytes.len() - rest.len());
         if !rest.is_empty()
             && let Some(client) = self.clients.get_mut(id)
         {
@@ -133,6 +135,15 @@ impl Bus {
             self.note_put_off(id);
         }
         self.settle_fds(id)
+    }
+
+    /// For statistics: a client's turn is over, in which so much of what it sent was handled.
+    pub(super) fn note_sent(&mut self, id: ClientId, messages: u64, size: usize) {
+        self.bytes += size as u64;
+        if let Some(client) = self.clients.get_mut(id) {
+            client.sent.messages += messages;
+            client.sent.bytes += size as u64;
+        }
     }
 
     /// Goes on with each client of whom something was put off, for one turn; but not with those
@@ -208,7 +219,10 @@ impl Bus {
     fn continue_put_off(&mut self, id: ClientId) -> Result<(), Disconnection> {
         let Some(client) = self.clients.get_mut(id) else { return Ok(()) };
         let (bytes, done) = client.incoming.take_put_off();
-        let rest = self.handle_stream(id, bytes.get(done..).unwrap_or_default())?.len();
+        let stream = bytes.get(done..).unwrap_or_default();
+        let messages = self.messages;
+        let rest = self.handle_stream(id, stream)?.len();
+        self.note_sent(id, self.messages - messages, stream.len() - rest);
         if rest > 0
             && let Some(client) = self.clients.get_mut(id)
         {

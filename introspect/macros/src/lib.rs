@@ -13,7 +13,8 @@
 //!
 //! What is generated names `libbus`, which the package must depend on. When the file changes, what includes it
 //! is compiled anew. What is wrong in the file is an error of the compiler, at its path in the source, with the
-//! line and the column in the file: `clock.xml: line 2, column 1: <interface> lacks the attribute name`.
+//! line and the column in the file: `clock.xml: line 2, column 1: <interface> lacks the attribute name`, or
+//! `clock.xml: line 3, column 5: interface org.example.Clock, method Get-Time: the name is not a member name: …`.
 #![forbid(unsafe_code)]
 
 mod include;

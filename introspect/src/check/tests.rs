@@ -207,3 +207,49 @@ fn no_reply_has_no_outputs() {
         &[("interface a.b, method M", Fault::OutputWithoutReply)],
     );
 }
+
+/// Of a document every kind of element is told with its place there, however it was read.
+#[test]
+fn what_was_read_is_told_with_line_and_column() {
+    let xml = "<node name='a'>
+  <interface name='b'>
+    <method name='M-x'><arg type='s'/>
+      <arg type='a{vs}' direction='out'/></method><method name='M'/>
+    <!-- äöü --> <method name='M'/>
+    <signal name='S'><arg type=''/></signal>
+    <property name='P' type='ss' access='read'>
+      <annotation name='org.freedesktop.DBus.Deprecated' value='maybe'/></property>
+  </interface>
+  <node name='/c'/>
+</node>";
+    let expected = [
+        (1, 1, ""),
+        (2, 3, "interface b"),
+        (3, 5, "interface b, method M-x"),
+        (4, 7, "interface b, method M-x, output 1"),
+        (5, 18, "interface b, method M"),
+        (6, 22, "interface b, signal S, argument 1"),
+        (7, 5, "interface b, property P"),
+        (8, 7, "interface b, property P, annotation org.freedesktop.DBus.Deprecated"),
+        (10, 3, "node /c"),
+    ];
+    for node in [Node::from_xml(xml).unwrap(), Node::from_xml_leniently(xml).unwrap().0] {
+        let problems = node.check();
+        let found: Vec<_> = problems
+            .iter()
+            .map(|it| (it.position.unwrap(), it.place.as_str()))
+            .map(|(Position { line, column }, place)| (line, column, place))
+            .collect();
+        assert_eq!(found, expected);
+        assert!(problems[2].to_string().starts_with("line 3, column 5: interface b, method M-x: "));
+        // What is added afterwards stands nowhere.
+        let more = node.with_child("/d");
+        assert_eq!(more.check().last().unwrap().position, None);
+    }
+    // Also where the beginning was mended for the reader.
+    let mended = format!(" \n<?xml version='1.0'?>{}", xml.replace("<signal", "<x:y/><signal"));
+    let (node, _) = Node::from_xml_leniently(&mended).unwrap();
+    let positions: Vec<_> = node.check().iter().map(|it| it.position.unwrap()).collect();
+    assert_eq!((positions[1].line, positions[1].column), (3, 3));
+    assert_eq!((positions[5].line, positions[5].column), (7, 28));
+}

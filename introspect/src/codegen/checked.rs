@@ -10,6 +10,7 @@ use libbus::names::{InterfaceName, MemberName, NameError};
 use super::CodegenOptions;
 use super::error::{CodegenError, CodegenFault};
 use crate::model::{Interface, Method};
+use crate::origin::Origin;
 
 /// Whether there can be several methods of one name.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,14 +30,14 @@ pub(super) fn checked<'a>(
     let interface = without_left_out(interface, options);
     let place = place_of(&interface);
     InterfaceName::parse(&interface.name)
-        .map_err(|error| CodegenFault::InterfaceName(error).at(&[&place]))?;
+        .map_err(|error| CodegenFault::InterfaceName(error).at(&[&place], interface.origin))?;
     let signature_of = |method: &Method| match overloading {
         Overloading::ByInputs => method.input_signature(),
         Overloading::Never => String::new(),
     };
-    let methods = interface.methods.iter().map(|it| (&it.name, signature_of(it)));
-    let properties = interface.properties.iter().map(|it| (&it.name, String::new()));
-    let signals = interface.signals.iter().map(|it| (&it.name, String::new()));
+    let methods = interface.methods.iter().map(|it| (&it.name, signature_of(it), it.origin));
+    let properties = interface.properties.iter().map(|it| (&it.name, String::new(), it.origin));
+    let signals = interface.signals.iter().map(|it| (&it.name, String::new(), it.origin));
     check_names(&place, "method", check_name, methods)?;
     check_names(&place, "property", check_property_name, properties)?;
     check_names(&place, "signal", check_name, signals)?;
@@ -59,14 +60,15 @@ fn check_names<'a>(
     place: &str,
     kind: &str,
     check: fn(&str) -> Result<(), NameError>,
-    names: impl Iterator<Item = (&'a String, String)>,
+    names: impl Iterator<Item = (&'a String, String, Origin)>,
 ) -> Result<(), CodegenError> {
     let mut seen = HashSet::new();
-    for (name, signature) in names {
+    for (name, signature, origin) in names {
         let member = format!("{kind} {name}");
-        check(name).map_err(|error| CodegenFault::MemberName(error).at(&[place, &member]))?;
+        check(name)
+            .map_err(|error| CodegenFault::MemberName(error).at(&[place, &member], origin))?;
         if !seen.insert((name, signature)) {
-            return Err(CodegenFault::Duplicate.at(&[place, &member]));
+            return Err(CodegenFault::Duplicate.at(&[place, &member], origin));
         }
     }
     Ok(())

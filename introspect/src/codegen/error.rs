@@ -6,6 +6,7 @@ use libbus::names::NameError;
 use libbus::wire::SignatureError;
 
 use super::{FIELD_COUNT_MAX, RUST_SIZE_MAX, TYPE_DEPTH_MAX};
+use crate::origin::{Origin, Position};
 use crate::parse::ParseError;
 
 /// Why there is no Rust for a description, and where.
@@ -24,6 +25,8 @@ pub struct CodegenError {
     /// Where: the names from the outermost element inwards, for example
     /// `interface org.example.Map, method Store, input 1`. Empty where it is not about an element.
     pub place: String,
+    /// Where the element begins, if it was read from a document.
+    pub position: Option<Position>,
     /// What is wrong there.
     pub fault: CodegenFault,
 }
@@ -64,13 +67,13 @@ pub enum CodegenFault {
 
 impl CodegenError {
     pub(super) fn nowhere(fault: CodegenFault) -> Self {
-        Self { place: String::new(), fault }
+        Self { place: String::new(), position: None, fault }
     }
 }
 
 impl CodegenFault {
-    pub(super) fn at(self, place: &[&str]) -> CodegenError {
-        CodegenError { place: place.join(", "), fault: self }
+    pub(super) fn at(self, place: &[&str], origin: Origin) -> CodegenError {
+        CodegenError { place: place.join(", "), position: origin.position(), fault: self }
     }
 
     /// Whether a description without the member would do.
@@ -97,6 +100,9 @@ impl From<ParseError> for CodegenError {
 
 impl fmt::Display for CodegenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(position) = self.position {
+            write!(f, "{position}: ")?;
+        }
         if !self.place.is_empty() {
             write!(f, "{}: ", self.place)?;
         }

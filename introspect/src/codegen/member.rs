@@ -11,6 +11,7 @@ use super::types::{Form, Type};
 use super::{FIELD_COUNT_MAX, RUST_SIZE_MAX};
 use crate::document::{documentation, rustdoc};
 use crate::model::{Annotation, Arg, EmitsChangedSignal, Interface, Method, Property, Signal};
+use crate::origin::Origin;
 
 /// What signals return, on both sides.
 pub(super) const RESULT: &str = "libbus::Result";
@@ -70,6 +71,12 @@ pub(super) fn write(
     Ok(())
 }
 
+/// A member in complaints.
+struct Member {
+    place: String,
+    origin: Origin,
+}
+
 struct Writer<'a> {
     source: &'a mut Source,
     interface: &'a Interface,
@@ -80,7 +87,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn method(&mut self, method: &Method, name: &str) -> Result<(), CodegenError> {
-        let member = format!("method {}", method.name);
+        let member = Member { place: format!("method {}", method.name), origin: method.origin };
         // Without a reply nothing comes back, whatever the description promises.
         let outputs = if method.is_no_reply() { &[][..] } else { &method.outputs[..] };
         let names = self.argument_names(&method.inputs, &[], &member)?;
@@ -104,10 +111,10 @@ impl Writer<'_> {
     }
 
     fn property(&mut self, property: &Property, name: &str) -> Result<(), CodegenError> {
-        let member = format!("property {}", property.name);
+        let place = format!("property {}", property.name);
         let of = |form| {
             let of = Type::of(&property.signature, form);
-            of.map_err(|fault| fault.at(&[&self.place, &member]))
+            of.map_err(|fault| fault.at(&[&self.place, &place], property.origin))
         };
         let (value, set_value) = (of(Form::Owned)?, of(self.side.value)?);
         let remarks = |meta| Remarks {
@@ -134,7 +141,7 @@ impl Writer<'_> {
 
     fn signal(&mut self, signal: &Signal, name: &str) -> Result<(), CodegenError> {
         let side = self.side;
-        let member = format!("signal {}", signal.name);
+        let member = Member { place: format!("signal {}", signal.name), origin: signal.origin };
         let names = self.argument_names(&signal.arguments, side.reserved_in_signals, &member)?;
         let parameters =
             self.parameters(&signal.arguments, &names, side.signal, (&member, "argument"))?;
@@ -226,10 +233,12 @@ impl Writer<'_> {
         &self,
         arguments: &[Arg],
         reserved: &[&str],
-        member: &str,
+        member: &Member,
     ) -> Result<Vec<String>, CodegenError> {
         if arguments.len() > FIELD_COUNT_MAX {
-            return Err(CodegenFault::TooManyArguments.at(&[&self.place, member]));
+            return Err(
+                CodegenFault::TooManyArguments.at(&[&self.place, &member.place], member.origin)
+            );
         }
         Ok(names::of_arguments(arguments, reserved))
     }
@@ -239,11 +248,12 @@ impl Writer<'_> {
         arguments: &[Arg],
         names: &[String],
         form: Form,
-        (member, kind): (&str, &str),
+        (member, kind): (&Member, &str),
     ) -> Result<Vec<(String, Type)>, CodegenError> {
         let parameter = |(index, (argument, name)): (usize, (&Arg, &String))| {
             let of = Type::of(&argument.signature, form).map_err(|fault| {
-                fault.at(&[&self.place, member, &format!("{kind} {}", index + 1)])
+                let place = format!("{kind} {}", index + 1);
+                fault.at(&[&self.place, &member.place, &place], argument.origin)
             })?;
             Ok((names::identifier(name), of))
         };

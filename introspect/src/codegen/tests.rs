@@ -395,7 +395,8 @@ fn faults_are_told_with_their_place() {
     let check = |interface: Interface, place: &str, fault: CodegenFault| {
         let options = CodegenOptions::new();
         for result in [interface.to_rust_proxy(&options), interface.to_rust_server(&options)] {
-            let expected = CodegenError { place: place.to_owned(), fault: fault.clone() };
+            let expected =
+                CodegenError { place: place.to_owned(), position: None, fault: fault.clone() };
             assert_eq!(result, Err(expected));
         }
     };
@@ -464,6 +465,44 @@ fn faults_are_told_with_their_place() {
         "interface a.B, method M",
         CodegenFault::TooManyArguments,
     );
+}
+
+/// What is wrong in a document is told with line and column, by text and by its model.
+#[test]
+fn faults_of_a_document_are_told_with_line_and_column() {
+    let check = |members: &str, expected: &str| {
+        let xml = format!("<node>\n  <interface name='a.B'>\n{members}\n  </interface></node>");
+        let options = CodegenOptions::new();
+        let (node, _) = Node::from_xml_leniently(&xml).unwrap();
+        for result in [
+            rust_proxies(&xml, &options),
+            rust_servers(&xml, &options),
+            node.to_rust_proxies(&options),
+            node.interfaces[0].to_rust_server(&options),
+        ] {
+            let text = result.unwrap_err().to_string();
+            assert!(text.starts_with(&format!("{expected}: ")), "{text}");
+        }
+    };
+    check("    <method name='M-x'/>", "line 3, column 5: interface a.B, method M-x");
+    check("\n <signal name='1'/>", "line 4, column 2: interface a.B, signal 1");
+    check(
+        "<method name='M'><arg type='s'/>\n<arg type='a{vs}'/></method>",
+        "line 4, column 1: interface a.B, method M, input 2",
+    );
+    check(
+        "<property name='P' type='ss' access='read'/>",
+        "line 3, column 1: interface a.B, property P",
+    );
+    check("<signal name='S'/><signal name='S'/>", "line 3, column 19: interface a.B, signal S");
+    let many = "<arg type='s'/>".repeat(FIELD_COUNT_MAX + 1);
+    check(
+        &format!("<method name='M'>{many}</method>"),
+        "line 3, column 1: interface a.B, method M",
+    );
+    let xml = "<node>\n<interface name='B'/></node>";
+    let error = rust_proxies(xml, &CodegenOptions::new()).unwrap_err().to_string();
+    assert!(error.starts_with("line 2, column 1: interface B: "), "{error}");
 }
 
 #[test]

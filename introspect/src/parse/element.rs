@@ -7,6 +7,7 @@ use super::documentation::Comment;
 use super::faults::error_after;
 use super::{ParseError, ParseErrorKind};
 use crate::model::Arg;
+use crate::origin::Origin;
 
 /// The beginning of an element.
 pub(super) struct Element<'a> {
@@ -16,6 +17,8 @@ pub(super) struct Element<'a> {
     pub(super) before: &'a str,
     /// The comment just before it.
     pub(super) comment: Option<String>,
+    /// Where that is.
+    pub(super) origin: Origin,
 }
 
 impl Element<'_> {

@@ -4,13 +4,34 @@
 //! next, so that a document full of faults is still read in one go. At most [`FAULT_COUNT_MAX`].
 
 use super::{FAULT_COUNT_MAX, ParseError, ParseErrorKind};
+use crate::origin::Position;
 
 #[derive(Clone)]
 pub(super) struct Faults<'a> {
     xml: &'a str,
     list: Vec<ParseError>,
-    /// Where the last fault is.
+    places: Places<'a>,
+}
+
+/// Finds lines and columns one after the other, each from the one before.
+#[derive(Clone)]
+pub(super) struct Places<'a> {
+    xml: &'a str,
     last: Place,
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(xml: &'a str) -> Self {
+        Self { xml, last: BEGINNING }
+    }
+
+    /// That of what follows the text `before`.
+    pub(super) fn find(&mut self, before: &str) -> Position {
+        let start = if before.len() < self.last.offset { BEGINNING } else { self.last };
+        self.last = start.after(self.xml.get(start.offset..before.len()).unwrap_or_default());
+        let Place { line, column, .. } = self.last;
+        Position { line, column }
+    }
 }
 
 /// A place in the document.
@@ -26,7 +47,7 @@ const BEGINNING: Place = Place { offset: 0, line: 1, column: 1 };
 
 impl<'a> Faults<'a> {
     pub(super) fn new(xml: &'a str) -> Self {
-        Self { xml, list: Vec::new(), last: BEGINNING }
+        Self { xml, list: Vec::new(), places: Places::new(xml) }
     }
 
     /// Lists a fault in what follows the text `before`.
@@ -36,9 +57,7 @@ impl<'a> Faults<'a> {
             count if count > FAULT_COUNT_MAX => return,
             _ => kind,
         };
-        let start = if before.len() < self.last.offset { BEGINNING } else { self.last };
-        self.last = start.after(self.xml.get(start.offset..before.len()).unwrap_or_default());
-        let Place { line, column, .. } = self.last;
+        let Position { line, column } = self.places.find(before);
         self.list.push(ParseError { line, column, kind });
     }
 

@@ -116,6 +116,16 @@ impl EmitsChanged {
         }
     }
 
+    /// As it is written.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::True => "true",
+            Self::Invalidates => "invalidates",
+            Self::Const => "const",
+            Self::False => "false",
+        }
+    }
+
     pub(crate) fn variant(self) -> Ident {
         let name = match self {
             Self::True => "True",

@@ -15,6 +15,10 @@ use crate::attributes::{
 };
 use crate::names::pascal_case;
 
+mod for_proxy;
+
+use self::for_proxy::{Kind, ProxyFunction, ProxyOptions};
+
 pub(crate) fn expand(
     arguments: TokenStream,
     item: TokenStream,
@@ -34,13 +38,16 @@ struct Options {
     name: Option<LitStr>,
     is_concurrent: bool,
     has_docs: bool,
+    /// The proxy that is wanted, too.
+    proxy: Option<ProxyOptions>,
     libbus: TokenStream,
+    libbus_name: Option<LitStr>,
 }
 
 impl Options {
     fn parse(arguments: TokenStream) -> syn::Result<Self> {
         let (mut name, mut path) = (None, None);
-        let (mut is_concurrent, mut has_docs) = (false, true);
+        let (mut is_concurrent, mut has_docs, mut proxy) = (false, true, None);
         parse_arguments(arguments, |meta| {
             match () {
                 () if meta.path.is_ident("name") || meta.path.is_ident("interface") => {
@@ -49,11 +56,13 @@ impl Options {
                 () if meta.path.is_ident("crate") => path = Some(text(&meta)?),
                 () if meta.path.is_ident("spawn") => is_concurrent = flag(&meta)?,
                 () if meta.path.is_ident("introspection_docs") => has_docs = flag(&meta)?,
-                () => return Err(unknown(&meta, "name, spawn, introspection_docs, crate")),
+                () if meta.path.is_ident("proxy") => proxy = Some(ProxyOptions::parse(&meta)?),
+                () => return Err(unknown(&meta, "name, spawn, introspection_docs, proxy, crate")),
             }
             Ok(())
         })?;
-        Ok(Self { name, is_concurrent, has_docs, libbus: crate_path(path.as_ref())? })
+        let libbus = crate_path(path.as_ref())?;
+        Ok(Self { name, is_concurrent, has_docs, proxy, libbus, libbus_name: path })
     }
 }
 
@@ -132,6 +141,8 @@ struct Told {
     out_names: Vec<String>,
     property: Option<EmitsChanged>,
     is_signal: bool,
+    /// For the proxy.
+    proxy: for_proxy::ToldForProxy,
 }
 
 impl Told {
@@ -151,7 +162,8 @@ impl Told {
                         content.parse_terminated(<LitStr as Parse>::parse, syn::Token![,])?;
                     told.out_names = names.iter().map(LitStr::value).collect();
                 }
-                () => return Err(unknown(&meta, "name, property, signal, out_args")),
+                () if meta.path.is_ident("proxy") => told.proxy = for_proxy::told(&meta)?,
+                () => return Err(unknown(&meta, "name, property, signal, out_args, proxy")),
             }
             Ok(())
         })?;
@@ -167,6 +179,8 @@ struct Interface {
     methods: Vec<Function>,
     properties: Vec<Property>,
     signals: Vec<Signal>,
+    /// What a proxy has, if one is wanted.
+    of_proxy: Vec<ProxyFunction>,
 }
 
 impl Interface {
@@ -189,6 +203,7 @@ impl Interface {
             methods: Vec::new(),
             properties: Vec::new(),
             signals: Vec::new(),
+            of_proxy: Vec::new(),
         };
         let mut kept = Vec::new();
         for item in block.items {
@@ -251,6 +266,15 @@ impl Interface {
             is_result,
             out_names: told.out_names,
         };
+        if self.options.proxy.is_some() {
+            let kind = match (told.property, is_setter) {
+                (None, _) => Kind::Method,
+                (Some(_), true) => Kind::Setter,
+                (Some(_), false) => Kind::Getter,
+            };
+            let (attributes, signature) = (&function.attrs, &function.sig);
+            self.of_proxy.push(ProxyFunction::of(kind, attributes, signature, &noted, told.proxy));
+        }
         let Some(emits) = told.property else {
             self.methods.push(noted);
             return Ok(function);
@@ -317,12 +341,13 @@ impl Interface {
     fn write(&self) -> syn::Result<TokenStream> {
         let block = &self.block;
         let (own, interface) = (self.own_functions(), self.implementation());
-        let signals = self.signals_trait()?;
+        let (signals, proxy) = (self.signals_trait()?, self.proxy()?);
         Ok(quote! {
             #block
             #own
             #interface
             #signals
+            #proxy
         })
     }
 

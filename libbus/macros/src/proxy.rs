@@ -101,6 +101,8 @@ struct Told {
     is_interactive: bool,
     object: Option<LitStr>,
     object_type: Option<LitStr>,
+    /// Another name for `object_type`, from when there were proxies of two styles.
+    async_object: Option<LitStr>,
     is_vec: bool,
 }
 
@@ -121,15 +123,21 @@ impl Told {
                 () if meta.path.is_ident("proxy_type_name") => {
                     told.object_type = Some(text(&meta)?)
                 }
+                () if meta.path.is_ident("async_object") => told.async_object = Some(text(&meta)?),
                 () if meta.path.is_ident("object_vec") => told.is_vec = true,
                 () => {
-                    let known = "name, property, signal, no_reply, no_autostart, \
-                                 allow_interactive_auth, object, proxy_type_name, object_vec";
+                    let known = "name, property, signal, no_reply, no_autostart, allow_interactive_auth, \
+                                 object, proxy_type_name, async_object, object_vec";
                     return Err(unknown(&meta, known));
                 }
             }
             Ok(())
         })?;
+        if let (Some(_), Some(also)) = (&told.object_type, &told.async_object) {
+            let text = "proxy_type_name and async_object name the same type: write one of them";
+            return Err(syn::Error::new(also.span(), text));
+        }
+        told.object_type = told.object_type.or_else(|| told.async_object.take());
         Ok(told)
     }
 }
@@ -463,6 +471,7 @@ impl Proxy {
             return Err(must_fail(function));
         }
         let (head, conditions) = (self.head(function), conditions(&function.attrs));
+        let (generics, _, bounds) = function.sig.generics.split_for_impl();
         let plain = unraw(&function.sig.ident);
         let cached = format_ident!("cached_{plain}");
         let cached_doc = format!(
@@ -471,14 +480,15 @@ impl Proxy {
         let changes = matches!(emits, EmitsChanged::True | EmitsChanged::Invalidates).then(|| {
             let receive = format_ident!("receive_{plain}_changed");
             let doc = format!(
-                "The changes of the property `{dbus_name}`, from now on.\n\n# Errors\nThe bus refuses the match rule."
+                "The changes of the property `{dbus_name}`, from now on. If they cannot be had, the stream is over from \
+                 the beginning, as its `checked` and `next_change` tell."
             );
             quote! {
                 #(#conditions)*
                 #[doc = #doc]
                 #[allow(dead_code, reason = "not all programs need all of it")]
-                pub #keyword fn #receive(&self) -> #libbus::Result<#module::PropertyStream<#output>> {
-                    self.inner.receive_property_changed(#dbus_name)#wait
+                pub #keyword fn #receive #generics(&self) -> #module::PropertyStream<#output> #bounds {
+                    self.inner.receive_property_changes(#dbus_name)#wait
                 }
             }
         });
@@ -490,7 +500,7 @@ impl Proxy {
             #(#conditions)*
             #[doc = #cached_doc]
             #[allow(dead_code, reason = "not all programs need all of it")]
-            pub fn #cached(&self) -> #libbus::Result<Option<#output>> {
+            pub fn #cached #generics(&self) -> #libbus::Result<Option<#output>> #bounds {
                 self.inner.cached_property(#dbus_name)
             }
             #changes
@@ -544,9 +554,10 @@ impl Proxy {
         }
         let next = match self.style {
             Style::Async => quote! {
-                /// The next one; `None` when the connection is over.
+                /// The next one; `None` when the stream is over. What was missed before it is told by
+                /// [`take_missed`](Self::take_missed) and [`take_interrupted`](Self::take_interrupted).
                 pub async fn next(&mut self) -> Option<#signal> {
-                    self.0.next().await?.ok().map(#signal)
+                    self.0.next_or_end().await.map(#signal)
                 }
             },
             Style::Blocking => TokenStream::new(),
@@ -561,9 +572,7 @@ impl Proxy {
                         self: ::std::pin::Pin<&mut Self>,
                         context: &mut ::std::task::Context<'_>,
                     ) -> ::std::task::Poll<Option<#signal>> {
-                        let signals = ::std::pin::Pin::new(&mut self.get_mut().0);
-                        #libbus::Stream::poll_next(signals, context)
-                            .map(|next| next?.ok().map(#signal))
+                        self.get_mut().0.poll_next_or_end(context).map(|next| next.map(#signal))
                     }
                 }
             },
@@ -573,12 +582,28 @@ impl Proxy {
                     type Item = #signal;
 
                     fn next(&mut self) -> Option<#signal> {
-                        self.0.next()?.ok().map(#signal)
+                        self.0.next_or_end().map(#signal)
                     }
                 }
             },
         };
+        let with_args = (!parameters.is_empty()).then(|| {
+            let receive = format_ident!("{receive}_with_args");
+            let doc = format!(
+                "The signals `{dbus_name}`, from now on, of which the arguments of these indices are these strings: \
+                 the bus sends no others.\n\n# Errors\nThat is no match rule, or the bus refuses it."
+            );
+            quote! {
+                #(#conditions)*
+                #[doc = #doc]
+                #[allow(dead_code, reason = "not all programs need all of it")]
+                pub #keyword fn #receive(&self, args: &[(u8, &str)]) -> #libbus::Result<#stream> {
+                    Ok(#stream(self.inner.receive_signal_with_args(#dbus_name, args)#wait?))
+                }
+            }
+        });
         let function = quote! {
+            #with_args
             #(#conditions)*
             #[doc = #receive_doc]
             #[allow(dead_code, reason = "not all programs need all of it")]
@@ -596,6 +621,31 @@ impl Proxy {
             #[allow(dead_code, reason = "not all programs need all of it")]
             impl #stream {
                 #next
+
+                /// The next one, with all that can become of the stream as an error.
+                ///
+                /// # Errors
+                /// The connection was lost meanwhile and is made again, and the stream goes on; or it is over.
+                pub #keyword fn next_signal(&mut self) -> #libbus::Result<#signal> {
+                    self.0.next_signal()#wait.map(#signal)
+                }
+
+                /// How many signals were let go since this was asked last, since nobody read them in time.
+                pub const fn take_missed(&mut self) -> u64 {
+                    self.0.take_missed()
+                }
+
+                /// Whether the connection was lost and made again since this was asked last, so that signals may have
+                /// been missed that nobody could count.
+                pub const fn take_interrupted(&mut self) -> bool {
+                    self.0.take_interrupted()
+                }
+
+                /// The same without types.
+                #[must_use]
+                pub const fn inner(&self) -> &#module::SignalStream {
+                    &self.0
+                }
 
                 /// The same without types.
                 #[must_use]

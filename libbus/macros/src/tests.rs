@@ -47,6 +47,44 @@ fn a_wrong_interface_says_what_is_wrong() {
             "impl A { #[zbus(property(emits_changed_signal = \"no\"))] fn f(&self) -> u8 { 1 } }",
             "\"true\", \"invalidates\", \"const\" or \"false\"",
         ),
+        (
+            Style::Async,
+            "name = \"a.b\", proxy(path = \"/\")",
+            "impl A {}",
+            "known are: assume_defaults",
+        ),
+        (
+            Style::Async,
+            "name = \"a.b\", proxy(default_path = \"a\")",
+            "impl A {}",
+            "no object path",
+        ),
+        (
+            Style::Async,
+            "name = \"a.b\", proxy(visibility = \"private\")",
+            "impl A {}",
+            "unexpected token",
+        ),
+        (
+            Style::Async,
+            "name = \"a.b\", proxy",
+            "impl A { fn f(&self) -> &str { \"\" } }",
+            "its own",
+        ),
+        (Style::Async, "name = \"a.b\", proxy", "impl [u8] {}", "has no name"),
+        (
+            Style::Async,
+            NAMED,
+            "impl A { #[zbus(proxy(reply))] fn f(&self) {} }",
+            "known are: object, proxy_type_name",
+        ),
+        (
+            Style::Async,
+            "name = \"a.b\", proxy",
+            "impl A { #[zbus(proxy(object = \"B\", async_object = \"C\", proxy_type_name = \"D\"))] \
+             fn f(&self) {} }",
+            "write one of them",
+        ),
         (Style::Blocking, NAMED, "impl A { async fn f(&self) {} }", "use libbus::interface"),
         (Style::Blocking, "name = \"a.b\", spawn", "impl A {}", "use libbus::interface"),
     ] {
@@ -65,6 +103,11 @@ fn a_wrong_proxy_says_what_is_wrong() {
         (OF_INTERFACE, "trait A { fn f(&self) -> u8; }", "return a `Result`"),
         (OF_INTERFACE, "trait A { fn f(&self) -> Result<u8> { Ok(1) } }", "write `;`"),
         (OF_INTERFACE, "trait A { fn f() -> Result<u8>; }", "takes `&self`"),
+        (
+            OF_INTERFACE,
+            "trait A { #[zbus(object = \"B\", async_object = \"C\", proxy_type_name = \"D\")] fn f(&self); }",
+            "write one of them",
+        ),
         (OF_INTERFACE, "trait A { type B; }", "has functions alone"),
     ] {
         let text = refusal(proxy::expand(tokens(arguments), tokens(item), Style::Async), item);

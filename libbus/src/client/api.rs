@@ -220,6 +220,19 @@ macro_rules! api {
                 $run!(self.link().call_no_reply(call, arguments))
             }
 
+            /// Sends a message as its header says, of any type, and answers its serial: that of the header, its
+            /// signature and its number of descriptors do not count. This is for programs that answer by themselves
+            /// what a [`Monitor`] sees. What there is no room for leaves later ([`Connection::flush`]).
+            ///
+            /// # Errors
+            /// It cannot be sent, or the connection is over.
+            pub fn send_message<T>(&self, header: &Header<'_>, arguments: &T) -> Result<NonZeroU32>
+            where
+                T: Serialize + DynamicType + ?Sized,
+            {
+                self.link().send(header, arguments, Expects::Nothing)
+            }
+
             /// Emits a signal: to all who asked for it, or to one. Waits until it has left, for 25 s at most: of one that
             /// has not begun to leave by then nothing leaves.
             ///
@@ -437,6 +450,15 @@ macro_rules! api {
                 $run!(PropertyStream::begin(self, name))
             }
 
+            /// As [`Proxy::receive_property_changed`]; a stream that cannot be begun is over from the beginning
+            /// ([`PropertyStream::checked`]).
+            pub $($async)? fn receive_property_changes<T>(&self, name: &str) -> PropertyStream<T>
+            where
+                T: Type + for<'de> Deserialize<'de>,
+            {
+                $run!(PropertyStream::begin_anyhow(self, name))
+            }
+
             /// Keeps values of properties from now on, or no more. A value that is kept is what the program would
             /// get if it asked; of properties that change without telling so, none should be kept.
             ///
@@ -467,7 +489,20 @@ macro_rules! api {
             /// `member` is no member name, or the bus refuses the match rule.
             pub $($async)? fn receive_signal(&self, member: &str) -> Result<SignalStream> {
                 let rule = self.rule(Some(member))?;
-                $run!(begin_default(self.connection().link(), rule))
+                $run!(self.begin_stream(rule))
+            }
+
+            /// The same, of which these arguments, by index, are these strings: the bus sends no others.
+            ///
+            /// # Errors
+            /// As [`Proxy::receive_signal`], and if an argument comes twice or cannot be asked for.
+            pub $($async)? fn receive_signal_with_args(
+                &self,
+                member: &str,
+                args: &[(u8, &str)],
+            ) -> Result<SignalStream> {
+                let rule = self.rule_with_args(member, args)?;
+                $run!(self.begin_stream(rule))
             }
 
             /// All its signals, from now on.
@@ -476,7 +511,7 @@ macro_rules! api {
             /// The bus refuses the match rule.
             pub $($async)? fn receive_all_signals(&self) -> Result<SignalStream> {
                 let rule = self.rule(None)?;
-                $run!(begin_default(self.connection().link(), rule))
+                $run!(self.begin_stream(rule))
             }
         }
 
@@ -576,6 +611,7 @@ pub(crate) use api;
 
 /// What these functions name.
 pub(crate) mod scope {
+    pub(crate) use std::num::NonZeroU32;
     pub(crate) use std::time::Duration;
 
     pub(crate) use serde::{Deserialize, Serialize};
@@ -583,7 +619,7 @@ pub(crate) mod scope {
 
     pub(crate) use crate::client::call::MethodCall;
     pub(crate) use crate::client::error::{Error, Result};
-    pub(crate) use crate::client::link::Deadline;
+    pub(crate) use crate::client::link::{Deadline, Expects};
     pub(crate) use crate::client::monitor::Watching;
     pub(crate) use crate::client::names::{ReleaseNameReply, RequestNameFlags, RequestNameReply};
     pub(crate) use crate::client::peers::{Credentials, NameEvent};
@@ -593,5 +629,5 @@ pub(crate) mod scope {
     pub(crate) use crate::message::Message;
     pub(crate) use crate::names::{BusName, InterfaceName, MemberName, ObjectPath, WellKnownName};
     pub(crate) use crate::server::Interface;
-    pub(crate) use crate::wire::MessageType;
+    pub(crate) use crate::wire::{Header, MessageType};
 }

@@ -245,7 +245,7 @@ impl Connection {
         let _busy = Busy { connection: self, call: call.clone() };
         let _nested = Nested::enter(self);
         if let Some(answering) = dispatch(self, call) {
-            block(answering.task);
+            block(answering);
         }
     }
 }

@@ -4,11 +4,16 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use serde::Deserialize;
+use zbus::wire::Type;
+
 use super::connection::Connection;
 use super::error::{Error, Result};
 use super::link::{DEFAULT_TIMEOUT, Style};
 use super::properties::CacheProperties;
 use super::proxy::Proxy;
+use super::signals::DEFAULT_BOUND;
+use crate::connection::Overflow;
 
 /// What a proxy is about if nothing else is said.
 pub trait ProxyDefaults {
@@ -19,6 +24,11 @@ pub trait ProxyDefaults {
     /// The object.
     const PATH: Option<&'static str>;
 }
+
+/// What the value of a property can be read as.
+pub trait PropertyValue: Type + for<'de> Deserialize<'de> {}
+
+impl<T: Type + for<'de> Deserialize<'de>> PropertyValue for T {}
 
 /// How a proxy of the type `P` is to be made; `build` makes it.
 ///
@@ -52,6 +62,7 @@ pub struct ProxyBuilder<P, S: Style> {
     interface: String,
     cache: CacheProperties,
     timeout: Option<Duration>,
+    bound: (usize, Overflow),
     proxy: PhantomData<fn() -> P>,
 }
 
@@ -66,6 +77,7 @@ impl<P: ProxyDefaults + From<Proxy<S>>, S: Style> ProxyBuilder<P, S> {
             interface: P::INTERFACE.to_owned(),
             cache: CacheProperties::default(),
             timeout: Some(DEFAULT_TIMEOUT),
+            bound: DEFAULT_BOUND,
             proxy: PhantomData,
         }
     }
@@ -100,6 +112,12 @@ impl<P: ProxyDefaults + From<Proxy<S>>, S: Style> ProxyBuilder<P, S> {
         Self { timeout, ..self }
     }
 
+    /// How many signals wait in each of its streams, and what becomes of more, as [`Proxy::stream_bound`].
+    #[must_use]
+    pub fn stream_bound(self, length_max: usize, overflow: Overflow) -> Self {
+        Self { bound: (length_max, overflow), ..self }
+    }
+
     pub(crate) async fn make(self) -> Result<P> {
         let Self { connection, destination, path, interface, .. } = self;
         let missing =
@@ -108,7 +126,8 @@ impl<P: ProxyDefaults + From<Proxy<S>>, S: Style> ProxyBuilder<P, S> {
         let path = path.ok_or_else(|| missing("path"))?;
         let proxy =
             Proxy::new(&connection, destination.as_str(), path.as_str(), interface.as_str())?;
-        let mut proxy = proxy.timeout(self.timeout);
+        let (length_max, overflow) = self.bound;
+        let mut proxy = proxy.timeout(self.timeout).stream_bound(length_max, overflow);
         proxy.keep_properties(self.cache).await?;
         Ok(proxy.into())
     }

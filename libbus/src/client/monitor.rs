@@ -27,7 +27,8 @@ pub enum Watching {
     ByMatchRules,
 }
 
-/// Sees messages of others, one after the other; nothing can be sent by it.
+/// Sees messages of others, one after the other. Who is one by match rules may also send
+/// ([`Monitor::connection`]); the bus ends a monitor that does.
 ///
 /// It misses nothing. Who does not take messages lets them wait at the bus, which ends a monitor that holds too much.
 ///
@@ -80,6 +81,13 @@ impl<S: Style> Monitor<S> {
         S::wait(self.connection.link(), next, deadline).await
     }
 
+    /// The connection on which it sees them. Replies to what is asked on it are for who asks; all else that comes is for
+    /// the monitor, which answers nothing by itself.
+    #[must_use]
+    pub const fn connection(&self) -> &Connection<S> {
+        &self.connection
+    }
+
     /// The monitor's own unique name, which it had before it became one: the bus tells of its end.
     #[must_use]
     pub fn unique_name(&self) -> Option<&str> {
@@ -99,11 +107,17 @@ async fn become_monitor<S: Style>(connection: &Connection<S>, rules: &[String]) 
     connection.link().call(&call, &(rules, 0u32)).await.map(drop)
 }
 
+/// All are asked for before the first answer is waited for: what the first match comes meanwhile, and before the
+/// answers.
 async fn add_matches<S: Style>(connection: &Connection<S>, rules: &[String]) -> Result<()> {
-    for rule in rules {
-        let call = MethodCall::new(BUS_PATH, "AddMatch")?.destination(BUS)?;
-        let call = call.interface(BUS_INTERFACE)?;
-        connection.link().call(&call, rule.as_str()).await?;
+    let call = MethodCall::new(BUS_PATH, "AddMatch")?.destination(BUS)?;
+    let call = call.interface(BUS_INTERFACE)?;
+    connection.link().lock_here()?.connection.set_up_monitoring(true);
+    let ask = |rule: &String| connection.link().begin_call(&call, rule.as_str());
+    let asked: Vec<_> = rules.iter().map(ask).collect::<Result<_>>()?;
+    for reply in asked {
+        reply.reply().await?;
     }
+    connection.link().lock_here()?.connection.set_up_monitoring(false);
     Ok(())
 }

@@ -7,6 +7,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -27,7 +28,7 @@ use super::poll::Parked;
 use super::reach::late;
 use super::reconnecting::TryTime;
 use crate::connection::SendError;
-use crate::server::{Answering, dispatch};
+use crate::server::dispatch;
 use crate::transport::{Interest, Patience, Socket};
 
 /// The style of [`Connection`]: functions are `async`.
@@ -239,14 +240,14 @@ async fn read_once(
 fn answer(tasks: &Arc<Tasks>, connection: &Connection, call: Message) {
     let busy =
         Busy { tasks: Arc::clone(tasks), link: Arc::clone(connection.link()), call: call.clone() };
-    let Some(Answering { mut task, is_concurrent }) = dispatch(connection, call) else { return };
+    let Some(mut answering) = dispatch(connection, call) else { return };
     // Whoever waits is asked again at once by the executor, which is woken then.
-    if task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+    if Pin::new(&mut answering).poll(&mut Context::from_waker(Waker::noop())).is_ready() {
         return;
     }
-    let busy = (!is_concurrent).then_some(busy);
+    let busy = (!answering.is_concurrent).then_some(busy);
     let task = async move {
-        task.await;
+        answering.await;
         drop(busy);
     };
     tasks.executor.spawn(task).detach();

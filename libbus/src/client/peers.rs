@@ -133,6 +133,8 @@ pub struct NameWatch<S: Style> {
     first: Option<Option<String>>,
     /// Whether the name was a unique one on a bus that is lost.
     is_gone: bool,
+    /// Whether the bus is to be asked, since the connection was lost: until it has answered, whoever waits.
+    must_ask: bool,
     /// What is asked while it is polled.
     #[cfg(feature = "async")]
     asking: std::sync::Mutex<Option<Asking>>,
@@ -150,6 +152,7 @@ impl<S: Style> NameWatch<S> {
             changes,
             first: None,
             is_gone: false,
+            must_ask: false,
             #[cfg(feature = "async")]
             asking: std::sync::Mutex::default(),
         };
@@ -168,6 +171,8 @@ impl<S: Style> NameWatch<S> {
         self.first.take()
     }
 
+    /// What is told of changes. After an interruption, which [`NameWatch::note_interruption`] is to be told, the bus
+    /// must be asked.
     #[cfg(feature = "async")]
     pub(crate) const fn signals(&mut self) -> &mut SignalStream<S> {
         &mut self.changes
@@ -188,18 +193,31 @@ impl<S: Style> NameWatch<S> {
             if self.is_gone {
                 return Err(Error::SenderGone);
             }
-            let change = match self.changes.take_next(Deadline::Never).await {
-                Ok(change) => change,
+            if self.must_ask {
+                return self.ask().await;
+            }
+            match self.changes.take_next(Deadline::Never).await {
+                Ok(change) => {
+                    if let Some(owner) = owner_in(&change) {
+                        return Ok(owner);
+                    }
+                }
                 Err(Error::Interrupted) => {
-                    self.is_gone = self.name.starts_with(':');
-                    return if self.is_gone { Ok(None) } else { self.ask().await };
+                    if let Some(owner) = self.note_interruption() {
+                        return Ok(owner);
+                    }
                 }
                 Err(error) => return Err(error),
-            };
-            if let Some(owner) = owner_in(&change) {
-                return Ok(owner);
             }
         }
+    }
+
+    /// The connection was lost: the next bus is to be asked. It answers at once where the name was a unique one, which
+    /// on another bus is somebody else's.
+    pub(crate) fn note_interruption(&mut self) -> Option<Option<String>> {
+        self.is_gone = self.name.starts_with(':');
+        self.must_ask = !self.is_gone;
+        self.is_gone.then_some(None)
     }
 
     async fn ask(&mut self) -> Result<Option<String>> {
@@ -216,42 +234,42 @@ impl<S: Style> NameWatch<S> {
     /// be asked again.
     fn take_answer(&mut self, answer: Result<Message>) -> Option<Result<Option<String>>> {
         match owner_by(answer, &mut self.changes) {
-            Ok(Asked::Owner(owner)) => Some(Ok(owner)),
-            Ok(Asked::Interrupted) => {
-                // On another bus a unique name is somebody else's.
-                self.is_gone = self.name.starts_with(':');
-                self.is_gone.then_some(Ok(None))
+            Ok(Asked::Owner(owner)) => {
+                self.must_ask = false;
+                Some(Ok(owner))
             }
-            Err(error) => Some(Err(error)),
+            Ok(Asked::Interrupted) => self.note_interruption().map(Ok),
+            Err(error) => {
+                // Of a connection that is over there is nothing more to ask.
+                self.must_ask &= !error.is_disconnected();
+                Some(Err(error))
+            }
         }
     }
 
-    /// Goes on to ask, where it is polled. It is asked first when it was interrupted.
+    /// Goes on to ask, where it is polled and must.
     #[cfg(feature = "async")]
     pub(crate) fn poll_asking(
         &mut self,
         context: &mut std::task::Context<'_>,
-        is_interrupted: bool,
     ) -> std::task::Poll<Option<Result<Option<String>>>> {
         use std::task::Poll;
 
-        if is_interrupted && self.name.starts_with(':') {
-            self.is_gone = true;
-            return Poll::Ready(Some(Ok(None)));
-        }
-        let mut must_ask = is_interrupted;
         loop {
             let asking = self.asking.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if std::mem::take(&mut must_ask) {
-                let (link, name) = (Arc::clone(self.connection.link()), self.name.clone());
-                *asking = Some(Box::pin(async move { link.call(&GET_NAME_OWNER, &*name).await }));
+            if !self.must_ask {
+                *asking = None;
+                return Poll::Ready(None);
             }
-            let Some(future) = asking else { return Poll::Ready(None) };
+            let (link, name) = (self.connection.link(), &self.name);
+            let future = asking.get_or_insert_with(|| {
+                let (link, name) = (Arc::clone(link), name.clone());
+                Box::pin(async move { link.call(&GET_NAME_OWNER, &*name).await })
+            });
             let Poll::Ready(answer) = future.as_mut().poll(context) else { return Poll::Pending };
             *asking = None;
-            match self.take_answer(answer) {
-                Some(owner) => return Poll::Ready(Some(owner)),
-                None => must_ask = true,
+            if let Some(owner) = self.take_answer(answer) {
+                return Poll::Ready(Some(owner));
             }
         }
     }

@@ -141,33 +141,48 @@ impl Parked {
     }
 }
 
+impl SignalStream {
+    /// The next signal, or nothing where some were let go.
+    fn poll_next_or_missed(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Option<Message>>>> {
+        if self.has_ended() {
+            return Poll::Ready(None);
+        }
+        let id = self.id();
+        let (parked, link) = self.parked();
+        let next = |shared: &mut Shared| shared.connection.next_of(id);
+        parked.poll(link, next, context).map(|told| {
+            let told = told.inspect_err(|error| self.note_failure(error));
+            Some(told.and_then(|told| self.take_told(told)))
+        })
+    }
+
+    /// As [`SignalStream::next_or_end`], for streams that are made of this one.
+    pub fn poll_next_or_end(&mut self, context: &mut Context<'_>) -> Poll<Option<Message>> {
+        loop {
+            match Pin::new(&mut *self).poll_next(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(signal))) => return Poll::Ready(Some(signal)),
+                Poll::Ready(Some(Err(Error::Interrupted))) => {}
+                Poll::Ready(None | Some(Err(_))) => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
 /// Without end, but for the error by which the connection ended.
 impl Stream for SignalStream {
     type Item = Result<Message>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
-        if this.has_ended() {
-            return Poll::Ready(None);
-        }
         loop {
-            let id = this.id();
-            let (parked, link) = this.parked();
-            let next = |shared: &mut Shared| shared.connection.next_of(id);
-            let told = match parked.poll(link, next, context) {
+            match this.poll_next_or_missed(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(told) => told,
-            };
-            match told {
-                Ok(told) => {
-                    if let Some(item) = this.take_told(told).transpose() {
-                        return Poll::Ready(Some(item));
-                    }
-                }
-                Err(error) => {
-                    this.note_failure(&error);
-                    return Poll::Ready(Some(Err(error)));
-                }
+                Poll::Ready(Some(Ok(None))) => {}
+                Poll::Ready(item) => return Poll::Ready(item.and_then(Result::transpose)),
             }
         }
     }
@@ -183,17 +198,15 @@ where
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            match Pin::new(this.signals()).poll_next(context) {
+            let Some(signals) = this.signals() else { return Poll::Ready(None) };
+            match signals.poll_next_or_missed(context) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(signal))) => {
-                    if let Some(change) = this.change_in(&signal) {
-                        return Poll::Ready(Some(change));
-                    }
-                }
-                Poll::Ready(Some(Err(Error::Interrupted))) => {
-                    return Poll::Ready(Some(this.perhaps_changed()));
-                }
-                Poll::Ready(None | Some(Err(_))) => return Poll::Ready(None),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Some(told)) => match this.change_told(told) {
+                    Ok(None) => {}
+                    Ok(change) => return Poll::Ready(change),
+                    Err(_) => return Poll::Ready(None),
+                },
             }
         }
     }
@@ -208,9 +221,8 @@ impl Stream for NameWatch {
         if let Some(owner) = this.take_first() {
             return Poll::Ready(Some(Ok(owner)));
         }
-        let mut is_interrupted = false;
         loop {
-            match this.poll_asking(context, is_interrupted) {
+            match this.poll_asking(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(owner)) => return Poll::Ready(Some(owner)),
                 Poll::Ready(None) if this.is_gone() => return Poll::Ready(None),
@@ -219,7 +231,11 @@ impl Stream for NameWatch {
             match Pin::new(this.signals()).poll_next(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Ready(Some(Err(Error::Interrupted))) => is_interrupted = true,
+                Poll::Ready(Some(Err(Error::Interrupted))) => {
+                    if let Some(owner) = this.note_interruption() {
+                        return Poll::Ready(Some(Ok(owner)));
+                    }
+                }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                 Poll::Ready(Some(Ok(change))) => {
                     if let Some(owner) = super::peers::owner_in(&change) {

@@ -222,6 +222,9 @@ async fn changes_of<S: Style>(proxy: &Proxy<S>) -> Result<SignalStream<S>> {
 
 /// The changes of one property, one after the other.
 ///
+/// None is missed for good: where some may have been, since nobody took them in time or the connection was lost and
+/// made again, one is told whose value is asked for.
+///
 /// ```
 /// # #[cfg(not(feature = "async"))]
 /// # fn main() {}
@@ -267,7 +270,8 @@ async fn changes_of<S: Style>(proxy: &Proxy<S>) -> Result<SignalStream<S>> {
 pub struct PropertyStream<T, S: Style> {
     proxy: Proxy<S>,
     name: Arc<str>,
-    changes: SignalStream<S>,
+    /// Or why there are none.
+    changes: std::result::Result<SignalStream<S>, Error>,
     of: PhantomData<fn() -> T>,
 }
 
@@ -285,43 +289,76 @@ where
     T: Type + for<'de> Deserialize<'de>,
 {
     pub(crate) async fn begin(proxy: &Proxy<S>, name: &str) -> Result<Self> {
-        let changes = changes_of(proxy).await?;
-        Ok(Self { proxy: proxy.clone(), name: name.into(), changes, of: PhantomData })
+        Self::begin_anyhow(proxy, name).await.checked()
+    }
+
+    /// Of which it is told only when it is waited for that it cannot be begun: it is over then.
+    pub(crate) async fn begin_anyhow(proxy: &Proxy<S>, name: &str) -> Self {
+        let changes = changes_of(proxy).await;
+        Self { proxy: proxy.clone(), name: name.into(), changes, of: PhantomData }
+    }
+
+    /// This stream, if it could be begun. One that could not is over from the beginning, as
+    /// [`next_change`](Self::next_change) tells, too.
+    ///
+    /// # Errors
+    /// The bus refused the match rule, or the connection is over.
+    pub fn checked(self) -> Result<Self> {
+        match self.changes {
+            Ok(changes) => Ok(Self { changes: Ok(changes), ..self }),
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) async fn take_next(&mut self) -> Result<PropertyChanged<T, S>> {
         loop {
-            let change = match self.changes.take_next(Deadline::Never).await {
-                Ok(signal) => self.change_in(&signal),
-                Err(Error::Interrupted) => Some(self.perhaps_changed()),
-                Err(error) => return Err(error),
-            };
-            if let Some(change) = change {
+            let changes = self.changes.as_mut().map_err(|error| error.clone())?;
+            let told = changes.take_next_or_missed(Deadline::Never).await;
+            if let Some(change) = self.change_told(told)? {
                 return Ok(change);
             }
         }
     }
 
-    /// After the connection was lost it may have another value: who wants to know asks.
-    pub(crate) fn perhaps_changed(&self) -> PropertyChanged<T, S> {
+    /// What was told of the property, if anything. Where changes of the interface were let go, or the connection was
+    /// lost, it may have another value.
+    pub(crate) fn change_told(
+        &self,
+        told: Result<Option<Message>>,
+    ) -> Result<Option<PropertyChanged<T, S>>> {
+        match told {
+            Ok(Some(signal)) => Ok(self.change_in(&signal)),
+            Ok(None) | Err(Error::Interrupted) => Ok(Some(self.perhaps_changed())),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Who wants to know the value asks.
+    fn perhaps_changed(&self) -> PropertyChanged<T, S> {
         let (proxy, name) = (self.proxy.clone(), Arc::clone(&self.name));
         PropertyChanged { proxy, name, new: None, of: PhantomData }
     }
 
     /// What the signal says of the property, if anything.
-    pub(crate) fn change_in(&self, signal: &Message) -> Option<PropertyChanged<T, S>> {
+    fn change_in(&self, signal: &Message) -> Option<PropertyChanged<T, S>> {
         let new = find_change(signal, &self.name).ok().flatten()?;
         let (proxy, name) = (self.proxy.clone(), Arc::clone(&self.name));
         Some(PropertyChanged { proxy, name, new, of: PhantomData })
     }
 
     #[cfg(feature = "async")]
-    pub(crate) const fn signals(&mut self) -> &mut SignalStream<S> {
-        &mut self.changes
+    pub(crate) const fn signals(&mut self) -> Option<&mut SignalStream<S>> {
+        match &mut self.changes {
+            Ok(changes) => Some(changes),
+            Err(_) => None,
+        }
     }
 
     pub(crate) const fn has_ended(&self) -> bool {
-        self.changes.has_ended()
+        match &self.changes {
+            Ok(changes) => changes.has_ended(),
+            Err(_) => true,
+        }
     }
 }
 

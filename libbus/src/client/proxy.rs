@@ -13,8 +13,9 @@ use super::connection::Connection;
 use super::error::{Error, Result};
 use super::link::{DEFAULT_TIMEOUT, Style};
 use super::properties::{CacheProperties, PropertyCache};
-use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH};
-use crate::match_rule::{MatchRule, PathMatch};
+use super::signals::{DEFAULT_BOUND, SignalStream};
+use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH, Overflow};
+use crate::match_rule::{ArgumentMatch, MatchRule, PathMatch};
 use crate::message::Message;
 use crate::names::{BusName, InterfaceName, MemberName, ObjectPath};
 use crate::wire::MessageType;
@@ -52,6 +53,8 @@ pub struct Proxy<S: Style> {
     interface: Box<str>,
     timeout: Option<Duration>,
     cache: Cache<S>,
+    /// How many signals wait in a stream of it, and what becomes of more.
+    bound: (usize, Overflow),
 }
 
 /// Whether values of properties are kept, and where.
@@ -109,6 +112,7 @@ impl<S: Style> Proxy<S> {
             interface: interface.try_into().map_err(Into::into)?.as_str().into(),
             timeout: Some(DEFAULT_TIMEOUT),
             cache: Cache::Off,
+            bound: DEFAULT_BOUND,
         })
     }
 
@@ -121,6 +125,7 @@ impl<S: Style> Proxy<S> {
             interface: BUS_INTERFACE.as_str().into(),
             timeout: Some(DEFAULT_TIMEOUT),
             cache: Cache::Off,
+            bound: DEFAULT_BOUND,
         }
     }
 
@@ -128,6 +133,13 @@ impl<S: Style> Proxy<S> {
     #[must_use]
     pub fn timeout(self, timeout: Option<Duration>) -> Self {
         Self { timeout, ..self }
+    }
+
+    /// How many signals wait in each stream that is begun from now on, and what becomes of more: 1024, of which the
+    /// oldest is let go, if nothing is said. Streams of changes of properties need no more: what they miss they ask for.
+    #[must_use]
+    pub fn stream_bound(self, length_max: usize, overflow: Overflow) -> Self {
+        Self { bound: (length_max, overflow), ..self }
     }
 
     /// The connection on which it calls.
@@ -258,6 +270,22 @@ impl<S: Style> Proxy<S> {
         self.connection.link().call(&call, &arguments).await.map(drop)
     }
 
+    /// Its signals that this rule is about.
+    pub(crate) async fn begin_stream(&self, rule: MatchRule) -> Result<SignalStream<S>> {
+        let (length_max, overflow) = self.bound;
+        SignalStream::begin(self.connection.link(), rule, length_max, overflow).await
+    }
+
+    /// Its signals of this name with these strings.
+    pub(crate) fn rule_with_args(&self, member: &str, args: &[(u8, &str)]) -> Result<MatchRule> {
+        let equal = |&(index, text): &(u8, &str)| (index, ArgumentMatch::Equal(text.into()));
+        let mut arguments: Vec<_> = args.iter().map(equal).collect();
+        arguments.sort_by_key(|(index, _)| *index);
+        let rule = MatchRule { arguments: arguments.into(), ..self.rule(Some(member))? };
+        // What is no rule shows when it is read.
+        Ok(MatchRule::parse(&rule.to_string())?)
+    }
+
     /// What its signals are: those of this name, or all.
     pub(crate) fn rule(&self, member: Option<&str>) -> Result<MatchRule> {
         let member = member.map(MemberName::parse).transpose()?;
@@ -281,6 +309,7 @@ impl<S: Style> Clone for Proxy<S> {
             interface: self.interface.clone(),
             timeout: self.timeout,
             cache: self.cache.clone(),
+            bound: self.bound,
         }
     }
 }

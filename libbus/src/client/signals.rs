@@ -17,6 +17,8 @@ use crate::wire::{Flags, Header, MessageType};
 
 /// How many signals wait in a stream for which nothing else was said.
 const DEFAULT_LENGTH_MAX: usize = 1024;
+/// The same, with what becomes of more.
+pub(super) const DEFAULT_BOUND: (usize, Overflow) = (DEFAULT_LENGTH_MAX, Overflow::DropOldest);
 
 /// A signal to be emitted, but for its arguments.
 pub(crate) struct SignalEmission<'a> {
@@ -75,6 +77,8 @@ pub struct SignalStream<S: Style> {
     /// Whose owner is followed.
     sender: Option<Box<str>>,
     missed: u64,
+    /// Whether the connection was lost and made again since that was asked last.
+    was_interrupted: bool,
     has_ended: bool,
     /// Whether it was about a program on a bus that is lost.
     is_gone: bool,
@@ -113,8 +117,17 @@ impl<S: Style> SignalStream<S> {
         };
         // What comes before the bus's answer may already be for it.
         let (link, parked) = (Arc::clone(link), S::Parked::default());
-        let (missed, has_ended, is_gone) = (0, false, false);
-        let stream = Self { link, id, rule: text, sender, missed, has_ended, is_gone, parked };
+        let stream = Self {
+            link,
+            id,
+            rule: text,
+            sender,
+            missed: 0,
+            was_interrupted: false,
+            has_ended: false,
+            is_gone: false,
+            parked,
+        };
         if let Some(serial) = serial {
             stream.link.reply_to(serial?).await?;
         }
@@ -124,35 +137,65 @@ impl<S: Style> SignalStream<S> {
     /// The next signal, once there is one.
     pub(crate) async fn take_next(&mut self, deadline: Deadline) -> Result<Message> {
         loop {
-            if let Some(signal) = self.take_next_unless(|_| false, deadline).await? {
+            if let Some(signal) = self.take_next_or_missed(deadline).await? {
                 return Ok(signal);
             }
         }
     }
 
-    /// The same; nothing, once `is_over` says so and nothing has come before.
+    /// The next signal; nothing where some were let go.
+    pub(crate) async fn take_next_or_missed(
+        &mut self,
+        deadline: Deadline,
+    ) -> Result<Option<Message>> {
+        let told = self.take_one_unless(|_| false, deadline).await?;
+        Ok(told.and_then(|told| told))
+    }
+
+    /// The next signal; nothing, once `is_over` says so and nothing has come before.
     pub(crate) async fn take_next_unless(
         &mut self,
         is_over: impl Fn(&Shared) -> bool + Send + Sync,
         deadline: Deadline,
     ) -> Result<Option<Message>> {
-        let id = self.id;
-        while !self.is_gone {
-            let next = |shared: &mut Shared| match shared.connection.next_of(id) {
-                None => is_over(shared).then_some(None),
-                next => Some(next),
-            };
-            let told = S::wait(&self.link, next, deadline).await;
-            match told.inspect_err(|error| self.note_failure(error))? {
+        loop {
+            match self.take_one_unless(&is_over, deadline).await? {
                 None => return Ok(None),
-                Some(told) => {
-                    if let Some(signal) = self.take_told(told)? {
-                        return Ok(Some(signal));
-                    }
-                }
+                Some(Some(signal)) => return Ok(Some(signal)),
+                Some(None) => {}
             }
         }
-        Err(Error::SenderGone)
+    }
+
+    /// The next signal, or that some were let go; nothing, once `is_over` says so.
+    async fn take_one_unless(
+        &mut self,
+        is_over: impl Fn(&Shared) -> bool + Send + Sync,
+        deadline: Deadline,
+    ) -> Result<Option<Option<Message>>> {
+        if self.is_gone {
+            return Err(Error::SenderGone);
+        }
+        let id = self.id;
+        let next = |shared: &mut Shared| match shared.connection.next_of(id) {
+            None => is_over(shared).then_some(None),
+            next => Some(next),
+        };
+        let told = S::wait(&self.link, next, deadline).await;
+        let told = told.inspect_err(|error| self.note_failure(error))?;
+        told.map(|told| self.take_told(told)).transpose()
+    }
+
+    /// The next signal past interruptions, which it notes; nothing at the end.
+    pub(crate) async fn take_next_or_end(&mut self) -> Option<Message> {
+        while !self.has_ended {
+            match self.take_next(Deadline::Never).await {
+                Ok(signal) => return Some(signal),
+                Err(Error::Interrupted) => {}
+                Err(_) => return None,
+            }
+        }
+        None
     }
 
     /// The signal, if what was told is one.
@@ -165,7 +208,10 @@ impl<S: Style> SignalStream<S> {
                 self.missed += count;
                 Ok(None)
             }
-            Streamed::Interrupted => Err(Error::Interrupted),
+            Streamed::Interrupted => {
+                self.was_interrupted = true;
+                Err(Error::Interrupted)
+            }
             Streamed::Ended => {
                 (self.has_ended, self.is_gone) = (true, true);
                 Err(Error::SenderGone)
@@ -224,6 +270,12 @@ impl<S: Style> SignalStream<S> {
         self.missed = 0;
         missed
     }
+
+    /// Whether the connection was lost and made again since this was asked last, so that signals may have been missed
+    /// that nobody could count.
+    pub const fn take_interrupted(&mut self) -> bool {
+        std::mem::replace(&mut self.was_interrupted, false)
+    }
 }
 
 impl<S: Style> fmt::Debug for SignalStream<S> {
@@ -237,7 +289,8 @@ pub(crate) async fn begin_default<S: Style>(
     link: &Arc<Link<S>>,
     rule: MatchRule,
 ) -> Result<SignalStream<S>> {
-    SignalStream::begin(link, rule, DEFAULT_LENGTH_MAX, Overflow::DropOldest).await
+    let (length_max, overflow) = DEFAULT_BOUND;
+    SignalStream::begin(link, rule, length_max, overflow).await
 }
 
 /// The first argument is to be this string.

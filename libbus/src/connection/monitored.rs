@@ -3,6 +3,10 @@
 //!
 //! It misses nothing: while [`MONITORED_MAX`] messages wait, or [`MONITORED_SIZE_MAX`] bytes of them, nothing is read,
 //! and the bus decides what becomes of a monitor that does not read.
+//!
+//! While it is still being set up, replies of the bus come behind what the first of its rules match. Who did not
+//! read on then would wait for itself: until that is over the bounds are [`MONITORED_EARLY_MAX`] and
+//! [`MONITORED_EARLY_SIZE_MAX`].
 
 use std::collections::VecDeque;
 
@@ -13,10 +17,17 @@ pub const MONITORED_MAX: usize = 4096;
 /// Their bytes, beyond which nothing more is read.
 pub const MONITORED_SIZE_MAX: usize = 64 << 20;
 
+/// The same while the bus has not answered yet to all that a monitor asks it for. Beyond it those answers come late.
+pub const MONITORED_EARLY_MAX: usize = 64 * 1024;
+/// Their bytes then.
+pub const MONITORED_EARLY_SIZE_MAX: usize = 256 << 20;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Monitored {
     is_on: bool,
+    /// Whether the bus has not answered yet to all that was asked for.
+    is_being_set_up: bool,
     queue: VecDeque<Message>,
     /// Bytes of the messages in it.
     size: usize,
@@ -26,6 +37,11 @@ impl Monitored {
     /// From now on all that comes is kept.
     pub(super) const fn begin(&mut self) {
         self.is_on = true;
+    }
+
+    /// Whether answers are waited for, too, and not messages alone.
+    pub(super) const fn set_up(&mut self, is_under_way: bool) {
+        self.is_being_set_up = is_under_way;
     }
 
     pub(super) fn keep(&mut self, message: Message) {
@@ -49,6 +65,10 @@ impl Monitored {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.queue.len() < MONITORED_MAX && self.size < MONITORED_SIZE_MAX
+        let (length_max, size_max) = match self.is_being_set_up {
+            true => (MONITORED_EARLY_MAX, MONITORED_EARLY_SIZE_MAX),
+            false => (MONITORED_MAX, MONITORED_SIZE_MAX),
+        };
+        self.queue.len() < length_max && self.size < size_max
     }
 }

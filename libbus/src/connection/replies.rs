@@ -52,6 +52,12 @@ impl Replies {
         self.index_of(serial).is_some()
     }
 
+    /// Whether the reply to this call has not come yet.
+    pub(super) fn is_awaited(&self, serial: NonZeroU32) -> bool {
+        let call = self.index_of(serial).and_then(|index| self.calls.get(index));
+        call.is_some_and(|(_, reply)| matches!(reply, Reply::Awaited))
+    }
+
     /// A reply has come. Answers whether somebody waits for it; a second one is for nobody.
     pub(super) fn handle_reply(&mut self, serial: NonZeroU32, reply: Message) -> bool {
         let Some(call) = self.index_of(serial).and_then(|index| self.calls.get_mut(index)) else {

@@ -252,6 +252,28 @@ fn replies_find_their_calls() {
     assert_eq!(pair.state.take_reply(oldest).as_ref().map(text_of), Some("late".to_owned()));
 }
 
+/// Others number their calls as this program does: only the reply to its own is taken out of what a monitor sees.
+#[test]
+fn a_monitor_sees_replies_whose_serials_are_its_own() {
+    let mut pair = Pair::new();
+    pair.state.set_unique_name(":1.5");
+    pair.state.begin_monitoring();
+    let serial = pair.call_text("become a monitor");
+    let to_others = |pair: &mut Pair, text: &str| {
+        let mut header = pair.header(MessageType::MethodReturn);
+        (header.reply_serial, header.signature) = (Some(serial), STRING);
+        header.destination = Some(BusName::parse(":1.6").unwrap());
+        read(&mut pair.state, &bytes_of(&header, text), vec![]).unwrap();
+    };
+    to_others(&mut pair, "before");
+    pair.reply(serial, "you are one").unwrap();
+    to_others(&mut pair, "between");
+    assert_eq!(text_of(&pair.state.take_reply(serial).unwrap()), "you are one");
+    to_others(&mut pair, "after");
+    let seen = std::iter::from_fn(|| pair.state.next_monitored()).map(|message| text_of(&message));
+    assert_eq!(seen.collect::<Vec<_>>(), ["before", "between", "after"]);
+}
+
 #[test]
 fn serials_begin_again_and_leave_out_what_is_in_use() {
     let mut pair = Pair::new();

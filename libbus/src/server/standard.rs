@@ -9,6 +9,7 @@ use super::cells::Shared;
 use super::description::{Description, MethodDescription, NodeWriter, SignalDescription};
 use super::emitter::SignalEmitter;
 use super::objects::{Place, Served};
+use super::panics::{Answering, guarded};
 use super::properties::PropertyMap;
 use super::{Dispatch, Interface, Task};
 use crate::client::connection::Connection;
@@ -60,16 +61,22 @@ const STANDARD_INTERFACES: &str = "\
   </interface>
 ";
 
-/// What comes of a call: the answer now, or by a task.
+/// What comes of a call: the answer now, or by what is returned. A handler that panics has answered, too.
 pub(crate) fn dispatch<S: Style>(
     connection: &Connection<S>,
     message: Message,
-) -> Option<Answering> {
+) -> Option<Answering<S>> {
     let call = Call::new(connection.clone(), message);
+    let Begun { task, is_concurrent } = guarded(&call, || begin(&call))??;
+    Some(Answering::new(call, task, is_concurrent))
+}
+
+/// Answers, or begins to.
+fn begin<S: Style>(call: &Call<S>) -> Option<Begun> {
     let (path, message) = (call.path(), call.message());
     let member = message.member().map_or("", |member| member.as_str());
     let interface = message.interface().map(|interface| interface.as_str());
-    let objects = connection.objects();
+    let objects = call.connection().objects();
 
     // What it serves goes first: a program may have its own of the standard ones.
     let served = match interface {
@@ -78,9 +85,9 @@ pub(crate) fn dispatch<S: Style>(
     };
     if let Some((served, name)) = served {
         let is_concurrent = served.description().is_concurrent;
-        return match served.call(&call, member) {
+        return match served.call(call, member) {
             Dispatch::Done => None,
-            Dispatch::Pending(task) => Some(Answering { task, is_concurrent }),
+            Dispatch::Pending(task) => Some(Begun { task, is_concurrent }),
             Dispatch::Unknown => {
                 call.refuse(&unknown_method(member, name, path));
                 None
@@ -92,9 +99,9 @@ pub(crate) fn dispatch<S: Style>(
         return None;
     }
     match interface {
-        Some(INTROSPECTABLE) if member == "Introspect" => introspect(&call),
+        Some(INTROSPECTABLE) if member == "Introspect" => introspect(call),
         Some(PROPERTIES) if matches!(member, "Get" | "Set" | "GetAll") => {
-            return properties(&call, member);
+            return properties(call, member);
         }
         Some(name @ (INTROSPECTABLE | PROPERTIES)) => {
             call.refuse(&unknown_method(member, name, path));
@@ -103,7 +110,7 @@ pub(crate) fn dispatch<S: Style>(
             let text = format!("the object at {path} has no interface {name}");
             call.refuse(&fdo::Error::UnknownInterface(text));
         }
-        None => return dispatch_anywhere(&call, path, member),
+        None => return dispatch_anywhere(call, path, member),
     }
     None
 }
@@ -128,21 +135,19 @@ pub(crate) fn must_wait<S: Style>(connection: &Connection<S>, message: &Message)
     }
 }
 
-/// What answers a call later.
-pub(crate) struct Answering {
-    pub(crate) task: Task<'static>,
-    /// Whether the sender's next call need not wait for it; only futures can run beside each other.
-    #[cfg_attr(not(feature = "async"), expect(dead_code, reason = "there are none"))]
-    pub(crate) is_concurrent: bool,
+/// What a handler that waits has begun.
+struct Begun {
+    task: Task<'static>,
+    is_concurrent: bool,
 }
 
 /// A call that names no interface is for the first that has such a member.
-fn dispatch_anywhere<S: Style>(call: &Call<S>, path: &str, member: &str) -> Option<Answering> {
+fn dispatch_anywhere<S: Style>(call: &Call<S>, path: &str, member: &str) -> Option<Begun> {
     for place in call.connection().objects().find(path) {
         let is_concurrent = place.served.description().is_concurrent;
         match place.served.call(call, member) {
             Dispatch::Done => return None,
-            Dispatch::Pending(task) => return Some(Answering { task, is_concurrent }),
+            Dispatch::Pending(task) => return Some(Begun { task, is_concurrent }),
             Dispatch::Unknown => {}
         }
     }
@@ -192,7 +197,7 @@ fn introspect<S: Style>(call: &Call<S>) {
 
 // --- Properties -------------------------------------------------------------------------------------
 
-fn properties<S: Style>(call: &Call<S>, member: &str) -> Option<Answering> {
+fn properties<S: Style>(call: &Call<S>, member: &str) -> Option<Begun> {
     // The value is of the property's type, which its own code knows.
     let names = match member {
         "GetAll" => call.arguments::<&str>().map(|interface| (interface, "")),
@@ -247,7 +252,7 @@ fn get<S: Style>(
     call: &Call<S>,
     served: &Arc<dyn Served<S>>,
     property: &str,
-) -> fdo::Result<Option<Answering>> {
+) -> fdo::Result<Option<Begun>> {
     let description = find_property(served, property)?;
     if !description.is_readable {
         let text = format!("the property {property} can be set and not read");
@@ -260,7 +265,7 @@ fn set<S: Style>(
     call: &Call<S>,
     served: &Arc<dyn Served<S>>,
     property: &str,
-) -> fdo::Result<Option<Answering>> {
+) -> fdo::Result<Option<Begun>> {
     let description = find_property(served, property)?;
     if !description.is_writable {
         let text = format!("the property {property} can be read and not set");
@@ -273,11 +278,11 @@ fn answering<S: Style>(
     served: &Arc<dyn Served<S>>,
     property: &str,
     dispatch: Dispatch,
-) -> fdo::Result<Option<Answering>> {
+) -> fdo::Result<Option<Begun>> {
     match dispatch {
         Dispatch::Done => Ok(None),
         Dispatch::Pending(task) => {
-            Ok(Some(Answering { task, is_concurrent: served.description().is_concurrent }))
+            Ok(Some(Begun { task, is_concurrent: served.description().is_concurrent }))
         }
         Dispatch::Unknown => Err(unknown_property(served, property)),
     }
@@ -296,7 +301,7 @@ fn unknown_property<S: Style>(served: &Arc<dyn Served<S>>, name: &str) -> fdo::E
     fdo::Error::UnknownProperty(format!("{interface} has no property {name}"))
 }
 
-fn get_all<S: Style>(call: &Call<S>, served: Arc<dyn Served<S>>) -> Answering {
+fn get_all<S: Style>(call: &Call<S>, served: Arc<dyn Served<S>>) -> Begun {
     let (call, is_concurrent) = (call.clone(), served.description().is_concurrent);
     let task = Box::pin(async move {
         let emitter = call.signal_emitter().into_owned();
@@ -306,7 +311,7 @@ fn get_all<S: Style>(call: &Call<S>, served: Arc<dyn Served<S>>) -> Answering {
         map.end(start);
         call.reply_map(map, <std::collections::HashMap<&str, zbus::wire::Variant<'_>>>::SIGNATURE);
     });
-    Answering { task, is_concurrent }
+    Begun { task, is_concurrent }
 }
 
 // --- ObjectManager ----------------------------------------------------------------------------------

@@ -11,15 +11,20 @@
     reason = "a measurement that cannot be made is given up"
 )]
 
+#[allow(dead_code, reason = "tests do more with it")]
+#[path = "../../tests/captures/browser.rs"]
+mod browser;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
-use bus_tests::browser::{Browser, missing_browser};
 use bus_tests::traffic::desktop;
 use bus_tools::capture::Writer;
 use clap::Parser;
+
+use crate::browser::{Browser, missing_browser};
 
 /// What a person does not take for a jerk.
 const FRAME_MS_MAX: f64 = 200.0;

@@ -1,6 +1,8 @@
 //! The manual names all there is: options, elements, limits, the bus's own methods, the client's types; and
-//! nothing else. What its examples show is what they answer ([`examples`]).
+//! nothing else. So it does with the command `bus` ([`command`]). What its examples show is what they answer
+//! ([`examples`]; those of `bus` are run by the tests of the tools).
 
+mod command;
 mod examples;
 
 use std::collections::BTreeSet;
@@ -27,6 +29,10 @@ impl Page {
         Self(
             fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())),
         )
+    }
+
+    fn has_section(&self, heading: &str) -> bool {
+        self.0.contains(&format!(".Sh {heading}\n"))
     }
 
     /// What stands below a heading, up to the next one.

@@ -7,6 +7,7 @@
     reason = "all of this is test code: a broken expectation is a failed test"
 )]
 
+mod browser;
 mod page;
 mod recorded;
 mod replayed;
@@ -16,8 +17,9 @@ mod traced;
 use std::path::Path;
 use std::process::ExitCode;
 
-use bus_tests::browser::missing_browser;
 use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::browser::missing_browser;
 
 /// A test, and what has to be there for it.
 type Case = (&'static str, fn() -> Option<&'static str>, fn());
@@ -36,9 +38,9 @@ const CASES: &[Case] = &[
     ("replay: only calls, only signals", nothing, replayed::only_some),
     ("replay: at its own pace", nothing, replayed::paced),
     ("replay: a system bus needs a yes", nothing, replayed::system_bus),
-    ("page: nothing of a hostile capture runs", browser, page::hostile),
-    ("page: clicks, keys and filters", browser, page::used),
-    ("page: the end of 100,000 messages", browser, page::large),
+    ("page: nothing of a hostile capture runs", chromium, page::hostile),
+    ("page: clicks, keys and filters", chromium, page::used),
+    ("page: the end of 100,000 messages", chromium, page::large),
 ];
 
 fn main() -> ExitCode {
@@ -85,6 +87,6 @@ fn tcpdump() -> Option<&'static str> {
     program("tcpdump")
 }
 
-fn browser() -> Option<&'static str> {
+fn chromium() -> Option<&'static str> {
     missing_browser()
 }

@@ -5,12 +5,12 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bus_tests::browser::Browser;
 use bus_tools::capture::Writer;
 use libbus::names::{BusName, ErrorName, InterfaceName, MemberName, ObjectPath};
 use libbus::wire::{Header, MessageType, Signature, write_message};
 use serde_json::{Value as Json, json};
 
+use crate::browser::Browser;
 use crate::scene::{Folder, bus};
 use crate::traced::pcap;
 

@@ -17,11 +17,13 @@ mod managed_objects;
 mod monitoring;
 mod names;
 mod peer_to_peer;
+mod ports;
 mod proxies;
 mod reaching;
 mod reconnecting;
 mod serving;
 mod signals;
+mod streams;
 mod test_bus;
 mod unread;
 

@@ -1,12 +1,15 @@
 //! Monitors: who looks at what others send.
 
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use libbus::Watching;
+use futures_lite::future::block_on;
 use libbus::blocking::{Builder, Monitor};
 use libbus::connection::MONITORED_MAX;
 use libbus::message::Message;
-use libbus::wire::MessageType;
+use libbus::wire::{Header, MessageType};
+use libbus::{MethodCall, Watching};
 
 use crate::{address, connect, on_each_bus};
 
@@ -109,5 +112,72 @@ fn a_rule_that_is_none_and_a_connection_that_comes_back_are_refused() {
         let again = builder().reconnect(libbus::Reconnect::default());
         let refused = again.monitor(&[], Watching::AsMonitor);
         assert!(matches!(refused, Err(libbus::Error::NoAddress(_))), "{refused:?}");
+    });
+}
+
+/// What the first rules match comes before the bus has answered to the others.
+#[test]
+fn many_rules_are_asked_for_on_a_busy_bus() {
+    on_each_bus(|bus| {
+        let rules: Vec<String> = (0..400)
+            .map(|number| match number {
+                0 => "interface='org.example.Busy'".to_owned(),
+                _ => format!("interface='org.example.Quiet{number}'"),
+            })
+            .collect();
+        let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    let sender = connect(bus);
+                    while !is_over.load(Ordering::Relaxed) {
+                        for _ in 0..64 {
+                            sender
+                                .emit_signal(None, "/a", "org.example.Busy", "Wanted", &())
+                                .unwrap();
+                        }
+                        sender.bus().call::<_, String>("GetId", &()).unwrap();
+                    }
+                });
+            }
+            let blocking =
+                Builder::address(&address(bus)).unwrap().monitor(&rules, Watching::ByMatchRules);
+            let blocking = blocking.map(|mut monitor| {
+                next(&mut monitor, is_member("Wanted"));
+            });
+            let asynchronous = block_on(async {
+                let builder = libbus::Builder::address(&address(bus)).unwrap();
+                let mut monitor = builder.monitor(&rules, Watching::ByMatchRules).await?;
+                while !is_member("Wanted")(&monitor.next_message().await?) {}
+                libbus::Result::Ok(())
+            });
+            // Those who send end, whatever came of it.
+            is_over.store(true, Ordering::Relaxed);
+            blocking.unwrap();
+            asynchronous.unwrap();
+        });
+    });
+}
+
+/// Nothing is answered for who sees by match rules; what it asks is answered to it, and it answers what it likes.
+#[test]
+fn what_is_seen_is_answered_by_the_program_itself() {
+    on_each_bus(|bus| {
+        let mut seeing = monitor(bus, &[], Watching::ByMatchRules);
+        let name = seeing.unique_name().unwrap().to_owned();
+        let owner: String = seeing.connection().bus().call("GetNameOwner", name.as_str()).unwrap();
+        assert_eq!(owner, name);
+        let caller = connect(bus);
+        let call = MethodCall::new("/", "Any").unwrap().destination(name.as_str()).unwrap();
+        let reply = caller.send(&call, "question").unwrap();
+        let seen = next(&mut seeing, is_member("Any"));
+        let mut header = Header::new(MessageType::MethodReturn, NonZeroU32::MIN);
+        header.reply_serial = Some(seen.serial());
+        header.destination = seen.sender();
+        let serial = seeing.connection().send_message(&header, "answer").unwrap();
+        let reply = reply.wait().unwrap();
+        assert_eq!(reply.deserialize::<&str>().unwrap(), "answer");
+        assert_eq!(reply.serial(), serial);
     });
 }

@@ -45,7 +45,7 @@ fn emit_until(bus: &Bus, is_over: &AtomicBool) {
 
 mod blocking {
     use super::*;
-    use libbus::blocking::{Builder, Connection, Proxy, interface};
+    use libbus::blocking::{Builder, Connection, Proxy, interface, proxy};
 
     macro_rules! wait {
         ($what:expr) => {
@@ -71,7 +71,7 @@ mod asynchronous {
     use super::*;
     use futures_lite::StreamExt;
     use futures_lite::future::{block_on, poll_once};
-    use libbus::{Builder, Connection, Proxy, interface};
+    use libbus::{Builder, Connection, Proxy, interface, proxy};
 
     macro_rules! wait {
         ($what:expr) => {
@@ -141,6 +141,74 @@ mod asynchronous {
                 }
             });
         });
+    }
+
+    /// So does one of a proxy.
+    #[test]
+    fn typed_streams_that_are_polled_go_on() {
+        on_each_bus(|bus| {
+            block_on(async {
+                let listener = connect!(bus, Reconnect::default());
+                let counting = CountingProxy::new(&listener).await.unwrap();
+                let mut stream = counting.receive_counted().await.unwrap();
+                for number in 0..2_u32 {
+                    assert!(poll_once(StreamExt::next(&mut stream)).await.is_none());
+                    bus.terminate();
+                    settle_down(bus, &listener).await;
+                    let owner = Builder::address(&path_of(bus)).unwrap().build().await.unwrap();
+                    owner.request_name(NAME).await.unwrap();
+                    emit!(owner, number);
+                    let signal = StreamExt::next(&mut stream).await.unwrap();
+                    assert_eq!(signal.args().unwrap().number, number);
+                    assert!(stream.take_interrupted() && !stream.take_interrupted());
+                }
+                listener.close();
+                assert!(StreamExt::next(&mut stream).await.is_none());
+                assert!(StreamExt::next(&mut stream).await.is_none());
+            });
+        });
+    }
+
+    /// Who is dropped while it asks who has the name leaves that to the next one, however that waits.
+    #[test]
+    fn a_watch_that_is_dropped_while_it_asks_asks_again() {
+        on_each_bus(|bus| {
+            block_on(async {
+                let listener = connect!(bus, Reconnect::default());
+                let mut watch = listener.watch_name(NAME).await.unwrap();
+                assert_eq!(watch.next_owner().await.unwrap(), None);
+                for round in 0..4 {
+                    bus.terminate();
+                    let lost = listener.bus().call::<_, String>("GetId", &()).await.unwrap_err();
+                    assert!(matches!(lost, Error::CallLost(_)), "{lost}");
+                    for is_polled in [round % 2 == 0, round > 1] {
+                        let is_told = match is_polled {
+                            true => poll_once(StreamExt::next(&mut watch)).await.is_some(),
+                            false => poll_once(watch.next_owner()).await.is_some(),
+                        };
+                        assert!(!is_told, "there is no bus");
+                    }
+                    bus.restart();
+                    let owner = Builder::address(&path_of(bus)).unwrap().build().await.unwrap();
+                    owner.request_name(NAME).await.unwrap();
+                    settle!(listener);
+                    let told = match round % 2 {
+                        0 => watch.next_owner().await.unwrap(),
+                        _ => StreamExt::next(&mut watch).await.unwrap().unwrap(),
+                    };
+                    assert_eq!(told.as_deref(), owner.unique_name(), "round {round}");
+                    // What it is told of later comes as before.
+                    owner.release_name(NAME).await.unwrap();
+                    assert_eq!(watch.next_owner().await.unwrap(), None);
+                }
+            });
+        });
+    }
+
+    /// The bus is there again, and the connection.
+    async fn settle_down(bus: &Bus, connection: &Connection) {
+        bus.restart();
+        settle!(connection);
     }
 
     /// Who is dropped lets the next one try.

@@ -6,6 +6,7 @@ mod load;
 mod methods;
 mod objects;
 mod order;
+mod panics;
 mod properties;
 mod served;
 

@@ -70,7 +70,11 @@ fn a_wrong_file_is_an_error_where_it_is_named() {
     };
     let missing = "line 3, column 5: <method> lacks the attribute name";
     check(&CLOCK.replace(" name='GetTime'", ""), missing);
-    check(&CLOCK.replace("'t'", "'tt'"), "interface org.example.Clock, method GetTime, output 1: ");
+    let output = "line 4, column 7: interface org.example.Clock, method GetTime, output 1: ";
+    check(&CLOCK.replace("'t'", "'tt'"), output);
+    check(&CLOCK.replace("'t'", "'a{vs}'"), output);
+    let name = "line 3, column 5: interface org.example.Clock, method Get-Time: ";
+    check(&CLOCK.replace("GetTime", "Get-Time"), name);
     // It was wrong, and is heeded when it is right.
     fs::write(scratch.folder().join("broken.xml"), CLOCK).unwrap();
     scratch.compiles();

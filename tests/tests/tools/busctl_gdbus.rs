@@ -4,6 +4,7 @@
 //! says something else on purpose it stands in a table with the reason, and is looked for.
 
 mod busctl;
+mod busctl_bus;
 mod busctl_monitor;
 mod gdbus;
 mod service;

@@ -163,7 +163,7 @@ impl Screen {
             bus_command().display(),
             scene.address()
         );
-        let size = ["-x", "130", "-y", "30"];
+        let size = ["-x", "130", "-y", "40"];
         let started = screen
             .tmux(&[&["-f", "/dev/null", "new-session", "-d"][..], &size, &[&command]].concat());
         assert!(started.status.success(), "{started:?}");
@@ -255,7 +255,7 @@ fn the_picture_goes_on_and_obeys_keys() {
         row("bus", "-", "-"),
     ];
     assert_eq!(shown[..7], expected, "{}", shown.join("\n"));
-    assert_eq!(shown[29], FOOT);
+    assert_eq!(shown[39], FOOT);
 
     screen.press(&["/", "Service"]);
     screen.shows_line("/Service_");

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use bus_tests::harness::bus_command;
 
@@ -52,13 +52,13 @@ fn first_difference(wanted: &str, actual: &str) -> String {
 }
 
 /// A shell runs the command, in which `bus` is ours.
-fn run(command: &str, scene: &Scene, scrubbed: &Scrubbed, out: &mut String) {
+pub(crate) fn shell(command: &str, scene: &Scene) -> Output {
     let own = bus_command();
     let path = std::env::join_paths(
         std::iter::once(own.parent().unwrap().to_owned())
             .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
     );
-    let output = Command::new("sh")
+    Command::new("sh")
         .args(["-c", command])
         .current_dir(&scene.bus.dir)
         .env("PATH", path.unwrap())
@@ -68,7 +68,12 @@ fn run(command: &str, scene: &Scene, scrubbed: &Scrubbed, out: &mut String) {
         .env_remove("XDG_RUNTIME_DIR")
         .stdin(Stdio::null())
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+/// Runs a command, and adds what a transcript has of it.
+fn run(command: &str, scene: &Scene, scrubbed: &Scrubbed, out: &mut String) {
+    let output = shell(command, scene);
     let _ = writeln!(out, "$ {command}");
     let text = |bytes: &[u8]| scrubbed.scrub(std::str::from_utf8(bytes).unwrap());
     out.push_str(&text(&output.stdout));
@@ -78,6 +83,12 @@ fn run(command: &str, scene: &Scene, scrubbed: &Scrubbed, out: &mut String) {
     let _ = writeln!(out, "= {}\n", output.status.code().unwrap());
 }
 
+/// Who runs the tests.
+pub(crate) fn user_name() -> String {
+    let user = Command::new("id").arg("-un").output().unwrap().stdout;
+    String::from_utf8(user).unwrap().trim_end().to_owned()
+}
+
 /// What differs from run to run, and what stands for it.
 struct Scrubbed {
     texts: Vec<(String, &'static str)>,
@@ -85,8 +96,7 @@ struct Scrubbed {
 
 impl Scrubbed {
     fn new(scene: &Scene) -> Self {
-        let user = Command::new("id").arg("-un").output().unwrap().stdout;
-        let user = String::from_utf8(user).unwrap().trim_end().to_owned();
+        let user = user_name();
         let process = std::fs::read_to_string("/proc/self/comm").unwrap();
         let process = process.trim_end();
         let texts = vec![

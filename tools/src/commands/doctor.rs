@@ -1,14 +1,18 @@
 //! `bus doctor`: why the bus cannot be reached, and what mends it (needs.md E17, tools.md D072).
 //!
 //! It goes the way that every program goes: which address (`setting.rs`), the folders and the socket there
-//! (`socket_file.rs`), who listens, whether that is a bus and lets this user in (`talk.rs`). It says of each step what
-//! it saw, also of those that are in order. Nothing is changed, nothing is started. A step that does not come to
-//! its end is given up (`bounded.rs`): a bus that hangs does not hang the doctor.
+//! (`socket_file.rs`), who listens (`talk.rs`, `listener.rs`), whether that one believes who this is (`proof.rs`), and
+//! whether it is a bus and lets this user in (`greeting.rs`). It says of each step what it saw, also of those that are
+//! in order. Nothing is changed, and nothing is started but what an address names to be started. A step that does not
+//! come to its end is given up (`bounded.rs`): a bus that hangs does not hang the doctor.
 
 mod bounded;
+mod greeting;
+mod listener;
 mod machine_id;
 mod mend;
 mod person;
+mod proof;
 mod report;
 mod setting;
 mod socket_file;

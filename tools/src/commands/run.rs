@@ -45,7 +45,7 @@ pub(crate) struct Run {
 }
 
 /// Variables that belong to another bus.
-const FOREIGN: [&str; 4] = [
+pub(crate) const FOREIGN: [&str; 4] = [
     "DBUS_SESSION_BUS_PID",
     "DBUS_SESSION_BUS_WINDOWID",
     "DBUS_STARTER_ADDRESS",
@@ -142,7 +142,7 @@ fn os(option: &str, path: &Path) -> OsString {
 }
 
 /// The daemon beside this program, or this program, which is one, too.
-fn daemon_program() -> PathBuf {
+pub(crate) fn daemon_program() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_else(|_| "/proc/self/exe".into());
     let beside = own.with_file_name(DAEMON);
     if beside.is_file() { beside } else { own }
@@ -155,7 +155,7 @@ fn path_with_own_folder() -> Option<OsString> {
 }
 
 /// What ends the command, or tells that it has ended. Programs that are started have these signals as usual.
-fn signals() -> Result<Signals> {
+pub(crate) fn signals() -> Result<Signals> {
     let signals = Signals::new([SIGCHLD, SIGTERM, SIGHUP, SIGINT, SIGQUIT]);
     signals
         .map_err(|error| Failure::refused(format!("cannot wait for signals: {}", phrase(&error))))
@@ -163,7 +163,7 @@ fn signals() -> Result<Signals> {
 
 /// Waits until the command has ended. It gets what this program is told by `kill`; what the terminal sends it gets
 /// by itself.
-fn wait_for(mut child: Child, mut signals: Signals) -> Result<ExitStatus> {
+pub(crate) fn wait_for(mut child: Child, mut signals: Signals) -> Result<ExitStatus> {
     let failed = |error: std::io::Error| {
         Failure::refused(format!("cannot wait for the command: {}", phrase(&error)))
     };
@@ -189,16 +189,16 @@ fn send(child: &Child, signal: Signal) {
     }
 }
 
-fn exit_code(status: ExitStatus) -> ExitCode {
+pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
 /// A private bus, which ends with this.
-struct Bus(Child);
+pub(crate) struct Bus(pub(crate) Child);
 
 impl Bus {
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         send(&self.0, Signal::SIGTERM);
         let _ = self.0.wait();
     }

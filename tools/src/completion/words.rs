@@ -112,7 +112,8 @@ pub(super) fn next(usage: &str, words: &[&str], is_peer: bool) -> Vec<Kind> {
             let is_passed = is_peer && token.kind() == Some(Kind::Name);
             kinds.extend(token.kind().filter(|kind| !is_passed && !kinds.contains(kind)));
             // Behind what must be there nothing else can be next.
-            if !is_passed && !(token.is_optional && token.kind() == Some(Kind::Name)) {
+            let may_be_missing = token.is_optional && token.kind() == Some(Kind::Name);
+            if !is_passed && !may_be_missing {
                 break;
             }
         }

@@ -2,8 +2,8 @@
 //! slowly, and which calls wait for whom (needs.md E3).
 //!
 //! Whoever may read the statistics of `Debug.Stats` may read these, and nobody else: a policy that knows
-//! only the older interface covers both. What is told is counted where it happens, by two additions a message;
-//! all else is looked up when somebody asks. The work of an answer is counted by its size, as with all answers.
+//! only the older interface covers both. What is told is counted once in each turn of a client, and once for
+//! each recipient of a message; all else is looked up when somebody asks. The work of an answer is counted by its size, as with all answers.
 
 use bus_policy::config::Limits;
 use bus_policy::question::Circumstances;

@@ -58,7 +58,15 @@ fn what_is_wrong_is_told_with_its_place() {
     check("\"tests/binary.xml\", lenient", "line 2, column 5");
     check("\"tests/absent.xml\"", "tests/absent.xml: No such file or directory");
     check("\"tests/clock.xml\", default_path = \"a\"", "the default path is not an object path");
-    check("\"tests/float.xml\"", "interface org.example.Float, method Get, output 1: ");
+    let float =
+        "tests/float.xml: line 4, column 7: interface org.example.Float, method Get, output 1: ";
+    check("\"tests/float.xml\"", float);
+    check("\"tests/float.xml\", lenient", float);
+    let names = "tests/names.xml: line 3, column 5: interface org.example.Names, method M-x: ";
+    check("\"tests/names.xml\"", names);
+    let types =
+        "tests/names.xml: line 5, column 9: interface org.example.Names, method N, input 1: ";
+    check("\"tests/names.xml\", without(\"org.example.Names.M-x\")", types);
     check("", "expected string literal");
     check("clock", "expected string literal");
     check("\"tests/clock.xml\" blocking", "expected `,`");

@@ -70,7 +70,7 @@ fn right_interface() -> impl Strategy<Value = Interface> {
     (name, vec(method(), 0..4), vec(signal(), 0..3), vec(property(), 0..3), text()).prop_map(
         |(name, methods, signals, properties, text)| {
             let annotations = vec![Annotation::new(annotation::DOC_STRING, &text)];
-            Interface { name, methods, signals, properties, annotations }
+            Interface { methods, signals, properties, annotations, ..Interface::new(&name) }
         },
     )
 }

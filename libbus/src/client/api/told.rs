@@ -106,6 +106,12 @@ macro_rules! told {
         }
 
         impl SignalStream {
+            /// Waits for the next signal; `None` at the end of the stream. What was missed before it is no item:
+            /// [`take_missed`](Self::take_missed) and [`take_interrupted`](Self::take_interrupted) tell it.
+            pub $($async)? fn next_or_end(&mut self) -> Option<Message> {
+                $run!(self.take_next_or_end())
+            }
+
             /// Waits for the next signal.
             ///
             /// # Errors

@@ -72,6 +72,52 @@ fn names_match_rules_and_owners_are_there_again() {
     });
 }
 
+#[proxy(
+    interface = "org.example.Counter",
+    default_service = "org.example.Name",
+    default_path = "/org/example"
+)]
+trait Counting {
+    #[zbus(signal)]
+    fn counted(&self, number: u32) -> libbus::Result<()>;
+}
+
+/// A loop over signals of a proxy does not end by a loss, which the stream tells whoever asks.
+#[test]
+fn streams_of_proxies_go_on() {
+    on_each_bus(|bus| {
+        run!({
+            let listener = connect!(bus, Reconnect::default());
+            let owner = connect!(bus, Reconnect::default());
+            wait!(owner.request_name(NAME)).unwrap();
+            let counting = wait!(CountingProxy::new(&listener)).unwrap();
+            let mut stream = wait!(counting.receive_counted()).unwrap();
+            for number in 0..2_u32 {
+                emit!(owner, number);
+                let signal = wait!(stream.next()).unwrap();
+                assert_eq!(signal.args().unwrap().number, number);
+                assert!(!stream.take_interrupted());
+                for how in ["between two", "as an error"] {
+                    replace(bus);
+                    settle!(listener);
+                    settle!(owner);
+                    let later = 100 + number;
+                    emit!(owner, later);
+                    if how == "as an error" {
+                        let told = wait!(stream.next_signal());
+                        assert!(matches!(told, Err(Error::Interrupted)), "{told:?}");
+                    }
+                    let signal = wait!(stream.next()).unwrap();
+                    assert_eq!(signal.args().unwrap().number, later);
+                    assert!(stream.take_interrupted() && !stream.take_interrupted());
+                }
+            }
+            listener.close();
+            assert!(wait!(stream.next()).is_none() && wait!(stream.next()).is_none());
+        });
+    });
+}
+
 #[test]
 fn calls_under_way_fail_and_say_whether_they_were_sent() {
     on_each_bus(|bus| {

@@ -23,7 +23,7 @@ fn introspect(service: &Service, caller: &Connection, path: &str) -> Node {
 }
 
 fn documented(text: &str) -> Annotation {
-    Annotation { name: annotation::DOC_STRING.to_owned(), value: text.to_owned() }
+    Annotation::new(annotation::DOC_STRING, text)
 }
 
 fn expected_counter() -> Interface {
@@ -39,8 +39,7 @@ fn expected_counter() -> Interface {
 
 fn expected_properties() -> Interface {
     let emits = |mut property: Property, value: &str| {
-        let name = annotation::EMITS_CHANGED_SIGNAL.to_owned();
-        property.annotations.push(Annotation { name, value: value.to_owned() });
+        property.annotations.push(Annotation::new(annotation::EMITS_CHANGED_SIGNAL, value));
         property
     };
     let mut volume = Property::new("Volume", "u", Access::ReadWrite);

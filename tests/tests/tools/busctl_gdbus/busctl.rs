@@ -48,7 +48,7 @@ fn call_takes_and_prints_values_of_all_types() {
             "call PEER Echo i ␣5",
             "call PEER Echo i +5",
             "call PEER Echo ddddd nan inf 1e100 123456789 0.0001",
-            "call PEER Echo dddd 0.00001 -0 100000 1000000",
+            "-- call PEER Echo dddd 0.00001 -0 100000 1000000",
             "call PEER Echo bbbbbb 1 yes y true t on",
             "call PEER Echo bbbbbb 0 no n false f off",
             "call PEER Echo sss \u{7f}\t/ é' \u{202e}\u{1}",
@@ -222,12 +222,20 @@ fn who_is_not_there_is_told() {
         &["-M", "", "list"],
         &["--address=tcp:host=127.0.0.1,port=1", "list"],
     ];
-    let differences = [Difference {
-        case: "--address=tcp:host=127.0.0.1,port=1 list",
-        reason: "the connection is made before anything is asked",
-        code: 1,
-        prints: "Failed to connect to bus: Connection refused",
-    }];
+    let differences = [
+        Difference {
+            case: "--address=tcp:host=127.0.0.1,port=1 list",
+            reason: "the connection is made before anything is asked",
+            code: 1,
+            prints: "Failed to connect to bus: Connection refused",
+        },
+        Difference {
+            case: "--address=bogus:x=y list",
+            reason: "what is wrong with an address is told",
+            code: 1,
+            prints: "nobody knows the transport 'bogus'",
+        },
+    ];
     scene.compare(cases, &differences);
     let without_any = |which| {
         let mut command = scene.command(which, &["--user", "list"]);
@@ -432,7 +440,12 @@ fn credentials_are_told() {
             "status bad",
             "--json=short status org.example.Peer",
         ],
-        &[],
+        &[Difference {
+            case: "--user --augment-creds=no status",
+            reason: "the bus itself is asked, and not its socket, which tells a group",
+            code: 0,
+            prints: "EUID=0\n",
+        }],
     );
 }
 
@@ -450,6 +463,28 @@ fn services_are_started_unless_that_is_not_wanted() {
         ],
         &[],
     );
+}
+
+// tools.md D023, D026: a signal to one receiver starts it, unless that is not wanted.
+#[test]
+fn a_signal_starts_its_receiver_unless_that_is_not_wanted() {
+    let to = "--destination=org.example.Startable";
+    for which in [Which::Ours, Which::Original] {
+        let Some(scene) = Scene::new("busctl") else { return };
+        scene.add_startable();
+        let is_told = || scene.bus.log().contains("org.example.Startable");
+        assert!(!is_told());
+        let emit = |option| {
+            let words = ["--user", option, to, "emit", "/a", "a.b", "C"];
+            assert_eq!(scene.run(which, &words).succeeds(), "");
+            // What was sent before was handled before this is.
+            scene.bus.connect().call("GetId", &[]);
+        };
+        emit("--auto-start=no");
+        assert!(!is_told(), "{which:?}: {}", scene.bus.log());
+        emit("--auto-start=yes");
+        scene.bus.wait_until("it is started", is_told);
+    }
 }
 
 // tools.md D012, D013

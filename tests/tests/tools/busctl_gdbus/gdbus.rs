@@ -323,10 +323,10 @@ fn names_are_waited_for() {
 // tools.md D037: numbers of open descriptors.
 #[test]
 fn descriptors_are_sent() {
-    check(&["call -e PEER -m org.example.Zeta.Other handle␣0 <handle␣0>"], &[]);
+    check(&["call -e PEER -m org.example.Zeta.Other handle␣0 handle␣1"], &[]);
 }
 
-// tools.md D040: a program that is no bus is called without a name.
+// tools.md D040: a program that is no bus is called without a name, as by GLib 2.78 and later.
 #[test]
 fn a_program_that_is_no_bus_is_called() {
     let Some(scene) = Scene::new("gdbus") else { return };
@@ -335,13 +335,11 @@ fn a_program_that_is_no_bus_is_called() {
     let mut listener =
         libbus::blocking::ListenerBuilder::address(&address).unwrap().listen().unwrap();
     let serving = std::thread::spawn(move || {
-        for _ in 0..2 {
-            let connection = listener.accept().unwrap();
-            // Until it has gone.
-            let _ = connection.serve();
-        }
+        let connection = listener.accept().unwrap();
+        // Until it has gone.
+        let _ = connection.serve();
     });
     let words = ["call", "-a", &address, "-o", "/", "-m", "org.freedesktop.DBus.Peer.Ping"];
-    scene.compare(&[&words], &[]);
+    assert_eq!(scene.run(Which::Ours, &words).succeeds(), "()\n");
     serving.join().unwrap();
 }

@@ -51,7 +51,7 @@ impl Scene {
 
     fn start(program: &'static str) -> Self {
         const CONFIG: Config = Config {
-            elements: "<servicedir>{dir}/services</servicedir>",
+            elements: "<servicedir>services</servicedir>",
             directories: &["services"],
             ..Config::SESSION
         };
@@ -159,7 +159,8 @@ impl Scene {
 /// A line in which all unique names but the service's are `:1.N`, with as many blanks less after it as it is shorter,
 /// and in which serials and times are not told.
 fn alike(line: &str, service: &str) -> String {
-    let mut line = line.to_owned();
+    // The C library names a program as it was called.
+    let mut line = line.replace("/usr/bin/", "");
     for key in [
         "Cookie=",
         "ReplyCookie=",
@@ -168,19 +169,21 @@ fn alike(line: &str, service: &str) -> String {
         "\"cookie\":",
         "\"reply_cookie\":",
         "\"timestamp-realtime\":",
+        "\"cookie\" : ",
+        "\"reply_cookie\" : ",
+        "\"timestamp-realtime\" : ",
     ] {
         line = without_number(&line, key);
     }
     if let Some((before, rest)) = line.split_once("Timestamp=\"")
         && let Some((time, after)) = rest.split_once('"')
     {
-        let zone = time.rsplit(' ').next().unwrap_or_default();
-        line = format!("{before}Timestamp=\"{}, {zone}\"{after}", shape(time));
+        line = format!("{before}Timestamp=\"{}\"{after}", shape(time));
     }
     without_names(&line, service)
 }
 
-/// Each digit as a nine, but for letters.
+/// Each digit as a nine.
 fn shape(time: &str) -> String {
     time.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect()
 }

@@ -232,6 +232,20 @@ fn config_file(words: &[String]) -> Option<String> {
     None
 }
 
+/// What is started for an address, to be tried without a bus.
+pub(super) fn by_hand(address: &Address) -> String {
+    let argument = |(key, value): &(String, Vec<u8>)| {
+        let value = word(&String::from_utf8_lossy(value));
+        (key == "path" || key.starts_with("argv") && key != "argv0").then_some(value)
+    };
+    let words: Vec<String> = address.keys.iter().filter_map(argument).collect();
+    format!("{}  # says why", words.join(" "))
+}
+
+pub(super) fn security_module() -> Vec<String> {
+    vec!["sudo dmesg | grep -i denied  # what AppArmor or SELinux say".to_owned()]
+}
+
 /// The user's number is another one outside of a user namespace.
 pub(super) fn namespace(case: &Case) -> Vec<String> {
     let uid = case.person.uid;

@@ -75,7 +75,8 @@ fn of_machine(machine: &str, is_user: bool) -> Result<Option<Address>> {
     let mut words = vec![format!("-M{container}"), "-PGq".to_owned(), "--wait".to_owned()];
     words.extend([format!("-pUser={}", user.unwrap_or("root")), "-pPAMName=login".to_owned()]);
     words.push("systemd-stdio-bridge".to_owned());
-    words.extend(is_user.then(|| "--user".to_owned()));
+    // The shell of the user there knows where that is.
+    words.extend(is_user.then(|| "-punix:path=${XDG_RUNTIME_DIR}/bus".to_owned()));
     let address = Address::new("unixexec").with("path", "systemd-run");
     Ok(Some(
         (1..)

@@ -41,6 +41,13 @@ pub(super) fn emit(options: &Options, words: &[String]) -> Result<()> {
     let destination = options.destination.as_deref().map(BusName::parse).transpose();
     let destination = destination.map_err(|_| wrong_message())?;
     let arguments = typed(rest)?;
+    if let Some(name) = destination.filter(|_| !options.may_start)
+        && !connection.bus().call("NameHasOwner", name.as_str()).unwrap_or(true)
+    {
+        // deviation: systemd sets a flag in the message, so that nobody is started for it. Where nobody is there
+        // it goes to nobody, too.
+        return Ok(());
+    }
     let sent = connection.emit_signal(destination, path, interface, member, &arguments);
     sent.map_err(|error| because(format!("Failed to send signal: {}", text_of(&error))))
 }

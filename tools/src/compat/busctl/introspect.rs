@@ -69,12 +69,18 @@ fn table(
     interfaces: &[&Interface],
     is_one: bool,
 ) -> Result<Vec<String>> {
-    let mut table = Table::new(&["NAME", "TYPE", "SIGNATURE", "RESULT/VALUE", "FLAGS"]);
+    let titles = ["NAME", "TYPE", "SIGNATURE", "RESULT/VALUE", "FLAGS"];
+    let mut table = Table::new(&titles);
+    // There is room for titles also where there are none.
+    titles.iter().enumerate().for_each(|(index, title)| table.make_room(index, title.len()));
     let is_short = std::io::stdout().is_terminal() && !options.is_full;
     for interface in interfaces {
         match is_one {
             // Its name is not shown, but there is room for it.
-            true => table.make_room(0, interface.name.chars().count()),
+            true => {
+                table.make_room(0, interface.name.chars().count());
+                table.make_room(1, "interface".len());
+            }
             false => {
                 let flags = if interface.is_deprecated() { "deprecated" } else { "" };
                 table.push(row([&interface.name, "interface", "", "", flags]));

@@ -1,8 +1,8 @@
 //! JSON as busctl writes it (tools.md D033): on one line, or over several with tabs and ` : `; numbers with a point
 //! have all of their digits.
 //!
-//! A dictionary is an object if its keys are strings, and an array of objects of one entry each if they are paths or
-//! signatures. deviation: with other keys it is an array of pairs `[key, value]`, where busctl 252 prints nothing.
+//! A dictionary is an object if its keys are strings, paths or signatures; a key may be there twice. deviation: with
+//! other keys it is an array of pairs `[key, value]`, where busctl 252 fails.
 
 use libbus::message::Message;
 
@@ -93,29 +93,14 @@ fn double(number: f64) -> Json {
 
 fn dictionary(key: &str, entries: &[(Value, Value)]) -> Json {
     let pairs = entries.iter().map(|(key, value)| (Json::of(key), Json::of(value)));
-    match key {
-        "s" => {
-            let mut object: Vec<(String, Json)> = Vec::new();
-            for (key, value) in pairs {
-                let Json::Text(key) = key else { continue };
-                // Of two values of one key the last counts.
-                match object.iter_mut().find(|(known, _)| *known == key) {
-                    Some((_, known)) => *known = value,
-                    None => object.push((key, value)),
-                }
-            }
-            Json::Object(object)
-        }
-        "o" | "g" => Json::Array(
-            pairs
-                .filter_map(|(key, value)| match key {
-                    Json::Text(key) => Some(Json::Object(vec![(key, value)])),
-                    _ => None,
-                })
-                .collect(),
-        ),
-        _ => Json::Array(pairs.map(|(key, value)| Json::Array(vec![key, value])).collect()),
+    if !matches!(key, "s" | "o" | "g") {
+        return Json::Array(pairs.map(|(key, value)| Json::Array(vec![key, value])).collect());
     }
+    let text = |(key, value)| match key {
+        Json::Text(key) => Some((key, value)),
+        _ => None,
+    };
+    Json::Object(pairs.filter_map(text).collect())
 }
 
 struct Writer {

@@ -4,7 +4,6 @@ use std::io::{BufWriter, IsTerminal as _, Read as _};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use libbus::Error;
 use libbus::Watching;
 use libbus::message::Message;
@@ -218,15 +217,15 @@ fn head(message: &Message, now: Duration) -> String {
         message.flags().bits(),
         message.serial(),
         reply.unwrap_or_default(),
-        local_time(now),
+        utc(now),
     )
 }
 
 /// As `Sun 2026-11-29 21:39:46.268921 UTC`.
-fn local_time(time: Duration) -> String {
+fn utc(time: Duration) -> String {
     let time = i64::try_from(time.as_micros()).ok();
     let time = time.and_then(|time| Timestamp::from_microsecond(time).ok()).unwrap_or_default();
-    time.to_zoned(TimeZone::system()).strftime("%a %Y-%m-%d %H:%M:%S%.6f %Z").to_string()
+    time.strftime("%a %Y-%m-%d %H:%M:%S%.6f UTC").to_string()
 }
 
 fn names(message: &Message) -> String {
@@ -245,6 +244,8 @@ fn names(message: &Message) -> String {
         text.push('\n');
     }
     if let Some((name, says)) = message.error() {
+        let has_text = message.signature().as_str().starts_with('s');
+        let says = if has_text { says } else { "n/a" };
         text += &format!("  ErrorName={}  ErrorMessage=\"{says}\"\n", name.as_str());
     }
     if let Some(sender) = sender.filter(|sender| sender.starts_with(':')) {
@@ -287,7 +288,7 @@ fn disconnected() -> String {
          Sender={LOCAL}  Path=/org/freedesktop/DBus/Local  Interface={LOCAL}  Member=Disconnected\n  \
          Monotonic={monotonic}  Realtime={}\n  UniqueName={LOCAL}  WellKnownNames={LOCAL}\n  \
          MESSAGE \"\" {{\n  }};\n\n",
-        local_time(now),
+        utc(now),
         now.as_micros(),
     )
 }

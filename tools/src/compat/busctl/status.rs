@@ -138,7 +138,7 @@ fn add_bus(report: &mut Report, options: &Options, connection: &Connection) {
     let local = || std::env::var(variable).ok().or_else(usual).filter(|_| is_local);
     report.push("BusAddress", options.address.clone().or_else(local));
     report.push("BusScope", scope);
-    report.push("BusID", connection.bus().call::<_, String>("GetId", &()).ok());
+    report.push("BusID", connection.server_guid());
 }
 
 /// # Errors

@@ -31,8 +31,10 @@ pub(super) fn arguments(words: &[String], types: &[String]) -> Result<Arguments>
 
 fn value(word: &str, wanted: Option<&str>) -> std::result::Result<Value, TextError> {
     let parsed = gvariant::parse(word, wanted);
+    let is_number = word.trim_start().starts_with(|c: char| c == '-' || c.is_ascii_digit());
     match (parsed, wanted) {
-        // What is no text in quotes is one without.
+        // What is no text in quotes is one without; so is a number that is none of 32 bits.
+        (Ok(Value::Int64(_)), None) if is_number => Ok(Value::String(word.to_owned())),
         (Err(_), None) => Ok(Value::String(word.to_owned())),
         (Err(error), Some("s" | "o" | "g")) => {
             let quoted: String = word

@@ -47,7 +47,7 @@ pub(super) fn monitor(given: &Given) -> Result<()> {
     let connection = given.connect(true)?;
     let Some(name) = given.destination(&connection)? else { return Ok(()) };
     let path = given.get("object-path").map(|_| given.path()).transpose()?;
-    let mut rules = vec![
+    let mut rules = [
         format!("type='signal',sender='{name}'"),
         format!("type='signal',sender='{BUS}',member='NameOwnerChanged',arg0='{name}'"),
     ];

@@ -13,7 +13,7 @@ pub(super) enum Takes {
     Nothing,
     Text,
     Number,
-    /// A text that may be left out.
+    /// A text that may be left out: the next word, if that is no option.
     Perhaps,
 }
 
@@ -73,7 +73,7 @@ impl Options {
         let (name, _, takes) = self.all().find(|(known, ..)| *known == name)?;
         let value = match takes {
             Takes::Nothing => None,
-            Takes::Perhaps => value,
+            Takes::Perhaps => value.or_else(|| next_unless_option(words)),
             Takes::Text | Takes::Number => Some(value.or_else(|| words.next().cloned())?),
         };
         given.push(name, *takes, value)
@@ -93,12 +93,19 @@ impl Options {
             let value = match takes {
                 Takes::Text | Takes::Number if is_last => Some(words.next()?.clone()),
                 Takes::Text | Takes::Number => return None,
+                Takes::Perhaps if is_last => next_unless_option(words),
                 Takes::Nothing | Takes::Perhaps => None,
             };
             given.push(name, *takes, value)?;
         }
         Some(())
     }
+}
+
+fn next_unless_option(words: &mut std::slice::Iter<'_, String>) -> Option<String> {
+    let next = words.as_slice().first().filter(|next| !next.starts_with('-'))?;
+    words.next();
+    Some(next.clone())
 }
 
 impl Given {
@@ -215,7 +222,8 @@ mod tests {
     fn options_are_read_as_glib_reads_them() {
         check("-e word --dest=x -xy", Some("session=-|dest=x|xml=-|system=-|word"));
         check("--dest x -d y -t 5", Some("dest=x|dest=y|timeout=5"));
-        check("-a x --activate y --activate=z", Some("activate=-|activate=-|activate=z|x|y"));
+        check("-a x --activate y --activate=z", Some("activate=x|activate=y|activate=z"));
+        check("-a -x --activate -x -a", Some("activate=-|xml=-|activate=-|xml=-|activate=-"));
         check("-x -- -x", Some("xml=-|-x"));
         check("--system=3 -t -1", Some("system=-|timeout=-1"));
         for wrong in ["-t5", "-t x", "--dest", "-d", "--des x", "-z", "-dx", "--help", "-h"] {

@@ -262,15 +262,33 @@ impl<'t> Parser<'t> {
         match rest.chars().next() {
             Some('<') => self.variant(),
             Some('\'' | '"') => Ok(Value::String(self.quoted()?)),
-            Some('[') => {
-                let elements = self.list("[", "]", "av", |parser| parser.value(None))?;
-                self.alike(elements)
-            }
+            Some('[') => self.inferred_array(),
             Some('{') => self.inferred_dict(),
             Some('(') => Ok(Value::Struct(self.list("(", ")", "r", |parser| parser.value(None))?)),
             Some('b') if rest.starts_with("b'") || rest.starts_with("b\"") => self.bytestring("ay"),
             _ => self.inferred_word(),
         }
+    }
+
+    /// Where one element says its type, the others are of it as well: `[byte 1, 2]`.
+    fn inferred_array(&mut self) -> Parsed<Value> {
+        let start = self.at;
+        let elements = self.list("[", "]", "av", |parser| parser.value(None))?;
+        let end = self.at;
+        let signatures: Vec<String> = elements.iter().map(Value::signature).collect();
+        // Basic values are read again in no time, others perhaps not.
+        if signatures.iter().all(|signature| matches!(kind(signature), Some(Kind::Basic(_)))) {
+            for signature in &signatures {
+                self.at = start;
+                if signatures.iter().any(|other| other != signature)
+                    && let Ok(array) = self.value(Some(&format!("a{signature}")))
+                {
+                    return Ok(array);
+                }
+            }
+        }
+        self.at = end;
+        self.alike(elements)
     }
 
     fn inferred_word(&mut self) -> Parsed<Value> {

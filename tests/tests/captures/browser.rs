@@ -2,7 +2,7 @@
 //!
 //! Both are programs of Debian's `chromium` and `chromium-driver`; where they are missing tests are skipped visibly.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use crate::harness::Running;
+use bus_tests::harness::Running;
 
 /// How a page element is called in WebDriver's answers.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -18,14 +18,14 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
 
 /// A browser with one page open, gone when it is dropped.
 #[derive(Debug)]
-pub struct Browser {
+pub(crate) struct Browser {
     port: u16,
     session: String,
     _driver: Running,
 }
 
 /// What is missing, if a browser cannot be had here.
-pub fn missing_browser() -> Option<&'static str> {
+pub(crate) fn missing_browser() -> Option<&'static str> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_installed =
         |program: &&str| std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
@@ -34,7 +34,7 @@ pub fn missing_browser() -> Option<&'static str> {
 
 impl Browser {
     /// Starts one whose window has that size, with `directory` for its own files.
-    pub fn start(directory: &Path, (width, height): (u32, u32)) -> Self {
+    pub(crate) fn start(directory: &Path, (width, height): (u32, u32)) -> Self {
         let driver = Running::start(Command::new("chromedriver").arg("--port=0"));
         let line = driver.prints("started successfully on port ");
         let port = line.rsplit(' ').next().and_then(|word| word.trim_end_matches('.').parse().ok());
@@ -61,13 +61,13 @@ impl Browser {
     }
 
     /// Opens a file.
-    pub fn open(&self, file: &Path) {
+    pub(crate) fn open(&self, file: &Path) {
         let url: String = file.to_str().expect("a path in UTF-8").bytes().map(escaped).collect();
         self.tell("/url", &json!({ "url": format!("file://{url}") }));
     }
 
     /// What JavaScript returns, a promise's value when it is there.
-    pub fn run(&self, script: &str) -> Json {
+    pub(crate) fn run(&self, script: &str) -> Json {
         let script = format!(
             "const done = arguments[arguments.length - 1];\
              (async () => {{ {script} }})().then(done, (error) => done(`failed: ${{error.stack}}`));"
@@ -76,7 +76,7 @@ impl Browser {
     }
 
     /// Runs it until it returns something that is true, and answers that. The page draws in between.
-    pub fn wait_for(&self, script: &str) -> Json {
+    pub(crate) fn wait_for(&self, script: &str) -> Json {
         self.run(&format!(
             "const end = Date.now() + 20000;\
              for (;;) {{\
@@ -89,7 +89,7 @@ impl Browser {
     }
 
     /// Clicks at a place of the page.
-    pub fn click_at(&self, x: i64, y: i64) {
+    pub(crate) fn click_at(&self, x: i64, y: i64) {
         let actions = json!([
             { "type": "pointerMove", "x": x, "y": y },
             { "type": "pointerDown", "button": 0 },
@@ -100,19 +100,19 @@ impl Browser {
     }
 
     /// Clicks what a CSS selector finds.
-    pub fn click(&self, selector: &str) {
+    pub(crate) fn click(&self, selector: &str) {
         let element = self.element(selector);
         self.tell(&format!("/element/{element}/click"), &json!({}));
     }
 
     /// Types into what a CSS selector finds.
-    pub fn type_into(&self, selector: &str, text: &str) {
+    pub(crate) fn type_into(&self, selector: &str, text: &str) {
         let element = self.element(selector);
         self.tell(&format!("/element/{element}/value"), &json!({ "text": text }));
     }
 
     /// Presses a key, wherever the page is.
-    pub fn press(&self, key: &str) {
+    pub(crate) fn press(&self, key: &str) {
         let actions =
             json!([{ "type": "keyDown", "value": key }, { "type": "keyUp", "value": key }]);
         let keyboard = json!({ "type": "key", "id": "keyboard", "actions": actions });
@@ -120,16 +120,10 @@ impl Browser {
     }
 
     /// What stands in the browser's console, errors among it.
-    pub fn console(&self) -> Vec<String> {
+    pub(crate) fn console(&self) -> Vec<String> {
         let lines = self.tell("/se/log", &json!({ "type": "browser" }));
         let text = |line: &Json| line["message"].as_str().unwrap_or_default().to_owned();
         lines.as_array().into_iter().flatten().map(text).collect()
-    }
-
-    /// A picture of the page, as PNG in base 64.
-    pub fn screenshot(&self) -> String {
-        let path = format!("/session/{}/screenshot", self.session);
-        self.ask("GET", &path, &Json::Null).as_str().unwrap_or_default().to_owned()
     }
 
     fn element(&self, selector: &str) -> String {
@@ -143,51 +137,56 @@ impl Browser {
     }
 
     fn ask(&self, method: &str, path: &str, content: &Json) -> Json {
-        let content = if content.is_null() { String::new() } else { content.to_string() };
-        let mut socket = TcpStream::connect(("127.0.0.1", self.port)).expect("the driver");
-        socket.set_read_timeout(Some(ANSWER_DEADLINE)).expect("a deadline");
-        let size = content.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Content-Length: {size}\r\nConnection: close\r\n\r\n"
-        );
-        socket.write_all((head + &content).as_bytes()).expect("the driver reads");
-        let mut answer: Json =
-            serde_json::from_slice(&body_of(BufReader::new(socket))).expect("JSON");
+        let body = self.exchange(method, path, content).expect("an answer of the driver");
+        let mut answer: Json = serde_json::from_slice(&body).expect("JSON");
         let value = answer["value"].take();
         assert!(value["error"].is_null(), "{path}: {value}");
         let failed = value.as_str().filter(|text| text.starts_with("failed: "));
         assert!(failed.is_none(), "{path}: {value}");
         value
     }
+
+    fn exchange(&self, method: &str, path: &str, content: &Json) -> io::Result<Vec<u8>> {
+        let content = if content.is_null() { String::new() } else { content.to_string() };
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port))?;
+        socket.set_read_timeout(Some(ANSWER_DEADLINE))?;
+        let size = content.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Content-Length: {size}\r\nConnection: close\r\n\r\n"
+        );
+        socket.write_all((head + &content).as_bytes())?;
+        body_of(BufReader::new(socket))
+    }
 }
 
 impl Drop for Browser {
+    /// Also where a test has failed: the driver alone would leave its browser behind.
     fn drop(&mut self) {
-        if !std::thread::panicking() && !self.session.is_empty() {
-            self.ask("DELETE", &format!("/session/{}", self.session), &Json::Null);
+        if !self.session.is_empty() {
+            let _ = self.exchange("DELETE", &format!("/session/{}", self.session), &Json::Null);
         }
     }
 }
 
 /// The body of an HTTP answer, whose length the driver always tells.
-fn body_of(mut answer: BufReader<TcpStream>) -> Vec<u8> {
+fn body_of(mut answer: BufReader<TcpStream>) -> io::Result<Vec<u8>> {
     let mut size = 0;
     loop {
         let mut line = String::new();
-        answer.read_line(&mut line).expect("an answer");
+        answer.read_line(&mut line)?;
         if let Some((name, value)) = line.split_once(':')
             && name.eq_ignore_ascii_case("content-length")
         {
-            size = value.trim().parse().expect("a length");
+            size = value.trim().parse().map_err(io::Error::other)?;
         }
         if line.trim().is_empty() {
             break;
         }
     }
     let mut body = vec![0; size];
-    answer.read_exact(&mut body).expect("the whole answer");
-    body
+    answer.read_exact(&mut body)?;
+    Ok(body)
 }
 
 /// A byte of a path as a URL has it.

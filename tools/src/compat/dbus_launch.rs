@@ -1,0 +1,253 @@
+//! `dbus-launch` (tools.md D051): starts a session bus that goes on, and says where it is.
+//!
+//! There is no X11 in here: it behaves as dbus-launch does where there is no display. What ends a bus with its session
+//! ([`watch`]) is this program once more, in the background.
+
+mod watch;
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode, Stdio};
+
+use libbus::host::phrase;
+
+use super::libdbus::{say, version};
+use crate::DAEMON;
+use crate::commands::run::daemon_program;
+
+const NAME: &str = "dbus-launch";
+
+const HELP: &str = "\
+dbus-launch [--version] [--help] [--sh-syntax] [--csh-syntax] [--auto-syntax] [--binary-syntax] [--close-stderr] [--exit-with-session|--exit-with-x11] [--autolaunch=MACHINEID] [--config-file=FILENAME] [PROGRAM] [ARGS...]";
+
+/// Bytes of what a bus says of itself.
+const TOLD_SIZE_MAX: u64 = 64 << 10;
+/// Hexadecimal digits of a machine's id.
+const MACHINE_ID_SIZE: usize = 32;
+
+/// How it is said where the bus is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Syntax {
+    Pairs,
+    Sh,
+    Csh,
+    Binary,
+}
+
+#[derive(Debug, Default)]
+struct Options<'w> {
+    is_sh: bool,
+    is_csh: bool,
+    is_auto: bool,
+    is_binary: bool,
+    closes_stderr: bool,
+    ends_with_session: bool,
+    ends_with_display: bool,
+    machine_id: Option<&'w OsStr>,
+    config: Option<&'w OsStr>,
+}
+
+/// What the command line asks for.
+enum Wanted<'w> {
+    /// To print this.
+    Text(String),
+    /// A bus, and a program that has it.
+    Launch(&'w [OsString]),
+    Watch(&'w OsStr),
+}
+
+/// Where a bus is, and which process it is.
+struct Launched {
+    address: String,
+    pid: i32,
+}
+
+/// Starts a bus, and a program with it if there is one.
+pub(super) fn run(words: &[OsString]) -> ExitCode {
+    let mut options = Options::default();
+    let done = options.read(words).and_then(|wanted| match wanted {
+        Wanted::Text(text) => {
+            say(&text);
+            Ok(())
+        }
+        Wanted::Watch(pid) => watch::run(pid),
+        Wanted::Launch(command) => options.launch(command),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprint!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl<'w> Options<'w> {
+    fn read(&mut self, words: &'w [OsString]) -> Result<Wanted<'w>, String> {
+        let mut rest = words;
+        while let Some((word, mut after)) = rest.split_first() {
+            let mut value = |name: &str| -> Option<Result<&'w OsStr, String>> {
+                let tail = word.as_bytes().strip_prefix(name.as_bytes())?;
+                match (tail, after.split_first()) {
+                    ([b'=', value @ ..], _) => Some(Ok(OsStr::from_bytes(value))),
+                    ([], Some((value, rest))) => {
+                        after = rest;
+                        Some(Ok(value))
+                    }
+                    ([], None) => Some(Err(format!("Option `{name}' requires an argument.\n"))),
+                    _ => None,
+                }
+            };
+            if let Some(file) = value("--config-file") {
+                self.config = Some(file?);
+            } else if let Some(id) = value("--autolaunch") {
+                self.machine_id = Some(id?);
+            } else if let Some(pid) = value(watch::OPTION) {
+                return pid.map(Wanted::Watch);
+            } else {
+                match word.to_str() {
+                    Some("--help") => return Ok(Wanted::Text(HELP.to_owned())),
+                    Some("--version") => return Ok(Wanted::Text(version(NAME))),
+                    Some("--") => return Ok(Wanted::Launch(after)),
+                    _ if !word.as_bytes().starts_with(b"-") => return Ok(Wanted::Launch(rest)),
+                    option => self.set(option, word)?,
+                }
+            }
+            rest = after;
+        }
+        Ok(Wanted::Launch(&[]))
+    }
+
+    fn set(&mut self, option: Option<&str>, word: &OsStr) -> Result<(), String> {
+        let flag = match option {
+            Some("--sh-syntax") => &mut self.is_sh,
+            Some("--csh-syntax") => &mut self.is_csh,
+            Some("--auto-syntax") => &mut self.is_auto,
+            Some("--binary-syntax") => &mut self.is_binary,
+            Some("--close-stderr") => &mut self.closes_stderr,
+            Some("--exit-with-session") => &mut self.ends_with_session,
+            Some("--exit-with-x11") => &mut self.ends_with_display,
+            _ => return Err(format!("Option `{}' is unknown.\n", word.to_string_lossy())),
+        };
+        *flag = true;
+        Ok(())
+    }
+
+    fn launch(&self, command: &[OsString]) -> Result<(), String> {
+        if let Some(id) = self.machine_id {
+            if id.len() != MACHINE_ID_SIZE {
+                return Err(format!(
+                    "machine ID '{}' looks like it's the wrong length, should be 32 hex digits",
+                    id.to_string_lossy()
+                ));
+            }
+            return Err("Autolaunch error: X11 initialization failed.\n".to_owned());
+        }
+        if self.ends_with_display {
+            let text = "Session lifetime based on X11 requested, but X11 initialization failed.\n";
+            return Err(text.to_owned());
+        }
+        let launched = self.start_bus()?;
+        if self.ends_with_session {
+            watch::begin(launched.pid)?;
+        }
+        match command.split_first() {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).env("DBUS_SESSION_BUS_ADDRESS", &launched.address);
+                let error = command.exec();
+                let program = program.to_string_lossy();
+                Err(format!("Couldn't exec {program}: {}\n", phrase(&error)))
+            }
+            None => {
+                let told = launched.told(self.syntax());
+                let mut out = io::stdout().lock();
+                let written = out.write_all(&told).and_then(|()| out.flush());
+                written.map_err(|error| format!("{NAME}: {}\n", phrase(&error)))
+            }
+        }
+    }
+
+    fn start_bus(&self) -> Result<Launched, String> {
+        let mut daemon = Command::new(daemon_program());
+        daemon.arg0(DAEMON);
+        match self.config {
+            Some(file) => {
+                let mut option = OsString::from("--config-file=");
+                option.push(file);
+                daemon.arg(option)
+            }
+            None => daemon.arg("--session"),
+        };
+        daemon.args(["--fork", "--print-address=1", "--print-pid=1"]);
+        daemon.arg(if self.closes_stderr { "--syslog-only" } else { "--syslog" });
+        daemon.stdin(Stdio::null()).stdout(Stdio::piped());
+        if self.closes_stderr {
+            daemon.stderr(Stdio::null());
+        }
+        let failed =
+            |error: io::Error| format!("{NAME}: cannot start the bus: {}\n", phrase(&error));
+        let mut daemon = daemon.spawn().map_err(failed)?;
+        let told = daemon.stdout.take().map(|out| read_told(out.take(TOLD_SIZE_MAX)));
+        // It leaves the bus behind, and ends.
+        daemon.wait().map_err(failed)?;
+        let launched = told.transpose().map_err(failed)?.flatten();
+        launched.ok_or_else(|| format!("EOF in {NAME} reading address from bus daemon\n"))
+    }
+
+    fn syntax(&self) -> Syntax {
+        let is_csh =
+            std::env::var_os("SHELL").is_some_and(|shell| shell.as_bytes().ends_with(b"csh"));
+        match self {
+            Self { is_binary: true, .. } => Syntax::Binary,
+            Self { is_csh: true, .. } => Syntax::Csh,
+            Self { is_sh: true, .. } => Syntax::Sh,
+            Self { is_auto: true, .. } if is_csh => Syntax::Csh,
+            Self { is_auto: true, .. } => Syntax::Sh,
+            _ => Syntax::Pairs,
+        }
+    }
+}
+
+/// Its address and its number, a line each; nothing, if they do not come.
+fn read_told(out: impl io::Read) -> io::Result<Option<Launched>> {
+    let mut out = BufReader::new(out);
+    let (mut address, mut pid) = (String::new(), String::new());
+    out.read_line(&mut address)?;
+    out.read_line(&mut pid)?;
+    let address = address.trim_end().to_owned();
+    let pid = pid.trim_end().parse().ok().filter(|_| !address.is_empty());
+    Ok(pid.map(|pid| Launched { address, pid }))
+}
+
+impl Launched {
+    fn told(&self, syntax: Syntax) -> Vec<u8> {
+        let Self { address, pid } = self;
+        let text = match syntax {
+            Syntax::Pairs => {
+                format!("DBUS_SESSION_BUS_ADDRESS={address}\nDBUS_SESSION_BUS_PID={pid}\n")
+            }
+            Syntax::Sh => format!(
+                "DBUS_SESSION_BUS_ADDRESS='{address}';\nexport DBUS_SESSION_BUS_ADDRESS;\n\
+                 DBUS_SESSION_BUS_PID={pid};\n"
+            ),
+            Syntax::Csh => format!(
+                "setenv DBUS_SESSION_BUS_ADDRESS '{address}';\nset DBUS_SESSION_BUS_PID={pid};\n"
+            ),
+            Syntax::Binary => return self.in_binary(),
+        };
+        text.into_bytes()
+    }
+
+    /// The address and a NUL, the process id, and the window, of which there is none, as C has them.
+    fn in_binary(&self) -> Vec<u8> {
+        let window: isize = 0;
+        let mut bytes = self.address.clone().into_bytes();
+        bytes.push(0);
+        bytes.extend(self.pid.to_ne_bytes());
+        bytes.extend(window.to_ne_bytes());
+        bytes
+    }
+}

@@ -1,0 +1,196 @@
+//! `dbus-run-session` (tools.md D052): a program with a session bus of its own, which ends with it.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use libbus::host::phrase;
+
+use super::libdbus::{say, version};
+use crate::DAEMON;
+use crate::commands::run::{Bus, FOREIGN, daemon_program, exit_code, signals, wait_for};
+
+const NAME: &str = "dbus-run-session";
+
+const HELP: &str = "\
+dbus-run-session [OPTIONS] [--] PROGRAM [ARGUMENTS]
+dbus-run-session --version
+dbus-run-session --help
+
+Runs PROGRAM with a session bus that ends with it.
+
+Options:
+--dbus-daemon=BINARY       the bus to start, instead of our own
+--config-file=FILENAME     its configuration, instead of that of session buses
+";
+
+/// What is returned where the program does not get to run.
+const FAILED: u8 = 127;
+/// And where it cannot be run at all, as dbus-run-session does in spite of its manual.
+const NOT_RUN: u8 = 1;
+
+/// Why the program does not run: what to say, a line each, and what to return.
+struct Failure {
+    text: String,
+    code: u8,
+}
+
+#[derive(Default)]
+struct Options<'w> {
+    config: Option<&'w OsStr>,
+    daemon: Option<&'w OsStr>,
+}
+
+/// Runs the program, and returns what it does.
+pub(super) fn run(words: &[OsString]) -> ExitCode {
+    let mut options = Options::default();
+    let command = match options.read(words) {
+        Ok(Ok(command)) => command,
+        Ok(Err(told)) => {
+            say(&told);
+            return ExitCode::SUCCESS;
+        }
+        Err(failure) => return failure.tell(),
+    };
+    match options.run(command) {
+        Ok(code) => code,
+        Err(failure) => failure.tell(),
+    }
+}
+
+impl Failure {
+    fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), code: FAILED }
+    }
+
+    fn tell(&self) -> ExitCode {
+        for line in self.text.lines() {
+            eprintln!("{NAME}: {line}");
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+impl<'w> Options<'w> {
+    /// The command to run, or what to print instead.
+    fn read(&mut self, words: &'w [OsString]) -> Result<Result<&'w [OsString], String>, Failure> {
+        let mut rest = words;
+        loop {
+            let Some((word, after)) = rest.split_first() else {
+                return Err(Failure::new("a non-option argument is required"));
+            };
+            let (option, value) = split(word);
+            rest = match (option.to_str().unwrap_or_default(), value) {
+                ("--help", None) => return Ok(Err(HELP.to_owned())),
+                ("--version", None) => return Ok(Err(version(NAME))),
+                ("--config-file", Some(file)) => self.with_config(file, after),
+                ("--dbus-daemon", Some(program)) => self.with_daemon(program, after),
+                ("--config-file", None) => match after.split_first() {
+                    Some((file, after)) => self.with_config(file, after),
+                    None => after,
+                },
+                ("--dbus-daemon", None) => match after.split_first() {
+                    Some((program, after)) => self.with_daemon(program, after),
+                    None => after,
+                },
+                ("--", None) if !after.is_empty() => return Ok(Ok(after)),
+                ("--", None) => after,
+                _ if word.as_bytes().starts_with(b"-") => {
+                    let word = word.to_string_lossy();
+                    return Err(Failure::new(format!("option '{word}' is unknown")));
+                }
+                _ => return Ok(Ok(rest)),
+            };
+        }
+    }
+
+    fn with_config(&mut self, file: &'w OsStr, after: &'w [OsString]) -> &'w [OsString] {
+        self.config = Some(file);
+        after
+    }
+
+    fn with_daemon(&mut self, program: &'w OsStr, after: &'w [OsString]) -> &'w [OsString] {
+        self.daemon = Some(program);
+        after
+    }
+
+    fn run(&self, command: &[OsString]) -> Result<ExitCode, Failure> {
+        let Some((program, arguments)) = command.split_first() else {
+            return Err(Failure::new("a non-option argument is required"));
+        };
+        // Before any process is started: what comes meanwhile is not lost.
+        let signals = signals().map_err(|failure| Failure::new(failure.text))?;
+        let (bus, address) = self.start_bus()?;
+        let mut bus = Bus(bus);
+        let mut command = Command::new(program);
+        command.args(arguments).env("DBUS_SESSION_BUS_ADDRESS", address);
+        for name in FOREIGN {
+            command.env_remove(name);
+        }
+        let child = command.spawn().map_err(|error| {
+            let program = program.to_string_lossy();
+            let text = format!("failed to exec '{program}': {}", phrase(&error));
+            Failure { text, code: NOT_RUN }
+        })?;
+        let status = wait_for(child, signals);
+        bus.end();
+        status.map(exit_code).map_err(|failure| Failure::new(failure.text))
+    }
+
+    /// The bus, and its address.
+    fn start_bus(&self) -> Result<(Child, String), Failure> {
+        let end = "EOF reading address from bus daemon";
+        let mut daemon = self.daemon();
+        let program = daemon.get_program().to_string_lossy().into_owned();
+        let mut daemon = daemon.spawn().map_err(|error| {
+            let why = phrase(&error);
+            Failure::new(format!("failed to execute message bus daemon '{program}': {why}\n{end}"))
+        })?;
+        let mut address = String::new();
+        let told = daemon.stdout.take().map(|out| BufReader::new(out).read_line(&mut address));
+        told.transpose().map_err(|error| Failure::new(phrase(&error)))?;
+        if !address.ends_with('\n') {
+            // Who gives no address may run on.
+            Bus(daemon).end();
+            return Err(Failure::new(end));
+        }
+        Ok((daemon, address.trim_end().to_owned()))
+    }
+
+    fn daemon(&self) -> Command {
+        let mut daemon = match self.daemon {
+            Some(program) => Command::new(program),
+            None => {
+                let mut daemon = Command::new(daemon_program());
+                daemon.arg0(DAEMON);
+                daemon
+            }
+        };
+        match self.config {
+            Some(file) => {
+                let mut option = OsString::from("--config-file=");
+                option.push(file);
+                daemon.arg(option)
+            }
+            None => daemon.arg("--session"),
+        };
+        daemon.args(["--nofork", "--print-address=1"]);
+        // What a terminal sends is for the program.
+        daemon.stdout(Stdio::piped()).stdin(Stdio::null()).process_group(0);
+        daemon
+    }
+}
+
+/// An option, and what is after its `=`.
+fn split(word: &OsStr) -> (&OsStr, Option<&OsStr>) {
+    let bytes = word.as_bytes();
+    match bytes.iter().position(|byte| *byte == b'=') {
+        Some(at) if bytes.starts_with(b"--") => {
+            let (option, value) = bytes.split_at(at);
+            (OsStr::from_bytes(option), Some(OsStr::from_bytes(value.get(1..).unwrap_or_default())))
+        }
+        _ => (word, None),
+    }
+}
