@@ -64,7 +64,7 @@ pub struct Builder<S: Style> {
 }
 
 /// What is done with the connection before anybody can call it: places one object.
-type Serve<S> = Box<dyn FnOnce(&ObjectServer<S>) + Send>;
+type Serve<S> = Box<dyn FnOnce(&ObjectServer<S>) + Send + Sync>;
 
 struct Objects<S: Style>(Vec<Serve<S>>);
 
