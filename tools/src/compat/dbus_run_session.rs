@@ -37,6 +37,13 @@ struct Failure {
     code: u8,
 }
 
+/// What is printed instead of running anything.
+enum Told {
+    Out(String),
+    /// Help is no output, though it was asked for.
+    Beside(String),
+}
+
 #[derive(Default)]
 struct Options<'w> {
     config: Option<&'w OsStr>,
@@ -49,7 +56,10 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     let command = match options.read(words) {
         Ok(Ok(command)) => command,
         Ok(Err(told)) => {
-            say(&told);
+            match told {
+                Told::Out(text) => say(&text),
+                Told::Beside(text) => eprint!("{text}"),
+            }
             return ExitCode::SUCCESS;
         }
         Err(failure) => return failure.tell(),
@@ -75,7 +85,7 @@ impl Failure {
 
 impl<'w> Options<'w> {
     /// The command to run, or what to print instead.
-    fn read(&mut self, words: &'w [OsString]) -> Result<Result<&'w [OsString], String>, Failure> {
+    fn read(&mut self, words: &'w [OsString]) -> Result<Result<&'w [OsString], Told>, Failure> {
         let mut rest = words;
         loop {
             let Some((word, after)) = rest.split_first() else {
@@ -83,8 +93,8 @@ impl<'w> Options<'w> {
             };
             let (option, value) = split(word);
             rest = match (option.to_str().unwrap_or_default(), value) {
-                ("--help", None) => return Ok(Err(HELP.to_owned())),
-                ("--version", None) => return Ok(Err(version(NAME))),
+                ("--help", None) => return Ok(Err(Told::Beside(HELP.to_owned()))),
+                ("--version", None) => return Ok(Err(Told::Out(version(NAME)))),
                 ("--config-file", Some(file)) => self.with_config(file, after),
                 ("--dbus-daemon", Some(program)) => self.with_daemon(program, after),
                 ("--config-file", None) => match after.split_first() {
