@@ -37,6 +37,13 @@ struct Failure {
     code: u8,
 }
 
+/// What is printed instead of running anything.
+enum Told {
+    Out(String),
+    /// Help is no output, though it was asked for.
+    Beside(String),
+}
+
 #[derive(Default)]
 struct Options<'w> {
     config: Option<&'w OsStr>,
@@ -47,8 +54,14 @@ struct Options<'w> {
 pub(super) fn run(words: &[OsString]) -> ExitCode {
     let mut options = Options::default();
     let command = match options.read(words) {
-        Ok(Some(command)) => command,
-        Ok(None) => return ExitCode::SUCCESS,
+        Ok(Ok(command)) => command,
+        Ok(Err(told)) => {
+            match told {
+                Told::Out(text) => say(&text),
+                Told::Beside(text) => eprint!("{text}"),
+            }
+            return ExitCode::SUCCESS;
+        }
         Err(failure) => return failure.tell(),
     };
     match options.run(command) {
@@ -71,8 +84,8 @@ impl Failure {
 }
 
 impl<'w> Options<'w> {
-    /// The command to run; nothing, if what was asked for is said.
-    fn read(&mut self, words: &'w [OsString]) -> Result<Option<&'w [OsString]>, Failure> {
+    /// The command to run, or what to print instead.
+    fn read(&mut self, words: &'w [OsString]) -> Result<Result<&'w [OsString], Told>, Failure> {
         let mut rest = words;
         loop {
             let Some((word, after)) = rest.split_first() else {
@@ -80,14 +93,8 @@ impl<'w> Options<'w> {
             };
             let (option, value) = split(word);
             rest = match (option.to_str().unwrap_or_default(), value) {
-                ("--help", None) => {
-                    eprintln!("{HELP}");
-                    return Ok(None);
-                }
-                ("--version", None) => {
-                    say(&version(NAME));
-                    return Ok(None);
-                }
+                ("--help", None) => return Ok(Err(Told::Beside(HELP.to_owned()))),
+                ("--version", None) => return Ok(Err(Told::Out(version(NAME)))),
                 ("--config-file", Some(file)) => self.with_config(file, after),
                 ("--dbus-daemon", Some(program)) => self.with_daemon(program, after),
                 ("--config-file", None) => match after.split_first() {
@@ -98,13 +105,13 @@ impl<'w> Options<'w> {
                     Some((program, after)) => self.with_daemon(program, after),
                     None => after,
                 },
-                ("--", None) if !after.is_empty() => return Ok(Some(after)),
+                ("--", None) if !after.is_empty() => return Ok(Ok(after)),
                 ("--", None) => after,
                 _ if word.as_bytes().starts_with(b"-") => {
                     let word = word.to_string_lossy();
                     return Err(Failure::new(format!("option '{word}' is unknown")));
                 }
-                _ => return Ok(Some(rest)),
+                _ => return Ok(Ok(rest)),
             };
         }
     }
