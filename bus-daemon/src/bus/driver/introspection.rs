@@ -13,15 +13,15 @@ use libbus::names::{InterfaceName, ObjectPath};
 use super::error_reply::Refusal;
 use super::properties::{PROPERTIES_OF_BUS, STRINGS};
 use super::{
-    ACTIVATION, BUS, CANONICAL_PATH, Call, INTROSPECTABLE, METHODS, MONITORING, Method, PEER,
-    POLICY, PROPERTIES, Path, STATS,
+    ACTIVATION, BUS, CANONICAL_PATH, CLIENTS, Call, INTROSPECTABLE, METHODS, MONITORING, Method,
+    PEER, POLICY, PROPERTIES, Path, STATS,
 };
 use crate::bus::Bus;
 use crate::bus::limits::INTROSPECTION_WORK;
 
 /// In the order in which they are described.
-const INTERFACES: [InterfaceName<'static>; 8] =
-    [BUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, POLICY, ACTIVATION, PEER];
+const INTERFACES: [InterfaceName<'static>; 9] =
+    [BUS, PROPERTIES, INTROSPECTABLE, MONITORING, STATS, CLIENTS, POLICY, ACTIVATION, PEER];
 
 impl Bus {
     pub(super) fn introspect(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
