@@ -8,7 +8,7 @@
 //! middle of something, that damage is the last item.
 //!
 //! Bounds: nothing larger than a message can be is read into memory, and never more than what is really there,
-//! whatever a length says; interfaces of a pcapng section are bounded too ([`pcapng`]).
+//! whatever a length says; interfaces of a pcapng section are bounded too (`pcapng`).
 
 mod input;
 mod message;

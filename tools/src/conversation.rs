@@ -5,7 +5,7 @@
 //! bus says in the messages themselves: NameOwnerChanged and its like, replies to RequestName and GetNameOwner, and
 //! who answers what was sent to a name.
 //!
-//! Bounds: [`PENDING_MAX`] calls wait for replies, of which the oldest is given up for a new one; [`names`] has those
+//! Bounds: `PENDING_MAX` calls wait for replies, of which the oldest is given up for a new one; `names` has those
 //! of names.
 
 mod names;

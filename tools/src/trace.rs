@@ -5,11 +5,11 @@
 //! with everything that can be looked at and filtered; [`write_svg`] a still picture of the first messages.
 //!
 //! Nothing of a message becomes markup: in the page the data is JSON in a script block that is not run, with all that
-//! could end the block escaped ([`html`]), and the page's own script puts it into text nodes only; in a picture it is
+//! could end the block escaped (`html`), and the page's own script puts it into text nodes only; in a picture it is
 //! escaped text.
 //!
-//! Bounds: [`Limits`] say how many messages are kept; of one text [`TEXT_SIZE_MAX`] bytes, of one body
-//! [`BODY_SIZE_MAX`], of all together [`TOTAL_SIZE_MAX`]. What is left out is said on the page.
+//! Bounds: [`Limits`] say how many messages are kept; of one text `TEXT_SIZE_MAX` bytes, of one body
+//! `BODY_SIZE_MAX`, of all together `TOTAL_SIZE_MAX`. What is left out is said on the page.
 
 mod html;
 mod strings;
