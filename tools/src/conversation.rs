@@ -25,6 +25,8 @@ use crate::capture::Time;
 
 /// The bus itself.
 pub const BUS: &str = "org.freedesktop.DBus";
+/// What monitors are told as the sender of a client's Hello, before which it has no name.
+const NAMELESS: &str = ":not.active.yet";
 /// Calls whose replies are waited for.
 const PENDING_MAX: usize = 65_536;
 /// What RequestName answers whom the name belongs to now (protocol.md A130).
@@ -147,9 +149,9 @@ impl Conversation {
     fn handle_reply(&mut self, time: Option<Time>, message: &Message) -> Option<Pair> {
         let header = message.header();
         let caller = header.destination.map(BusName::as_str).unwrap_or_default().to_owned();
-        let key = CallKey { caller, serial: header.reply_serial? };
-        let number = *self.numbers.get(&key)?;
         let sender = header.sender.map(BusName::as_str);
+        let key = self.key_of(CallKey { caller, serial: header.reply_serial? }, sender)?;
+        let number = *self.numbers.get(&key)?;
         self.pending.get(&number)?.may_be_answered_by(sender).then_some(())?;
         self.numbers.remove(&key);
         let pending = self.pending.remove(&number)?;
@@ -158,6 +160,15 @@ impl Conversation {
         }
         let duration = time.zip(pending.time).map(|(end, begin)| end.saturating_sub(begin));
         Some(Pair { call: number, duration })
+    }
+
+    /// The call that is answered: one of whom the reply is for, or the Hello by which that client got its name.
+    fn key_of(&self, key: CallKey, sender: Option<&str>) -> Option<CallKey> {
+        if self.numbers.contains_key(&key) {
+            return Some(key);
+        }
+        let hello = CallKey { caller: NAMELESS.to_owned(), ..key };
+        (sender == Some(BUS) && self.numbers.contains_key(&hello)).then_some(hello)
     }
 
     fn learn(&mut self, pending: &Pending, reply: &Message) {

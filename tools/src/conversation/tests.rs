@@ -167,3 +167,13 @@ fn calls_that_wait_are_bounded() {
     scene.call(2, ":1.5", ":1.6");
     assert_eq!(scene.conversation.unanswered().count(), PENDING_MAX - 1 + 1);
 }
+
+/// It is answered to the name that it asks for.
+#[test]
+fn a_hello_is_answered_to_the_name_that_the_client_gets() {
+    let mut scene = Scene::default();
+    scene.call(1, NAMELESS, BUS);
+    let pair = scene.reply(MessageType::MethodReturn, 1, BUS, ("s", |body| body.string(":1.5")));
+    assert_eq!(pair.map(|pair| pair.call), Some(0));
+    assert_eq!(scene.conversation.unanswered().count(), 0);
+}
