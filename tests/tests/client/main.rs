@@ -24,6 +24,7 @@ mod reconnecting;
 mod serving;
 mod signals;
 mod streams;
+mod styles;
 mod test_bus;
 mod unread;
 

@@ -3,8 +3,6 @@
 //!
 //! What programs do is written once, in `each_style.rs`: `wait!` waits as the style does.
 
-use std::thread;
-
 use libbus::wire_types::{ObjectPath, OwnedObjectPath};
 use libbus::{Error, fdo};
 
@@ -18,19 +16,10 @@ fn path(text: &str) -> OwnedObjectPath {
 
 mod blocking {
     use super::*;
-    use libbus::blocking::{Builder, Connection, SignalEmitter, interface, proxy};
+    use crate::styles::serve_blocking as serve;
+    use libbus::blocking::{Builder, SignalEmitter, interface, proxy};
 
-    macro_rules! wait {
-        ($what:expr) => {
-            $what
-        };
-    }
-
-    macro_rules! run {
-        ($what:block) => {
-            $what
-        };
-    }
+    include!("styles/blocking.rs");
 
     include!("ports/each_style.rs");
 
@@ -47,29 +36,14 @@ mod blocking {
             place: &str,
         ) -> libbus::Result<()>;
     }
-
-    fn serve(connection: &Connection) {
-        let connection = connection.clone();
-        thread::spawn(move || connection.serve());
-    }
 }
 
 mod asynchronous {
     use super::*;
-    use futures_lite::future::block_on;
+
     use libbus::{Builder, Connection, SignalEmitter, interface, proxy};
 
-    macro_rules! wait {
-        ($what:expr) => {
-            $what.await
-        };
-    }
-
-    macro_rules! run {
-        ($what:block) => {
-            block_on(async { $what })
-        };
-    }
+    include!("styles/futures.rs");
 
     include!("ports/each_style.rs");
 

@@ -92,17 +92,7 @@ mod blocking {
 
     const STYLE: &str = "blocking";
 
-    macro_rules! wait {
-        ($what:expr) => {
-            $what
-        };
-    }
-
-    macro_rules! run {
-        ($what:block) => {
-            $what
-        };
-    }
+    include!("styles/blocking.rs");
 
     include!("reaching/each_style.rs");
 }
@@ -114,17 +104,7 @@ mod asynchronous {
 
     const STYLE: &str = "futures";
 
-    macro_rules! wait {
-        ($what:expr) => {
-            $what.await
-        };
-    }
-
-    macro_rules! run {
-        ($what:block) => {
-            block_on(async { $what })
-        };
-    }
+    include!("styles/futures.rs");
 
     include!("reaching/each_style.rs");
 

@@ -45,26 +45,12 @@ fn emit_until(bus: &Bus, is_over: &AtomicBool) {
 
 mod blocking {
     use super::*;
-    use libbus::blocking::{Builder, Connection, Proxy, interface, proxy};
+    use crate::styles::serve_blocking as serve;
+    use libbus::blocking::{Builder, Proxy, interface, proxy};
 
-    macro_rules! wait {
-        ($what:expr) => {
-            $what
-        };
-    }
-
-    macro_rules! run {
-        ($what:block) => {
-            $what
-        };
-    }
+    include!("styles/blocking.rs");
 
     include!("reconnecting/each_style.rs");
-
-    fn serve(connection: &Connection) {
-        let connection = connection.clone();
-        thread::spawn(move || connection.serve());
-    }
 }
 
 mod asynchronous {
@@ -73,17 +59,7 @@ mod asynchronous {
     use futures_lite::future::{block_on, poll_once};
     use libbus::{Builder, Connection, Proxy, interface, proxy};
 
-    macro_rules! wait {
-        ($what:expr) => {
-            $what.await
-        };
-    }
-
-    macro_rules! run {
-        ($what:block) => {
-            block_on(async { $what })
-        };
-    }
+    include!("styles/futures.rs");
 
     include!("reconnecting/each_style.rs");
 

@@ -3,7 +3,6 @@
 //! What programs do is written once for both styles, in `each_style.rs`: `wait!` waits as the style does.
 
 use std::collections::HashMap;
-use std::thread;
 
 use libbus::Error;
 use libbus::connection::Overflow;
@@ -21,19 +20,10 @@ const MANY: u32 = 2000;
 
 mod blocking {
     use super::*;
-    use libbus::blocking::{Builder, Connection, interface, proxy};
+    use crate::styles::serve_blocking as serve;
+    use libbus::blocking::{Builder, interface, proxy};
 
-    macro_rules! wait {
-        ($what:expr) => {
-            $what
-        };
-    }
-
-    macro_rules! run {
-        ($what:block) => {
-            $what
-        };
-    }
+    include!("styles/blocking.rs");
 
     macro_rules! next {
         ($stream:expr) => {
@@ -42,29 +32,14 @@ mod blocking {
     }
 
     include!("streams/each_style.rs");
-
-    fn serve(connection: &Connection) {
-        let connection = connection.clone();
-        thread::spawn(move || connection.serve());
-    }
 }
 
 mod asynchronous {
     use super::*;
-    use futures_lite::future::block_on;
+
     use libbus::{Builder, Connection, interface, proxy};
 
-    macro_rules! wait {
-        ($what:expr) => {
-            $what.await
-        };
-    }
-
-    macro_rules! run {
-        ($what:block) => {
-            block_on(async { $what })
-        };
-    }
+    include!("styles/futures.rs");
 
     macro_rules! next {
         ($stream:expr) => {
@@ -82,20 +57,10 @@ mod asynchronous {
 mod polled {
     use super::*;
     use futures_lite::StreamExt;
-    use futures_lite::future::block_on;
+
     use libbus::{Builder, Connection, interface, proxy};
 
-    macro_rules! wait {
-        ($what:expr) => {
-            $what.await
-        };
-    }
-
-    macro_rules! run {
-        ($what:block) => {
-            block_on(async { $what })
-        };
-    }
+    include!("styles/futures.rs");
 
     macro_rules! next {
         ($stream:expr) => {

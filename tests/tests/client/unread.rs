@@ -4,7 +4,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use libbus::connection::{STREAM_SIZE_MAX, SendError, WRITE_SIZE_MAX};
@@ -27,30 +26,16 @@ const LONG: Duration = Duration::from_secs(3600);
 
 mod blocking {
     use super::*;
+    use crate::styles::serve_blocking as serve;
     use libbus::blocking::{Builder, Connection, interface};
 
-    macro_rules! wait {
-        ($what:expr) => {
-            $what
-        };
-    }
-
-    macro_rules! run {
-        ($what:block) => {
-            $what
-        };
-    }
+    include!("styles/blocking.rs");
 
     include!("unread/each_style.rs");
 
     /// It waits for room where it is called.
     fn says_no_room(error: &Error) -> bool {
         matches!(error, Error::TimedOut(SHORT))
-    }
-
-    fn serve(connection: &Connection) {
-        let connection = connection.clone();
-        thread::spawn(move || connection.serve());
     }
 }
 
@@ -59,17 +44,7 @@ mod asynchronous {
     use futures_lite::future::{block_on, poll_once};
     use libbus::{Builder, Connection, interface};
 
-    macro_rules! wait {
-        ($what:expr) => {
-            $what.await
-        };
-    }
-
-    macro_rules! run {
-        ($what:block) => {
-            block_on(async { $what })
-        };
-    }
+    include!("styles/futures.rs");
 
     include!("unread/each_style.rs");
 
