@@ -6,6 +6,7 @@ mod message;
 mod namespaces;
 mod program;
 mod raw_client;
+mod skip;
 
 pub use bus_process::{Bus, Config, Daemon, Listen, bus_command};
 pub use message::{Encoder, Endian, Message, Value, Written, field, flag, kind};
@@ -14,6 +15,7 @@ pub use program::{Ended, Running, limited, run, words};
 pub use raw_client::{
     Client, DEADLINE, RawClient, Received, borrow_all, identity_of, own_identity,
 };
+pub use skip::{skip, skip_without};
 
 /// The name of the bus itself.
 pub const BUS_NAME: &str = "org.freedesktop.DBus";

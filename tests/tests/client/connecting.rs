@@ -2,13 +2,13 @@
 
 use std::process::Command;
 
-use bus_tests::harness::{Bus, Config, Listen};
+use bus_tests::harness::{Bus, Config, Listen, skip_without};
 use libbus::Error;
 use libbus::address::Address;
 use libbus::auth::Mechanism;
 use libbus::blocking::{Builder, Connection, Proxy};
 
-use crate::{address, broker_lacks, connect, daemons, on_each_bus, skip};
+use crate::{address, broker_lacks, connect, daemons, on_each_bus};
 
 #[test]
 fn a_connection_has_a_name_and_knows_the_server() {
@@ -139,7 +139,7 @@ fn every_transport_and_mechanism_leads_to_the_bus() {
 fn a_program_can_be_the_way_to_the_bus() {
     let bridge = std::path::Path::new("/usr/bin/systemd-stdio-bridge");
     if !bridge.exists() {
-        return skip("systemd-stdio-bridge is not installed");
+        return skip_without("systemd-stdio-bridge");
     }
     on_each_bus(|bus| {
         let argument = Address::new("x").with("y", format!("-p{}", address(bus))).to_string();

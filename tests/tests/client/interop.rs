@@ -13,8 +13,6 @@ use std::process::Command;
 
 use bus_tests::harness::{Bus, Ended, Running, run, words};
 
-use crate::skip;
-
 const NAME: &str = "org.example.Interop";
 const PATH: &str = "/org/example/Interop";
 const INTERFACE: &str = "org.example.Interop";
@@ -25,13 +23,6 @@ pub(crate) const PYTHON: &str = "/usr/bin/python3";
 /// A file beside this one.
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/client/interop").join(name)
-}
-
-/// Says that something is missing, or fails.
-pub(crate) fn miss(what: &str) {
-    let is_required = std::env::var_os("REQUIRE_STOCK_CLIENTS").is_some();
-    assert!(!is_required, "{what} is missing");
-    skip(&format!("{what} is missing"));
 }
 
 /// Whether a program ends well.

@@ -28,21 +28,14 @@ mod styles;
 mod test_bus;
 mod unread;
 
-use std::io::Write as _;
-
-use bus_tests::harness::{Bus, Config, Daemon};
+use bus_tests::harness::{Bus, Config, Daemon, skip, skip_without};
 use libbus::blocking::{Builder, Connection};
-
-/// Says what is not tested, and why. Not eprintln, which the test runner keeps to itself when a test passes.
-fn skip(why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
-}
 
 /// Each bus there is that reads a configuration and can be started by a program.
 fn daemons() -> Vec<Daemon> {
     let reference = Daemon::reference();
     if reference.is_none() {
-        skip("dbus-daemon is not installed");
+        skip_without("dbus-daemon");
     }
     [Some(Daemon::ours()), reference].into_iter().flatten().collect()
 }
@@ -55,7 +48,7 @@ const CONFIG: Config =
 fn on_each_bus(test: impl Fn(&Bus)) {
     let broker = Daemon::broker();
     if broker.is_none() {
-        skip("dbus-broker is not installed");
+        skip_without("dbus-broker");
     }
     daemons().iter().chain(&broker).for_each(|daemon| test(&Bus::start(daemon, &CONFIG)));
 }

@@ -1,10 +1,9 @@
 //! What a call costs the program that makes it with `libbus::blocking`.
 
 use std::fs;
-use std::io::Write as _;
 use std::process::Command;
 
-use bus_tests::harness::{Bus, Config, Daemon};
+use bus_tests::harness::{Bus, Config, Daemon, skip};
 use libbus::blocking::{Builder, Connection, Proxy};
 
 use crate::counting_allocator::allocations_of;
@@ -35,8 +34,7 @@ fn a_call_with_a_string_each_way_allocates_three_times() {
 fn may_trace() -> bool {
     let may_trace = strace_works();
     if !may_trace {
-        // Not eprintln, which the test runner keeps to itself when a test passes.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: strace is missing or may not trace");
+        skip("strace is missing or may not trace");
     }
     may_trace
 }

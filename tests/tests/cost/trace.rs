@@ -1,13 +1,13 @@
 //! The system calls of a daemon, as `strace` reports them.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
-use bus_tests::harness::{Bus, Client, Config, Daemon};
+use bus_tests::harness::{Bus, Client, Config, Daemon, skip};
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 /// What `strace` is asked to print of a text: enough to find the name of a method in a message.
@@ -24,8 +24,7 @@ impl TracedBus {
     /// `None`, and a line on stderr: there is no `strace`, or it may not trace here.
     pub(crate) fn start() -> Option<Self> {
         if !strace_works() {
-            // Not eprintln, which the test runner keeps to itself when a test passes.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: strace is missing or may not trace");
+            skip("strace is missing or may not trace");
             return None;
         }
         let dir = std::env::temp_dir().join(format!("bus-trace-{}", std::process::id()));

@@ -6,10 +6,9 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use bus_tests::harness::{bus_command, run};
+use bus_tests::harness::{bus_command, run, skip_without};
 
 use crate::scene::Scene;
-use crate::skip;
 
 /// What is typed, and what the line is after the key for completion. A shell that has several ways puts in what they
 /// have in common.
@@ -77,7 +76,7 @@ fn on_stage(mut command: Command, scene: &Scene) -> Command {
 fn is_installed(program: &str) -> bool {
     let found = run(Command::new("sh").args(["-c", &format!("command -v {program}")]), &[]);
     if found.code != Some(0) {
-        skip(&format!("completion in {program}: it is not installed (tests/peers/install)"));
+        skip_without(program);
     }
     found.code == Some(0)
 }

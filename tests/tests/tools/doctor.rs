@@ -11,7 +11,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use bus_tests::harness::{Bus, Config, Daemon, Ended, Listen, bus_command, run};
+use bus_tests::harness::{
+    Bus, Config, Daemon, Ended, Listen, bus_command, run, skip, skip_without,
+};
 use libbus::blocking::Builder;
 
 /// A user who is nobody else.
@@ -73,7 +75,7 @@ fn prepared(mut command: Command) -> Command {
 fn is_root() -> bool {
     let is_root = rustix::process::getuid().is_root();
     if !is_root {
-        crate::skip("the doctor as another user: needs root");
+        skip("the doctor as another user: needs root");
     }
     is_root
 }
@@ -456,7 +458,7 @@ fn the_policy_refuses() {
     let uid = rustix::process::getuid().as_raw();
     let reference = Daemon::reference();
     if reference.is_none() {
-        crate::skip("a policy of dbus-daemon that refuses: it is not installed");
+        skip_without("dbus-daemon");
     }
     for daemon in [Some(Daemon::ours()), reference].iter().flatten() {
         let bus = Bus::start(daemon, &config);
@@ -510,7 +512,7 @@ fn a_user_namespace_numbers_users_otherwise() {
         &[],
     );
     if probe.code != Some(0) {
-        return crate::skip("the doctor in a user namespace: none can be made");
+        return skip("the doctor in a user namespace: none can be made");
     }
     let bus = Bus::start(&Daemon::ours(), &Config::SESSION);
     fs::set_permissions(&bus.dir, Permissions::from_mode(0o755)).unwrap();
@@ -676,7 +678,7 @@ fn other_buses_are_buses() {
     let found = [("dbus-daemon", Daemon::reference()), ("dbus-broker", Daemon::broker())];
     for (name, daemon) in found {
         let Some(daemon) = daemon else {
-            crate::skip(&format!("the doctor with {name}: it is not installed"));
+            skip_without(name);
             continue;
         };
         let bus = Bus::start(&daemon, &Config::SESSION);
@@ -707,7 +709,7 @@ fn a_listener_that_left_its_socket_to_another() {
         .stdout(std::process::Stdio::piped())
         .spawn();
     let Ok(mut child) = child else {
-        return crate::skip("a listener that ended: there is no python3");
+        return skip_without("python3");
     };
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -17,9 +17,3 @@ mod scene;
 mod top;
 mod transcript;
 mod verbs;
-
-/// Says what is not tested, and why. Not eprintln, which the test runner keeps to itself when a test passes.
-fn skip(why: &str) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
-}

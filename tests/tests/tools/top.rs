@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Instant;
 
-use bus_tests::harness::{Bus, Client, Config, DEADLINE, Daemon, Ended, Message, bus_command, run};
+use bus_tests::harness::{
+    Bus, Client, Config, DEADLINE, Daemon, Ended, Message, bus_command, run, skip_without,
+};
 use serde_json::Value as Json;
 
 /// A bus with a service that does not answer the two calls of its caller.
@@ -104,7 +106,7 @@ fn where_there_is_no_terminal_tables_are_printed() {
 fn what_other_buses_do_not_tell_is_said() {
     let check = |daemon: Option<Daemon>, name: &str, untold: &[&str]| {
         let Some(daemon) = daemon else {
-            return skip(name);
+            return skip_without(name);
         };
         let scene = Scene::new(&daemon);
         let json = scene.json();
@@ -139,13 +141,6 @@ fn who_may_not_read_the_statistics_is_told_so() {
     assert!(text.contains(&scene.service.name) && text.contains(" - "), "{text}");
 }
 
-/// What cannot be tried is said, and fails where all is to be there.
-fn skip(program: &str) {
-    let is_required = std::env::var_os("REQUIRE_STOCK_CLIENTS").is_some();
-    assert!(!is_required, "{program} is missing; tests/peers/install installs it");
-    eprintln!("skipped: {program} is missing");
-}
-
 /// A terminal with a shell that runs `bus top` and says how it ended.
 struct Screen {
     socket: PathBuf,
@@ -154,7 +149,7 @@ struct Screen {
 impl Screen {
     fn new(scene: &Scene) -> Option<Self> {
         if Command::new("tmux").arg("-V").output().is_err() {
-            skip("tmux");
+            skip_without("tmux");
             return None;
         }
         let screen = Self { socket: scene.bus.dir.join("tmux") };

@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 use std::process::Command;
 
-use bus_tests::harness::{Bus, words};
+use bus_tests::harness::{Bus, skip_without, words};
 use futures_lite::StreamExt as _;
 use futures_lite::future::block_on;
 use zbus::wire::OwnedVariant;
 
-use super::{
-    ERROR, INTERFACE, NAME, PATH, PYTHON, file, has_dbus_python, miss, run_on, start_on, works,
-};
+use super::{ERROR, INTERFACE, NAME, PATH, PYTHON, file, has_dbus_python, run_on, start_on, works};
 use crate::{address, on_each_bus};
 
 /// An error of the service's own.
@@ -167,7 +165,7 @@ impl Drop for Closing {
 #[test]
 fn gdbus_calls_us() {
     if !works("gdbus help") {
-        return miss("gdbus");
+        return skip_without("gdbus");
     }
     with_our_services(|bus| {
         let call = |member: &str, arguments: &[&str]| {
@@ -218,7 +216,7 @@ fn gdbus_calls_us() {
 #[test]
 fn busctl_calls_us() {
     if !works("busctl --version") {
-        return miss("busctl");
+        return skip_without("busctl");
     }
     with_our_services(|bus| {
         let busctl = |line: &str| run_on(bus, &words(&format!("busctl --user -- {line}")));
@@ -248,7 +246,7 @@ fn busctl_calls_us() {
 #[test]
 fn dbus_send_calls_us() {
     if !works("dbus-send --version") && Command::new("dbus-send").output().is_err() {
-        return miss("dbus-send");
+        return skip_without("dbus-send");
     }
     with_our_services(|bus| {
         let send = |line: &str| {
@@ -277,7 +275,7 @@ fn dbus_send_calls_us() {
 #[test]
 fn dbus_python_calls_us() {
     if !has_dbus_python() {
-        return miss("dbus-python");
+        return skip_without("dbus-python");
     }
     with_our_services(|bus| {
         let mut command = Command::new(PYTHON);

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
 
-use bus_tests::harness::{Bus, run};
+use bus_tests::harness::{Bus, run, skip_without};
 use futures_lite::future::block_on;
 use libbus::blocking::Proxy;
 use libbus::names::encode_label;
 use libbus::{DBusError as _, Error, ObjectEvent, SystemError};
 use zbus::wire::{OwnedObjectPath, OwnedVariant, Signature};
 
-use super::{ERROR, INTERFACE, NAME, PATH, PYTHON, file, has_dbus_python, miss, start_on, works};
+use super::{ERROR, INTERFACE, NAME, PATH, PYTHON, file, has_dbus_python, start_on, works};
 use crate::{address, on_each_bus};
 
 type Basics = (u8, bool, i16, u16, i32, u32, i64, u64, f64, String, OwnedObjectPath, Signature);
@@ -119,14 +119,14 @@ fn serve_with(command: &Command, use_it: impl Fn(&Bus)) {
 
 fn serve_with_c(source: &str, library: &str, use_it: impl Fn(&Bus)) {
     if !works("cc --version") || !works("pkg-config --version") {
-        return miss("a C compiler or pkg-config");
+        return skip_without("a C compiler or pkg-config");
     }
     match compiled(source, library) {
         Some(program) => {
             serve_with(&Command::new(&program), use_it);
             std::fs::remove_file(program).unwrap();
         }
-        None => miss(&format!("{library} with its headers")),
+        None => skip_without(&format!("{library} with its headers")),
     }
 }
 
@@ -218,7 +218,7 @@ for line in sys.stdin:
     let mut python = Command::new(PYTHON);
     let ended = run(python.args(["-c", SCRIPT]), questions.as_bytes());
     if ended.code != Some(0) && ended.stderr.contains("libsystemd") {
-        return miss("libsystemd");
+        return skip_without("libsystemd");
     }
     let (questions, answers) = (questions.lines(), ended.stdout.lines());
     let differences: Vec<_> = questions
@@ -231,7 +231,7 @@ for line in sys.stdin:
 #[test]
 fn we_call_a_service_of_dbus_python() {
     if !has_dbus_python() {
-        return miss("dbus-python");
+        return skip_without("dbus-python");
     }
     let mut command = Command::new(PYTHON);
     command.arg(file("dbus_python.py")).arg("serve");

@@ -1,5 +1,6 @@
 //! Clients that connect to a listener.
 
+use bus_tests::harness::skip;
 use std::io::Read as _;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -12,7 +13,6 @@ use libbus::address::Address;
 use libbus::auth::{Identity, Mechanism};
 
 use super::{BlockingPeer, Directory, PATH, Peer, uid, use_peer, use_peer_asynchronously};
-use crate::skip;
 
 /// Addresses to listen at, and by what clients prove who they are.
 fn places(directory: &Directory) -> Vec<(String, Mechanism)> {

@@ -8,11 +8,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use bus_tests::harness::{self, Ended};
+use bus_tests::harness::{self, Ended, skip_without};
 use libbus::blocking::{Builder, ListenerBuilder};
 
 use super::{Directory, use_peer};
-use crate::{address, on_each_bus, skip};
+use crate::{address, on_each_bus};
 
 const BRIDGE: &str = "/usr/bin/systemd-stdio-bridge";
 
@@ -102,7 +102,7 @@ fn fake_ssh(directory: &Path) {
 #[test]
 fn the_bus_of_another_machine_is_reached() {
     if !Path::new(BRIDGE).exists() {
-        return skip("systemd-stdio-bridge is not installed");
+        return skip_without("systemd-stdio-bridge");
     }
     let directory = Directory::new("ssh");
     fake_ssh(directory.path());
@@ -131,7 +131,7 @@ fn the_bus_of_another_machine_is_reached() {
 #[test]
 fn a_started_program_leaves_nothing_behind() {
     if !Path::new(BRIDGE).exists() {
-        return skip("systemd-stdio-bridge is not installed");
+        return skip_without("systemd-stdio-bridge");
     }
     on_each_bus(|bus| {
         let ended = run(&["children", BRIDGE, &address(bus)], |_| {});

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use bus_tests::harness::{Running, run};
+use bus_tests::harness::{Running, run, skip_without};
 use futures_lite::future::{block_on, zip};
 
 use super::{BlockingPeer, GUID, INTERFACE, PATH, Peer, use_peer, use_peer_asynchronously};
-use crate::interop::{PYTHON, has_dbus_python, miss};
+use crate::interop::{PYTHON, has_dbus_python};
 
 fn script(arguments: &[&str]) -> Command {
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/client/peer_to_peer/peers.py");
@@ -50,7 +50,7 @@ fn use_at(address: &str) {
 
 fn both_ways_with(library: &str) {
     if !has_dbus_python() {
-        return miss("dbus-python or PyGObject");
+        return skip_without("dbus-python or PyGObject");
     }
     serve_to(|address| drop(run(&script(&[library, "call", address]), b"").succeeds()));
     let server = Running::start(&mut script(&[library, "serve"]));

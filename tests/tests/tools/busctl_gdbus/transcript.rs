@@ -1,18 +1,12 @@
 //! Runs the original and ours side by side and compares what they say.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
-use bus_tests::harness::{Bus, Config, Daemon, Ended, bus_command, run};
+use bus_tests::harness::{Bus, Config, Daemon, Ended, bus_command, run, skip_without};
 
 use super::service::Service;
-
-/// Says what is not tested, and why. Not eprintln, which the test runner keeps to itself when a test passes.
-pub(super) fn skip(why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
-}
 
 /// Something that ours says otherwise, on purpose.
 pub(super) struct Difference {
@@ -43,7 +37,7 @@ impl Scene {
     /// Nothing, if the original is not installed.
     pub(super) fn new(program: &'static str) -> Option<Self> {
         if !Path::new("/usr/bin").join(program).is_file() {
-            skip(&format!("{program} is not installed"));
+            skip_without(program);
             return None;
         }
         Some(Self::start(program))

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use bus_tests::harness::Bus;
+use bus_tests::harness::{Bus, skip_without};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use super::on_bus;
-use super::transcript::{Case, Program, Tool, replaced, skip};
+use super::transcript::{Case, Program, Tool, replaced};
 
 fn launch(test: impl FnOnce(&Tool, &Bus)) {
     on_bus("dbus-launch", |tool, bus| {
@@ -183,7 +183,7 @@ fn a_bus_of_no_session_ends() {
 #[test]
 fn a_bus_ends_with_its_terminal() {
     if !Path::new("/usr/bin/script").is_file() {
-        return skip("script(1) is not installed");
+        return skip_without("script");
     }
     launch(|tool, _| {
         let script = tool.ours.called("script");

@@ -11,12 +11,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use bus_tests::harness::{Bus, bus_command, limited};
-
-/// Says what is not tested, and why. Not eprintln, which the test runner keeps to itself when a test passes.
-pub(crate) fn skip(why: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
-}
+use bus_tests::harness::{Bus, bus_command, limited, skip_without};
 
 /// One of the two.
 #[derive(Clone, Debug)]
@@ -102,7 +97,7 @@ impl Tool {
         }
         let old = PathBuf::from("/usr/bin").join(name);
         if !old.is_file() {
-            skip(&format!("{name} is not installed: ours is run alone"));
+            skip_without(&format!("{name}, beside which ours is run,"));
         }
         let program = |path: PathBuf| Program::new(name, &path, bus);
         Self { old: old.is_file().then(|| program(old)), ours: program(link), name }
