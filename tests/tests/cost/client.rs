@@ -3,11 +3,11 @@
 use std::fs;
 use std::process::Command;
 
-use bus_tests::harness::{Bus, Config, Daemon, skip};
+use bus_tests::harness::{Bus, Config, Daemon};
 use libbus::blocking::{Builder, Connection, Proxy};
 
 use crate::counting_allocator::allocations_of;
-use crate::trace::strace_works;
+use crate::trace::may_trace;
 
 const CALL_COUNT: u64 = 100;
 
@@ -29,14 +29,6 @@ fn a_call_with_a_string_each_way_allocates_three_times() {
     call_repeatedly(&proxy);
     // The reply's bytes, the reply, and the string that is asked for.
     assert_eq!(allocations_of(|| call_repeatedly(&proxy)), 3 * CALL_COUNT);
-}
-
-fn may_trace() -> bool {
-    let may_trace = strace_works();
-    if !may_trace {
-        skip("strace is missing or may not trace");
-    }
-    may_trace
 }
 
 /// What the program of [`call_repeatedly`] asks of the system: while it connects and while it calls. Nothing

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
-use bus_tests::harness::{Bus, Client, Config, Daemon, skip};
+use bus_tests::harness::{Bus, Client, Config, Daemon, skip, skip_without};
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 /// What `strace` is asked to print of a text: enough to find the name of a method in a message.
@@ -23,8 +23,7 @@ pub(crate) struct TracedBus {
 impl TracedBus {
     /// `None`, and a line on stderr: there is no `strace`, or it may not trace here.
     pub(crate) fn start() -> Option<Self> {
-        if !strace_works() {
-            skip("strace is missing or may not trace");
+        if !may_trace() {
             return None;
         }
         let dir = std::env::temp_dir().join(format!("bus-trace-{}", std::process::id()));
@@ -68,11 +67,17 @@ fn write_script(program: &Path, fifo: &Path) {
     fs::set_permissions(program, fs::Permissions::from_mode(0o700)).unwrap();
 }
 
-pub(crate) fn strace_works() -> bool {
+/// Whether what programs ask of the system can be seen; says so if not.
+pub(crate) fn may_trace() -> bool {
     let silent = Stdio::null;
     let mut strace = Command::new("strace");
     strace.args(["-D", "-o", "/dev/null", "true"]).stdout(silent()).stderr(silent());
-    strace.status().is_ok_and(|status| status.success())
+    match strace.status() {
+        Ok(status) if status.success() => return true,
+        Ok(_) => skip("strace may not trace"),
+        Err(_) => skip_without("strace"),
+    }
+    false
 }
 
 /// Cuts the trace of the process `pid` at each answered mark.
