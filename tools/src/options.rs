@@ -1,6 +1,6 @@
 //! What every verb can be told: which bus, how long to wait, how to print.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use libbus::address::Address;
@@ -100,6 +100,11 @@ impl Options {
     /// The form of JSON, if JSON is wanted.
     pub(crate) fn json(&self) -> Option<JsonForm> {
         self.json.filter(|form| *form != JsonForm::Off)
+    }
+
+    /// Until when all is to be done, of a verb that waits for what may never come.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.timeout.and_then(|timeout| Instant::now().checked_add(timeout))
     }
 
     /// A connection to the bus that is meant.

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
 use libbus::Error;
@@ -51,7 +51,7 @@ enum Format {
 
 impl Capture {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
-        let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = options.deadline();
         let mut writer = self.begin()?;
         let mut watcher = watch(&self.wanted.rules()?, options)?;
         if !options.quiet {

@@ -88,7 +88,7 @@ const CALLS_MAX: usize = 16_384;
 
 impl Monitor {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
-        let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = options.deadline();
         let mut watcher = watch(&self.wanted.rules()?, options)?;
         let mut printer = Printer::new(options, !self.no_body, self.full);
         let mut out = Out::plain();

@@ -41,7 +41,7 @@ pub(crate) struct Wait {
 
 impl Wait {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
-        let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = options.deadline();
         let connection = options.connect()?;
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         match words.as_slice() {
