@@ -62,7 +62,7 @@ impl Introspect {
                     node.to_xml()
                 }
             };
-            out.text(&text)?;
+            out.foreign_text(&text)?;
             if !text.ends_with('\n') {
                 out.text("\n")?;
             }

@@ -91,7 +91,7 @@ fn source(file: Option<PathBuf>, options: &Options) -> ConfigSource {
 fn print(report: &Report) -> Result<()> {
     report.notes.iter().for_each(|note| eprintln!("bus: {}", plain(note)));
     let mut out = Out::plain();
-    out.text(&report.text)?;
+    report.text.lines().try_for_each(|line| out.line(&plain(line)))?;
     out.finish()
 }
 

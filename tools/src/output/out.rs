@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use crate::failure::Result;
 use crate::options::{JsonForm, Options};
+use crate::output::escape;
 
 /// Where data goes.
 pub(crate) struct Out {
@@ -42,6 +43,14 @@ impl Out {
         self.bytes(text.as_bytes())
     }
 
+    /// What others wrote, over several lines: as it is for a file or a program, and harmless for a terminal.
+    pub(crate) fn foreign_text(&mut self, text: &str) -> Result<()> {
+        match io::stdout().is_terminal() {
+            true => self.text(&escape::lines(text)),
+            false => self.text(text),
+        }
+    }
+
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.writer.write_all(bytes).map_err(Into::into)
     }
@@ -67,13 +76,13 @@ impl Out {
     }
 }
 
-/// One value as a text that ends with its line.
+/// One value as a text that ends with its line, and does nothing to a terminal.
 pub(crate) fn json_text(form: JsonForm, json: &Json) -> Result<String> {
     let written = match form {
         JsonForm::Pretty => serde_json::to_string_pretty(json),
         _ => serde_json::to_string(json),
     };
-    Ok(written.map_err(io::Error::from)? + "\n")
+    Ok(escape::json(&written.map_err(io::Error::from)?) + "\n")
 }
 
 fn start_pager(variable: &str) -> Option<(Child, Box<dyn Write>)> {
