@@ -3,7 +3,8 @@
 //!
 //! Whoever may read the statistics of `Debug.Stats` may read these, and nobody else: a policy that knows
 //! only the older interface covers both. What is told is counted once in each turn of a client, and once for
-//! each recipient of a message; all else is looked up when somebody asks. The work of an answer is counted by its size, as with all answers.
+//! each recipient of a message; all else is looked up when somebody asks. The work of an answer is counted by its
+//! size, as with all answers, and by the calls that are counted for it.
 
 use bus_policy::config::Limits;
 use bus_policy::question::Circumstances;
@@ -49,6 +50,8 @@ impl Bus {
     /// What all clients use, by their unique names; monitors by those that they had.
     pub(super) fn get_clients(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         self.check_may_read_stats(call)?;
+        // Those that each client owes are counted.
+        self.other_work += self.replies.len() as u64;
         self.reply_with_fds(&call.reply_to, ALL_CLIENTS, None, |bus, body| {
             body.dict(|entries| {
                 for client in bus.clients.iter().filter(|client| !client.is_incomplete()) {
@@ -139,7 +142,7 @@ pub(super) struct Usage {
     is_monitor: bool,
     totals: [(&'static str, u64); 4],
     awaited: Calls,
-    owed: Calls,
+    pub(super) owed: Calls,
     is_slow: bool,
     left_out: u64,
     paused_for: Option<String>,
@@ -147,15 +150,20 @@ pub(super) struct Usage {
 }
 
 /// Calls that wait for their reply.
-struct Calls {
-    count: usize,
+pub(super) struct Calls {
+    pub(super) count: usize,
     oldest_ms: u64,
 }
 
 impl Calls {
-    fn of<'a>(now: Timestamp, mut calls: impl Iterator<Item = &'a PendingReply>) -> Self {
-        let Some(oldest) = calls.next() else { return Self { count: 0, oldest_ms: 0 } };
-        Self { count: 1 + calls.count(), oldest_ms: age_ms(now, oldest.called_at) }
+    /// Of these calls, so many in all, the first is the oldest.
+    fn of<'a>(
+        now: Timestamp,
+        count: usize,
+        mut calls: impl Iterator<Item = &'a PendingReply>,
+    ) -> Self {
+        let oldest_ms = calls.next().map_or(0, |oldest| age_ms(now, oldest.called_at));
+        Self { count, oldest_ms }
     }
 }
 
@@ -177,8 +185,13 @@ impl Usage {
                 ("TotalOutgoingMessages", client.outbox.messages()),
                 ("TotalOutgoingBytes", client.outbox.queued()),
             ],
-            awaited: Calls::of(bus.now, bus.replies.of_caller(id)),
-            owed: Calls::of(bus.now, bus.replies.of_callee(id)),
+            awaited: Calls::of(
+                bus.now,
+                bus.replies.count_of_caller(id) as usize,
+                bus.replies.of_caller(id),
+            ),
+            // Who owes how many is asked for rarely and so counted here, not with each call.
+            owed: Calls::of(bus.now, bus.replies.of_callee(id).count(), bus.replies.of_callee(id)),
             is_slow: client.is_congested(),
             left_out: client.left_out(),
             paused_for: client.paused_for().map(|id| bus.name_of(id)),

@@ -58,6 +58,7 @@ impl Bus {
         let stats = self.counts_of(client);
         let usage = Usage::of(self, client);
         let quotas = Quotas::of(self, client);
+        self.other_work += usage.owed.count as u64;
         self.reply(&call.reply_to, DICTIONARY, |body| {
             body.dict(|entries| {
                 entries.dict_entry(|entry| {
