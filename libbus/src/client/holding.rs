@@ -50,7 +50,13 @@ pub(crate) struct Holding<'l, S: Style> {
 
 impl<'l, S: Style> Holding<'l, S> {
     pub(crate) const fn new(link: &'l Link<S>) -> Self {
-        Self { link, quick: VecDeque::new(), since: None, has_answered: false, sender: String::new() }
+        Self {
+            link,
+            quick: VecDeque::new(),
+            since: None,
+            has_answered: false,
+            sender: String::new(),
+        }
     }
 
     /// Serves this call by `answer`.
