@@ -152,7 +152,8 @@ macro_rules! api {
                 $run!(self.link().flush())
             }
 
-            /// Calls a method and waits for the reply, 25 s at most.
+            /// Calls a method and waits for the reply, 25 s at most, if the connection says nothing else
+            /// ([`Builder::call_timeout`]).
             ///
             /// # Errors
             /// The other side answers with an error ([`Error::Method`]) or not in time, a name is not valid, or the
@@ -233,8 +234,8 @@ macro_rules! api {
                 self.link().send(header, arguments, Expects::Nothing)
             }
 
-            /// Emits a signal: to all who asked for it, or to one. Waits until it has left, for 25 s at most: of one that
-            /// has not begun to leave by then nothing leaves.
+            /// Emits a signal: to all who asked for it, or to one. Waits until it has left, for no longer than a call
+            /// ([`Builder::call_timeout`]): of one that has not begun to leave by then nothing leaves.
             ///
             /// # Errors
             /// A name is not valid, the signal cannot be sent, or not in time ([`Error::TimedOut`]), or the connection is

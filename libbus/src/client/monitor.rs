@@ -5,7 +5,7 @@ use std::fmt;
 use super::builder::Builder;
 use super::connection::Connection;
 use super::error::Result;
-use super::link::{DEFAULT_TIMEOUT, Deadline, Shared, Style};
+use super::link::{Deadline, Shared, Style};
 use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH};
 use crate::match_rule::MatchRule;
 use crate::message::Message;
@@ -103,7 +103,7 @@ impl<S: Style> fmt::Debug for Monitor<S> {
 
 async fn become_monitor<S: Style>(connection: &Connection<S>, rules: &[String]) -> Result<()> {
     let call = MethodCall::new(BUS_PATH, "BecomeMonitor")?.destination(BUS)?;
-    let call = call.interface(MONITORING)?.timeout(Some(DEFAULT_TIMEOUT));
+    let call = call.interface(MONITORING)?;
     connection.link().call(&call, &(rules, 0u32)).await.map(drop)
 }
 

@@ -13,7 +13,8 @@ use super::error::{Error, Result};
 use super::link::Style;
 use crate::address::{Address, ConnectAddress, Family};
 use crate::guid::Guid;
-use crate::transport::{Socket, begin_tcp, end_tcp, one_of, read_nonce, say_nonce, wanted};
+use crate::host::tcp;
+use crate::transport::{Socket, begin_tcp, end_tcp, read_nonce, say_nonce};
 
 /// The first pause before a listener is asked again that lets in nobody for now; each further one is twice as long.
 const FULL_PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -109,7 +110,7 @@ async fn connect_tcp<S: Style>(
     family: Option<Family>,
     limit: Limit,
 ) -> io::Result<OwnedFd> {
-    let addresses = look_up::<S>(host.clone(), port, family, limit).await?;
+    let addresses = look_up::<S>(host, port, family, limit).await?;
     let count = addresses.len();
     let mut failure = None;
     for (index, address) in addresses.iter().enumerate() {
@@ -118,7 +119,7 @@ async fn connect_tcp<S: Style>(
             Err(error) => failure = Some(error),
         }
     }
-    one_of(&host, failure).and_then(Err)
+    Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
 }
 
 /// What is no name is not looked up.
@@ -129,9 +130,9 @@ async fn look_up<S: Style>(
     limit: Limit,
 ) -> io::Result<Vec<SocketAddr>> {
     if host.parse::<IpAddr>().is_ok() {
-        return wanted(&host, port, family);
+        return tcp::addresses(&host, port, family);
     }
-    S::unblock_within(move || wanted(&host, port, family), limit.left()).await?
+    S::unblock_within(move || tcp::addresses(&host, port, family), limit.left()).await?
 }
 
 async fn connect_to_ip<S: Style>(address: &SocketAddr, limit: Limit) -> io::Result<OwnedFd> {

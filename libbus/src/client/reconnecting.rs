@@ -314,9 +314,10 @@ impl<S: Style> Link<S> {
 pub(super) async fn wait_for_one<S: Style>(
     addresses: &str,
     tries: &mut Option<Tries>,
+    time_max: Duration,
 ) -> Result<(Socket, Option<Guid>)> {
     loop {
-        let time = time_of(tries.as_ref());
+        let time = time_of(tries.as_ref(), time_max);
         match (connect_to_one::<S>(addresses, time).await, &mut *tries) {
             (Err(error), Some(tries)) => S::pause(tries.note_failure(error)?).await,
             (result, _) => return result,
@@ -324,9 +325,9 @@ pub(super) async fn wait_for_one<S: Style>(
     }
 }
 
-/// How long the next part of connecting may take, whether or not it is waited for a bus.
-pub(super) fn time_of(tries: Option<&Tries>) -> Duration {
-    tries.map_or(DEFAULT_TIMEOUT, Tries::time_of_next)
+/// How long the next part of connecting may take, whether or not it is waited for a bus: no longer than a call.
+pub(super) fn time_of(tries: Option<&Tries>, time_max: Duration) -> Duration {
+    tries.map_or(time_max, |tries| tries.time_of_next().min(time_max))
 }
 
 #[cfg(test)]
@@ -340,7 +341,10 @@ mod tests {
         assert_eq!(time(Duration::ZERO), TRY_TIME_MIN, "one is made at least");
         let some = time(Duration::from_secs(20));
         assert!(some <= Duration::from_secs(20) && some > TRY_TIME_MIN, "{some:?}");
-        assert_eq!(time_of(None), DEFAULT_TIMEOUT);
+        let tries = Tries::waiting(Duration::MAX);
+        assert_eq!(time_of(None, Duration::MAX), Duration::MAX);
+        assert_eq!(time_of(Some(&tries), Duration::MAX), DEFAULT_TIMEOUT);
+        assert_eq!(time_of(Some(&tries), PAUSE_MIN), PAUSE_MIN, "as long as a call");
     }
 
     #[test]

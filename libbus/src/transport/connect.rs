@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -19,8 +19,8 @@ use rustix::net::{
 };
 
 use super::Socket;
-use super::listen::NONCE_SIZE;
-use crate::address::{ConnectAddress, Family};
+use crate::address::ConnectAddress;
+use crate::host::tcp::NONCE_SIZE;
 
 /// What waits for the end of a program needs hardly any room, in bytes.
 const WAITING_STACK_SIZE: usize = 64 * 1024;
@@ -85,30 +85,6 @@ pub(crate) fn begin_tcp(address: &SocketAddr) -> io::Result<OwnedFd> {
 pub(crate) fn end_tcp(socket: OwnedFd) -> io::Result<OwnedFd> {
     socket_error(&socket)??;
     Ok(socket)
-}
-
-/// The addresses of a host that are of the wanted kind. It may take long.
-///
-/// # Errors
-/// None is known.
-pub(crate) fn wanted(host: &str, port: u16, family: Option<Family>) -> io::Result<Vec<SocketAddr>> {
-    let is_wanted = |address: &SocketAddr| match family {
-        None => true,
-        Some(Family::Ipv4) => address.is_ipv4(),
-        Some(Family::Ipv6) => address.is_ipv6(),
-    };
-    let found: Vec<_> = (host, port).to_socket_addrs()?.filter(is_wanted).collect();
-    one_of(host, (!found.is_empty()).then_some(found))
-}
-
-/// What was found of a host.
-///
-/// # Errors
-/// Nothing was.
-pub(crate) fn one_of<T>(host: &str, found: Option<T>) -> io::Result<T> {
-    let missing =
-        || io::Error::new(io::ErrorKind::NotFound, format!("no address of '{host}' is known"));
-    found.ok_or_else(missing)
 }
 
 /// What a `nonce-tcp:` client says first (protocol.md A112).

@@ -59,6 +59,55 @@ fn who_says_nothing_is_not_waited_for_longer_than_was_said() {
     });
 }
 
+/// Connecting, what the library itself asks, and calls, each of which nothing else is said.
+#[test]
+fn what_nothing_else_is_said_of_has_the_time_of_the_connections_calls() {
+    let assert_is_short = |error: Error| {
+        assert!(matches!(error, Error::TimedOut(SHORT)), "{error}");
+    };
+    run!({
+        let place = Place::new(&format!("libbus-calls-{STYLE}"));
+        let address = format!("unix:path={}", place.path());
+        let builder = || Builder::address(&address).unwrap().call_timeout(SHORT);
+        let listener = UnixListener::bind(place.path()).unwrap();
+        let waiting = fill(&listener, &place.path());
+        assert_is_late(&wait!(builder().build()).unwrap_err());
+        drop((waiting, listener));
+        std::fs::remove_file(place.path()).unwrap();
+
+        let silent = UnixListener::bind(place.path()).unwrap();
+        assert_is_short(wait!(builder().build()).unwrap_err());
+        drop(silent);
+
+        let listener = libbus::blocking::ListenerBuilder::address(&address).unwrap();
+        let mut polite = listener.listen().unwrap();
+        thread::scope(|scope| {
+            // They are kept, and nobody reads what they say, Hello at first.
+            let clients = scope.spawn(|| [(); 2].map(|()| polite.accept().unwrap()));
+            run!({
+                assert_is_short(wait!(builder().build()).unwrap_err());
+                let connection = wait!(builder().p2p().build()).unwrap();
+                assert_is_short(wait!(connection.request_name("org.example.A")).unwrap_err());
+                assert_is_short(wait!(connection.release_name("org.example.A")).unwrap_err());
+                assert_is_short(wait!(connection.credentials(":1.0")).unwrap_err());
+                let bus = connection.bus();
+                assert_is_short(wait!(bus.call::<_, String>("GetId", &())).unwrap_err());
+                let call = MethodCall::new("/", "Any").unwrap();
+                assert_is_short(wait!(connection.call(&call, &())).unwrap_err());
+                let pending = connection.send(&call, &()).unwrap();
+                assert_is_short(wait!(pending.wait()).unwrap_err());
+                // What is said of one call is said of it alone.
+                let other = Duration::from_millis(1);
+                let error = wait!(connection.call(&call.timeout(Some(other)), &())).unwrap_err();
+                assert!(matches!(error, Error::TimedOut(time) if time == other), "{error}");
+                let error = wait!(bus.timeout(Some(other)).call::<_, String>("GetId", &()));
+                assert!(matches!(error, Err(Error::TimedOut(time)) if time == other));
+            });
+            drop(clients.join().unwrap());
+        });
+    });
+}
+
 #[test]
 fn addresses_after_one_that_does_not_answer_have_their_time() {
     on_each_bus(|bus| {
