@@ -112,8 +112,19 @@ impl Options {
     /// # Errors
     /// It cannot be reached.
     pub(crate) fn connect(&self) -> Result<Connection> {
+        self.builder()?.build().map_err(|error| self.bus.explain(error))
+    }
+
+    /// What makes one, whose calls wait as long as was said.
+    ///
+    /// # Errors
+    /// The address is none, or no bus is known.
+    pub(crate) fn builder(&self) -> Result<Builder> {
         let builder = self.bus.builder()?;
-        builder.build().map_err(|error| self.bus.explain(error))
+        Ok(match self.timeout {
+            Some(timeout) => builder.call_timeout(timeout),
+            None => builder,
+        })
     }
 }
 

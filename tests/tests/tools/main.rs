@@ -14,6 +14,7 @@ mod dbus_bin;
 mod doctor;
 mod manual;
 mod scene;
+mod timeout;
 mod top;
 mod transcript;
 mod verbs;

@@ -50,7 +50,7 @@ impl Get {
             _ => (None, "/"),
         };
         let connection = options.connect()?;
-        let object = Object { connection: &connection, destination, path, options };
+        let object = Object { connection: &connection, destination, path };
         let mut shown = Vec::new();
         match wanted {
             [] => object.all(None, &mut shown)?,
@@ -107,7 +107,6 @@ pub(crate) struct Object<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) destination: Option<&'a str>,
     pub(crate) path: &'a str,
-    pub(crate) options: &'a Options,
 }
 
 impl Object<'_> {
@@ -119,8 +118,7 @@ impl Object<'_> {
             member,
             arguments: &[],
         };
-        let call = target.call()?;
-        Ok(if self.options.timeout.is_some() { call.timeout(self.options.timeout) } else { call })
+        target.call()
     }
 
     /// What `word` means: a property with its interface, one without, or all of an interface.
@@ -162,8 +160,7 @@ impl Object<'_> {
 
     /// The one interface that has a property of this name.
     pub(crate) fn interface_of(&self, name: &str) -> Result<String> {
-        let (_, node) =
-            introspection::fetch(self.connection, self.destination, self.path, self.options)?;
+        let (_, node) = introspection::fetch(self.connection, self.destination, self.path)?;
         match introspection::properties(&node, None, name).as_slice() {
             [(interface, _)] => Ok((*interface).to_owned()),
             [] => Err(Failure::refused(format!("the object tells of no property {}", plain(name)))
@@ -180,12 +177,7 @@ impl Object<'_> {
         let interfaces = match interface {
             Some(interface) => vec![interface.to_owned()],
             None => {
-                let (_, node) = introspection::fetch(
-                    self.connection,
-                    self.destination,
-                    self.path,
-                    self.options,
-                )?;
+                let (_, node) = introspection::fetch(self.connection, self.destination, self.path)?;
                 let with = node.interfaces.into_iter().filter(|found| !found.properties.is_empty());
                 with.map(|found| found.name).collect()
             }

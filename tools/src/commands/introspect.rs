@@ -52,11 +52,11 @@ impl Introspect {
         let (destination, path, interface) = place(&self.words, options)?;
         let connection = options.connect()?;
         let mut out = Out::paged(options);
-        let (xml, mut node) = introspection::fetch(&connection, destination, path, options)?;
+        let (xml, mut node) = introspection::fetch(&connection, destination, path)?;
         if self.xml {
             let text = match (self.recurse, interface) {
                 (false, None) => xml,
-                (true, _) => whole(&connection, destination, path, options)?.to_xml(),
+                (true, _) => whole(&connection, destination, path)?.to_xml(),
                 (false, Some(interface)) => {
                     keep_interface(&mut node, interface)?;
                     node.to_xml()
@@ -73,7 +73,7 @@ impl Introspect {
         }
         let values = match self.no_values {
             true => Vec::new(),
-            false => read_all(&connection, destination, path, &node, options)?,
+            false => read_all(&connection, destination, path, &node)?,
         };
         match options.json() {
             Some(form) => out.json(form, &to_json(&node, &values))?,
@@ -158,15 +158,10 @@ fn keep_interface(node: &mut Node, name: &str) -> Result<()> {
 }
 
 /// The description of an object and of all below it.
-fn whole(
-    connection: &Connection,
-    destination: Option<&str>,
-    path: &str,
-    options: &Options,
-) -> Result<Node> {
-    let (_, mut node) = introspection::fetch(connection, destination, path, options)?;
+fn whole(connection: &Connection, destination: Option<&str>, path: &str) -> Result<Node> {
+    let (_, mut node) = introspection::fetch(connection, destination, path)?;
     let mut left = OBJECTS_MAX;
-    fill(connection, destination, path, &mut node, options, &mut left)?;
+    fill(connection, destination, path, &mut node, &mut left)?;
     node.name = Some(path.to_owned());
     Ok(node)
 }
@@ -179,18 +174,17 @@ fn fill(
     destination: Option<&str>,
     path: &str,
     node: &mut Node,
-    options: &Options,
     left: &mut usize,
 ) -> Result<()> {
     for child in &mut node.children {
         let Some(name) = child.name.clone().filter(|_| *left > 0) else { continue };
         *left -= 1;
         let path = format!("{}/{name}", path.trim_end_matches('/'));
-        let Ok((_, below)) = introspection::fetch(connection, destination, &path, options) else {
+        let Ok((_, below)) = introspection::fetch(connection, destination, &path) else {
             continue;
         };
         *child = Node { name: Some(name), ..below };
-        fill(connection, destination, &path, child, options, left)?;
+        fill(connection, destination, &path, child, left)?;
     }
     Ok(())
 }
@@ -202,14 +196,13 @@ fn read_all(
     destination: Option<&str>,
     path: &str,
     node: &Node,
-    options: &Options,
 ) -> Result<Vec<Vec<Option<Read>>>> {
     let get = |member: &'static str| -> std::result::Result<MethodCall<'_>, libbus::Error> {
         let mut call = MethodCall::new(path, member)?.interface(PROPERTIES)?;
         if let Some(destination) = destination {
             call = call.destination(destination)?;
         }
-        Ok(if options.timeout.is_some() { call.timeout(options.timeout) } else { call })
+        Ok(call)
     };
     let mut questions = Questions::new();
     for interface in &node.interfaces {

@@ -221,7 +221,7 @@ impl Watch {
 pub(crate) fn watch(rules: &[String], options: &Options) -> Result<Watch> {
     let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     let explain = |error| options.bus.explain(error);
-    match options.bus.builder()?.monitor(&rules, Watching::AsMonitor) {
+    match options.builder()?.monitor(&rules, Watching::AsMonitor) {
         Ok(watcher) => return Ok(Watch(watcher)),
         Err(Error::Method(error)) => {
             eprintln!(
@@ -236,7 +236,7 @@ pub(crate) fn watch(rules: &[String], options: &Options) -> Result<Watch> {
         Err(error) => return Err(explain(error)),
     }
     let rules: Vec<&str> = if rules.is_empty() { vec!["type='signal'"] } else { rules };
-    let watcher = options.bus.builder()?.monitor(&rules, Watching::ByMatchRules);
+    let watcher = options.builder()?.monitor(&rules, Watching::ByMatchRules);
     watcher.map(Watch).map_err(explain)
 }
 

@@ -162,7 +162,7 @@ impl Answer {
 /// Asks the running bus; nothing, if it cannot be asked, which is said.
 fn ask(question: &str, options: &Options) -> Result<Option<Answer>> {
     let is_about_client = words_of(question).any(|word| word.starts_with("client="));
-    let asked = options.bus.builder().and_then(|builder| builder.build().map_err(Failure::from));
+    let asked = options.builder().and_then(|builder| builder.build().map_err(Failure::from));
     let connection = match asked {
         Ok(connection) => connection,
         Err(failure) if is_about_client => return Err(failure),

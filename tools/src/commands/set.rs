@@ -34,7 +34,7 @@ impl Set {
             return Err(Failure::usage("expected NAME PATH INTERFACE.PROPERTY VALUE"));
         };
         let connection = options.connect()?;
-        let object = Object { connection: &connection, destination, path, options };
+        let object = Object { connection: &connection, destination, path };
         let (interface, name) = split_member(property);
         let interface =
             interface.map_or_else(|| object.interface_of(name), |name| Ok(name.to_owned()))?;
@@ -58,8 +58,7 @@ impl Set {
 }
 
 fn told_signature(object: &Object<'_>, interface: &str, name: &str) -> Result<String> {
-    let (_, node) =
-        introspection::fetch(object.connection, object.destination, object.path, object.options)?;
+    let (_, node) = introspection::fetch(object.connection, object.destination, object.path)?;
     let found = introspection::properties(&node, Some(interface), name);
     let (_, property) = found.first().ok_or_else(|| {
         Failure::refused(format!("the object tells of no property {interface}.{name}"))

@@ -69,11 +69,12 @@ impl Wait {
                 .map_err(|error| Failure::usage(format!("this is no bus name: {error}")))?
         };
         let mut changes = connection.receive_signals(&rule.to_string())?;
+        let bus = || connection.bus().timeout(left(deadline));
         if self.activate {
-            connection.bus().call_method("StartServiceByName", &(name, 0u32))?;
+            bus().call_method("StartServiceByName", &(name, 0u32)).map_err(late)?;
         }
         loop {
-            let is_there: bool = connection.bus().call("NameHasOwner", name)?;
+            let is_there: bool = bus().call("NameHasOwner", name).map_err(late)?;
             if is_there != self.gone {
                 return Ok(());
             }
@@ -119,19 +120,27 @@ impl Wait {
     }
 }
 
+/// The time until then; for ever, if there is no end.
+fn left(deadline: Option<Instant>) -> Option<Duration> {
+    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+}
+
+fn late(error: Error) -> Failure {
+    match error {
+        Error::TimedOut(_) => Failure::refused("it did not come in time"),
+        error => error.into(),
+    }
+}
+
 /// # Errors
 /// The time is over, or the connection.
 fn next(
     signals: &mut libbus::blocking::SignalStream,
     deadline: Option<Instant>,
 ) -> Result<libbus::message::Message> {
-    let result = match deadline {
+    let next = match left(deadline) {
         None => signals.next_signal(),
-        Some(deadline) => signals
-            .next_within(deadline.checked_duration_since(Instant::now()).unwrap_or(Duration::ZERO)),
+        Some(left) => signals.next_within(left),
     };
-    result.map_err(|error| match error {
-        Error::TimedOut(_) => Failure::refused("it did not come in time"),
-        error => error.into(),
-    })
+    next.map_err(late)
 }

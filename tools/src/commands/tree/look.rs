@@ -16,7 +16,6 @@ use libbus::{Error, MethodCall};
 use crate::failure::Result;
 use crate::introspection;
 use crate::inventory::{Questions, ask};
-use crate::options::Options;
 use crate::value::Value;
 
 /// Objects of one service that are looked at: a service could go on for ever.
@@ -64,7 +63,6 @@ struct Search<'a> {
     connection: &'a Connection,
     names: &'a [String],
     root: &'a str,
-    options: &'a Options,
     places: Vec<Place>,
     owners: HashMap<String, usize>,
     questions: Questions<(usize, Asked)>,
@@ -82,14 +80,12 @@ pub(super) fn look(
     connection: &Connection,
     names: &[String],
     root: &str,
-    options: &Options,
     watcher: &mut impl Watcher,
 ) -> Result<()> {
     let mut search = Search {
         connection,
         names,
         root,
-        options,
         places: names.iter().map(|_| Place::Unknown).collect(),
         owners: HashMap::new(),
         questions: Questions::new(),
@@ -147,9 +143,7 @@ impl Search<'_> {
                     self.begin(index);
                     continue;
                 }
-                (Asked::Introspect(path), name) => {
-                    introspection::ask(self.connection, name, path, self.options)
-                }
+                (Asked::Introspect(path), name) => introspection::ask(self.connection, name, path),
                 (Asked::Manager(path), name) => self.ask_manager(name, path),
             };
             self.questions.push((index, what), asked);
@@ -233,9 +227,6 @@ impl Search<'_> {
         let mut call = MethodCall::new(path, "GetManagedObjects")?.interface(OBJECT_MANAGER)?;
         if let Some(destination) = destination {
             call = call.destination(destination)?;
-        }
-        if self.options.timeout.is_some() {
-            call = call.timeout(self.options.timeout);
         }
         self.connection.send(&call, &())
     }

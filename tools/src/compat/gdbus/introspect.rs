@@ -9,7 +9,6 @@ use libbus::blocking::Connection;
 use super::options::{Given, Options, Takes};
 use super::{Result, because, say, text_of};
 use crate::introspection;
-use crate::options::Options as Shared;
 use crate::output::escape::plain;
 use crate::output::out::Out;
 use crate::value::{Value, gvariant};
@@ -89,7 +88,7 @@ pub(super) fn introspect(given: &Given) -> Result<()> {
 }
 
 fn fetch(connection: &Connection, destination: Option<&str>, path: &str) -> Result<(String, Node)> {
-    let asked = introspection::ask(connection, destination, path, &Shared::default())?;
+    let asked = introspection::ask(connection, destination, path)?;
     let reply = asked.wait()?;
     introspection::read(&reply)
         .map_err(|failure| because(format!("Error parsing introspection XML: {}", failure.text)))
