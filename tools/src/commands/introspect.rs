@@ -1,5 +1,7 @@
 //! `bus introspect`: what an object has (tools.md D006, D022, D035, D069).
 
+use std::collections::HashMap;
+
 use bus_introspect::{Access, EmitsChangedSignal, Interface, Method, Node, Property, Signal};
 use clap::Args;
 use libbus::MethodCall;
@@ -8,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use crate::failure::{Failure, Result};
 use crate::introspection;
-use crate::inventory::Questions;
+use crate::inventory::answers;
 use crate::options::Options;
 use crate::output::escape::plain;
 use crate::output::out::Out;
@@ -204,34 +206,31 @@ fn read_all(
         }
         Ok(call)
     };
-    let mut questions = Questions::new();
-    for interface in &node.interfaces {
-        if interface.properties.iter().any(|property| property.access != Access::Write) {
-            let asked = connection.send(&get("GetAll")?, interface.name.as_str());
-            questions.push(interface, asked);
+    let is_read = |property: &Property| property.access != Access::Write;
+    let asked = node.interfaces.iter().filter(|one| one.properties.iter().any(is_read));
+    let get_all = get("GetAll")?;
+    let mut all = HashMap::new();
+    for (interface, answer) in
+        answers(asked, |interface| connection.send(&get_all, interface.name.as_str()))
+    {
+        match answer {
+            Ok(reply) => {
+                let value = Value::of_message(&reply).into_iter().next();
+                all.insert(interface.name.as_str(), value);
+            }
+            Err(error) if error.is_disconnected() => return Err(error.into()),
+            Err(_) => {}
         }
     }
-    let mut all = Vec::new();
-    while let Some((interface, answer)) = questions.next() {
-        all.push((interface.name.as_str(), answer));
-    }
+    let get_one = get("Get")?;
     node.interfaces
         .iter()
         .map(|interface| {
-            let answer = all.iter().find(|(name, _)| *name == interface.name);
-            let known = match answer {
-                Some((_, Ok(reply))) => Value::of_message(reply).into_iter().next(),
-                Some((_, Err(error))) if error.is_disconnected() => {
-                    return Err(error.clone().into());
-                }
-                _ => None,
-            };
+            let known = all.get(interface.name.as_str()).and_then(Option::as_ref);
             interface
                 .properties
                 .iter()
-                .map(|property| {
-                    read_one(connection, &get("Get")?, interface, property, known.as_ref())
-                })
+                .map(|property| read_one(connection, &get_one, interface, property, known))
                 .collect()
         })
         .collect()

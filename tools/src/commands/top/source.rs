@@ -14,7 +14,7 @@ use libbus::message::Message;
 use super::detail::Detail;
 use super::sample::{Client, Sample, Totals, Usage, number, text};
 use crate::failure::{Failure, Result};
-use crate::inventory::{self, Questions, Standing};
+use crate::inventory::{self, Standing};
 use crate::options::Options;
 use crate::process::{Process, user_name};
 use crate::value::Value;
@@ -172,16 +172,8 @@ impl Source {
     fn add_connection_stats(&mut self, clients: &mut [Client]) -> Result<()> {
         let bus = Proxy::new(&self.connection, BUS, PATH, STATS)?;
         let call = bus.method_call("GetConnectionStats")?;
-        let mut questions = Questions::new();
-        let mut pending = clients.iter_mut();
-        loop {
-            while questions.has_room()
-                && let Some(client) = pending.next()
-            {
-                let asked = self.connection.send(&call, client.unique.as_str());
-                questions.push(client, asked);
-            }
-            let Some((client, answer)) = questions.next() else { return Ok(()) };
+        let ask = |client: &&mut Client| self.connection.send(&call, client.unique.as_str());
+        for (client, answer) in inventory::answers(clients, ask) {
             match answer {
                 Ok(reply) => {
                     let stats = first_value(&reply);
@@ -192,6 +184,7 @@ impl Source {
                 Err(error) => self.has_connection_stats &= is_about_client(&error),
             }
         }
+        Ok(())
     }
 
     fn totals(&self) -> Result<Totals> {

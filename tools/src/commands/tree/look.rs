@@ -8,14 +8,14 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
 use bus_introspect::Node;
-use libbus::blocking::{Connection, PendingReply};
+use libbus::blocking::Connection;
 use libbus::message::Message;
 use libbus::names::ObjectPath;
 use libbus::{Error, MethodCall};
 
 use crate::failure::Result;
 use crate::introspection;
-use crate::inventory::{Questions, ask};
+use crate::inventory::{Question, Questions, ask};
 use crate::value::Value;
 
 /// Objects of one service that are looked at: a service could go on for ever.
@@ -65,7 +65,6 @@ struct Search<'a> {
     root: &'a str,
     places: Vec<Place>,
     owners: HashMap<String, usize>,
-    questions: Questions<(usize, Asked)>,
     /// What is to be asked: of what was begun before of what was not.
     waiting: VecDeque<(usize, Asked)>,
     /// How many names were begun with.
@@ -88,18 +87,17 @@ pub(super) fn look(
         root,
         places: names.iter().map(|_| Place::Unknown).collect(),
         owners: HashMap::new(),
-        questions: Questions::new(),
         waiting: VecDeque::new(),
         begun: 0,
     };
+    let mut questions = Questions::new();
     for (index, name) in names.iter().enumerate() {
         watcher.begin(name)?;
         let service = loop {
             if let Some(service) = search.take_done(index) {
                 break service;
             }
-            search.ask();
-            search.hear()?;
+            search.hear(&mut questions)?;
         };
         watcher.end(name, &service)?;
     }
@@ -127,14 +125,14 @@ impl Search<'_> {
         }
     }
 
-    fn ask(&mut self) {
-        while self.questions.has_room() {
-            let next = self.waiting.pop_front().or_else(|| {
+    /// Asks the next question.
+    fn ask(&mut self) -> Option<((usize, Asked), Question)> {
+        loop {
+            let (index, what) = self.waiting.pop_front().or_else(|| {
                 let index = self.begun;
                 self.begun += 1;
                 self.names.get(index).map(|_| (index, Asked::Owner))
-            });
-            let Some((index, what)) = next else { return };
+            })?;
             let name = self.names.get(index).map(String::as_str).filter(|name| !name.is_empty());
             let asked = match (&what, name) {
                 (Asked::Owner, Some(name)) => ask(self.connection, "GetNameOwner", name),
@@ -146,12 +144,13 @@ impl Search<'_> {
                 (Asked::Introspect(path), name) => introspection::ask(self.connection, name, path),
                 (Asked::Manager(path), name) => self.ask_manager(name, path),
             };
-            self.questions.push((index, what), asked);
+            return Some(((index, what), asked));
         }
     }
 
-    fn hear(&mut self) -> Result<()> {
-        let Some(((index, asked), answer)) = self.questions.next() else { return Ok(()) };
+    fn hear(&mut self, questions: &mut Questions<(usize, Asked)>) -> Result<()> {
+        let next = questions.next(|| self.ask());
+        let Some(((index, asked), answer)) = next else { return Ok(()) };
         match (asked, answer) {
             (_, Err(error)) if error.is_disconnected() => return Err(error.into()),
             (Asked::Owner, answer) => self.hear_owner(index, answer),
@@ -223,7 +222,7 @@ impl Search<'_> {
         }
     }
 
-    fn ask_manager(&self, destination: Option<&str>, path: &str) -> libbus::Result<PendingReply> {
+    fn ask_manager(&self, destination: Option<&str>, path: &str) -> Question {
         let mut call = MethodCall::new(path, "GetManagedObjects")?.interface(OBJECT_MANAGER)?;
         if let Some(destination) = destination {
             call = call.destination(destination)?;
