@@ -13,6 +13,7 @@ mod completions;
 mod dbus_bin;
 mod doctor;
 mod manual;
+mod odd_services;
 mod scene;
 mod timeout;
 mod top;

@@ -1,5 +1,7 @@
 //! `bus introspect`: what an object has (tools.md D006, D022, D035, D069).
 
+mod whole;
+
 use std::collections::HashMap;
 
 use bus_introspect::{Access, EmitsChangedSignal, Interface, Method, Node, Property, Signal};
@@ -52,13 +54,22 @@ type Read = std::result::Result<Value, String>;
 impl Introspect {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
         let (destination, path, interface) = place(&self.words, options)?;
+        if self.recurse && interface.is_some() {
+            return Err(Failure::usage(
+                "with --recurse objects are shown whole, without INTERFACE",
+            ));
+        }
         let connection = options.connect()?;
         let mut out = Out::paged(options);
         let (xml, mut node) = introspection::fetch(&connection, destination, path)?;
         if self.xml {
             let text = match (self.recurse, interface) {
                 (false, None) => xml,
-                (true, _) => whole(&connection, destination, path)?.to_xml(),
+                (true, _) => {
+                    whole::add_below(&connection, destination, path, &mut node)?;
+                    node.name = Some(path.to_owned());
+                    node.to_xml()
+                }
                 (false, Some(interface)) => {
                     keep_interface(&mut node, interface)?;
                     node.to_xml()
@@ -157,38 +168,6 @@ fn keep_interface(node: &mut Node, name: &str) -> Result<()> {
         true => Err(Failure::refused(format!("the object has no interface {}", plain(name)))
             .hint("without an interface all of them are shown")),
     }
-}
-
-/// The description of an object and of all below it.
-fn whole(connection: &Connection, destination: Option<&str>, path: &str) -> Result<Node> {
-    let (_, mut node) = introspection::fetch(connection, destination, path)?;
-    let mut left = OBJECTS_MAX;
-    fill(connection, destination, path, &mut node, &mut left)?;
-    node.name = Some(path.to_owned());
-    Ok(node)
-}
-
-/// Objects of one document.
-const OBJECTS_MAX: usize = 4096;
-
-fn fill(
-    connection: &Connection,
-    destination: Option<&str>,
-    path: &str,
-    node: &mut Node,
-    left: &mut usize,
-) -> Result<()> {
-    for child in &mut node.children {
-        let Some(name) = child.name.clone().filter(|_| *left > 0) else { continue };
-        *left -= 1;
-        let path = format!("{}/{name}", path.trim_end_matches('/'));
-        let Ok((_, below)) = introspection::fetch(connection, destination, &path) else {
-            continue;
-        };
-        *child = Node { name: Some(name), ..below };
-        fill(connection, destination, &path, child, left)?;
-    }
-    Ok(())
 }
 
 /// The values of all properties that can be read, of each interface in its order. One that fails is told in its
