@@ -42,6 +42,22 @@ pub(crate) struct Source {
     known: HashMap<String, Known>,
 }
 
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+enum Untold {
+    Refused(Error),
+    Empty,
+}
+
+impl Untold {
+    fn text(self) -> String {
+        match self {
+            Self::Refused(error) => Failure::from(error).text,
+            Self::Empty => "an empty answer".to_owned(),
+        }
+    }
+}
+
 /// Who a client is.
 #[derive(Clone, Debug)]
 struct Known {
@@ -88,11 +104,11 @@ impl Source {
     /// # Errors
     /// The bus has gone.
     pub(crate) fn sample(&mut self) -> Result<Sample> {
-        let clients = match self.clients_at_once()? {
-            Some(clients) => clients,
+        let (clients, stats) = match self.clients_at_once()? {
+            Some(clients) => (clients, self.stats()?.ok()),
             None => self.clients_one_by_one()?,
         };
-        let totals = self.totals()?;
+        let totals = self.totals(stats.as_ref());
         let mut sample = Sample { at: Instant::now(), totals, clients, is_denied: self.is_denied };
         sample.clients.sort_by_cached_key(|client| inventory::sort_key(&client.unique));
         self.name_processes(&mut sample.clients);
@@ -109,7 +125,7 @@ impl Source {
             true => self.ask(CLIENTS, "GetCalls", None)?.ok(),
             false => None,
         };
-        let mut detail = Detail::new(unique, stats, calls.as_ref());
+        let mut detail = Detail::new(unique, stats.map_err(Untold::text), calls.as_ref());
         if let Some(pid) = self.known.get(unique).and_then(|known| known.pid) {
             detail.take_process(Process(pid));
         }
@@ -130,10 +146,12 @@ impl Source {
         Ok(Some(entries.iter().filter_map(client).collect()))
     }
 
-    fn clients_one_by_one(&mut self) -> Result<Vec<Client>> {
+    /// And what the bus counts as a whole.
+    fn clients_one_by_one(&mut self) -> Result<(Vec<Client>, Option<Value>)> {
         let mut clients = self.named_clients()?;
-        let stats = self.ask(STATS, "GetStats", None)?;
-        self.is_denied = matches!(&stats, Err(failure) if failure.text.contains(ACCESS_DENIED));
+        let stats = self.stats()?;
+        self.is_denied =
+            matches!(&stats, Err(Untold::Refused(error)) if error.is_method_error(ACCESS_DENIED));
         let stats = stats.ok();
         if let Some(Value::Array { elements, .. }) =
             stats.as_ref().and_then(|it| it.entry(ACCOUNTING))
@@ -145,7 +163,7 @@ impl Source {
         } else if self.has_connection_stats && stats.is_some() {
             self.add_connection_stats(&mut clients)?;
         }
-        Ok(clients)
+        Ok((clients, stats))
     }
 
     /// Clients with their names, users and processes.
@@ -187,14 +205,17 @@ impl Source {
         Ok(())
     }
 
-    fn totals(&self) -> Result<Totals> {
-        let stats = self.ask(STATS, "GetStats", None)?.ok();
-        let count = |key| stats.as_ref().and_then(|stats| stats.entry(key)).and_then(number);
+    fn stats(&self) -> Result<std::result::Result<Value, Untold>> {
+        self.ask(STATS, "GetStats", None)
+    }
+
+    fn totals(&self, stats: Option<&Value>) -> Totals {
+        let count = |key| stats.and_then(|stats| stats.entry(key)).and_then(number);
         let memory = self.bus_pid.filter(|_| self.is_local).and_then(|pid| {
             let kib = Process(pid).status("VmRSS")?;
             kib.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
         });
-        Ok(Totals { messages: count("TotalMessages"), bytes: count("TotalBytes"), memory })
+        Totals { messages: count("TotalMessages"), bytes: count("TotalBytes"), memory }
     }
 
     fn name_processes(&mut self, clients: &mut [Client]) {
@@ -216,15 +237,15 @@ impl Source {
         interface: &str,
         member: &str,
         argument: Option<&str>,
-    ) -> Result<std::result::Result<Value, Failure>> {
+    ) -> Result<std::result::Result<Value, Untold>> {
         let bus = Proxy::new(&self.connection, BUS, PATH, interface)?;
         let reply = match argument {
             Some(argument) => bus.call_method(member, argument),
             None => bus.call_method(member, &()),
         };
         match reply {
-            Ok(reply) => Ok(first_value(&reply).ok_or_else(|| Failure::refused("an empty answer"))),
-            Err(error @ Error::Method(_)) => Ok(Err(error.into())),
+            Ok(reply) => Ok(first_value(&reply).ok_or(Untold::Empty)),
+            Err(error @ Error::Method(_)) => Ok(Err(Untold::Refused(error))),
             Err(error) => Err(error.into()),
         }
     }
