@@ -82,6 +82,23 @@ fn who_has_too_many_objects_is_told_of_and_so_are_objects_that_do_not_answer() {
     assert_eq!(calls.len(), 1 + 4096);
 }
 
+#[test]
+fn who_says_which_properties_there_are_is_asked_once() {
+    let scene = Scene::new();
+    let property = "<property name=\"P\" type=\"u\" access=\"write\"/>";
+    let xml = format!("<node><interface name=\"org.example.I\">{property}</interface></node>");
+    let answer = |call: &Message| {
+        let reply = Message::method_return(call);
+        vec![if call.member() == "Introspect" { reply.arg(&*xml) } else { reply }]
+    };
+    let (output, calls) = beside(&scene, &format!("bus set {NAME} / P 5"), answer);
+    assert_eq!(text(&output.stderr), "");
+    let members: Vec<String> = calls.iter().map(Message::member).collect();
+    assert_eq!(members, ["Introspect", "Set"]);
+    let value = Value::variant(5);
+    assert_eq!(calls[1].body, ["org.example.I".into(), "P".into(), value]);
+}
+
 /// As many as a bus answers at once, here as few as it may be told; answered when all of those have come.
 #[test]
 fn properties_of_many_interfaces_are_asked_for_a_few_at_a_time() {

@@ -1,5 +1,6 @@
 //! `bus get` (tools.md D010).
 
+use bus_introspect::{Node, Property};
 use clap::Args;
 use libbus::MethodCall;
 use libbus::blocking::Connection;
@@ -159,18 +160,9 @@ impl Object<'_> {
     }
 
     /// The one interface that has a property of this name.
-    pub(crate) fn interface_of(&self, name: &str) -> Result<String> {
+    fn interface_of(&self, name: &str) -> Result<String> {
         let (_, node) = introspection::fetch(self.connection, self.destination, self.path)?;
-        match introspection::properties(&node, None, name).as_slice() {
-            [(interface, _)] => Ok((*interface).to_owned()),
-            [] => Err(Failure::refused(format!("the object tells of no property {}", plain(name)))
-                .hint("`bus introspect NAME PATH` shows what it has")),
-            several => {
-                let names: Vec<String> = several.iter().map(|(name, _)| plain(name)).collect();
-                Err(Failure::usage(format!("several interfaces have a property {name}"))
-                    .hint(format!("say which one: {}", names.join(", "))))
-            }
-        }
+        Ok(only_property(&node, name)?.0.to_owned())
     }
 
     fn all(&self, interface: Option<&str>, shown: &mut Vec<Shown>) -> Result<()> {
@@ -195,5 +187,19 @@ impl Object<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The one property of this name, with its interface.
+pub(crate) fn only_property<'n>(node: &'n Node, name: &str) -> Result<(&'n str, &'n Property)> {
+    match introspection::properties(node, None, name).as_slice() {
+        [one] => Ok(*one),
+        [] => Err(Failure::refused(format!("the object tells of no property {}", plain(name)))
+            .hint("`bus introspect NAME PATH` shows what it has")),
+        several => {
+            let names: Vec<String> = several.iter().map(|(name, _)| plain(name)).collect();
+            Err(Failure::usage(format!("several interfaces have a property {name}"))
+                .hint(format!("say which one: {}", names.join(", "))))
+        }
     }
 }
