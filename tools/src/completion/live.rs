@@ -10,9 +10,9 @@ use libbus::MethodCall;
 use libbus::blocking::{Connection, PendingReply};
 use libbus::message::Message;
 
+use super::Candidate;
 use super::line::Line;
 use super::words::{About, Kind};
-use super::{Candidate, TIME_MAX};
 use crate::introspection;
 use crate::inventory::{self, Question, Standing, answers};
 use crate::options::BusOptions;
@@ -25,27 +25,32 @@ const STANDARD: &str = "org.freedesktop.DBus.";
 /// A bus that may be asked.
 pub(super) struct Live {
     bus: BusOptions,
+    deadline: Instant,
 }
 
 impl Live {
     pub(super) fn of(line: &Line<'_>) -> Option<Self> {
         let bus = line.bus();
-        (bus.host.is_none() && bus.machine.is_none()).then_some(Self { bus })
+        let is_near = bus.host.is_none() && bus.machine.is_none();
+        is_near.then_some(Self { bus, deadline: line.deadline })
     }
 
     /// What is known in time. Whoever waits for the bus then is left to the end of the program.
     pub(super) fn complete(self, kind: Kind, word: &str, about: &About) -> Vec<Candidate> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Vec::new();
+        }
         let (sender, receiver) = channel();
         let (word, about) = (word.to_owned(), about.clone());
         let ask = move || {
-            let deadline = Instant::now() + TIME_MAX;
-            let found =
-                Asked::new(&self.bus, about, deadline).and_then(|it| it.complete(kind, &word));
+            let asked = Asked::new(&self.bus, about, self.deadline);
+            let found = asked.and_then(|it| it.complete(kind, &word));
             // Nobody may wait any more.
             let _ = sender.send(found.unwrap_or_default());
         };
         match thread::Builder::new().spawn(ask) {
-            Ok(_) => receiver.recv_timeout(TIME_MAX).unwrap_or_default(),
+            Ok(_) => receiver.recv_timeout(left).unwrap_or_default(),
             Err(_) => Vec::new(),
         }
     }
