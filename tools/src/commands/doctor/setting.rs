@@ -166,7 +166,7 @@ fn runtime_directory_check(case: &Case, is_needed: bool) -> Check {
     };
     let looked = {
         let directory = directory.clone();
-        super::bounded(case.patience, move || std::fs::metadata(directory))
+        super::bounded(case.patience(), move || std::fs::metadata(directory))
     };
     let shown = directory.display();
     match looked {
