@@ -18,4 +18,5 @@ mod scene;
 mod timeout;
 mod top;
 mod transcript;
+mod usual_address;
 mod verbs;
