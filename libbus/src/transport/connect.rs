@@ -53,7 +53,11 @@ fn unsupported(transport: &str) -> io::Error {
 
 const CONNECTING: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
-fn connect_unix(address: &SocketAddrUnix) -> io::Result<Option<Socket>> {
+/// Connects to a Unix socket, which does not wait. Nothing: as many wait there to be let in as may.
+///
+/// # Errors
+/// Nobody listens there, or the system has no room for a socket.
+pub(super) fn connect_unix(address: &SocketAddrUnix) -> io::Result<Option<Socket>> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, CONNECTING, None)?;
     match connect(&socket, address) {
         Ok(()) => {}

@@ -6,6 +6,7 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -88,7 +89,7 @@ fn given_up(error: Error) -> Error {
 
 mod blocking {
     use super::*;
-    use libbus::blocking::Builder;
+    use libbus::blocking::{Builder, ListenerBuilder};
 
     const STYLE: &str = "blocking";
 
@@ -100,7 +101,7 @@ mod blocking {
 mod asynchronous {
     use super::*;
     use futures_lite::future::{block_on, poll_once};
-    use libbus::Builder;
+    use libbus::{Builder, ListenerBuilder};
 
     const STYLE: &str = "futures";
 

@@ -25,6 +25,34 @@ fn who_lets_nobody_in_is_not_waited_for_longer_than_was_said() {
     });
 }
 
+/// Who listens keeps its place, also while it lets nobody in; and who asks for the place is told at once.
+#[test]
+fn a_listener_that_is_full_keeps_its_place() {
+    let place = Place::new(&format!("libbus-place-{STYLE}"));
+    let path = place.path();
+    let listener = UnixListener::bind(&path).unwrap();
+    let waiting = fill(&listener, &path);
+    let listen = || {
+        let (tell, told) = mpsc::channel();
+        let address = format!("unix:path={path}");
+        thread::spawn(move || {
+            run!({
+                let builder = ListenerBuilder::address(&address).unwrap();
+                tell.send(wait!(builder.listen())).unwrap();
+            });
+        });
+        told.recv_timeout(Duration::from_secs(20)).expect("it waits for nobody")
+    };
+    let Err(Error::Listen { error, .. }) = listen() else { panic!("somebody listens there") };
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    drop(waiting);
+    assert!(listener.accept().is_ok());
+    fill(&listener, &path);
+    drop(listener);
+    // What is left of a program that ended is in nobody's way.
+    listen().unwrap();
+}
+
 /// Before the handshake, and after it.
 #[test]
 fn who_says_nothing_is_not_waited_for_longer_than_was_said() {
