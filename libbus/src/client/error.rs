@@ -58,7 +58,7 @@ pub enum Error {
     Connect {
         /// What was tried, as addresses are written.
         address: String,
-        /// The last failure.
+        /// The last failure, but of those that waiting may mend, if one is such.
         error: Arc<io::Error>,
     },
     /// Nowhere that is tried can be listened.

@@ -56,22 +56,37 @@ pub(super) async fn connect_to_one<S: Style>(
     time: Duration,
 ) -> Result<(Socket, Option<Guid>)> {
     let limit = Limit::new(time);
-    let none = || io::Error::new(io::ErrorKind::NotFound, "there is no address");
-    let mut failure = (addresses.to_owned(), none());
-    let addresses = Address::parse_list(addresses)?;
-    let count = addresses.len();
-    for (index, address) in addresses.into_iter().enumerate() {
+    let mut failure = None;
+    let list = Address::parse_list(addresses)?;
+    let count = list.len();
+    for (index, address) in list.into_iter().enumerate() {
         let connected = match address.connect() {
             Ok(target) => connect_to::<S>(target, limit.share(count - index)).await,
             Err(error) => Err(io::Error::other(error.to_string())),
         };
         match connected {
             Ok(socket) => return Ok((socket, address.guid()?)),
-            Err(error) => failure = (address.to_string(), error),
+            Err(error) => keep_failure(&mut failure, address.to_string(), error),
         }
     }
-    let (address, error) = failure;
+    let none = || io::Error::new(io::ErrorKind::NotFound, "there is no address");
+    let (address, error) = failure.unwrap_or_else(|| (addresses.to_owned(), none()));
     Err(Error::Connect { address, error: Arc::new(error) })
+}
+
+/// Of several failures the last is told, but of those that waiting may mend, if one is such.
+fn keep_failure<T>(kept: &mut Option<(T, io::Error)>, of: T, error: io::Error) {
+    if kept.as_ref().is_none_or(|(_, kept)| can_be_mended(&error) || !can_be_mended(kept)) {
+        *kept = Some((of, error));
+    }
+}
+
+/// Whether another try may go better.
+pub(super) fn can_be_mended(error: &io::Error) -> bool {
+    !matches!(
+        error.kind(),
+        io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::Other
+    )
 }
 
 async fn connect_to<S: Style>(address: ConnectAddress, limit: Limit) -> io::Result<Socket> {
@@ -116,10 +131,10 @@ async fn connect_tcp<S: Style>(
     for (index, address) in addresses.iter().enumerate() {
         match connect_to_ip::<S>(address, limit.share(count - index)).await {
             Ok(socket) => return Ok(socket),
-            Err(error) => failure = Some(error),
+            Err(error) => keep_failure(&mut failure, (), error),
         }
     }
-    Err(failure.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+    Err(failure.map_or_else(|| io::ErrorKind::NotFound.into(), |((), error)| error))
 }
 
 /// What is no name is not looked up.

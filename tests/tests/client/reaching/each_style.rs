@@ -154,6 +154,26 @@ fn addresses_after_one_that_does_not_answer_have_their_time() {
     });
 }
 
+/// A socket may come where there is none; what waiting does not mend is said of alone where there is nothing else.
+#[test]
+fn one_address_that_waiting_may_mend_is_waited_for() {
+    run!({
+        let place = Place::new(&format!("libbus-missing-{STYLE}"));
+        let path = format!("unix:path={}", place.path());
+        for both in [format!("{path};autolaunch:"), format!("autolaunch:;{path};launchd:env=X")] {
+            let builder = Builder::address(&both).unwrap().wait_for_bus(SHORT);
+            let error = wait!(builder.build()).unwrap_err();
+            assert!(matches!(error, Error::GaveUp { tries: 2.., .. }), "{error}");
+            let Error::Connect { address, error } = given_up(error) else { panic!("{both}") };
+            assert_eq!((address, error.kind()), (path.clone(), io::ErrorKind::NotFound));
+        }
+        let builder = Builder::address("autolaunch:").unwrap().wait_for_bus(SHORT);
+        let error = wait!(builder.build()).unwrap_err();
+        let Error::Connect { error, .. } = error else { panic!("{error}") };
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+    });
+}
+
 /// What a call on a lost connection fails with at last.
 macro_rules! fail {
     ($connection:expr) => {
