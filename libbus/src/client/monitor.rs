@@ -78,7 +78,10 @@ impl<S: Style> Monitor<S> {
     /// The next message, which may have come before.
     pub(crate) async fn take_next(&mut self, deadline: Deadline) -> Result<Message> {
         let next = |shared: &mut Shared| shared.connection.next_monitored();
-        S::wait(self.connection.link(), next, deadline).await
+        let link = self.connection.link();
+        let message = S::wait(link, next, deadline).await?;
+        link.wake_reader();
+        Ok(message)
     }
 
     /// The connection on which it sees them. Replies to what is asked on it are for who asks; all else that comes is for
@@ -120,4 +123,57 @@ async fn add_matches<S: Style>(connection: &Connection<S>, rules: &[String]) -> 
     }
     connection.link().lock_here()?.connection.set_up_monitoring(false);
     Ok(())
+}
+
+#[cfg(all(test, feature = "blocking"))]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::Monitor;
+    use crate::blocking::Connection;
+    use crate::client::call::MethodCall;
+    use crate::connection::MONITORED_MAX;
+    use crate::server::ObjectManager;
+
+    /// So many signals, and then the answers to calls.
+    fn emit_and_serve(peer: &Connection, count: usize) {
+        for number in 0..count as u32 {
+            peer.emit_signal(None, "/a", "org.example.A", "Changed", &number).unwrap();
+        }
+        assert!(peer.serve().unwrap_err().is_disconnected());
+    }
+
+    /// Who waits for a reply goes on reading once the program takes messages, and does not wait for the next one who
+    /// waits.
+    #[test]
+    fn taking_from_a_full_queue_wakes_who_waits_for_a_reply() {
+        const MORE: usize = 100;
+        let (peer, connection) = Connection::pair().unwrap();
+        peer.object_server().at("/a", ObjectManager).unwrap();
+        connection.link().lock().connection.begin_monitoring();
+        let mut monitor = Monitor { connection };
+        let asking = monitor.connection().clone();
+        let is_full = |monitor: &Monitor<_>| {
+            let shared = monitor.connection.link().lock();
+            shared.waiting_count > 0 && !shared.connection.may_read()
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| emit_and_serve(&peer, MONITORED_MAX + MORE));
+            let asked = scope.spawn(move || {
+                let call = MethodCall::new("/a", "GetManagedObjects").unwrap();
+                asking.call(&call.timeout(Some(Duration::from_secs(20))), &())
+            });
+            while !is_full(&monitor) {
+                thread::yield_now();
+            }
+            for number in 0..=MORE as u32 {
+                let message = monitor.next_message().unwrap();
+                assert_eq!(message.deserialize::<u32>().unwrap(), number);
+            }
+            let reply = asked.join().unwrap();
+            monitor.connection().close();
+            reply.unwrap();
+        });
+    }
 }
