@@ -30,7 +30,11 @@ pub enum Watching {
 /// Sees messages of others, one after the other. Who is one by match rules may also send
 /// ([`Monitor::connection`]); the bus ends a monitor that does.
 ///
-/// It misses nothing. Who does not take messages lets them wait at the bus, which ends a monitor that holds too much.
+/// It misses nothing. Who does not take messages lets them wait at the bus, which ends a monitor that holds too much. So
+/// do replies to what is asked on its connection, which come behind them: while
+/// [`MONITORED_MAX`](crate::connection::MONITORED_MAX) messages wait here, or
+/// [`MONITORED_SIZE_MAX`](crate::connection::MONITORED_SIZE_MAX) bytes of them, nothing is read, and a reply comes in only
+/// if messages are taken meanwhile.
 ///
 /// ```
 /// # #[cfg(not(feature = "blocking"))]
@@ -85,7 +89,10 @@ impl<S: Style> Monitor<S> {
     }
 
     /// The connection on which it sees them. Replies to what is asked on it are for who asks; all else that comes is for
-    /// the monitor, which answers nothing by itself.
+    /// the monitor, which answers nothing by itself. Whoever waits for a reply has messages taken meanwhile by somebody
+    /// else, or takes them before: where too many wait the reply does not come in ([`Error::TimedOut`]).
+    ///
+    /// [`Error::TimedOut`]: super::error::Error::TimedOut
     #[must_use]
     pub const fn connection(&self) -> &Connection<S> {
         &self.connection
