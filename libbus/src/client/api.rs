@@ -82,7 +82,9 @@ macro_rules! api {
                 $run!(self.connect())
             }
 
-            /// Connects to see messages of others: those that one of `rules` matches, or all, if there is none.
+            /// Connects to see messages of others: those that one of `rules` matches. Without any it is all of them
+            /// [as a monitor](Watching::AsMonitor), and [by match rules](Watching::ByMatchRules) what is sent to this
+            /// connection alone.
             ///
             /// # Errors
             /// As [`Builder::build`]; one is no match rule, or the bus refuses ([`Error::Method`]).
