@@ -89,8 +89,8 @@ impl<S: Style> Monitor<S> {
     }
 
     /// The connection on which it sees them. Replies to what is asked on it are for who asks; all else that comes is for
-    /// the monitor, which answers nothing by itself. Whoever waits for a reply has messages taken meanwhile by somebody
-    /// else, or takes them before: where too many wait the reply does not come in ([`Error::TimedOut`]).
+    /// the monitor, which answers nothing by itself. Messages are to be taken also while a reply is waited for: where too
+    /// many wait it does not come in ([`Error::TimedOut`]).
     ///
     /// [`Error::TimedOut`]: super::error::Error::TimedOut
     #[must_use]
