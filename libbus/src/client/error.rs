@@ -172,7 +172,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Method(error) => error.fmt(f),
-            Self::TimedOut(time) => write!(f, "no reply within {} ms", time.as_millis()),
+            Self::TimedOut(time) => write!(f, "not done within {} ms", time.as_millis()),
             Self::Connect { address, error } => write!(f, "cannot connect to {address}: {error}"),
             Self::Listen { address, error } => write!(f, "cannot listen at {address}: {error}"),
             Self::NoAddress(why) => write!(f, "no bus is known: {why}"),
