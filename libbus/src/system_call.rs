@@ -58,11 +58,9 @@ pub(crate) fn peer_of(socket: BorrowedFd<'_>) -> Option<Peer> {
     let mut size = size_of::<ucred>() as socklen_t;
     let place = (&raw mut value).cast();
     // SAFETY: the kernel writes `size` bytes at most, which `value` has.
-    let result = unsafe {
-        getsockopt(socket.as_raw_fd(), SOL_SOCKET, SO_PEERCRED, place, &raw mut size)
-    };
-    let is_known =
-        result == 0 && size as usize == size_of::<ucred>() && value.uid != u32::MAX;
+    let result =
+        unsafe { getsockopt(socket.as_raw_fd(), SOL_SOCKET, SO_PEERCRED, place, &raw mut size) };
+    let is_known = result == 0 && size as usize == size_of::<ucred>() && value.uid != u32::MAX;
     let pid = u32::try_from(value.pid).ok().filter(|pid| *pid > 0);
     is_known.then_some(Peer { uid: value.uid, pid })
 }

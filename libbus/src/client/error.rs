@@ -70,6 +70,8 @@ pub enum Error {
     },
     /// There is no address of a bus to connect to.
     NoAddress(String),
+    /// This cannot be made again when it is lost, as [`Builder::reconnect`](super::Builder::reconnect) wants it.
+    CannotReconnect(&'static str),
     /// An address is written wrong.
     Address(AddressError),
     /// The other end has closed the connection.
@@ -176,6 +178,7 @@ impl fmt::Display for Error {
             Self::Connect { address, error } => write!(f, "cannot connect to {address}: {error}"),
             Self::Listen { address, error } => write!(f, "cannot listen at {address}: {error}"),
             Self::NoAddress(why) => write!(f, "no bus is known: {why}"),
+            Self::CannotReconnect(what) => write!(f, "{what} cannot be made again"),
             Self::Address(error) => write!(f, "the bus's address is wrong: {error}"),
             Self::Closed => f.write_str("the other end has closed the connection"),
             Self::Forked => f.write_str("the connection belongs to another process, which forked"),
