@@ -6,12 +6,10 @@ use super::builder::Builder;
 use super::connection::Connection;
 use super::error::Result;
 use super::link::{Deadline, Shared, Style};
-use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH};
+use super::names::bus_call;
 use crate::match_rule::MatchRule;
 use crate::message::Message;
 use crate::names::InterfaceName;
-
-use super::call::MethodCall;
 
 const MONITORING: InterfaceName<'static> =
     InterfaceName::from_static("org.freedesktop.DBus.Monitoring");
@@ -112,16 +110,14 @@ impl<S: Style> fmt::Debug for Monitor<S> {
 }
 
 async fn become_monitor<S: Style>(connection: &Connection<S>, rules: &[String]) -> Result<()> {
-    let call = MethodCall::new(BUS_PATH, "BecomeMonitor")?.destination(BUS)?;
-    let call = call.interface(MONITORING)?;
+    let call = bus_call("BecomeMonitor").interface(MONITORING)?;
     connection.link().call(&call, &(rules, 0u32)).await.map(drop)
 }
 
 /// All are asked for before the first answer is waited for: what the first match comes meanwhile, and before the
 /// answers.
 async fn add_matches<S: Style>(connection: &Connection<S>, rules: &[String]) -> Result<()> {
-    let call = MethodCall::new(BUS_PATH, "AddMatch")?.destination(BUS)?;
-    let call = call.interface(BUS_INTERFACE)?;
+    let call = bus_call("AddMatch");
     connection.link().lock_here()?.connection.set_up_monitoring(true);
     let ask = |rule: &String| connection.link().begin_call(&call, rule.as_str());
     let asked: Vec<_> = rules.iter().map(ask).collect::<Result<_>>()?;
@@ -138,18 +134,10 @@ mod tests {
     use std::time::Duration;
 
     use super::Monitor;
-    use crate::blocking::Connection;
+    use crate::client::blocking::Connection;
     use crate::client::call::MethodCall;
     use crate::connection::MONITORED_MAX;
     use crate::server::ObjectManager;
-
-    /// So many signals, and then the answers to calls.
-    fn emit_and_serve(peer: &Connection, count: usize) {
-        for number in 0..count as u32 {
-            peer.emit_signal(None, "/a", "org.example.A", "Changed", &number).unwrap();
-        }
-        assert!(peer.serve().unwrap_err().is_disconnected());
-    }
 
     /// Who waits for a reply goes on reading once the program takes messages, and does not wait for the next one who
     /// waits.
@@ -166,7 +154,13 @@ mod tests {
             shared.waiting_count > 0 && !shared.connection.may_read()
         };
         thread::scope(|scope| {
-            scope.spawn(|| emit_and_serve(&peer, MONITORED_MAX + MORE));
+            scope.spawn(|| {
+                for number in 0..(MONITORED_MAX + MORE) as u32 {
+                    peer.emit_signal(None, "/a", "org.example.A", "Changed", &number).unwrap();
+                }
+                // The answer comes behind them.
+                assert!(peer.serve().unwrap_err().is_disconnected());
+            });
             let asked = scope.spawn(move || {
                 let call = MethodCall::new("/a", "GetManagedObjects").unwrap();
                 asking.call(&call.timeout(Some(Duration::from_secs(20))), &())

@@ -9,12 +9,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::net::SocketAddrUnix;
+
 use super::error::{Error, Result};
 use super::link::Style;
 use crate::address::{Address, ConnectAddress, Family};
 use crate::guid::Guid;
 use crate::host::tcp;
-use crate::transport::{Socket, begin_tcp, end_tcp, read_nonce, say_nonce};
+use crate::transport::{Socket, begin_tcp, connect_unix, end_tcp, read_nonce, say_nonce, start};
 
 /// The first pause before a listener is asked again that lets in nobody for now; each further one is twice as long.
 const FULL_PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -90,7 +92,18 @@ pub(super) fn can_be_mended(error: &io::Error) -> bool {
 }
 
 async fn connect_to<S: Style>(address: ConnectAddress, limit: Limit) -> io::Result<Socket> {
+    let unsupported = |transport| {
+        let text = format!("there is no {transport} on this system");
+        Err(io::Error::new(io::ErrorKind::Unsupported, text))
+    };
     match address {
+        ConnectAddress::UnixPath(path) => {
+            connect_to_unix::<S>(&SocketAddrUnix::new(path)?, limit).await
+        }
+        ConnectAddress::UnixAbstract(name) => {
+            connect_to_unix::<S>(&SocketAddrUnix::new_abstract_name(&name)?, limit).await
+        }
+        ConnectAddress::UnixExec { path, argv } => start(&path, &argv),
         ConnectAddress::Tcp { host, port, family } => {
             say_nonce(connect_tcp::<S>(host, port.get(), family, limit).await?, b"")
         }
@@ -98,15 +111,16 @@ async fn connect_to<S: Style>(address: ConnectAddress, limit: Limit) -> io::Resu
             let nonce = S::unblock(move || read_nonce(&nonce_file)).await??;
             say_nonce(connect_tcp::<S>(host, port.get(), family, limit).await?, &nonce)
         }
-        address => connect_here::<S>(&address, limit).await,
+        ConnectAddress::Autolaunch { .. } => unsupported("autolaunch:"),
+        ConnectAddress::Launchd { .. } => unsupported("launchd:"),
     }
 }
 
-/// To somebody on this machine.
-async fn connect_here<S: Style>(address: &ConnectAddress, limit: Limit) -> io::Result<Socket> {
+/// To a socket that may let in nobody for now.
+async fn connect_to_unix<S: Style>(address: &SocketAddrUnix, limit: Limit) -> io::Result<Socket> {
     let mut pause = FULL_PAUSE_MIN;
     loop {
-        if let Some(socket) = Socket::connect(address)? {
+        if let Some(socket) = connect_unix(address)? {
             return Ok(socket);
         }
         let left = limit.left();
