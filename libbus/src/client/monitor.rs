@@ -130,6 +130,7 @@ async fn add_matches<S: Style>(connection: &Connection<S>, rules: &[String]) -> 
 
 #[cfg(all(test, feature = "blocking"))]
 mod tests {
+    use std::sync::mpsc;
     use std::thread;
     use std::time::Duration;
 
@@ -149,6 +150,7 @@ mod tests {
         connection.link().lock().connection.begin_monitoring();
         let mut monitor = Monitor { connection };
         let asking = monitor.connection().clone();
+        let (tell, told) = mpsc::channel();
         let is_full = |monitor: &Monitor<_>| {
             let shared = monitor.connection.link().lock();
             shared.waiting_count > 0 && !shared.connection.may_read()
@@ -161,9 +163,9 @@ mod tests {
                 // The answer comes behind them.
                 assert!(peer.serve().unwrap_err().is_disconnected());
             });
-            let asked = scope.spawn(move || {
+            scope.spawn(move || {
                 let call = MethodCall::new("/a", "GetManagedObjects").unwrap();
-                asking.call(&call.timeout(Some(Duration::from_secs(20))), &())
+                tell.send(asking.call(&call.timeout(None), &()))
             });
             while !is_full(&monitor) {
                 thread::yield_now();
@@ -172,9 +174,9 @@ mod tests {
                 let message = monitor.next_message().unwrap();
                 assert_eq!(message.deserialize::<u32>().unwrap(), number);
             }
-            let reply = asked.join().unwrap();
+            let reply = told.recv_timeout(Duration::from_secs(20));
             monitor.connection().close();
-            reply.unwrap();
+            reply.expect("who waits reads on").unwrap();
         });
     }
 }

@@ -107,10 +107,10 @@ fn what_nothing_else_is_said_of_has_the_time_of_the_connections_calls() {
         assert_is_short(wait!(builder().build()).unwrap_err());
         drop(silent);
 
-        let builder = libbus::blocking::ListenerBuilder::address(&address).unwrap();
+        let listener = libbus::blocking::ListenerBuilder::address(&address).unwrap();
         // What it serves it would answer if anybody asked it to; of what it does not serve it says so by itself.
-        let builder = builder.serve_at("/", || libbus::server::ObjectManager).unwrap();
-        let mut polite = builder.listen().unwrap();
+        let listener = listener.serve_at("/", || libbus::server::ObjectManager).unwrap();
+        let mut polite = listener.listen().unwrap();
         thread::scope(|scope| {
             // They are kept, and nobody reads what they say, Hello at first.
             let clients = scope.spawn(|| [(); 2].map(|()| polite.accept().unwrap()));
