@@ -24,7 +24,7 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-pub(crate) use self::connect::{begin_tcp, end_tcp, read_nonce, say_nonce};
+pub(crate) use self::connect::{begin_tcp, connect_unix, end_tcp, read_nonce, say_nonce, start};
 pub(crate) use self::inherited::{connected, listening};
 pub(crate) use self::listen::{Door, Opened, accept, bind, opened};
 use crate::connection::FDS_WAITING_MAX;

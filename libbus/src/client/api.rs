@@ -82,7 +82,9 @@ macro_rules! api {
                 $run!(self.connect())
             }
 
-            /// Connects to see messages of others: those that one of `rules` matches, or all, if there is none.
+            /// Connects to see messages of others: those that one of `rules` matches. Without any it is all of them
+            /// [as a monitor](Watching::AsMonitor), and [by match rules](Watching::ByMatchRules) what is sent to this
+            /// connection alone.
             ///
             /// # Errors
             /// As [`Builder::build`]; one is no match rule, or the bus refuses ([`Error::Method`]).
@@ -223,10 +225,12 @@ macro_rules! api {
 
             /// Sends a message as its header says, of any type, and answers its serial: that of the header, its
             /// signature and its number of descriptors do not count. This is for programs that answer by themselves
-            /// what a [`Monitor`] sees. What there is no room for leaves later ([`Connection::flush`]).
+            /// what a [`Monitor`] sees. What the socket has no room for leaves later ([`Connection::flush`]).
             ///
             /// # Errors
-            /// It cannot be sent, or the connection is over.
+            /// It cannot be sent, the connection is lost and not there again ([`Error::CallLost`]), or it is over. Where
+            /// [`WRITE_SIZE_MAX`](crate::connection::WRITE_SIZE_MAX) bytes wait to be written it is an error at once, in
+            /// both styles ([`SendError::QueueFull`](crate::connection::SendError::QueueFull)).
             pub fn send_message<T>(&self, header: &Header<'_>, arguments: &T) -> Result<NonZeroU32>
             where
                 T: Serialize + DynamicType + ?Sized,

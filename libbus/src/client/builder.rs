@@ -271,7 +271,9 @@ impl<S: Style> Builder<S> {
     /// The program has another unique name then. Unique names of others are of the bus on which they were learned:
     /// what is sent to one after that may reach somebody else. Of the address the `guid` holds for the first
     /// connection alone: a bus that is started again has another one. When it is given up, all fails with
-    /// [`Error::GaveUp`]; after [`Connection::close`] there is no other try.
+    /// [`Error::GaveUp`]; after [`Connection::close`] there is no other try. What cannot be made again, since it is a
+    /// [monitor](super::monitor::Monitor)'s, a [server](Builder::server)'s or to no address, is not made at all
+    /// ([`Error::CannotReconnect`]).
     ///
     /// ```no_run
     /// # #[cfg(feature = "blocking")]
@@ -326,11 +328,25 @@ impl<S: Style> Builder<S> {
     pub(crate) fn for_monitor(self) -> Result<Self> {
         match self.reconnects {
             None => Ok(Self { monitors: true, ..self }),
-            Some(_) => Err(Error::NoAddress("a monitor's connection is not made again".to_owned())),
+            Some(_) => Err(Error::CannotReconnect("a monitor's connection")),
         }
     }
 
+    /// # Errors
+    /// The connection is to be made again when it is lost, and cannot be.
+    fn check_reconnecting(&self) -> Result<()> {
+        if self.reconnects.is_none() {
+            return Ok(());
+        }
+        Err(Error::CannotReconnect(match (&self.target, &self.server) {
+            (_, Some(_)) => "the server's end of a connection",
+            (Target::Socket(_) | Target::Inherited(_), None) => "a connection to no address",
+            (Target::Addresses(_) | Target::Remote(_), None) => return Ok(()),
+        }))
+    }
+
     pub(crate) async fn connect(self) -> Result<Connection<S>> {
+        self.check_reconnecting()?;
         let call_timeout = self.call_timeout;
         let Self { target, mechanisms, is_bus, server, users, names, message_size_max, .. } = self;
         let (mut uid, mut tries) = (Some(own_uid()), self.waits.map(Tries::waiting));
@@ -366,10 +382,6 @@ impl<S: Style> Builder<S> {
         };
         let route = route.zip(config_again);
         let route = route.map(|(addresses, config)| Route { addresses, config, is_bus });
-        if self.reconnects.is_some() && route.is_none() {
-            let text = "a connection to no address cannot be made again";
-            return Err(Error::NoAddress(text.to_owned()));
-        }
         let connection = Connection::new(Link::new(socket, state)?.with_call_timeout(call_timeout));
         connection.link().lock().is_on_bus = is_bus;
         if self.monitors {

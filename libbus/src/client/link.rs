@@ -282,6 +282,15 @@ impl<S: Style> Link<S> {
         }
     }
 
+    /// Something was taken out of a queue for which nothing more may have been read
+    /// ([`Overflow::Wait`](crate::connection::Overflow::Wait), or that of a monitor): whoever waits may read again.
+    pub(crate) fn wake_reader(&self) {
+        let Ok(shared) = self.lock_here() else { return };
+        if shared.waiting_count > 0 && shared.connection.may_read() {
+            S::wake(&self.signal);
+        }
+    }
+
     /// How long somebody may still wait: no time at all to read what is there, since what came in time is
     /// read, however late.
     ///

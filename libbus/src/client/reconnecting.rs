@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::error::{Error, Result};
 use super::link::{DEFAULT_TIMEOUT, Deadline, Link, Shared, Style};
-use super::reach::connect_to_one;
+use super::reach::{self, connect_to_one};
 use crate::connection::{ConnectionConfig, ConnectionError, ConnectionState};
 use crate::guid::Guid;
 use crate::transport::Socket;
@@ -117,10 +117,7 @@ impl Tries {
 /// Whether another try may go better.
 fn can_be_mended(error: &Error) -> bool {
     match error {
-        Error::Connect { error, .. } => !matches!(
-            error.kind(),
-            io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::Other
-        ),
+        Error::Connect { error, .. } => reach::can_be_mended(error),
         Error::Closed | Error::Io(_) | Error::TimedOut(_) => true,
         Error::Connection(error) => *error == ConnectionError::NotRestored,
         _ => false,

@@ -217,7 +217,7 @@ impl<S: Style> SignalStream<S> {
                 Err(Error::SenderGone)
             }
             Streamed::Signal(signal) => {
-                self.wake_reader();
+                self.link.wake_reader();
                 Ok(Some(signal))
             }
         }
@@ -236,17 +236,9 @@ impl<S: Style> SignalStream<S> {
             (self.has_ended, self.is_gone) = (true, true);
         }
         if next.is_some() {
-            self.wake_reader();
+            self.link.wake_reader();
         }
         next
-    }
-
-    /// There may be room again that somebody waits for ([`Overflow::Wait`]).
-    fn wake_reader(&self) {
-        let Ok(shared) = self.link.lock_here() else { return };
-        if shared.waiting_count > 0 && shared.connection.may_read() {
-            S::wake(&self.link.signal);
-        }
     }
 
     /// Which stream of the connection it is.
@@ -323,6 +315,6 @@ impl<S: Style> Drop for SignalStream<S> {
         // If there is no room it leaves with what is sent next.
         self.link.write_some(&mut shared);
         drop(shared);
-        self.wake_reader();
+        self.link.wake_reader();
     }
 }

@@ -19,41 +19,19 @@ use rustix::net::{
 };
 
 use super::Socket;
-use crate::address::ConnectAddress;
 use crate::host::tcp::NONCE_SIZE;
 
 /// What waits for the end of a program needs hardly any room, in bytes.
 const WAITING_STACK_SIZE: usize = 64 * 1024;
 
-impl Socket {
-    /// Connects to an address on this machine, which does not wait. Nothing: as many wait there to be let in as may, and
-    /// it is to be tried again.
-    ///
-    /// # Errors
-    /// Nobody listens there, or the system has no room for a socket; `Unsupported` for `autolaunch:` and
-    /// `launchd:`, which are of other systems, and for what is not on this machine.
-    pub(crate) fn connect(address: &ConnectAddress) -> io::Result<Option<Self>> {
-        match address {
-            ConnectAddress::UnixPath(path) => connect_unix(&SocketAddrUnix::new(path.as_slice())?),
-            ConnectAddress::UnixAbstract(name) => {
-                connect_unix(&SocketAddrUnix::new_abstract_name(name)?)
-            }
-            ConnectAddress::UnixExec { path, argv } => start(path, argv).map(Some),
-            ConnectAddress::Autolaunch { .. } => Err(unsupported("autolaunch:")),
-            ConnectAddress::Launchd { .. } => Err(unsupported("launchd:")),
-            ConnectAddress::Tcp { .. } => Err(unsupported("tcp:")),
-            ConnectAddress::NonceTcp { .. } => Err(unsupported("nonce-tcp:")),
-        }
-    }
-}
-
-fn unsupported(transport: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, format!("there is no {transport} on this system"))
-}
-
 const CONNECTING: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
-fn connect_unix(address: &SocketAddrUnix) -> io::Result<Option<Socket>> {
+/// Connects to a Unix socket, which does not wait. Nothing: as many wait there to be let in as may, and it is to be tried
+/// again.
+///
+/// # Errors
+/// Nobody listens there, or the system has no room for a socket.
+pub(crate) fn connect_unix(address: &SocketAddrUnix) -> io::Result<Option<Socket>> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, CONNECTING, None)?;
     match connect(&socket, address) {
         Ok(()) => {}
@@ -116,7 +94,10 @@ pub(crate) fn say_nonce(socket: OwnedFd, nonce: &[u8]) -> io::Result<Socket> {
 
 /// Starts a program whose standard input and output are the other end. It sees the end of its input when the
 /// connection is over.
-fn start(path: &[u8], argv: &[Vec<u8>]) -> io::Result<Socket> {
+///
+/// # Errors
+/// There is no such program, or the system has no room for one.
+pub(crate) fn start(path: &[u8], argv: &[Vec<u8>]) -> io::Result<Socket> {
     let flags = SocketFlags::CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     let mut command = Command::new(OsStr::from_bytes(path));

@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use rustix::io::{Errno, ioctl_fionbio};
@@ -17,6 +16,7 @@ use rustix::net::{
     getsockname, listen, socket_with, sockopt,
 };
 
+use super::connect::connect_unix;
 use super::inherited;
 use crate::address::{Address, ListenAddress};
 use crate::host::tcp::{self, NONCE_SIZE};
@@ -121,7 +121,7 @@ fn path_of(bytes: &[u8]) -> PathBuf {
 /// protocol.md A102, A103
 fn at_path(path: &Path) -> io::Result<Opened> {
     let name = SocketAddrUnix::new(path)?;
-    remove_old_socket(path);
+    remove_old_socket(path, &name);
     let fd = bound(&name)?;
     let created = CreatedFile::new(path)?;
     listen(&fd, BACKLOG)?;
@@ -130,13 +130,11 @@ fn at_path(path: &Path) -> io::Result<Opened> {
 }
 
 /// One that nobody listens on is from a program that ended without removing it; anything else stays, and
-/// binding will fail.
-fn remove_old_socket(path: &Path) {
+/// binding will fail. Who lets in nobody for now listens, too, and is not waited for.
+fn remove_old_socket(path: &Path, name: &SocketAddrUnix) {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    let is_refused = || {
-        let connected = UnixStream::connect(path);
-        connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-    };
+    let is_refused =
+        || connect_unix(name).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
     if is_socket && is_refused() {
         // Else binding says what is wrong.
         let _ = fs::remove_file(path);

@@ -25,6 +25,34 @@ fn who_lets_nobody_in_is_not_waited_for_longer_than_was_said() {
     });
 }
 
+/// Who listens keeps its place, also while it lets nobody in; and who asks for the place is told at once.
+#[test]
+fn a_listener_that_is_full_keeps_its_place() {
+    let place = Place::new(&format!("libbus-place-{STYLE}"));
+    let path = place.path();
+    let listener = UnixListener::bind(&path).unwrap();
+    let waiting = fill(&listener, &path);
+    let listen = || {
+        let (tell, told) = mpsc::channel();
+        let address = format!("unix:path={path}");
+        thread::spawn(move || {
+            run!({
+                let builder = ListenerBuilder::address(&address).unwrap();
+                tell.send(wait!(builder.listen())).unwrap();
+            });
+        });
+        told.recv_timeout(Duration::from_secs(20)).expect("it waits for nobody")
+    };
+    let Err(Error::Listen { error, .. }) = listen() else { panic!("somebody listens there") };
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    drop(waiting);
+    assert!(listener.accept().is_ok());
+    fill(&listener, &path);
+    drop(listener);
+    // What is left of a program that ended is in nobody's way.
+    listen().unwrap();
+}
+
 /// Before the handshake, and after it.
 #[test]
 fn who_says_nothing_is_not_waited_for_longer_than_was_said() {
@@ -80,6 +108,8 @@ fn what_nothing_else_is_said_of_has_the_time_of_the_connections_calls() {
         drop(silent);
 
         let listener = libbus::blocking::ListenerBuilder::address(&address).unwrap();
+        // What it serves it would answer if anybody asked it to; of what it does not serve it says so by itself.
+        let listener = listener.serve_at("/", || libbus::server::ObjectManager).unwrap();
         let mut polite = listener.listen().unwrap();
         thread::scope(|scope| {
             // They are kept, and nobody reads what they say, Hello at first.
@@ -121,6 +151,26 @@ fn addresses_after_one_that_does_not_answer_have_their_time() {
             assert!(wait!(builder.build()).unwrap().unique_name().is_some());
             drop(waiting);
         });
+    });
+}
+
+/// A socket may come where there is none; what waiting does not mend is said of alone where there is nothing else.
+#[test]
+fn one_address_that_waiting_may_mend_is_waited_for() {
+    run!({
+        let place = Place::new(&format!("libbus-missing-{STYLE}"));
+        let path = format!("unix:path={}", place.path());
+        for both in [format!("{path};autolaunch:"), format!("autolaunch:;{path};launchd:env=X")] {
+            let builder = Builder::address(&both).unwrap().wait_for_bus(SHORT);
+            let error = wait!(builder.build()).unwrap_err();
+            assert!(matches!(error, Error::GaveUp { tries: 2.., .. }), "{error}");
+            let Error::Connect { address, error } = given_up(error) else { panic!("{both}") };
+            assert_eq!((address, error.kind()), (path.clone(), io::ErrorKind::NotFound));
+        }
+        let builder = Builder::address("autolaunch:").unwrap().wait_for_bus(SHORT);
+        let error = wait!(builder.build()).unwrap_err();
+        let Error::Connect { error, .. } = error else { panic!("{error}") };
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
     });
 }
 
