@@ -80,7 +80,7 @@ fn check(scene: &Scene, index: usize, (command, heard_count, wanted): (&str, usi
 #[test]
 fn a_bus_that_does_not_answer_is_waited_for_as_long_as_was_said() {
     let scene = Scene::new();
-    let late = "bus: no reply within 1000 ms\nhint: wait longer with --timeout=SECONDS\n";
+    let late = "bus: not done within 1000 ms\nhint: wait longer with --timeout=SECONDS\n";
     let in_time = "bus: it did not come in time\n";
     let cases = [
         ("list", 1, late),
