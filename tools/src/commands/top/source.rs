@@ -50,6 +50,11 @@ enum Untold {
 }
 
 impl Untold {
+    /// Whether the policy of the bus keeps it from this user.
+    fn is_denial(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.is_method_error(ACCESS_DENIED))
+    }
+
     fn text(self) -> String {
         match self {
             Self::Refused(error) => Failure::from(error).text,
@@ -150,8 +155,7 @@ impl Source {
     fn clients_one_by_one(&mut self) -> Result<(Vec<Client>, Option<Value>)> {
         let mut clients = self.named_clients()?;
         let stats = self.stats()?;
-        self.is_denied =
-            matches!(&stats, Err(Untold::Refused(error)) if error.is_method_error(ACCESS_DENIED));
+        self.is_denied = stats.as_ref().is_err_and(Untold::is_denial);
         let stats = stats.ok();
         if let Some(Value::Array { elements, .. }) =
             stats.as_ref().and_then(|it| it.entry(ACCOUNTING))
@@ -263,4 +267,38 @@ fn accounted(element: &Value) -> Option<(String, Usage)> {
 
 fn is_about_client(error: &Error) -> bool {
     matches!(error, Error::Method(error) if error.name().ends_with(".NameHasNoOwner"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use libbus::names::ErrorName;
+    use libbus::wire::{MessageType, Signature};
+    use libbus::{Error, MethodError};
+
+    use super::{ACCESS_DENIED, Message, Untold};
+    use crate::capture::tests::message;
+
+    /// Whatever it says to people.
+    #[test]
+    fn a_denial_is_known_by_the_name_of_the_error() {
+        let check = |name: &'static str, text: &str, expected: bool| {
+            let bytes = message(
+                MessageType::Error,
+                7,
+                |header| {
+                    header.error_name = Some(ErrorName::parse(name).unwrap());
+                    header.reply_serial = NonZeroU32::new(1);
+                    header.signature = Signature::from_static("s");
+                },
+                |writer| writer.string(text),
+            );
+            let error = MethodError::new(Message::from_bytes(bytes).unwrap()).unwrap();
+            assert_eq!(Untold::Refused(Error::Method(error)).is_denial(), expected, "{name}");
+        };
+        check(ACCESS_DENIED, "no", true);
+        check("org.freedesktop.DBus.Error.UnknownMethod", ACCESS_DENIED, false);
+        assert!(!Untold::Empty.is_denial());
+    }
 }
