@@ -7,6 +7,7 @@ mod namespaces;
 mod program;
 mod raw_client;
 mod skip;
+mod trial;
 
 pub use bus_process::{Bus, Config, Daemon, Listen, bus_command};
 pub use message::{Encoder, Endian, Message, Value, Written, field, flag, kind};
@@ -16,6 +17,7 @@ pub use raw_client::{
     Client, DEADLINE, RawClient, Received, borrow_all, identity_of, own_identity,
 };
 pub use skip::{skip, skip_without};
+pub use trial::{is_installed, trial};
 
 /// The name of the bus itself.
 pub const BUS_NAME: &str = "org.freedesktop.DBus";

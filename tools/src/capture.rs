@@ -152,7 +152,7 @@ impl fmt::Display for Fault {
                 write!(f, "only {kept} bytes of a message were kept, not even its whole header")
             }
             Self::Block(what) => f.write_str(what),
-            Self::Read(error) => write!(f, "cannot be read: {error}"),
+            Self::Read(error) => write!(f, "cannot be read: {}", libbus::host::phrase(error)),
         }
     }
 }
@@ -182,7 +182,7 @@ impl fmt::Display for OpenError {
             Self::LinkType(found) => {
                 write!(f, "a capture of link type {found}; D-Bus has {LINK_TYPE}")
             }
-            Self::Damage(damage) => damage.fmt(f),
+            Self::Damage(damage) => damage.fault.fmt(f),
         }
     }
 }

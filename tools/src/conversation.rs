@@ -197,7 +197,7 @@ impl Pending {
     /// The bus keeps replies of others away from the caller, but captures have what was refused, too.
     fn may_be_answered_by(&self, sender: Option<&str>) -> bool {
         match (self.called.as_deref(), sender) {
-            (Some(called), Some(sender)) if called.starts_with(':') => {
+            (Some(called), Some(sender)) if called.starts_with(':') || called == BUS => {
                 sender == called || sender == BUS
             }
             _ => true,

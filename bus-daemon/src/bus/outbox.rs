@@ -235,14 +235,6 @@ impl Outbox {
         self.bytes_peak = self.bytes_peak.max(self.bytes);
     }
 
-    /// Queues bytes that are no message: the lines of the authentication handshake.
-    pub fn push_bytes(&mut self, pool: &mut BufferPool, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.push(pool, bytes, &OutgoingBody::Copied(&[]), None);
-            self.note_lines();
-        }
-    }
-
     /// `size` bytes of what [`Outbox::batch`] gave were written.
     pub fn handle_written(&mut self, pool: &mut BufferPool, size: usize) {
         let mut rest = size.min(self.bytes);

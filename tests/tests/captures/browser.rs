@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use bus_tests::harness::Running;
+use bus_tests::harness::{Running, is_installed};
 
 /// How a page element is called in WebDriver's answers.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -26,9 +26,6 @@ pub(crate) struct Browser {
 
 /// What is missing, if a browser cannot be had here.
 pub(crate) fn missing_browser() -> Option<&'static str> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_installed =
-        |program: &&str| std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
     ["chromium", "chromedriver"].into_iter().find(|program| !is_installed(program))
 }
 

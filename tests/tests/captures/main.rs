@@ -14,10 +14,10 @@ mod replayed;
 mod scene;
 mod traced;
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use bus_tests::harness::{is_installed, trial};
+use libtest_mimic::Arguments;
 
 use crate::browser::missing_browser;
 
@@ -44,31 +44,12 @@ const CASES: &[Case] = &[
 ];
 
 fn main() -> ExitCode {
-    let trials = CASES.iter().map(|(name, missing, run)| trial(name, missing(), *run)).collect();
+    let trials = CASES.iter().map(|(name, missing, run)| trial(*name, missing(), *run)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
-/// A test that is ignored, or fails, when something is missing.
-fn trial(name: &str, missing: Option<&'static str>, run: fn()) -> Trial {
-    let Some(missing) = missing else {
-        return Trial::test(name, move || {
-            run();
-            Ok(())
-        });
-    };
-    if std::env::var_os("REQUIRE_STOCK_CLIENTS").is_some() {
-        return Trial::test(name, move || Err(Failed::from(format!("{missing} is missing"))));
-    }
-    eprintln!("captures: {name}: skipped, {missing} is missing (tests/peers/install)");
-    Trial::test(name, || Ok(()))
-        .with_kind(format!("skipped: {missing} is missing"))
-        .with_ignored_flag(true)
-}
-
 fn program(name: &'static str) -> Option<&'static str> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there = std::env::split_paths(&path).any(|dir| Path::new(&dir).join(name).is_file());
-    (!is_there).then_some(name)
+    (!is_installed(name)).then_some(name)
 }
 
 fn nothing() -> Option<&'static str> {

@@ -21,16 +21,12 @@ mod notifications;
 mod portal;
 mod session;
 mod settings;
-#[path = "../stock_clients/trial.rs"]
-mod trial;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use bus_tests::harness::{in_namespaces, may_make_namespaces, run};
+use bus_tests::harness::{in_namespaces, is_installed, may_make_namespaces, run, trial};
 use libtest_mimic::{Arguments, Trial};
-
-use crate::trial::{is_installed, trial};
 
 /// Names the case when this program is started again.
 const CASE_VARIABLE: &str = "DESKTOP_SERVICES_CASE";
@@ -68,7 +64,7 @@ impl Case {
             let mut programs = self.programs.iter();
             programs.find(|path| !Path::new(path).exists()).map(|path| (*path).to_owned())
         });
-        trial(self.name.to_owned(), &missing, || self.run_in_its_world())
+        trial(self.name, missing.as_deref(), || self.run_in_its_world())
     }
 
     fn run_in_its_world(&self) {

@@ -162,6 +162,10 @@ fn the_examples_do_what_they_say() {
     let open = read(&["system.conf", "examples/example-system-enable-stats.conf"]);
     check(&open, &format!("uid=1000 {stats}"), true);
     check(&open, &format!("uid=1001 {stats}"), false);
+    let clients = "send destination=org.freedesktop.DBus \
+                   interface=org.libbus.Stats1 member=GetClients";
+    check(&open, &format!("uid=1000 {clients}"), true);
+    check(&open, &format!("uid=1001 {clients}"), false);
     let name = "examples/example-system-hardening-without-traditional-activation.conf";
     let hardened = read(&["system.conf", name]);
     assert_eq!(hardened.service_helper.as_deref(), Some(Path::new("/bin/false")));

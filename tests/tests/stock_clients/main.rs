@@ -17,15 +17,13 @@ mod gdbus;
 mod peer;
 mod roles;
 mod scene;
-mod trial;
 mod zbus5;
 mod zbus6;
 
 use std::process::ExitCode;
 
+use bus_tests::harness::{is_installed, trial};
 use libtest_mimic::{Arguments, Trial};
-
-use crate::trial::{is_installed, trial};
 
 /// A program, and what is tried with it.
 type Tool = (&'static str, &'static [(&'static str, fn())]);
@@ -50,7 +48,9 @@ fn main() -> ExitCode {
 fn tool_trials() -> impl Iterator<Item = Trial> {
     TOOLS.iter().flat_map(|(tool, cases)| {
         let missing = (!is_installed(tool)).then(|| (*tool).to_owned());
-        cases.iter().map(move |(case, run)| trial(format!("{tool}: {case}"), &missing, *run))
+        cases
+            .iter()
+            .map(move |(case, run)| trial(format!("{tool}: {case}"), missing.as_deref(), *run))
     })
 }
 
@@ -58,13 +58,15 @@ fn library_trials() -> impl Iterator<Item = Trial> {
     roles::CLIENTS.into_iter().flat_map(|client| {
         let missing = client.missing();
         let alone = [
-            trial(format!("{}: monitor", client.label), &missing, || client.monitors()),
-            trial(format!("{}: 100 at once", client.label), &missing, || client.comes_in_a_crowd()),
+            trial(format!("{}: monitor", client.label), missing.as_deref(), || client.monitors()),
+            trial(format!("{}: 100 at once", client.label), missing.as_deref(), || {
+                client.comes_in_a_crowd()
+            }),
         ];
         let pairs = roles::CLIENTS.map(|service| {
             let missing = missing.clone().or_else(|| service.missing());
             let name = format!("{}: served by {}", client.label, service.label);
-            trial(name, &missing, || client.converses_with(service))
+            trial(name, missing.as_deref(), || client.converses_with(service))
         });
         alone.into_iter().chain(pairs)
     })

@@ -22,16 +22,12 @@ mod privileges;
 mod services;
 mod shares;
 mod system_bus;
-#[path = "../stock_clients/trial.rs"]
-mod trial;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use bus_tests::harness::{in_namespaces, may_make_namespaces, run};
+use bus_tests::harness::{in_namespaces, is_installed, may_make_namespaces, run, trial};
 use libtest_mimic::{Arguments, Trial};
-
-use crate::trial::{is_installed, trial};
 
 /// Names the case when this program is started again.
 const CASE_VARIABLE: &str = "SYSTEM_BUS_CASE";
@@ -75,7 +71,7 @@ impl Case {
             let mut services = self.services.iter();
             services.find_map(|service| service.missing()).map(ToOwned::to_owned)
         });
-        trial(self.name.to_owned(), &missing, || self.run_in_its_world())
+        trial(self.name, missing.as_deref(), || self.run_in_its_world())
     }
 
     fn run_in_its_world(&self) {

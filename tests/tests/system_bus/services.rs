@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use bus_tests::harness::words;
+use bus_tests::harness::{is_installed, words};
 
 use crate::Case;
 use crate::system_bus::{SystemBus, as_root, as_user, connect, number_of};
-use crate::trial::is_installed;
 
 /// A program that serves the whole machine.
 pub(crate) struct Service {

@@ -1,5 +1,6 @@
 //! What our bus tells of its clients (`org.libbus.Stats1`), and to whom (needs.md E3).
 
+use bus_daemon::bus::limits::TOLD_CALL_COUNT_MAX;
 use bus_tests::harness::{BUS_NAME, BUS_PATH, Bus, Client, Config, Daemon, Message, Value};
 
 const STATS: &str = "org.freedesktop.DBus.Debug.Stats";
@@ -91,21 +92,44 @@ fn calls_that_wait_are_told_with_who_made_them_and_who_owes_the_answer() {
     assert_eq!(count(&clients, &caller.name, "ProcessID"), u64::from(std::process::id()));
     let calls = ask(&mut observer, CLIENTS, "GetCalls");
     assert_eq!(calls.signature(), "a(ssut)");
-    let listed: Vec<_> = calls.body[0]
-        .elements()
-        .iter()
-        .map(|call| match call {
-            Value::Struct(fields) => (fields[0].text(), fields[1].text(), fields[2].number()),
-            other => panic!("{other:?}"),
-        })
-        .collect();
     let expected = serials.map(|serial| (&*caller.name, &*service.name, serial));
-    assert_eq!(listed, expected);
+    assert_eq!(listed(&calls), expected);
     service.send(&Message::method_return(&asked[0]));
     caller.reply_to(serials[0]);
     let clients = ask(&mut observer, CLIENTS, "GetClients");
     assert_eq!(count(&clients, &caller.name, "AwaitedReplies"), 1);
     assert_eq!(count(&clients, &service.name, "OwedReplies"), 1);
+}
+
+/// Caller, callee and serial of each call that GetCalls tells of.
+fn listed(calls: &Message) -> Vec<(&str, &str, u32)> {
+    let elements = calls.body[0].elements().iter();
+    elements
+        .map(|call| match call {
+            Value::Struct(fields) => (fields[0].text(), fields[1].text(), fields[2].number()),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn of_very_many_calls_the_oldest_are_told() {
+    let config = Config { limits: &[("max_replies_per_connection", 5000)], ..Config::SESSION };
+    let bus = Bus::start(&Daemon::ours(), &config);
+    let (mut caller, service, mut observer) = (bus.connect(), bus.connect(), bus.connect());
+    let call = Message::method_call("/a", "org.example.I", "M").to(&service.name);
+    let serials: Vec<u32> = (0..=TOLD_CALL_COUNT_MAX).map(|_| caller.send(&call)).collect();
+    bus.wait_until("all calls wait", || {
+        let clients = ask(&mut observer, CLIENTS, "GetClients");
+        let waiting = [
+            count(&clients, &caller.name, "AwaitedReplies"),
+            count(&clients, &service.name, "OwedReplies"),
+        ];
+        waiting == [serials.len() as u64; 2]
+    });
+    let calls = ask(&mut observer, CLIENTS, "GetCalls");
+    let told: Vec<u32> = listed(&calls).iter().map(|(_, _, serial)| *serial).collect();
+    assert_eq!(told, serials[..TOLD_CALL_COUNT_MAX]);
 }
 
 #[test]

@@ -149,6 +149,9 @@ fn names_are_learned_from_answers_of_the_bus() {
         assert_eq!(scene.owner("org.example.B"), owner, "answer {answer}");
     }
     scene.bus_call("GetNameOwner", "s", |body| body.string("org.example.C"));
+    let forged =
+        scene.reply(MessageType::MethodReturn, 9, ":1.66", ("s", |body| body.string(":1.66")));
+    assert_eq!((forged, scene.owner("org.example.C")), (None, None), "that was not the bus");
     scene.reply(MessageType::MethodReturn, 9, BUS, ("s", |body| body.string(":1.8")));
     assert_eq!(scene.owner("org.example.C"), Some(":1.8"));
 }

@@ -1,5 +1,6 @@
 //! Texts that come again and again, each held once.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::{CUT_MARK, TEXT_SIZE_MAX, TOTAL_SIZE_MAX};
@@ -23,21 +24,20 @@ impl Default for Strings {
 impl Strings {
     /// The number of a text; that of none where there is no room for another one.
     pub(super) fn id(&mut self, text: &str) -> u32 {
-        if let Some(number) = self.numbers.get(text) {
+        let shown = match text.len() > TEXT_SIZE_MAX {
+            true => Cow::Owned(format!("{}{CUT_MARK}", beginning(text, TEXT_SIZE_MAX))),
+            false => Cow::Borrowed(text),
+        };
+        if let Some(number) = self.numbers.get(&*shown) {
             return *number;
         }
-        let shown = match text.len() > TEXT_SIZE_MAX {
-            true => {
-                format!("{}{CUT_MARK}", beginning(text, TEXT_SIZE_MAX))
-            }
-            false => text.to_owned(),
-        };
         let Some(left) = self.size_left.checked_sub(shown.len()) else {
             self.size_left = 0;
             return 0;
         };
         self.size_left = left;
         let number = self.texts.len() as u32;
+        let shown = shown.into_owned();
         self.texts.push(shown.clone());
         self.numbers.insert(shown, number);
         number

@@ -137,6 +137,7 @@ fn long_texts_are_cut() {
     let mut strings = Strings::default();
     let id = strings.id(&"ü".repeat(TEXT_SIZE_MAX));
     assert_eq!(strings.text(id).len(), TEXT_SIZE_MAX + CUT_MARK.len());
+    assert_eq!(strings.id(&"ü".repeat(TEXT_SIZE_MAX)), id, "it is held once");
     assert_eq!(strings.id(""), 0);
 }
 

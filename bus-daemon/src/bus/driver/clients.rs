@@ -3,7 +3,8 @@
 //!
 //! Whoever may read the statistics of `Debug.Stats` may read these, and nobody else: a policy that knows
 //! only the older interface covers both. What is told is counted once in each turn of a client, and once for
-//! each recipient of a message; all else is looked up when somebody asks. The work of an answer is counted by its size, as with all answers.
+//! each recipient of a message; all else is looked up when somebody asks. The work of an answer is counted by its
+//! size, as with all answers, and by the calls that are counted for it.
 
 use bus_policy::config::Limits;
 use bus_policy::question::Circumstances;
@@ -49,6 +50,8 @@ impl Bus {
     /// What all clients use, by their unique names; monitors by those that they had.
     pub(super) fn get_clients(&mut self, call: &Call<'_>) -> Result<(), Refusal> {
         self.check_may_read_stats(call)?;
+        // Those that each client owes are counted.
+        self.other_work += self.replies.len() as u64;
         self.reply_with_fds(&call.reply_to, ALL_CLIENTS, None, |bus, body| {
             body.dict(|entries| {
                 for client in bus.clients.iter().filter(|client| !client.is_incomplete()) {
@@ -70,7 +73,7 @@ impl Bus {
             ("OutgoingFDs", saturate(client.outbox.fds())),
         ];
         write_counts(entries, &counts);
-        Usage::of(self, client).write(entries);
+        self.write_usage(client, &Quotas::of(self, client), entries);
     }
 
     /// The calls that wait longest for their reply: caller, callee, serial, age in milliseconds.
@@ -130,85 +133,56 @@ impl Bus {
     }
 }
 
-/// What one client uses.
-pub(super) struct Usage {
-    names: Vec<String>,
-    uid: Option<u32>,
-    pid: Option<u32>,
-    connected_ms: u64,
-    is_monitor: bool,
-    totals: [(&'static str, u64); 4],
-    awaited: Calls,
-    owed: Calls,
-    is_slow: bool,
-    left_out: u64,
-    paused_for: Option<String>,
-    fullest: (&'static str, u32),
-}
-
-/// Calls that wait for their reply.
-struct Calls {
-    count: usize,
-    oldest_ms: u64,
-}
-
-impl Calls {
-    fn of<'a>(now: Timestamp, mut calls: impl Iterator<Item = &'a PendingReply>) -> Self {
-        let Some(oldest) = calls.next() else { return Self { count: 0, oldest_ms: 0 } };
-        Self { count: 1 + calls.count(), oldest_ms: age_ms(now, oldest.called_at) }
-    }
-}
-
-impl Usage {
-    pub(super) fn of(bus: &Bus, client: &Client) -> Self {
+impl Bus {
+    /// What one client uses.
+    pub(super) fn write_usage(
+        &self,
+        client: &Client,
+        quotas: &Quotas,
+        entries: &mut BodyWriter<'_>,
+    ) {
         let id = client.id;
-        let owned = bus.names.names_of(id).filter(|held| held.is_primary);
-        let mut names: Vec<String> = owned.map(|held| held.name.to_owned()).collect();
+        let owned = self.names.names_of(id).filter(|held| held.is_primary);
+        let mut names: Vec<&str> = owned.map(|held| held.name).collect();
         names.sort_unstable();
-        Self {
-            names,
-            uid: client.uid,
-            pid: client.credentials.pid.and_then(|pid| u32::try_from(pid).ok()),
-            connected_ms: age_ms(bus.now, client.connected_at),
-            is_monitor: matches!(client.phase, Phase::Monitor),
-            totals: [
-                ("TotalIncomingMessages", client.sent.messages),
-                ("TotalIncomingBytes", client.sent.bytes),
-                ("TotalOutgoingMessages", client.outbox.messages()),
-                ("TotalOutgoingBytes", client.outbox.queued()),
-            ],
-            awaited: Calls::of(bus.now, bus.replies.of_caller(id)),
-            owed: Calls::of(bus.now, bus.replies.of_callee(id)),
-            is_slow: client.is_congested(),
-            left_out: client.left_out(),
-            paused_for: client.paused_for().map(|id| bus.name_of(id)),
-            fullest: Quotas::of(bus, client).fullest(),
-        }
-    }
-
-    pub(super) fn write(&self, entries: &mut BodyWriter<'_>) {
         entries.dict_entry(|entry| {
             entry.string("Names");
-            entry.variant(STRINGS, |body| body.strings(self.names.iter().map(String::as_str)));
+            entry.variant(STRINGS, |body| body.strings(names.iter().copied()));
         });
-        let known = [("UnixUserID", self.uid), ("ProcessID", self.pid)];
+        let pid = client.credentials.pid.and_then(|pid| u32::try_from(pid).ok());
+        let known = [("UnixUserID", client.uid), ("ProcessID", pid)];
         let known = known.into_iter().filter_map(|(key, value)| Some((key, value?)));
         write_counts(entries, &known.collect::<Vec<_>>());
-        write_uint64(entries, "ConnectedMs", self.connected_ms);
-        write_boolean(entries, "Monitor", self.is_monitor);
-        self.totals.iter().for_each(|(key, total)| write_uint64(entries, key, *total));
-        write_counts(entries, &[("AwaitedReplies", saturate(self.awaited.count))]);
-        write_uint64(entries, "OldestAwaitedMs", self.awaited.oldest_ms);
-        write_counts(entries, &[("OwedReplies", saturate(self.owed.count))]);
-        write_uint64(entries, "OldestOwedMs", self.owed.oldest_ms);
-        write_boolean(entries, "SlowReceiver", self.is_slow);
-        write_uint64(entries, "LeftOutBroadcasts", self.left_out);
-        if let Some(recipient) = &self.paused_for {
-            write_string(entries, "PausedFor", recipient);
+        write_uint64(entries, "ConnectedMs", age_ms(self.now, client.connected_at));
+        write_boolean(entries, "Monitor", matches!(client.phase, Phase::Monitor));
+        write_uint64(entries, "TotalIncomingMessages", client.sent.messages);
+        write_uint64(entries, "TotalIncomingBytes", client.sent.bytes);
+        write_uint64(entries, "TotalOutgoingMessages", client.outbox.messages());
+        write_uint64(entries, "TotalOutgoingBytes", client.outbox.queued());
+        self.write_calls(client, entries);
+        write_boolean(entries, "SlowReceiver", client.is_congested());
+        write_uint64(entries, "LeftOutBroadcasts", client.left_out());
+        if let Some(recipient) = client.paused_for() {
+            write_string(entries, "PausedFor", &self.name_of(recipient));
         }
-        let (what, per_mille) = self.fullest;
+        let (what, per_mille) = quotas.fullest();
         write_counts(entries, &[("QuotaUsedPerMille", per_mille)]);
         write_string(entries, "QuotaMostUsed", what);
+    }
+
+    /// The calls of a client that wait for their reply, and those that it has not answered; these are asked for
+    /// rarely and so counted here, not with each call.
+    fn write_calls(&self, client: &Client, entries: &mut BodyWriter<'_>) {
+        let oldest = |reply: Option<&PendingReply>| {
+            reply.map_or(0, |reply| age_ms(self.now, reply.called_at))
+        };
+        let replies = &self.replies;
+        write_counts(entries, &[("AwaitedReplies", replies.count_of_caller(client.id))]);
+        let awaited = oldest(replies.of_caller(client.id).next());
+        write_uint64(entries, "OldestAwaitedMs", awaited);
+        let owed = replies.of_callee(client.id).count();
+        write_counts(entries, &[("OwedReplies", saturate(owed))]);
+        write_uint64(entries, "OldestOwedMs", oldest(replies.of_callee(client.id).next()));
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use libbus::wire::{BodyWriter, Signature};
 
-use super::clients::{Quotas, Usage, write_uint64};
+use super::clients::{Quotas, write_uint64};
 use super::error_reply::Refusal;
 use super::names::no_owner;
 use super::{BUS_NAME, Call, STRING, UINT32};
@@ -53,19 +53,19 @@ impl Bus {
             return Err(Refusal::StatsOfBus);
         }
         let client = self.resolve_text(name).and_then(|client| self.clients.get(client));
-        let client = client.ok_or_else(|| no_owner("stats", name))?;
-        let unique = client.name().to_owned();
-        let stats = self.counts_of(client);
-        let usage = Usage::of(self, client);
-        let quotas = Quotas::of(self, client);
-        self.reply(&call.reply_to, DICTIONARY, |body| {
+        let id = client.ok_or_else(|| no_owner("stats", name))?.id;
+        // Those that it owes are counted.
+        self.other_work += self.replies.len() as u64;
+        self.reply_with_fds(&call.reply_to, DICTIONARY, None, |bus, body| {
             body.dict(|entries| {
+                let Some(client) = bus.clients.get(id) else { return };
                 entries.dict_entry(|entry| {
                     entry.string("UniqueName");
-                    entry.variant(STRING, |body| body.string(&unique));
+                    entry.variant(STRING, |body| body.string(client.name()));
                 });
-                write_counts(entries, &stats);
-                usage.write(entries);
+                write_counts(entries, &bus.counts_of(client));
+                let quotas = Quotas::of(bus, client);
+                bus.write_usage(client, &quotas, entries);
                 quotas.write(entries);
             });
         });

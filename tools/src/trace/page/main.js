@@ -116,15 +116,18 @@ function toggleKind(kind) {
   applyFilters();
 }
 
+// More choices than that nobody looks through: the search field finds the others.
+const CHOICES_MAX = 2000;
+
 // Lanes by name, so that one can be found among hundreds.
 function makeChoices() {
   const sorted = lanes.map((_, lane) => lane).sort((one, other) => laneText(one).localeCompare(laneText(other)));
   const option = (value, textContent) => element("option", { value, textContent });
-  const options = () => sorted.map((lane) => option(lane, laneText(lane)));
+  const options = () => sorted.slice(0, CHOICES_MAX).map((lane) => option(lane, laneText(lane)));
   byId("from").append(option("", "anybody"), ...options());
   byId("to").append(option("", "anybody"), option(-1, "everybody (signals)"), ...options());
   const members = new Set();
-  for (let index = 0; index < count && members.size < 2000; index++) if (column.member[index]) members.add(column.member[index]);
+  for (let index = 0; index < count && members.size < CHOICES_MAX; index++) if (column.member[index]) members.add(column.member[index]);
   byId("members").append(...[...members].map((id) => strings[id]).sort().map((value) => element("option", { value })));
 }
 

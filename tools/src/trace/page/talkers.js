@@ -36,7 +36,8 @@ function drawTalkers() {
   const { lanes: rows, leftOut } = busiest();
   const amounts = amountsBetween();
   const columns = [...rows, -1];
-  const most = Math.max(1, ...amounts.values());
+  let most = 1;
+  for (const amount of amounts.values()) most = Math.max(most, amount);
   const head = element("tr", {}, element("th"), ...columns.map((lane) =>
     element("th", { scope: "col", title: laneText(lane) }, element("span", { textContent: shortName(laneTitle(lane), 22) }))),
   element("th", { scope: "col" }, element("span", { textContent: "all" })));

@@ -1,14 +1,14 @@
-//! Tests of programs that may not be installed.
+//! Tests of programs that may not be installed, in lists that are known at run time.
 
 use libtest_mimic::{Failed, Trial};
 
 /// A test that is ignored, or fails, when something is missing.
-pub(crate) fn trial(
-    name: String,
-    missing: &Option<String>,
+pub fn trial(
+    name: impl Into<String>,
+    missing: Option<&str>,
     run: impl Fn() + Send + 'static,
 ) -> Trial {
-    let Some(missing) = missing.clone() else {
+    let Some(missing) = missing.map(ToOwned::to_owned) else {
         return Trial::test(name, move || {
             run();
             Ok(())
@@ -22,7 +22,9 @@ pub(crate) fn trial(
         .with_ignored_flag(true)
 }
 
-pub(crate) fn is_installed(program: &str) -> bool {
+/// Whether a program is in `$PATH`.
+#[must_use]
+pub fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
