@@ -185,8 +185,7 @@ fn begin(connection: &Connection, rules: &[String]) -> Result<(), String> {
     let Err(error) = asked else { return Ok(()) };
     let (name, text) = error_parts(&error);
     eprintln!(
-        "dbus-monitor: unable to enable new-style monitoring: {name}: \"{}\". Falling back to eavesdropping.",
-        shown(&text)
+        "dbus-monitor: unable to enable new-style monitoring: {name}: \"{text}\". Falling back to eavesdropping.",
     );
     if rules.is_empty() {
         return add_match(connection, "eavesdrop=true", "");
@@ -198,7 +197,7 @@ fn add_match(connection: &Connection, eavesdropping: &str, plain: &str) -> Resul
     let add = |rule: &str| connection.bus().call_method("AddMatch", rule).map(drop);
     add(eavesdropping).or_else(|error| add(plain).map_err(|_| error)).map_err(|error| {
         let (_, text) = error_parts(&error);
-        format!("Failed to setup match \"{eavesdropping}\": {}", shown(&text))
+        format!("Failed to setup match \"{eavesdropping}\": {text}")
     })
 }
 

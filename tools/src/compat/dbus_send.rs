@@ -13,7 +13,7 @@ use libbus::names::{BusName, InterfaceName, MemberName, ObjectPath};
 use libbus::{Error, MethodCall};
 
 use self::arguments::{Bus, Kind, Parsed, Request, USAGE};
-use super::libdbus::{connect_text, error_parts, shown};
+use super::libdbus::{connect_text, error_parts};
 use super::print_message::{Form, now};
 use crate::value::Arguments;
 
@@ -54,7 +54,7 @@ fn send(request: &Request<'_>) -> Result<(), String> {
     };
     let reply = sent.map_err(|error| {
         let (name, text) = error_parts(&error);
-        format!("Error {name}: {}", shown(&text))
+        format!("Error {name}: {text}")
     })?;
     match (reply, request.reply) {
         (Some(reply), Some(form)) => print(&reply, form),
@@ -102,7 +102,7 @@ fn request_name(connection: &Connection, name: &str) -> Result<(), String> {
         Ok(PRIMARY_OWNER) => Ok(()),
         Ok(_) => Err(format!("Requested name \"{name}\" already has owner")),
         Err(error) => {
-            let text = shown(&connect_text(&error));
+            let text = connect_text(&error);
             Err(format!("Failed to request sender name \"{name}\": {text}"))
         }
     }
