@@ -1,4 +1,4 @@
-//! Old commands, and a bus that means them harm: nothing that it says drives a terminal.
+//! Old commands, and a bus that means them harm: nothing that it says drives a terminal or ends them.
 
 use std::fs;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -101,6 +101,24 @@ fn name(call: &Message) -> Message {
     }
 }
 
+/// Its objects have a method whose name std does not pad.
+fn introspect(call: &Message) -> Message {
+    let reply = Message::method_return(call);
+    let argument = "<arg type='s' name='x' direction='in'/>";
+    match call.member().as_str() {
+        "Hello" => reply.arg(":1.1"),
+        "Introspect" => reply.arg(
+            format!(
+                "<node><interface name='a.b'><method name='{}'>{argument}{argument}</method>\
+                 </interface></node>",
+                "M".repeat(65_535)
+            )
+            .as_str(),
+        ),
+        _ => refuse(call),
+    }
+}
+
 #[track_caller]
 fn is_harmless(ended: &Ended, code: i32, said: &str) {
     let text = &ended.stdout;
@@ -139,4 +157,13 @@ fn names_do_not_drive_the_terminal() {
     let line = format!("gdbus monitor --address {} --dest org.example.A", bus.address());
     let watching = Running::start(&mut bus.command(&line));
     watching.prints("The name org.example.A is owned by :1.2\\033[2J");
+}
+
+#[test]
+fn names_may_be_longer_than_std_pads() {
+    let bus = HostileBus::start(introspect);
+    let line = format!("gdbus introspect --address {} --dest a.b --object-path /", bus.address());
+    let text = run(&bus.command(&line), b"").succeeds();
+    let wanted = format!("      {}(in  s x,\n{}in  s x);\n", "M".repeat(65_535), " ".repeat(262));
+    assert!(text.contains(&wanted), "{}", text.len());
 }
