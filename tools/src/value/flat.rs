@@ -18,7 +18,17 @@ use crate::output::escape::quoted;
 /// # Errors
 /// A word does not fit, or one is missing.
 pub(crate) fn value(wanted: &str, words: &mut Words<'_>) -> Result<Value, ArgumentError> {
-    match kind(wanted) {
+    let kind = kind(wanted);
+    let depth = kind.map_or(0, Kind::depth);
+    words.inside(wanted, depth, |words| value_of(kind, wanted, words))
+}
+
+fn value_of(
+    kind: Option<Kind<'_>>,
+    wanted: &str,
+    words: &mut Words<'_>,
+) -> Result<Value, ArgumentError> {
+    match kind {
         Some(Kind::Basic('h')) => words.take_fd(),
         Some(Kind::Basic(_)) | None => {
             let word = words.take(wanted)?;

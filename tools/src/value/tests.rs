@@ -148,3 +148,25 @@ fn no_text_is_too_odd() {
         }
     }
 }
+
+// protocol.md A018
+#[test]
+fn typed_values_are_as_deep_as_those_of_messages() {
+    let variants = |count: usize| {
+        let words = std::iter::repeat_n("v", count - 1).chain(["y", "1"]);
+        words.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let made = arguments("v", &variants(64)).unwrap();
+    assert_eq!(flat_text(&made.values), format!("{}y 1", "v ".repeat(63)));
+    for count in [65, 60_000] {
+        let error = arguments("v", &variants(count)).unwrap_err();
+        assert_eq!((error.word, error.what.as_str()), (64, TOO_DEEP));
+    }
+    // What is closed again does not count; a dictionary counts twice.
+    assert!(arguments("vv", &[variants(64), variants(64)].concat()).is_ok());
+    let entry = |count| [words(&["1", "1"]), variants(count)].concat();
+    assert!(arguments("a{yv}", &entry(62)).is_ok());
+    assert_eq!(arguments("a{yv}", &entry(63)).unwrap_err().what, TOO_DEEP);
+}
+
+const TOO_DEEP: &str = "there are more values inside one another than D-Bus has";
