@@ -4,10 +4,11 @@ mod arguments;
 mod contents;
 
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use libbus::blocking::{Builder, Connection};
+use libbus::host::phrase;
 use libbus::message::Message;
 use libbus::names::{BusName, InterfaceName, MemberName, ObjectPath};
 use libbus::{Error, MethodCall};
@@ -145,6 +146,9 @@ fn emit(
 fn print(reply: &Message, form: Form) -> Result<(), String> {
     let text = form.message(reply, now());
     let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|error| format!("dbus-send: {}", libbus::host::phrase(&error)))
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Who does not read it misses nothing.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| format!("dbus-send: {}", phrase(&error))),
+    }
 }
