@@ -90,15 +90,6 @@ fn scaled(number: &str, shift: u32) -> Result<u64, Errno> {
     whole.checked_mul(scale).and_then(|whole| whole.checked_add(share)).ok_or(Errno::RANGE)
 }
 
-/// What systemd takes for yes and for no.
-pub(crate) fn boolean(word: &str) -> Option<bool> {
-    match word.to_ascii_lowercase().as_str() {
-        "1" | "yes" | "y" | "true" | "t" | "on" => Some(true),
-        "0" | "no" | "n" | "false" | "f" | "off" => Some(false),
-        _ => None,
-    }
-}
-
 /// The words of the C library for a number.
 pub(crate) fn words_of(errno: Errno) -> String {
     libbus::host::phrase(&errno.into())

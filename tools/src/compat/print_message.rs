@@ -14,9 +14,8 @@ use std::time::{Duration, SystemTime};
 use libbus::message::Message;
 use libbus::wire::MessageType;
 
-use super::lenient_number::general;
 use crate::output::escape::plain;
-use crate::value::Value;
+use crate::value::{Value, flat};
 
 /// What a line of the content begins with, for each level.
 const INDENT: &str = "   ";
@@ -136,7 +135,7 @@ impl Printer<'_> {
             Value::Uint32(value) => self.line(&format!("uint32 {value}")),
             Value::Int64(value) => self.line(&format!("int64 {value}")),
             Value::Uint64(value) => self.line(&format!("uint64 {value}")),
-            Value::Double(value) => self.line(&format!("double {}", general(*value))),
+            Value::Double(value) => self.line(&format!("double {}", flat::general(*value, 6))),
             Value::String(text) => self.text("string", text),
             Value::ObjectPath(text) => self.text("object path", text),
             Value::Signature(text) => self.text("signature", text),

@@ -170,3 +170,21 @@ fn typed_values_are_as_deep_as_those_of_messages() {
 }
 
 const TOO_DEEP: &str = "there are more values inside one another than D-Bus has";
+
+#[test]
+fn numbers_are_printed_as_in_c() {
+    let check = |value: f64, wanted: &str| assert_eq!(flat::general(value, 6), wanted);
+    check(0.0, "0");
+    check(-0.0, "-0");
+    check(1.0, "1");
+    check(0.1, "0.1");
+    check(1e300, "1e+300");
+    check(1.5e-7, "1.5e-07");
+    check(0.000_123_456_78, "0.000123457");
+    check(123_456_789.125, "1.23457e+08");
+    check(999_999.5, "1e+06");
+    check(100_000.0, "100000");
+    check(f64::NAN, "nan");
+    check(-f64::NAN, "-nan");
+    check(f64::NEG_INFINITY, "-inf");
+}

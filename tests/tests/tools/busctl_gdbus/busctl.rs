@@ -48,7 +48,7 @@ fn call_takes_and_prints_values_of_all_types() {
             "call PEER Echo i ␣5",
             "call PEER Echo i +5",
             "call PEER Echo ddddd nan inf 1e100 123456789 0.0001",
-            "-- call PEER Echo dddd 0.00001 -0 100000 1000000",
+            "-- call PEER Echo ddddd 0.00001 -0 100000 1000000 -nan",
             "call PEER Echo bbbbbb 1 yes y true t on",
             "call PEER Echo bbbbbb 0 no n false f off",
             "call PEER Echo sss \u{7f}\t/ é' \u{202e}\u{1}",

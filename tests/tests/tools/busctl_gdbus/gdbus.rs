@@ -41,7 +41,7 @@ fn call_takes_and_prints_gvariant_text() {
             "call -e PEER -m org.example.Alpha.Texts it's /a as",
             "call -e PEER -m org.example.Zeta.Other 5 'a' abc ['x'] {'k':␣<uint32␣5>} (1,'a')",
             "call -e PEER -m org.example.Zeta.Other 1.5 true b'x' [byte␣1,2] objectpath␣'/a' signature␣'as'",
-            "call -e PEER -m org.example.Zeta.Other <<1>> [<1>,<'b'>] 5000000000 int64␣5 (1,) @as␣[] 1e3 nan",
+            "call -e PEER -m org.example.Zeta.Other <<1>> [<1>,<'b'>] 5000000000 int64␣5 (1,) @as␣[] 1e3 nan <-nan>",
             "call -e PEER -m org.example.Zeta.Other [1,2 byte␣300 uint32␣-1  ␣",
             "call -e PEER -m org.freedesktop.DBus.Properties.Get org.example.Zeta Dict",
             "call -e PEER -m org.freedesktop.DBus.Properties.GetAll org.example.Zeta",

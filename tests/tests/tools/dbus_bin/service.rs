@@ -85,7 +85,15 @@ fn answer(connection: &Connection, call: &Message, fails: bool) -> Result<(), Er
             Signature::try_from("a{sv}").unwrap(),
             Variant::from(5i32),
         )),
-        "Doubles" => answer.values(&[1.0, 1e300, 1.5e-7, f64::NAN, f64::INFINITY, 123_456_789.125]),
+        "Doubles" => answer.values(&[
+            1.0,
+            1e300,
+            1.5e-7,
+            f64::NAN,
+            -f64::NAN,
+            f64::INFINITY,
+            123_456_789.125,
+        ]),
         "Bytes" => {
             let all: Vec<u8> = (0..64).collect();
             let some: [&[u8]; 6] = [b"", b"abc", b"abc\0", &all, b"a\nb", b"\0"];

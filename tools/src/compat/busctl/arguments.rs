@@ -7,8 +7,9 @@ use libbus::names::ObjectPath;
 use libbus::wire::Signature;
 use rustix::io::Errno;
 
-use super::super::c_numbers::{boolean, double, whole, words_of};
+use super::super::c_numbers::{double, whole, words_of};
 use super::{Failed, Result, because};
+use crate::value::flat::boolean;
 use crate::value::{Arguments, Kind, Value, kind, types};
 
 /// Reads words one after the other.
