@@ -12,8 +12,9 @@ use libbus::wire::MessageType;
 use libbus::{Error, Watching};
 
 use super::libdbus::{connect_text, error_parts, shown};
-use super::print_message::{Form, now, seconds};
+use super::print_message::{Form, seconds};
 use crate::capture::Writer;
+use crate::clock::now;
 
 const USAGE: &str = "\
 Usage: dbus-monitor [--system | --session | --address ADDRESS] [--monitor | --profile | --pcap | --binary ] [watch expressions]";

@@ -15,7 +15,8 @@ use libbus::{Error, MethodCall};
 
 use self::arguments::{Bus, Kind, Parsed, Request, USAGE};
 use super::libdbus::{connect_text, error_parts};
-use super::print_message::{Form, now};
+use super::print_message::Form;
+use crate::clock::now;
 use crate::value::Arguments;
 
 /// Of RequestName: the name is not waited for (protocol.md A130), and it is had now (A131).

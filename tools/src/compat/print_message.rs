@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use libbus::message::Message;
 use libbus::wire::MessageType;
@@ -50,11 +50,6 @@ impl Form {
         }
         printer.out
     }
-}
-
-/// The time, since the beginning of 1970.
-pub(crate) fn now() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Seconds and microseconds.

@@ -1,6 +1,9 @@
 //! What `gdbus` does (tools.md D035–D040).
 
-use bus_tests::harness::Running;
+use std::path::Path;
+use std::process::Command;
+
+use bus_tests::harness::{Running, run, skip_without};
 
 use super::service::NAME;
 use super::transcript::{Difference, Scene, Which};
@@ -167,6 +170,25 @@ fn objects_are_outlined() {
         ],
         &[],
     );
+}
+
+#[test]
+fn outlines_have_colours_where_the_terminal_does() {
+    if !Path::new("/usr/bin/script").is_file() {
+        return skip_without("script");
+    }
+    let Some(scene) = Scene::new("gdbus") else { return };
+    let name = scene.bus.dir.join("gdbus");
+    for (terminal, wanted) in [("xterm", true), ("dumb", false)] {
+        let line = words_of("introspect -e PEER").join(" ");
+        let line = format!("{} {line}", name.display());
+        let mut command = Command::new("script");
+        scene.surround(command.args(["-q", "-e", "-c", &line, "/dev/null"]));
+        command.env("TERM", terminal).env("SHELL", "/bin/sh").env_remove("NO_COLOR");
+        let text = run(&command, b"").succeeds();
+        assert!(text.contains("org.example.Zeta"), "{text}");
+        assert_eq!(text.contains('\u{1b}'), wanted, "{text:?}");
+    }
 }
 
 // tools.md D038

@@ -5,6 +5,7 @@ use libbus::wire_types::DynamicType;
 use libbus::{Error, MethodCall};
 use serde::Serialize;
 
+use super::super::dbus_uuidgen;
 use super::bus::{connect, text_of};
 use super::json::Json;
 use super::options::{JsonMode, Options};
@@ -109,7 +110,7 @@ fn add_machines(connection: &Connection, names: &[Name], rows: &mut [[Cell; 9]])
         {
             // Nobody answers for this program while it waits.
             if Some(name.name.as_str()) == connection.unique_name() {
-                row[8] = own_machine();
+                row[8] = dbus_uuidgen::of_machine().map(|id| id.to_string());
             } else if name.standing != Standing::Activatable {
                 questions.push(row, ask_machine(connection, &name.name));
             }
@@ -125,11 +126,6 @@ fn ask_machine(
 ) -> std::result::Result<libbus::blocking::PendingReply, Error> {
     let call = MethodCall::new("/", "GetMachineId")?.interface("org.freedesktop.DBus.Peer")?;
     connection.send(&call.destination(name)?.auto_start(false), &())
-}
-
-fn own_machine() -> Option<String> {
-    let files = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
-    files.iter().find_map(|file| Some(std::fs::read_to_string(file).ok()?.trim().to_owned()))
 }
 
 fn table(options: &Options, rows: Vec<[Cell; 9]>, count: usize) -> String {

@@ -13,6 +13,7 @@ use crate::introspection;
 use crate::options::Options as Shared;
 use crate::output::escape::plain;
 use crate::output::out::Out;
+use crate::output::style::{ColorChoice, Style};
 use crate::output::table::blanks;
 use crate::value::{Value, gvariant};
 
@@ -76,11 +77,10 @@ pub(super) fn introspect(given: &Given) -> Result<()> {
         out.text(&if is_shown { shown() } else { xml })?;
         return Ok(out.finish()?);
     }
-    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut outline = Outline {
         connection: &connection,
         destination,
-        has_colours: std::io::stdout().is_terminal() && !is_plain,
+        has_colours: Style::new(ColorChoice::Auto).is_on(),
         recurses: given.has("recurse"),
         only_properties: given.has("only-properties"),
         objects_left: OBJECTS_MAX,
