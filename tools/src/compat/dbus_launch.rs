@@ -1,8 +1,9 @@
 //! `dbus-launch` (tools.md D051): starts a session bus that goes on, and says where it is.
 //!
-//! There is no X11 in here: it behaves as dbus-launch does where there is no display. What ends a bus with its session
+//! Where there is an X11 display, the bus is written down there, too ([`display`]). What ends a bus with its session
 //! ([`watch`]) is this program once more, in the background.
 
+mod display;
 mod watch;
 
 use std::ffi::{OsStr, OsString};
@@ -13,6 +14,9 @@ use std::process::{Command, ExitCode, Stdio};
 
 use libbus::host::phrase;
 
+use self::display::Display;
+use self::watch::Watched;
+use super::dbus_uuidgen;
 use super::libdbus::{say, version};
 use crate::DAEMON;
 use crate::commands::run::daemon_program;
@@ -55,13 +59,16 @@ enum Wanted<'w> {
     Version,
     /// A bus, and a program that has it.
     Launch(&'w [OsString]),
-    Watch(&'w OsStr),
+    /// A step of watching, and of what.
+    Watch(&'w OsStr, &'w [OsString]),
 }
 
-/// Where a bus is, and which process it is.
+/// Where a bus is, which process it is, and the window by which the display has it, or 0.
+#[derive(Clone, Debug)]
 struct Launched {
     address: String,
     pid: i32,
+    window: u32,
 }
 
 /// Starts a bus, and a program with it if there is one.
@@ -76,7 +83,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
             say(&version(NAME));
             Ok(())
         }
-        Wanted::Watch(pid) => watch::run(pid),
+        Wanted::Watch(step, words) => watch::run(step, words),
         Wanted::Launch(command) => options.launch(command),
     });
     match done {
@@ -108,8 +115,8 @@ impl<'w> Options<'w> {
                 self.config = Some(file?);
             } else if let Some(id) = value("--autolaunch") {
                 self.machine_id = Some(id?);
-            } else if let Some(pid) = value(watch::OPTION) {
-                return pid.map(Wanted::Watch);
+            } else if let Some(step) = value(watch::OPTION) {
+                return step.map(|step| Wanted::Watch(step, after));
             } else {
                 match word.to_str() {
                     Some("--help") => return Ok(Wanted::Help),
@@ -140,23 +147,68 @@ impl<'w> Options<'w> {
     }
 
     fn launch(&self, command: &[OsString]) -> Result<(), String> {
-        if let Some(id) = self.machine_id {
-            if id.len() != MACHINE_ID_SIZE {
-                return Err(format!(
-                    "machine ID '{}' looks like it's the wrong length, should be 32 hex digits",
-                    id.to_string_lossy()
-                ));
-            }
+        let machine_id = self.machine_id()?;
+        let display = machine_id.as_deref().and_then(Display::open);
+        if display.is_none() && self.machine_id.is_some() {
             return Err("Autolaunch error: X11 initialization failed.\n".to_owned());
         }
-        if self.ends_with_display {
+        if display.is_none() && self.ends_with_display {
             let text = "Session lifetime based on X11 requested, but X11 initialization failed.\n";
             return Err(text.to_owned());
         }
-        let launched = self.start_bus()?;
-        if self.ends_with_session {
-            watch::begin(launched.pid)?;
+        let present = display.as_ref().filter(|_| self.machine_id.is_some()).and_then(Display::bus);
+        let launched = match present {
+            Some(present) => present,
+            None => self.start_session(machine_id, display.as_ref())?,
+        };
+        // The program has no business with it.
+        drop(display);
+        self.pass_on(&launched, command)
+    }
+
+    /// Whose displays are meant: of this machine, if it is not said.
+    fn machine_id(&self) -> Result<Option<String>, String> {
+        let Some(id) = self.machine_id else {
+            return Ok(dbus_uuidgen::of_machine().map(|id| id.to_string()));
+        };
+        let id = id.to_string_lossy();
+        match id.len() == MACHINE_ID_SIZE {
+            true => Ok(Some(id.into_owned())),
+            false => Err(format!(
+                "machine ID '{id}' looks like it's the wrong length, should be 32 hex digits"
+            )),
         }
+    }
+
+    /// Starts a bus that ends with its session, if that is wanted, and that the display has, if it has no other.
+    fn start_session(
+        &self,
+        machine_id: Option<String>,
+        display: Option<&Display>,
+    ) -> Result<Launched, String> {
+        let mut launched = self.start_bus()?;
+        let is_automatic = self.machine_id.is_some();
+        if is_automatic || self.ends_with_session || self.ends_with_display {
+            launched.window = watch::begin(&Watched {
+                pid: launched.pid,
+                address: launched.address.clone(),
+                machine_id,
+                has_terminal: !self.ends_with_display,
+            })?;
+        } else if let Some(display) = display {
+            launched.window = display.publish(&launched.address, launched.pid).unwrap_or_default();
+        }
+        if !is_automatic || launched.window != 0 {
+            return Ok(launched);
+        }
+        // Somebody was quicker, whose bus is for all.
+        watch::end(launched.pid)?;
+        let other = display.and_then(Display::bus);
+        other.ok_or_else(|| "Autolaunch error: the display takes no bus.\n".to_owned())
+    }
+
+    /// Becomes the program, or prints where the bus is.
+    fn pass_on(&self, launched: &Launched, command: &[OsString]) -> Result<(), String> {
         match command.split_first() {
             Some((program, arguments)) => {
                 let mut command = Command::new(program);
@@ -223,35 +275,51 @@ fn read_told(out: impl io::Read) -> io::Result<Option<Launched>> {
     out.read_line(&mut pid)?;
     let address = address.trim_end().to_owned();
     let pid = pid.trim_end().parse().ok().filter(|_| !address.is_empty());
-    Ok(pid.map(|pid| Launched { address, pid }))
+    Ok(pid.map(|pid| Launched { address, pid, window: 0 }))
 }
 
 impl Launched {
     fn told(&self, syntax: Syntax) -> Vec<u8> {
-        let Self { address, pid } = self;
-        let text = match syntax {
-            Syntax::Pairs => {
-                format!("DBUS_SESSION_BUS_ADDRESS={address}\nDBUS_SESSION_BUS_PID={pid}\n")
-            }
-            Syntax::Sh => format!(
-                "DBUS_SESSION_BUS_ADDRESS='{address}';\nexport DBUS_SESSION_BUS_ADDRESS;\n\
-                 DBUS_SESSION_BUS_PID={pid};\n"
+        let Self { address, pid, window } = self;
+        let (mut text, of_window) = match syntax {
+            Syntax::Pairs => (
+                format!("DBUS_SESSION_BUS_ADDRESS={address}\nDBUS_SESSION_BUS_PID={pid}\n"),
+                format!("DBUS_SESSION_BUS_WINDOWID={window}\n"),
             ),
-            Syntax::Csh => format!(
-                "setenv DBUS_SESSION_BUS_ADDRESS '{address}';\nset DBUS_SESSION_BUS_PID={pid};\n"
+            Syntax::Sh => (
+                format!(
+                    "DBUS_SESSION_BUS_ADDRESS='{address}';\nexport DBUS_SESSION_BUS_ADDRESS;\n\
+                     DBUS_SESSION_BUS_PID={pid};\n"
+                ),
+                format!("DBUS_SESSION_BUS_WINDOWID={window};\n"),
+            ),
+            Syntax::Csh => (
+                format!(
+                    "setenv DBUS_SESSION_BUS_ADDRESS '{address}';\n\
+                     set DBUS_SESSION_BUS_PID={pid};\n"
+                ),
+                format!("set DBUS_SESSION_BUS_WINDOWID={window};\n"),
             ),
             Syntax::Binary => return self.in_binary(),
         };
+        if *window != 0 {
+            text.push_str(&of_window);
+        }
         text.into_bytes()
     }
 
-    /// The address and a NUL, the process id, and the window, of which there is none, as C has them.
+    /// The address and a NUL, the process id, and the window, as C has them.
     fn in_binary(&self) -> Vec<u8> {
-        let window: isize = 0;
+        let window = libc_long(self.window);
         let mut bytes = self.address.clone().into_bytes();
         bytes.push(0);
         bytes.extend(self.pid.to_ne_bytes());
         bytes.extend(window.to_ne_bytes());
         bytes
     }
+}
+
+/// A `long`, which is as wide as a pointer on every Linux.
+fn libc_long(window: u32) -> isize {
+    isize::try_from(window).unwrap_or_default()
 }
