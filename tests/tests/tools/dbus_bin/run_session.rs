@@ -1,5 +1,7 @@
 //! `dbus-run-session` (tools.md D052).
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 
 use bus_tests::harness::{Bus, Daemon};
@@ -53,6 +55,22 @@ fn options_and_their_errors() {
     });
 }
 
+/// It is no address, and not all of it is kept.
+#[test]
+fn what_a_bus_tells_has_a_bound() {
+    run_session(|tool, bus| {
+        let script = "#!/bin/sh\nhead -c 70000 /dev/zero | tr '\\0' x; echo\n";
+        let program = bus.dir.join("long");
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let case = Case::new(&format!("--dbus-daemon={} echo run", program.display()));
+        let (code, out, errors) = tool.ours.run_raw(&case);
+        let errors = String::from_utf8(errors).unwrap();
+        assert!(errors.contains("EOF reading address from bus daemon"), "{errors}");
+        assert_eq!((code, out), (127, Vec::new()));
+    });
+}
+
 #[test]
 fn the_programs_exit_code_is_returned() {
     run_session(|tool, _| {
@@ -73,7 +91,7 @@ fn the_programs_exit_code_is_returned() {
 fn the_program_has_a_bus_of_its_own() {
     run_session(|tool, bus| {
         Tool::new("dbus-send", bus);
-        std::fs::write(
+        fs::write(
             bus.dir.join("own.conf"),
             "<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN\" \
              \"http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\"><busconfig>\
