@@ -85,25 +85,21 @@ impl Failure {
 impl<'w> Options<'w> {
     /// The command to run, or what to print instead.
     fn read(&mut self, words: &'w [OsString]) -> Result<Result<&'w [OsString], Told>, Failure> {
+        let nothing = || Failure::new("a non-option argument is required");
         let mut rest = words;
         loop {
-            let Some((word, after)) = rest.split_first() else {
-                return Err(Failure::new("a non-option argument is required"));
-            };
-            let (option, value) = split(word);
-            rest = match (option.to_str().unwrap_or_default(), value) {
+            let (word, after) = rest.split_first().ok_or_else(nothing)?;
+            let (name, value) = split(word);
+            let name = name.to_str().unwrap_or_default();
+            if let Some(option) = self.option_with_value(name) {
+                let next = || after.split_first().map(|(next, after)| (next.as_os_str(), after));
+                let taken = value.map(|value| (value, after)).or_else(next).ok_or_else(nothing)?;
+                (*option, rest) = (Some(taken.0), taken.1);
+                continue;
+            }
+            rest = match (name, value) {
                 ("--help", None) => return Ok(Err(Told::Beside(HELP.to_owned()))),
                 ("--version", None) => return Ok(Err(Told::Out(version(NAME)))),
-                ("--config-file", Some(file)) => self.with_config(file, after),
-                ("--dbus-daemon", Some(program)) => self.with_daemon(program, after),
-                ("--config-file", None) => match after.split_first() {
-                    Some((file, after)) => self.with_config(file, after),
-                    None => after,
-                },
-                ("--dbus-daemon", None) => match after.split_first() {
-                    Some((program, after)) => self.with_daemon(program, after),
-                    None => after,
-                },
                 ("--", None) if !after.is_empty() => return Ok(Ok(after)),
                 ("--", None) => after,
                 _ if word.as_bytes().starts_with(b"-") => {
@@ -115,14 +111,12 @@ impl<'w> Options<'w> {
         }
     }
 
-    fn with_config(&mut self, file: &'w OsStr, after: &'w [OsString]) -> &'w [OsString] {
-        self.config = Some(file);
-        after
-    }
-
-    fn with_daemon(&mut self, program: &'w OsStr, after: &'w [OsString]) -> &'w [OsString] {
-        self.daemon = Some(program);
-        after
+    fn option_with_value(&mut self, name: &str) -> Option<&mut Option<&'w OsStr>> {
+        match name {
+            "--config-file" => Some(&mut self.config),
+            "--dbus-daemon" => Some(&mut self.daemon),
+            _ => None,
+        }
     }
 
     fn run(&self, command: &[OsString]) -> Result<ExitCode, Failure> {
