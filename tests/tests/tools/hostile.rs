@@ -1,14 +1,13 @@
 //! Old commands, and a bus that means them harm: nothing that it says drives a terminal or ends them.
 
-use std::fs;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use bus_tests::harness::{
-    Client, Ended, Message, RawClient, Running, Value, bus_command, field, run, skip_without,
+    Client, Ended, Folder, Message, RawClient, Running, Value, bus_command, field, run,
+    skip_without,
 };
 
 /// What clears a terminal, and what is seen of it.
@@ -16,15 +15,11 @@ const CLEAR: &str = "\u{1b}[2J";
 const SEEN: &str = "\\033[2J";
 
 /// Listens in a folder, and answers each call with what this makes of it.
-struct HostileBus(PathBuf);
+struct HostileBus(Folder);
 
 impl HostileBus {
     fn start(answer: fn(&Message) -> Message) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder =
-            std::env::temp_dir().join(format!("bus-hostile-{}-{number}", std::process::id()));
-        fs::create_dir(&folder).unwrap();
+        let folder = Folder::new();
         let listener = UnixListener::bind(folder.join("bus")).unwrap();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -59,12 +54,6 @@ impl HostileBus {
         command.env("DBUS_SESSION_BUS_ADDRESS", self.address());
         command.envs([("NO_COLOR", "1"), ("PAGER", "cat"), ("SHELL", "/bin/sh")]);
         command.env_remove("SYSTEMD_PAGER");
-    }
-}
-
-impl Drop for HostileBus {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
