@@ -110,7 +110,7 @@ fn add_machines(connection: &Connection, names: &[Name], rows: &mut [[Cell; 9]])
         {
             // Nobody answers for this program while it waits.
             if Some(name.name.as_str()) == connection.unique_name() {
-                row[8] = dbus_uuidgen::of_machine().map(|id| id.to_string());
+                row[8] = own_machine();
             } else if name.standing != Standing::Activatable {
                 questions.push(row, ask_machine(connection, &name.name));
             }
@@ -126,6 +126,11 @@ fn ask_machine(
 ) -> std::result::Result<libbus::blocking::PendingReply, Error> {
     let call = MethodCall::new("/", "GetMachineId")?.interface("org.freedesktop.DBus.Peer")?;
     connection.send(&call.destination(name)?.auto_start(false), &())
+}
+
+/// As every program of libdbus tells it.
+fn own_machine() -> Option<String> {
+    dbus_uuidgen::of_machine().map(|id| id.to_string())
 }
 
 fn table(options: &Options, rows: Vec<[Cell; 9]>, count: usize) -> String {
