@@ -19,6 +19,7 @@ mod getopt;
 mod lenient_number;
 mod libdbus;
 mod print_message;
+mod session_bus;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -7,7 +7,7 @@ mod display;
 mod watch;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode, Stdio};
@@ -18,16 +18,13 @@ use self::display::Display;
 use self::watch::Watched;
 use super::dbus_uuidgen;
 use super::libdbus::{say, version};
-use crate::DAEMON;
-use crate::commands::run::daemon_program;
+use super::session_bus;
 
 const NAME: &str = "dbus-launch";
 
 const HELP: &str = "\
 dbus-launch [--version] [--help] [--sh-syntax] [--csh-syntax] [--auto-syntax] [--binary-syntax] [--close-stderr] [--exit-with-session|--exit-with-x11] [--autolaunch=MACHINEID] [--config-file=FILENAME] [PROGRAM] [ARGS...]";
 
-/// Bytes of what a bus says of itself.
-const TOLD_SIZE_MAX: u64 = 64 << 10;
 /// Hexadecimal digits of a machine's id.
 const MACHINE_ID_SIZE: usize = 32;
 
@@ -227,29 +224,25 @@ impl<'w> Options<'w> {
     }
 
     fn start_bus(&self) -> Result<Launched, String> {
-        let mut daemon = Command::new(daemon_program());
-        daemon.arg0(DAEMON);
-        match self.config {
-            Some(file) => {
-                let mut option = OsString::from("--config-file=");
-                option.push(file);
-                daemon.arg(option)
-            }
-            None => daemon.arg("--session"),
-        };
-        daemon.args(["--fork", "--print-address=1", "--print-pid=1"]);
+        let mut daemon = session_bus::command(None, self.config);
+        daemon.args(["--fork", "--print-pid=1"]);
         daemon.arg(if self.closes_stderr { "--syslog-only" } else { "--syslog" });
-        daemon.stdin(Stdio::null()).stdout(Stdio::piped());
         if self.closes_stderr {
             daemon.stderr(Stdio::null());
         }
         let failed =
             |error: io::Error| format!("{NAME}: cannot start the bus: {}\n", phrase(&error));
         let mut daemon = daemon.spawn().map_err(failed)?;
-        let told = daemon.stdout.take().map(|out| read_told(out.take(TOLD_SIZE_MAX)));
+        let told = session_bus::told(&mut daemon, 2);
         // It leaves the bus behind, and ends.
         daemon.wait().map_err(failed)?;
-        let launched = told.transpose().map_err(failed)?.flatten();
+        let launched = match told.map_err(failed)?.as_slice() {
+            [address, pid] if !address.is_empty() => {
+                let launched = |pid| Launched { address: address.clone(), pid, window: 0 };
+                pid.parse().ok().map(launched)
+            }
+            _ => None,
+        };
         launched.ok_or_else(|| format!("EOF in {NAME} reading address from bus daemon\n"))
     }
 
@@ -265,17 +258,6 @@ impl<'w> Options<'w> {
             _ => Syntax::Pairs,
         }
     }
-}
-
-/// Its address and its number, a line each; nothing, if they do not come.
-fn read_told(out: impl io::Read) -> io::Result<Option<Launched>> {
-    let mut out = BufReader::new(out);
-    let (mut address, mut pid) = (String::new(), String::new());
-    out.read_line(&mut address)?;
-    out.read_line(&mut pid)?;
-    let address = address.trim_end().to_owned();
-    let pid = pid.trim_end().parse().ok().filter(|_| !address.is_empty());
-    Ok(pid.map(|pid| Launched { address, pid, window: 0 }))
 }
 
 impl Launched {
