@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use clap::{Args, ValueEnum};
 use libbus::Error;
 
-use super::monitor::{Calls, wanted::Wanted, watch};
+use super::monitor::wanted::Wanted;
+use super::monitor::{MessageKind, begin};
 use crate::capture::{Section, Writer};
 use crate::failure::{Failure, Result};
 use crate::options::Options;
@@ -56,13 +57,13 @@ impl Capture {
             return Err(Failure::usage("a capture is no text for a terminal")
                 .hint("write it to a file: bus capture -o FILE"));
         }
-        let mut watcher = watch(&self.wanted.rules()?, options)?;
+        let (mut watcher, mut calls) = begin(&self.wanted, &MessageKind::ALL, options)?;
         // What is in the file already is given up for a capture alone.
         let mut writer = self.begin()?;
         if !options.quiet {
             eprintln!("bus: capturing; end it with Ctrl-C");
         }
-        let (mut calls, mut left) = (Calls::default(), self.count);
+        let mut left = self.count;
         while left != Some(0) {
             let message = match watcher.next(deadline) {
                 Ok(message) => message,
@@ -70,9 +71,7 @@ impl Capture {
                 Err(error) => return Err(error.into()),
             };
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let Some((message, ..)) = calls.see(now, message, self.wanted.is_narrow()) else {
-                continue;
-            };
+            let Some((message, ..)) = calls.see(now, message) else { continue };
             writer.write(now, message.bytes())?;
             writer.flush()?;
             left = left.map(|left| left - 1);
