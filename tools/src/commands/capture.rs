@@ -67,7 +67,9 @@ impl Capture {
         while left != Some(0) {
             let message = match watcher.next(deadline) {
                 Ok(message) => message,
-                Err(Error::TimedOut(_) | Error::Closed) => break,
+                Err(Error::TimedOut(_)) => break,
+                // All that was seen is written by now.
+                Err(Error::Closed) => return Err(Failure::closed()),
                 Err(error) => return Err(error.into()),
             };
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -100,7 +100,7 @@ impl Monitor {
                 Err(Error::TimedOut(_)) => break,
                 Err(Error::Closed) => {
                     out.flush()?;
-                    return Err(Failure::unreachable("the bus has closed the connection"));
+                    return Err(Failure::closed());
                 }
                 Err(error) => return Err(error.into()),
             };

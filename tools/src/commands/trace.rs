@@ -130,6 +130,7 @@ impl Trace {
         let mut recorder = self.recorder();
         let end = self.duration.and_then(|duration| Instant::now().checked_add(duration));
         let is_over = || end.is_some_and(|end| end <= Instant::now()) || interrupt.is_wanted();
+        let mut ended = Ok(());
         while !recorder.is_full() && !is_over() {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             match monitor.next_within(left.map_or(PATIENCE, |left| left.min(PATIENCE))) {
@@ -143,12 +144,14 @@ impl Trace {
                 Err(error) if recorder.is_empty() => return Err(error.into()),
                 Err(error) => {
                     recorder.handle_notice(format!("The bus ended the watching: {error}"));
+                    ended = Err(error.into());
                     break;
                 }
             }
         }
         drop(progress);
-        self.write(&recorder.finish("What the bus said", "live"), options)
+        self.write(&recorder.finish("What the bus said", "live"), options)?;
+        ended
     }
 
     fn write(&self, picture: &Picture, options: &Options) -> Result<()> {
