@@ -200,6 +200,18 @@ impl BusOptions {
             || (self.address.is_some() && Some(address) == system)
     }
 
+    /// Only a bus does what the verb is for.
+    ///
+    /// # Errors
+    /// The other end is none, as was said.
+    pub(crate) fn must_be_bus(&self, verb: &str) -> Result<()> {
+        match self.is_peer() {
+            true => Err(Failure::usage(format!("`bus {verb}` asks a bus, and --peer is none"))
+                .hint(format!("for example: bus --address=ADDRESS {verb}"))),
+            false => Ok(()),
+        }
+    }
+
     /// Whether the other end is a program and no bus.
     pub(crate) const fn is_peer(&self) -> bool {
         self.peer.is_some()

@@ -13,6 +13,7 @@ pub(crate) struct Activate {
 
 impl Activate {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
+        options.bus.must_be_bus("activate")?;
         let connection = options.connect()?;
         let bus =
             connection.bus().timeout(options.timeout.or(Some(std::time::Duration::from_secs(120))));

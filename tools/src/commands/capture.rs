@@ -52,6 +52,7 @@ enum Format {
 
 impl Capture {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
+        options.bus.must_be_bus("capture")?;
         let deadline = options.deadline();
         if self.output.is_none() && io::stdout().is_terminal() {
             return Err(Failure::usage("a capture is no text for a terminal")

@@ -40,6 +40,7 @@ pub(crate) struct Env {
 
 impl Env {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
+        options.bus.must_be_bus("env")?;
         let connection = options.connect()?;
         let systemd = Systemd::of(&connection, self.bus_only)?;
         let set = self.wanted()?;

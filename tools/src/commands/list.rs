@@ -45,6 +45,7 @@ const WIDTHS: [usize; 5] = [7, 15, 12, 0, 26];
 
 impl List {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
+        options.bus.must_be_bus("list")?;
         let connection = options.connect()?;
         let names: Vec<Name> =
             names(&connection)?.into_iter().filter(|name| self.is_wanted(name)).collect();

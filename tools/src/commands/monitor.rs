@@ -89,6 +89,7 @@ struct Seen<'a> {
 
 impl Monitor {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
+        options.bus.must_be_bus("monitor")?;
         let deadline = options.deadline();
         let (mut watcher, mut calls) = begin(&self.wanted, &self.kinds()?, options)?;
         let mut printer = Printer::new(options, !self.no_body, self.full);

@@ -68,8 +68,12 @@ impl Status {
                 }
                 add_process(&mut report, pid);
             }
-            Some(name) => add_name(&mut report, &options.connect()?, name)?,
+            Some(name) => {
+                options.bus.must_be_bus("status")?;
+                add_name(&mut report, &options.connect()?, name)?;
+            }
             None => {
+                options.bus.must_be_bus("status")?;
                 let connection = options.connect()?;
                 add_bus(&mut report, &connection, options)?;
                 add_name(&mut report, &connection, "org.freedesktop.DBus")?;

@@ -121,6 +121,7 @@ impl Trace {
     }
 
     fn live(&self, options: &Options) -> Result<()> {
+        options.bus.must_be_bus("trace")?;
         let interrupt = Interrupt::watch()?;
         let rules: Vec<&str> = self.rules.iter().map(String::as_str).collect();
         let builder = options.builder()?;
