@@ -165,16 +165,31 @@ impl Trace {
             Failure::refused(format!("cannot write {}: {text}", output.display()))
         })?;
         if !options.quiet {
-            eprintln!("bus: {} messages are in {}", picture.len(), output.display());
+            eprintln!("bus: {} are in {}", self.extent(picture), output.display());
         }
         Ok(())
+    }
+
+    /// Which messages are drawn: a still picture has the first ones alone.
+    fn extent(&self, picture: &Picture) -> String {
+        let drawn = self.still_count().min(picture.len());
+        match self.form() {
+            Form::Svg if drawn < picture.len() => {
+                format!("the first {drawn} of {} messages", picture.len())
+            }
+            _ => format!("{} messages", picture.len()),
+        }
+    }
+
+    fn still_count(&self) -> usize {
+        self.count.unwrap_or(STILL_DEFAULT)
     }
 
     fn write_to(&self, picture: &Picture, out: impl Write) -> io::Result<()> {
         let out = BufWriter::new(out);
         match self.form() {
             Form::Html => write_html(picture, out),
-            Form::Svg => write_svg(picture, self.count.unwrap_or(STILL_DEFAULT), out),
+            Form::Svg => write_svg(picture, self.still_count(), out),
         }
     }
 }
