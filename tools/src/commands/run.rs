@@ -20,7 +20,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithRawSiginfo;
 use signal_hook::low_level::{pipe, unregister};
 
 use crate::DAEMON;
@@ -50,6 +51,30 @@ pub(crate) struct Run {
     command: Vec<OsString>,
 }
 
+/// Options of all verbs that would be about another bus, or about an answer, of which there is none.
+fn refuse_meaningless(options: &Options) -> Result<()> {
+    let bus = &options.bus;
+    let given = [
+        ("--system", bus.system),
+        ("--user", bus.user),
+        ("--address", bus.address.is_some()),
+        ("--peer", bus.peer.is_some()),
+        ("--host", bus.host.is_some()),
+        ("--machine", bus.machine.is_some()),
+        ("--json", options.json.is_some()),
+        ("--timeout", options.timeout.is_some()),
+    ];
+    let Some((option, _)) = given.into_iter().find(|(_, is_given)| *is_given) else {
+        return Ok(());
+    };
+    let hint = match option {
+        "--system" => "a bus like the system's: bus run --system-like".to_owned(),
+        option => format!("what is for the command stands behind it: bus run -- bus list {option}"),
+    };
+    Err(Failure::usage(format!("{option} means nothing to `bus run`, whose bus is a new one"))
+        .hint(hint))
+}
+
 /// Variables that belong to another bus.
 pub(crate) const FOREIGN: [&str; 4] = [
     "DBUS_SESSION_BUS_PID",
@@ -59,7 +84,8 @@ pub(crate) const FOREIGN: [&str; 4] = [
 ];
 
 impl Run {
-    pub(crate) fn run(self, _: &Options) -> Result<ExitCode> {
+    pub(crate) fn run(self, options: &Options) -> Result<ExitCode> {
+        refuse_meaningless(options)?;
         // Before any process is started: what comes meanwhile is not lost.
         let signals = signals()?;
         let directory = Directory::new()?;
@@ -151,16 +177,18 @@ fn path_with_own_folder() -> Option<OsString> {
     std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&path))).ok()
 }
 
+/// Signals, and whether the kernel sent them.
+pub(crate) type Received = SignalsInfo<WithRawSiginfo>;
+
 /// What ends the command, or tells that it has ended. Programs that are started have these signals as usual.
-pub(crate) fn signals() -> Result<Signals> {
-    let signals = Signals::new([SIGCHLD, SIGTERM, SIGHUP, SIGINT, SIGQUIT]);
+pub(crate) fn signals() -> Result<Received> {
+    let signals = Received::new([SIGCHLD, SIGTERM, SIGHUP, SIGINT, SIGQUIT]);
     signals
         .map_err(|error| Failure::refused(format!("cannot wait for signals: {}", phrase(&error))))
 }
 
-/// Waits until the command has ended. It gets what this program is told by `kill`; what the terminal sends it gets
-/// by itself.
-pub(crate) fn wait_for(mut child: Child, mut signals: Signals) -> Result<ExitStatus> {
+/// Waits until the command has ended, which gets what this program is told.
+pub(crate) fn wait_for(mut child: Child, mut signals: Received) -> Result<ExitStatus> {
     let failed = |error: std::io::Error| {
         Failure::refused(format!("cannot wait for the command: {}", phrase(&error)))
     };
@@ -168,14 +196,22 @@ pub(crate) fn wait_for(mut child: Child, mut signals: Signals) -> Result<ExitSta
         if let Some(status) = child.try_wait().map_err(failed)? {
             return Ok(status);
         }
-        let passed_on = signals.wait().filter_map(|number| match number {
-            SIGTERM => Some(Signal::SIGTERM),
-            SIGHUP => Some(Signal::SIGHUP),
-            _ => None,
-        });
-        for signal in passed_on {
+        let received = signals.wait().map(|info| (info.si_signo, info.si_code));
+        for signal in received.filter_map(passed_on) {
             send(&child, signal);
         }
+    }
+}
+
+/// What the command gets of a signal. A terminal sends SIGINT and SIGQUIT to the command, too, by the kernel, whose
+/// codes are above 0; by `kill` it is only this program that is told.
+const fn passed_on((number, code): (i32, i32)) -> Option<Signal> {
+    match number {
+        SIGTERM => Some(Signal::SIGTERM),
+        SIGHUP => Some(Signal::SIGHUP),
+        SIGINT if code <= 0 => Some(Signal::SIGINT),
+        SIGQUIT if code <= 0 => Some(Signal::SIGQUIT),
+        _ => None,
     }
 }
 
@@ -329,7 +365,24 @@ impl Drop for Directory {
 
 #[cfg(test)]
 mod tests {
-    use super::system_config;
+    use nix::sys::signal::Signal;
+    use signal_hook::consts::{SIGCHLD, SIGINT, SIGQUIT, SIGTERM};
+
+    use super::{passed_on, system_config};
+
+    /// Codes of a signal's origin: `kill`, and the kernel.
+    const KILLED: i32 = 0;
+    const BY_KERNEL: i32 = 0x80;
+
+    #[test]
+    fn a_command_gets_a_signal_once() {
+        let signals = [SIGTERM, SIGINT, SIGQUIT, SIGCHLD];
+        let killed = signals.map(|number| passed_on((number, KILLED)));
+        let passed = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT].map(Some);
+        assert_eq!(killed, [passed[0], passed[1], passed[2], None]);
+        let typed = signals.map(|number| passed_on((number, BY_KERNEL)));
+        assert_eq!(typed, [passed[0], None, None, None]);
+    }
 
     #[test]
     fn a_bus_like_the_systems_is_no_other_user_and_has_its_own_place() {
