@@ -1,7 +1,9 @@
 //! `bus activate`: start a service by its name.
 
 use clap::Args;
+use libbus::names::BusName;
 
+use crate::commands::call::named;
 use crate::failure::{Failure, Result};
 use crate::options::Options;
 
@@ -14,6 +16,7 @@ pub(crate) struct Activate {
 impl Activate {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
         options.bus.must_be_bus("activate")?;
+        named("bus name", &self.name, BusName::parse)?;
         let connection = options.connect()?;
         let bus =
             connection.bus().timeout(options.timeout.or(Some(std::time::Duration::from_secs(120))));

@@ -1,8 +1,10 @@
 //! `bus stats`: what the bus counts (needs.md E3).
 
 use clap::Args;
+use libbus::names::BusName;
 use serde_json::{Map, Value as Json};
 
+use crate::commands::call::named;
 use crate::failure::Result;
 use crate::options::Options;
 use crate::output::escape::plain;
@@ -26,6 +28,9 @@ pub(crate) struct Stats {
 impl Stats {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
         options.bus.must_be_bus("stats")?;
+        if let Some(name) = &self.name {
+            named("bus name", name, BusName::parse)?;
+        }
         let connection = options.connect()?;
         let bus = libbus::blocking::Proxy::new(
             &connection,
@@ -42,7 +47,7 @@ impl Stats {
             Some(Value::Dict { entries, .. }) => entries,
             _ => Vec::new(),
         };
-        let mut entries: Vec<(String, Value)> = entries.into_iter().filter_map(named).collect();
+        let mut entries: Vec<(String, Value)> = entries.into_iter().filter_map(entry).collect();
         if let (Some(name), true) = (&self.name, self.rules) {
             let unique: String = connection.bus().call("GetNameOwner", name.as_str())?;
             entries.retain(|(client, _)| *client == unique);
@@ -52,7 +57,7 @@ impl Stats {
     }
 }
 
-fn named((key, value): (Value, Value)) -> Option<(String, Value)> {
+fn entry((key, value): (Value, Value)) -> Option<(String, Value)> {
     let Value::String(key) = key else { return None };
     Some((key, value.unwrapped().clone()))
 }

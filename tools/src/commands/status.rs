@@ -2,8 +2,10 @@
 
 use clap::Args;
 use libbus::blocking::Connection;
+use libbus::names::BusName;
 use serde_json::{Map, Value as Json, json};
 
+use crate::commands::call::named;
 use crate::failure::{Failure, Result};
 use crate::inventory::{answers, ask};
 use crate::options::Options;
@@ -70,6 +72,7 @@ impl Status {
             }
             Some(name) => {
                 options.bus.must_be_bus("status")?;
+                named("bus name", name, BusName::parse)?;
                 add_name(&mut report, &options.connect()?, name)?;
             }
             None => {
