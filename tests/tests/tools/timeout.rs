@@ -1,7 +1,7 @@
 //! Nothing that a verb asks is waited for longer than `--timeout` says (tools.md D024).
 
 use std::io::{self, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpListener};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 
@@ -110,4 +110,25 @@ fn a_bus_that_does_not_answer_is_waited_for_as_long_as_was_said() {
             scope.spawn(move || check(scene, index, case));
         }
     });
+}
+
+/// Who accepts a client and never answers its handshake, at the addresses of both kinds of sockets.
+#[test]
+fn a_handshake_that_is_not_answered_is_waited_for_as_long_as_was_said() {
+    let scene = Scene::new();
+    let path = scene.bus.dir.join("silent");
+    let _silent = UnixListener::bind(&path).unwrap();
+    let of_network = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = of_network.local_addr().unwrap().port();
+    let addresses =
+        [format!("unix:path={}", path.display()), format!("tcp:host=127.0.0.1,port={port}")];
+    for (address, command) in addresses.iter().flat_map(|address| {
+        ["list", "monitor", "call a.B / a.B.C"].map(|command| (address, command))
+    }) {
+        let line = format!("timeout 9 bus --address={address} --timeout=1 {command}");
+        let output = shell(&line, &scene);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+        assert!(said.starts_with("bus: not done within 1000 ms\n"), "{line}: {said}");
+    }
 }
