@@ -30,14 +30,17 @@ pub(crate) struct Capture {
     #[arg(long, value_enum, default_value = "pcapng")]
     format: Format,
 
-    /// Keep only so many bytes of each message
-    #[arg(long, value_name = "BYTES")]
+    /// Keep only so many bytes of each message: 512 or more, in which its header has room
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(SIZE_MIN..))]
     size: Option<u32>,
 
     /// End after so many messages
     #[arg(short = 'n', long, value_name = "COUNT")]
     count: Option<u64>,
 }
+
+/// Bytes in which the header of a message has room: who reads the capture needs all of it.
+const SIZE_MIN: i64 = 512;
 
 /// Formats of captures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -61,6 +64,8 @@ impl Capture {
         let (mut watcher, mut calls) = begin(&self.wanted, &MessageKind::ALL, options)?;
         // What is in the file already is given up for a capture alone.
         let mut writer = self.begin()?;
+        // A capture of nothing is one, too.
+        writer.flush()?;
         if !options.quiet {
             eprintln!("bus: capturing; end it with Ctrl-C");
         }

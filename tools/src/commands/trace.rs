@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use libbus::message::Message;
-use libbus::names::BusName;
-use libbus::{Error, Watching};
+use libbus::Error;
 
+use super::monitor::wanted::Wanted;
+use super::monitor::{MessageKind, begin};
 use crate::capture::Reader;
 use crate::captured_file::{CapturedFile, Damages};
 use crate::clock::now;
@@ -123,23 +123,22 @@ impl Trace {
     fn live(&self, options: &Options) -> Result<()> {
         options.bus.must_be_bus("trace")?;
         let interrupt = Interrupt::watch()?;
-        let rules: Vec<&str> = self.rules.iter().map(String::as_str).collect();
-        let builder = options.builder()?;
-        let monitor = builder.monitor(&rules, Watching::AsMonitor);
-        let mut monitor = monitor.map_err(|error| options.bus.explain(error))?;
+        let wanted = Wanted { rules: self.rules.clone(), ..Wanted::default() };
+        let (mut watcher, mut calls) = begin(&wanted, &MessageKind::ALL, options)?;
         let progress = Progress::of_messages("watching", None, !options.quiet);
         let mut recorder = self.recorder();
         let end = self.duration.and_then(|duration| Instant::now().checked_add(duration));
         let is_over = || end.is_some_and(|end| end <= Instant::now()) || interrupt.is_wanted();
         let mut ended = Ok(());
         while !recorder.is_full() && !is_over() {
-            let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            match monitor.next_within(left.map_or(PATIENCE, |left| left.min(PATIENCE))) {
-                // What the bus tells this program is no message of others.
-                Ok(message) if is_for(&message, monitor.unique_name()) => {}
+            let soon = Instant::now().checked_add(PATIENCE);
+            match watcher.next(end.into_iter().chain(soon).min()) {
                 Ok(message) => {
-                    recorder.handle_message(now(), &message);
-                    progress.step();
+                    let time = now();
+                    if let Some((message, ..)) = calls.see(time, message) {
+                        recorder.handle_message(time, &message);
+                        progress.step();
+                    }
                 }
                 Err(Error::TimedOut(_)) => {}
                 Err(error) if recorder.is_empty() => return Err(error.into()),
@@ -192,11 +191,6 @@ impl Trace {
             Form::Svg => write_svg(picture, self.still_count(), out),
         }
     }
-}
-
-fn is_for(message: &Message, name: Option<&str>) -> bool {
-    let destination = message.header().destination;
-    name.is_some() && destination.map(BusName::as_str) == name
 }
 
 fn source_of(reader: &Reader<impl io::Read>) -> String {
