@@ -170,6 +170,11 @@ impl BusOptions {
             let text = plain(&format!("{name} is no address of a bus: {error}"));
             return Failure::unreachable(text).hint(DOCTOR);
         }
+        let is_typed = self.address.is_some() || self.peer.is_some();
+        if is_typed && matches!(error, libbus::Error::Address(_)) {
+            return Failure::from(error)
+                .hint(format!("for example: --address={}", unix_address(SYSTEM_SOCKET)));
+        }
         let is_unknown = matches!(error, libbus::Error::NoAddress(_));
         let failure = Failure::from(error);
         if is_unknown && geteuid().is_root() {

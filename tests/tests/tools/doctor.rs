@@ -4,6 +4,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -402,6 +403,39 @@ fn addresses_that_are_none() {
     // One that was typed is wrong usage, as with every verb.
     let ended = run(doctor().arg("--address=nonsense"), &[]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+    let hint = "hint: for example: --address=unix:path=/var/run/dbus/system_bus_socket\n";
+    assert!(ended.stderr.ends_with(hint), "{}", ended.stderr);
+}
+
+/// What was typed has no variable that could be unset.
+#[test]
+fn addresses_of_an_option_are_mended_too() {
+    let folder = Folder::new();
+    fs::write(folder.join("file"), "").unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let network = format!("tcp:host=127.0.0.1,port={port}");
+    let file = format!("unix:path={}", folder.join("file").display());
+    let gone = format!("unix:path={}", folder.join("gone").display());
+    let listens = "mend: ss -lxtp # shows where programs listen";
+    let starts = |address: &str| {
+        format!("mend: bus-daemon --session --nofork --address={address} # a bus there")
+    };
+    for (option, address, check, mend) in [
+        ("address", "unix:path=/nope/bus", "folders", "mend: mkdir -p /nope # and a bus that"),
+        ("address", &network, "connection", &starts(&network)),
+        ("address", &file, "socket", listens),
+        ("address", &gone, "socket", &starts(&gone)),
+        // Several are one word of a shell.
+        ("address", &format!("{gone};{gone}"), "socket", &starts(&format!("'{gone};{gone}'"))),
+        ("address", "unix:path=relative", "folders", "mend: bus doctor # looks for the bus of"),
+        ("peer", "unix:path=/nope/bus", "folders", listens),
+        ("peer", &network, "connection", listens),
+        ("peer", &file, "socket", listens),
+    ] {
+        let mut command = doctor();
+        command.arg(format!("--{option}={address}"));
+        sees(&command, 3, check, &["wrong", mend]);
+    }
 }
 
 #[test]
@@ -621,7 +655,7 @@ fn other_transports() {
         command.arg(format!("--address={address}"));
         command
     };
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     let closed = at(&format!("tcp:host=127.0.0.1,port={port}"));

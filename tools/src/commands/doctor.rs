@@ -55,6 +55,8 @@ impl Doctor {
 struct Case {
     person: Person,
     scope: Scope,
+    /// The address, if an option says it.
+    given: Option<String>,
     /// How long one step may take, if that was said.
     timeout: Option<Duration>,
 }
@@ -70,6 +72,7 @@ fn examine(options: &Options) -> Result<Report> {
     let case = Case {
         person: Person::current(),
         scope: Scope::of(&options.bus),
+        given: options.bus.address.clone(),
         timeout: options.timeout,
     };
     let setting = Setting::of(&options.bus, &case.person)?;

@@ -36,7 +36,15 @@ fn word(text: &str) -> String {
 
 /// An address that leads nowhere.
 pub(super) fn address(case: &Case) -> Vec<String> {
-    case.scope.variable().map(|name| variable(name, &case.person)).unwrap_or_default()
+    match case.scope.variable() {
+        Some(name) => variable(name, &case.person),
+        None => vec![listeners(), "bus doctor  # looks for the bus of the session".to_owned()],
+    }
+}
+
+/// Who listens at which sockets of files and of networks.
+fn listeners() -> String {
+    "ss -lxtp  # shows where programs listen".to_owned()
 }
 
 /// A variable that does no good.
@@ -142,6 +150,9 @@ pub(super) fn other_user(person: &Person, owner: u32) -> Vec<String> {
 
 pub(super) fn missing_folder(case: &Case, folder: &Path) -> Vec<String> {
     let mut mends = address(case);
+    if case.scope == Scope::Address {
+        mends.push(format!("mkdir -p {}  # and a bus that listens in it", quoted(folder)));
+    }
     if folder.starts_with("/run/user")
         || folder.starts_with("/run/dbus")
         || folder.starts_with("/var/run/dbus")
@@ -176,7 +187,11 @@ pub(super) fn start(case: &Case) -> Vec<String> {
         (Scope::Session, false) => "bus run -- COMMAND  # a bus for one command".to_owned(),
         (Scope::System, true) => as_root(&case.person, "systemctl start dbus.socket"),
         (Scope::System, false) => as_root(&case.person, "service dbus start"),
-        (Scope::Address | Scope::Peer, _) => return Vec::new(),
+        (Scope::Address, _) if case.given.is_some() => {
+            let address = word(case.given.as_deref().unwrap_or_default());
+            format!("bus-daemon --session --nofork --address={address}  # a bus there")
+        }
+        (Scope::Address | Scope::Peer, _) => listeners(),
     };
     vec![command]
 }

@@ -11,7 +11,7 @@ use libbus::host::phrase;
 use super::person::Person;
 use super::report::Check;
 use super::{Case, mend};
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::options::{
     BusOptions, SESSION_VARIABLE, SYSTEM_SOCKET, SYSTEM_VARIABLE, session_socket,
 };
@@ -84,7 +84,7 @@ impl Setting {
                 addresses,
                 address_check: Check::ok("address", format!("{given}, as an option says")),
             }),
-            Err(error) => Err(Failure::from(libbus::Error::from(error))),
+            Err(error) => Err(bus.explain(error.into())),
         }
     }
 
