@@ -1,7 +1,11 @@
 //! What `/proc` tells of a process.
 
+mod capabilities;
+
 use std::fs;
 use std::path::PathBuf;
+
+pub(crate) use self::capabilities::capability_names;
 
 /// Bytes of a file of `/proc` that are read.
 const FILE_SIZE_MAX: u64 = 1 << 20;
@@ -114,6 +118,13 @@ impl Units {
         }
         units
     }
+
+    /// Whose session or manager a control group is of.
+    pub(crate) fn owner_of(control_group: &str) -> Option<u32> {
+        let mut parts = control_group.split('/');
+        let slice = parts.find_map(|part| part.strip_prefix("user-")?.strip_suffix(".slice"));
+        slice?.parse().ok()
+    }
 }
 
 /// The name of a user, or its number where there is none.
@@ -144,5 +155,11 @@ mod tests {
         assert_eq!((user.unit, user.user_unit), (some("user@1000.service"), some("a.service")));
         assert_eq!((user.slice, user.user_slice), (some("user-1000.slice"), some("app.slice")));
         assert_eq!(Units::of("/"), Units::default());
+    }
+
+    #[test]
+    fn sessions_are_somebodys() {
+        assert_eq!(Units::owner_of("/user.slice/user-1000.slice/session-1.scope"), Some(1000));
+        assert_eq!(Units::owner_of("/system.slice/dbus.service"), None);
     }
 }

@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::output::escape::plain;
 use crate::output::out::Out;
 use crate::output::style::Look;
-use crate::process::{Process, Units, group_name, user_name};
+use crate::process::{Process, Units, capability_names, group_name, user_name};
 use crate::value::Value;
 
 /// Who has a name, or what a process is: user, groups, program, unit, label
@@ -163,23 +163,25 @@ fn add_process(report: &mut Report, pid: u32) {
     let process = Process(pid);
     report.push("PID", Some(pid));
     report.push("PPID", process.status("PPid").and_then(|pid| pid.parse::<u32>().ok()));
+    report.push("TTY", process.terminal());
     report.push("Comm", process.name());
     report.push("Exe", process.executable());
     report.push("CommandLine", process.command_line());
     add_ids(report, process);
     for (key, line) in [
-        ("CapInh", "CapInh"),
-        ("CapPrm", "CapPrm"),
-        ("CapEff", "CapEff"),
-        ("CapBnd", "CapBnd"),
-        ("CapAmb", "CapAmb"),
+        ("EffectiveCapabilities", "CapEff"),
+        ("PermittedCapabilities", "CapPrm"),
+        ("InheritableCapabilities", "CapInh"),
+        ("BoundingCapabilities", "CapBnd"),
+        ("AmbientCapabilities", "CapAmb"),
     ] {
-        report.push(key, process.status(line));
+        report.push(key, process.status(line).as_deref().and_then(capability_names));
     }
     report.push("AuditLoginUID", process.number("loginuid"));
     report.push("AuditSessionID", process.number("sessionid"));
     let group = process.control_group();
     let units = group.as_deref().map(Units::of).unwrap_or_default();
+    report.push("OwnerUID", group.as_deref().and_then(Units::owner_of));
     report.push("CGroup", group);
     report.push("Unit", units.unit);
     report.push("Slice", units.slice);

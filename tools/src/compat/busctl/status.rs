@@ -10,57 +10,12 @@ use super::options::{Options, Transport};
 use super::{Failed, Result, because, print};
 use crate::options::{session_address, system_address};
 use crate::output::style::{ColorChoice, Look, Style};
-use crate::process::{Process, Units};
+use crate::process::{Process, Units, capability_names};
 use crate::value::Value;
 
 const BUS: &str = "org.freedesktop.DBus";
 /// What is said where something is known not to be.
 const NONE: &str = "n/a";
-/// In the order of their numbers, as the kernel has them (capabilities(7)).
-const CAPABILITIES: [&str; 41] = [
-    "chown",
-    "dac_override",
-    "dac_read_search",
-    "fowner",
-    "fsetid",
-    "kill",
-    "setgid",
-    "setuid",
-    "setpcap",
-    "linux_immutable",
-    "net_bind_service",
-    "net_broadcast",
-    "net_admin",
-    "net_raw",
-    "ipc_lock",
-    "ipc_owner",
-    "sys_module",
-    "sys_rawio",
-    "sys_chroot",
-    "sys_ptrace",
-    "sys_pacct",
-    "sys_admin",
-    "sys_boot",
-    "sys_nice",
-    "sys_resource",
-    "sys_time",
-    "sys_tty_config",
-    "mknod",
-    "lease",
-    "audit_write",
-    "audit_control",
-    "setfcap",
-    "mac_override",
-    "mac_admin",
-    "syslog",
-    "wake_alarm",
-    "block_suspend",
-    "audit_read",
-    "perfmon",
-    "bpf",
-    "checkpoint_restore",
-];
-
 /// What the bus tells of somebody.
 #[derive(Debug, Default)]
 struct Credentials {
@@ -216,20 +171,13 @@ fn add_ids(report: &mut Report, process: Process, credentials: &Credentials) {
             report.push(key, said.or_else(|| Some(id.to_owned())));
         }
         if line == "Uid" {
-            let owner = process.control_group().as_deref().and_then(owner_of);
+            let owner = process.control_group().as_deref().and_then(Units::owner_of);
             report.push("OwnerUID", owner);
         }
     }
     let groups = process.status("Groups");
     let groups = groups.map(|groups| groups.split_whitespace().collect::<Vec<_>>().join(" "));
     report.push("SupplementaryGIDs", groups);
-}
-
-/// Whose session or manager a control group is of.
-fn owner_of(group: &str) -> Option<u32> {
-    let slice =
-        group.split('/').find_map(|part| part.strip_prefix("user-")?.strip_suffix(".slice"));
-    slice?.parse().ok()
 }
 
 fn add_units(report: &mut Report, process: Process) {
@@ -247,9 +195,8 @@ fn add_units(report: &mut Report, process: Process) {
 /// Their names, four on each line, of which the first one's place is where the key stands.
 fn capabilities(hexadecimal: &str) -> Option<String> {
     const IN_LINE: usize = 4;
-    let bits = u64::from_str_radix(hexadecimal, 16).ok()?;
     let mut text = String::new();
-    for (count, number) in (0..64usize).filter(|number| bits >> number & 1 == 1).enumerate() {
+    for (count, name) in capability_names(hexadecimal)?.into_iter().enumerate() {
         if count > 0 {
             text.push(' ');
         }
@@ -257,17 +204,14 @@ fn capabilities(hexadecimal: &str) -> Option<String> {
             text.push('\n');
             text.push_str(print::STEP);
         }
-        match CAPABILITIES.get(number) {
-            Some(name) => text += &format!("cap_{name}"),
-            None => text += &format!("cap_{number}"),
-        }
+        text += &name;
     }
     Some(text)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{capabilities, owner_of};
+    use super::capabilities;
 
     #[test]
     fn capabilities_have_names() {
@@ -279,11 +223,5 @@ mod tests {
             Some("cap_checkpoint_restore cap_63")
         );
         assert_eq!(capabilities("x"), None);
-    }
-
-    #[test]
-    fn sessions_are_somebodys() {
-        assert_eq!(owner_of("/user.slice/user-1000.slice/session-1.scope"), Some(1000));
-        assert_eq!(owner_of("/system.slice/dbus.service"), None);
     }
 }
