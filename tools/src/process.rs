@@ -1,11 +1,13 @@
 //! What `/proc` tells of a process.
 
 mod capabilities;
+mod descriptions;
 
 use std::fs;
 use std::path::PathBuf;
 
 pub(crate) use self::capabilities::capability_names;
+pub(crate) use self::descriptions::Descriptions;
 
 /// Bytes of a file of `/proc` that are read.
 const FILE_SIZE_MAX: u64 = 1 << 20;

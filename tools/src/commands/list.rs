@@ -1,16 +1,20 @@
 //! `bus list`: who is on the bus (tools.md D001).
 
+use std::collections::HashMap;
+
 use clap::{Args, ValueEnum as _};
+use libbus::MethodCall;
+use libbus::blocking::Connection;
 use serde_json::{Value as Json, json};
 
 use crate::failure::{Failure, Result};
-use crate::inventory::{Name, Owner, Standing, for_each_owner, names};
+use crate::inventory::{Name, Owner, Question, Standing, answers, for_each_owner, names};
 use crate::options::{JsonForm, Options};
 use crate::output::escape::plain;
 use crate::output::out::Out;
 use crate::output::style::Look;
 use crate::output::table::{Side, push_cell};
-use crate::process::{Process, Units, user_name};
+use crate::process::{Descriptions, Process, Units, user_name};
 
 /// Who is on the bus, and who can be started
 ///
@@ -33,15 +37,20 @@ pub(crate) struct List {
     #[arg(value_name = "TEXT")]
     filter: Option<String>,
 
+    /// Also the id of the machine that each is on, as it tells it
+    #[arg(long)]
+    show_machine: bool,
+
     /// No line of titles
     #[arg(long)]
     no_legend: bool,
 }
 
 const BUS: &str = "org.freedesktop.DBus";
-const TITLES: [&str; 7] = ["NAME", "PID", "PROCESS", "USER", "CONNECTION", "UNIT", "SESSION"];
-/// Widths of what is not known when the first line is printed.
-const WIDTHS: [usize; 5] = [7, 15, 12, 0, 26];
+const TITLES: [&str; 9] =
+    ["NAME", "PID", "PROCESS", "USER", "CONNECTION", "UNIT", "SESSION", "DESCRIPTION", "MACHINE"];
+/// Widths of what is not known when the first line is printed; a column that is the last one needs none.
+const WIDTHS: [usize; 9] = [0, 7, 15, 12, 0, 26, 7, 20, 0];
 
 impl List {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
@@ -50,24 +59,33 @@ impl List {
         let names: Vec<Name> =
             names(&connection)?.into_iter().filter(|name| self.is_wanted(name)).collect();
         self.check_found(&names, options)?;
+        let descriptions = Descriptions::read();
+        let machines = match self.show_machine {
+            true => machines(&connection, &names)?,
+            false => HashMap::new(),
+        };
+        let facts = |name: &Name, owner: &Owner| Facts {
+            machine: machines.get(&name.name).cloned(),
+            ..Facts::of(owner, &descriptions)
+        };
         let mut out = Out::paged(options);
         if let Some(form) = options.json() {
             let mut rows = Vec::new();
             for_each_owner(&connection, &names, |name, owner| {
-                rows.push(to_json(name, owner));
+                rows.push(self.to_json(name, owner, facts(name, owner)));
                 Ok(())
             })?;
             out.json(form, &Json::Array(rows))?;
             return out.finish();
         }
-        let widths = widths(&names);
+        let widths = self.widths(&names);
         if !self.no_legend && !options.quiet {
-            let titles = TITLES.map(ToOwned::to_owned);
+            let titles: Vec<String> = TITLES.map(ToOwned::to_owned).into();
             out.line(&options.style().paint(Look::Bold, &line(&titles, &widths)))?;
         }
         // The first lines are seen at once, since widths do not wait for the last.
         for_each_owner(&connection, &names, |name, owner| {
-            out.line(&line(&cells(name, owner), &widths))
+            out.line(&line(&cells(name, owner, facts(name, owner)), &widths))
         })?;
         out.finish()
     }
@@ -83,6 +101,39 @@ impl List {
         }
     }
 
+    /// Of the columns that are shown.
+    fn widths(&self, names: &[Name]) -> Vec<usize> {
+        let longest = |is_wanted: fn(&&Name) -> bool| {
+            names.iter().filter(is_wanted).map(|name| name.name.len()).max().unwrap_or_default()
+        };
+        let name = longest(|_| true).max(TITLES[0].len());
+        // The bus's own name is its connection's.
+        let connection = longest(|name| name.standing == Standing::Unique).max(BUS.len());
+        let [_, pid, process, user, _, unit, session, description, machine] = WIDTHS;
+        let widths = [name, pid, process, user, connection, unit, session];
+        let last = if self.show_machine { vec![description, machine] } else { vec![0] };
+        widths.into_iter().chain(last).collect()
+    }
+
+    fn to_json(&self, name: &Name, owner: &Owner, facts: Facts) -> Json {
+        let mut json = json!({
+            "name": name.name,
+            "activatable": name.standing == Standing::Activatable,
+            "pid": owner.pid,
+            "process": facts.process,
+            "uid": owner.uid,
+            "user": owner.uid.map(user_name),
+            "connection": owner.unique_name,
+            "unit": facts.unit,
+            "session": facts.session,
+            "description": facts.description,
+        });
+        if let (true, Some(object)) = (self.show_machine, json.as_object_mut()) {
+            object.insert("machine".to_owned(), facts.machine.into());
+        }
+        json
+    }
+
     fn is_wanted(&self, name: &Name) -> bool {
         let is_all = !self.unique && !self.owned && !self.activatable;
         let is_chosen = match name.standing {
@@ -95,18 +146,8 @@ impl List {
     }
 }
 
-fn widths(names: &[Name]) -> [usize; 7] {
-    let longest = |is_wanted: fn(&&Name) -> bool| {
-        names.iter().filter(is_wanted).map(|name| name.name.len()).max().unwrap_or_default()
-    };
-    let name = longest(|_| true).max(TITLES[0].len());
-    // The bus's own name is its connection's.
-    let connection = longest(|name| name.standing == Standing::Unique).max(BUS.len());
-    let [pid, process, user, _, unit] = WIDTHS;
-    [name, pid, process, user, connection, unit, 0]
-}
-
-fn line(cells: &[String; 7], widths: &[usize; 7]) -> String {
+/// As many cells as there are widths.
+fn line(cells: &[String], widths: &[usize]) -> String {
     let mut line = String::new();
     for (index, (cell, width)) in cells.iter().zip(widths).enumerate() {
         if index > 0 {
@@ -120,26 +161,59 @@ fn line(cells: &[String; 7], widths: &[usize; 7]) -> String {
     line
 }
 
-/// What is known of the process, on this machine.
+/// The machine of each name, as far as its owner tells it in time. This program itself does not answer meanwhile.
+fn machines(connection: &Connection, names: &[Name]) -> Result<HashMap<String, String>> {
+    let is_asked = |name: &&Name| {
+        name.standing != Standing::Activatable
+            && Some(name.name.as_str()) != connection.unique_name()
+    };
+    let mut machines = HashMap::new();
+    for (name, answer) in
+        answers(names.iter().filter(is_asked), |name| ask_machine(connection, &name.name))
+    {
+        match answer.map(|reply| reply.deserialize::<String>()) {
+            Err(error) if error.is_disconnected() => return Err(error.into()),
+            Ok(Ok(machine)) => drop(machines.insert(name.name.clone(), machine)),
+            // It has gone, or does not tell.
+            _ => {}
+        }
+    }
+    Ok(machines)
+}
+
+fn ask_machine(connection: &Connection, name: &str) -> Question {
+    let call = MethodCall::new("/", "GetMachineId")?.interface("org.freedesktop.DBus.Peer")?;
+    connection.send(&call.destination(name)?.auto_start(false), &())
+}
+
+/// What is known of the process, on this machine, and what it tells.
+#[derive(Default)]
 struct Facts {
     process: Option<String>,
     unit: Option<String>,
     session: Option<String>,
+    description: Option<String>,
+    machine: Option<String>,
 }
 
 impl Facts {
-    fn of(owner: &Owner) -> Self {
+    fn of(owner: &Owner, descriptions: &Descriptions) -> Self {
         let process = owner.pid.map(Process);
         let group = process.and_then(Process::control_group);
         let units = group.map(|group| Units::of(&group)).unwrap_or_default();
         let unit = units.user_unit.or(units.unit);
-        Self { process: process.and_then(Process::name), unit, session: units.session }
+        Self {
+            process: process.and_then(Process::name),
+            unit,
+            session: units.session,
+            description: process.and_then(|process| descriptions.of(process)),
+            machine: None,
+        }
     }
 }
 
-fn cells(name: &Name, owner: &Owner) -> [String; 7] {
+fn cells(name: &Name, owner: &Owner, facts: Facts) -> [String; 9] {
     let shown = |text: Option<String>| text.map_or_else(|| "-".to_owned(), |text| plain(&text));
-    let facts = Facts::of(owner);
     let connection = match name.standing {
         Standing::Activatable => Some("(activatable)".to_owned()),
         _ => owner.unique_name.clone(),
@@ -152,22 +226,9 @@ fn cells(name: &Name, owner: &Owner) -> [String; 7] {
         shown(connection),
         shown(facts.unit),
         shown(facts.session),
+        shown(facts.description),
+        shown(facts.machine),
     ]
-}
-
-fn to_json(name: &Name, owner: &Owner) -> Json {
-    let facts = Facts::of(owner);
-    json!({
-        "name": name.name,
-        "activatable": name.standing == Standing::Activatable,
-        "pid": owner.pid,
-        "process": facts.process,
-        "uid": owner.uid,
-        "user": owner.uid.map(user_name),
-        "connection": owner.unique_name,
-        "unit": facts.unit,
-        "session": facts.session,
-    })
 }
 
 #[cfg(test)]
