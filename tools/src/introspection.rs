@@ -10,17 +10,28 @@ use crate::output::escape::plain;
 
 const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
 
+/// The call that asks an object.
+///
+/// # Errors
+/// A name or a path is none.
+pub(crate) fn question<'a>(
+    destination: Option<&'a str>,
+    path: &'a str,
+) -> libbus::Result<MethodCall<'a>> {
+    let call = MethodCall::new(path, "Introspect")?.interface(INTROSPECTABLE)?;
+    match destination {
+        Some(destination) => call.destination(destination),
+        None => Ok(call),
+    }
+}
+
 /// Asks an object, without waiting.
 pub(crate) fn ask(
     connection: &Connection,
     destination: Option<&str>,
     path: &str,
 ) -> std::result::Result<PendingReply, libbus::Error> {
-    let mut call = MethodCall::new(path, "Introspect")?.interface(INTROSPECTABLE)?;
-    if let Some(destination) = destination {
-        call = call.destination(destination)?;
-    }
-    connection.send(&call, &())
+    connection.send(&question(destination, path)?, &())
 }
 
 /// The answer, read as real services write it.

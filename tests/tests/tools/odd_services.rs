@@ -126,3 +126,74 @@ fn properties_of_many_interfaces_are_asked_for_a_few_at_a_time() {
     let members: Vec<String> = calls.iter().skip(1).map(Message::member).collect();
     assert_eq!(members, ["GetAll"; 100]);
 }
+
+const PROBE: &str = "<method name=\"Probe\"/>";
+const TAKE: &str = "<method name=\"Take\"><arg type=\"i\" direction=\"in\"/></method>";
+
+/// As GDBus has it: who names no interface finds no object.
+fn strict(call: &Message, xml: &str) -> Message {
+    match (&*call.interface(), &*call.member()) {
+        (_, "Introspect") => Message::method_return(call).arg(xml),
+        ("", _) => {
+            Message::error(call, "org.freedesktop.DBus.Error.UnknownMethod").arg("no object")
+        }
+        _ => Message::method_return(call),
+    }
+}
+
+#[test]
+fn a_method_without_its_interface_is_called_by_the_one_that_has_it() {
+    let scene = Scene::new();
+    let xml = format!("<node><interface name=\"org.example.I\">{PROBE}{TAKE}</interface></node>");
+    for (option, line) in [("", "Probe"), ("", "Take 5"), ("-s ''", "Probe"), ("-s i", "Take 5")] {
+        let answer = |call: &Message| vec![strict(call, &xml)];
+        let (output, calls) = beside(&scene, &format!("bus call {option} {NAME} / {line}"), answer);
+        assert_eq!((text(&output.stderr), output.status.code()), ("", Some(0)), "{line}");
+        assert_eq!(calls.last().unwrap().interface(), "org.example.I", "{line}");
+    }
+    // Where nothing is to be learnt nothing is asked.
+    let line = format!("bus call -s i {NAME} / org.example.I.Take 5");
+    let (_, calls) = beside(&scene, &line, |call| vec![strict(call, &xml)]);
+    assert_eq!(calls.iter().map(Message::member).collect::<Vec<_>>(), ["Take"]);
+}
+
+#[test]
+fn a_method_that_several_interfaces_have_is_not_chosen_by_chance() {
+    let scene = Scene::new();
+    let one = |name| format!("<interface name=\"org.example.{name}\">{PROBE}</interface>");
+    let xml = format!("<node>{}{}</node>", one("I"), one("J"));
+    let answer = |call: &Message| vec![strict(call, &xml)];
+    let (output, calls) = beside(&scene, &format!("bus call {NAME} / Probe"), answer);
+    let hint = "hint: say which one: org.example.I.Probe, org.example.J.Probe\n";
+    assert!(text(&output.stderr).ends_with(hint), "{}", text(&output.stderr));
+    assert_eq!((output.status.code(), calls.len()), (Some(2), 1));
+}
+
+// tools.md D076
+#[test]
+fn who_may_not_be_asked_can_be_called_all_the_same() {
+    let scene = Scene::new();
+    for (option, line) in [("", "org.example.I.Probe"), ("", "Probe"), ("-s s", "Probe x")] {
+        let answer = |call: &Message| {
+            vec![match &*call.member() {
+                "Introspect" => Message::error(call, "org.example.Shy").arg("no"),
+                _ => Message::method_return(call),
+            }]
+        };
+        let (output, calls) = beside(&scene, &format!("bus call {option} {NAME} / {line}"), answer);
+        assert_eq!((text(&output.stderr), output.status.code()), ("", Some(0)), "{line}");
+        assert_eq!(calls.last().unwrap().member(), "Probe", "{line}");
+    }
+}
+
+#[test]
+fn an_argument_that_is_missing_is_told_without_a_call() {
+    let scene = Scene::new();
+    let xml = format!("<node><interface name=\"org.example.I\">{PROBE}{TAKE}</interface></node>");
+    let answer = |call: &Message| vec![strict(call, &xml)];
+    let (output, calls) = beside(&scene, &format!("bus call {NAME} / org.example.I.Take"), answer);
+    let told = text(&output.stderr);
+    assert!(told.starts_with("bus: argument 1: a value is missing\n"), "{told}");
+    assert!(told.contains("^ a whole number of 32 bits (type i)\n"), "{told}");
+    assert_eq!((output.status.code(), calls.len()), (Some(2), 1));
+}

@@ -9,7 +9,7 @@ use libbus::blocking::Connection;
 use libbus::message::Message;
 use libbus::names::{BusName, InterfaceName, MemberName, NameError, ObjectPath};
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Reason, Result};
 use crate::introspection;
 use crate::options::Options;
 use crate::output::escape::plain;
@@ -22,7 +22,7 @@ const JSON_SIZE_MAX: u64 = 64 << 20;
 
 /// Call a method and show what it returns
 ///
-/// The types of the arguments are those that the object tells of itself; with --signature it is not asked. An
+/// The types of the arguments are those that the object tells of itself; with --signature and INTERFACE it is not asked. An
 /// argument is a word as it stands for texts and numbers, GVariant's text form (['a', 'b'], {'key': <1>}, (1, 'x'))
 /// or busctl's (2 a b). @FILE is a file's content, for a descriptor the file itself; fd:3 is one that is open.
 #[derive(Args, Debug)]
@@ -78,12 +78,22 @@ pub(crate) struct Target<'w> {
     pub(crate) arguments: &'w [String],
 }
 
+/// Which method is meant, and what it takes.
+struct Method {
+    interface: Option<String>,
+    signature: String,
+}
+
 impl Call {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
         let target = Target::of(&self.words, options)?;
-        let call = self.how.apply(target.call()?);
+        // What is no name is told before anybody is asked.
+        target.call()?;
         let connection = options.connect()?;
-        let arguments = self.arguments(&target, &connection)?;
+        let method = self.method(&target, &connection)?;
+        let arguments = self.arguments(&target, &method.signature)?;
+        let interface = method.interface.as_deref();
+        let call = self.how.apply(Target { interface, ..target }.call()?);
         if self.how.no_reply {
             connection.call_no_reply(&call, &arguments)?;
             return Ok(());
@@ -92,22 +102,55 @@ impl Call {
         self.print(&reply, options)
     }
 
-    fn arguments(&self, target: &Target<'_>, connection: &Connection) -> Result<Arguments> {
-        let signature = match &self.signature {
-            Some(signature) => signature.clone(),
-            None if target.arguments.is_empty() && self.json_in.is_none() => {
-                return Ok(Arguments::default());
-            }
-            None => target.signature(connection)?,
+    /// What is typed says it, or the object does: many take no call without an interface, and what is missing is better
+    /// told here than by them.
+    fn method(&self, target: &Target<'_>, connection: &Connection) -> Result<Method> {
+        let typed = || Method {
+            interface: target.interface.map(ToOwned::to_owned),
+            signature: self.signature.clone().unwrap_or_default(),
         };
+        if target.interface.is_some() && self.signature.is_some() {
+            return Ok(typed());
+        }
+        let can_do_without =
+            self.signature.is_some() || (target.arguments.is_empty() && self.json_in.is_none());
+        let node = match self.ask(target, connection) {
+            Ok(reply) => introspection::read(&reply).map(|(_, node)| node),
+            Err(error) if can_do_without && is_nobody(&error) => return Err(error.into()),
+            Err(error) => Err(error.into()),
+        };
+        let node = match node {
+            Ok(node) => node,
+            Err(failure) if failure.reason == Reason::Unreachable => return Err(failure),
+            // It may have the method all the same.
+            Err(_) if can_do_without => return Ok(typed()),
+            Err(failure) => return Err(untold(failure)),
+        };
+        let mut found = introspection::methods(&node, target.interface, target.member);
+        if let Some(signature) = &self.signature {
+            found.retain(|(_, method)| method.input_signature() == *signature);
+        }
+        match target.only(&found)? {
+            Some(method) => Ok(method),
+            None if can_do_without => Ok(typed()),
+            None => Err(target.no_such_method(&node)),
+        }
+    }
+
+    fn ask(&self, target: &Target<'_>, connection: &Connection) -> libbus::Result<Message> {
+        let question = introspection::question(target.destination, target.path)?;
+        connection.call(&self.how.apply(question), &())
+    }
+
+    fn arguments(&self, target: &Target<'_>, signature: &str) -> Result<Arguments> {
         if let Some(file) = &self.json_in {
             if !target.arguments.is_empty() {
                 return Err(Failure::usage("with --json-in there are no arguments as words"));
             }
-            return read_json(file, &signature);
+            return read_json(file, signature);
         }
-        let made = words::arguments(&signature, target.arguments);
-        made.map_err(|error| wrong_argument(&error, target.arguments, &signature))
+        let made = words::arguments(signature, target.arguments);
+        made.map_err(|error| wrong_argument(&error, target.arguments, signature))
     }
 
     fn print(&self, reply: &Message, options: &Options) -> Result<()> {
@@ -178,32 +221,21 @@ impl<'w> Target<'w> {
         Ok(call)
     }
 
-    /// What the object says of the method's arguments.
-    fn signature(&self, connection: &Connection) -> Result<String> {
-        let described = introspection::fetch(connection, self.destination, self.path);
-        let (_, node) = described.map_err(|mut failure| {
-            let error = std::mem::take(&mut failure.text);
-            failure.text = format!(
-                "the types of the arguments are not known, since the object does not tell: {error}"
-            );
-            failure.hint("give them with --signature")
-        })?;
-        let found = introspection::methods(&node, self.interface, self.member);
-        match found.as_slice() {
-            [] => Err(self.no_such_method(&node)),
-            [(_, method)] => Ok(method.input_signature()),
-            [(_, first), others @ ..] => {
-                let signature = first.input_signature();
-                match others.iter().all(|(_, method)| method.input_signature() == signature) {
-                    true => Ok(signature),
-                    false => Err(Failure::usage(format!(
-                        "several interfaces have a method {}",
-                        self.member
-                    ))
-                    .hint("say which one: INTERFACE.METHOD")),
-                }
-            }
+    /// The one method of those that the object tells of, if there is any.
+    fn only(&self, found: &[(&str, &bus_introspect::Method)]) -> Result<Option<Method>> {
+        let Some(((interface, method), others)) = found.split_first() else { return Ok(None) };
+        let signature = method.input_signature();
+        let is_it = |(other, method): &(&str, &bus_introspect::Method)| {
+            other == interface && method.input_signature() == signature
+        };
+        if others.iter().all(is_it) {
+            return Ok(Some(Method { interface: Some((*interface).to_owned()), signature }));
         }
+        let mut names: Vec<String> =
+            found.iter().map(|(name, _)| format!("{}.{}", plain(name), self.member)).collect();
+        names.dedup();
+        let text = format!("several interfaces have a method {}", self.member);
+        Err(Failure::usage(text).hint(format!("say which one: {}", names.join(", "))))
     }
 
     fn no_such_method(&self, node: &Node) -> Failure {
@@ -229,6 +261,23 @@ impl<'w> Target<'w> {
             (None, None) => failure.hint("with --signature it is called all the same"),
         }
     }
+}
+
+/// Whether there is nobody who could be called.
+fn is_nobody(error: &libbus::Error) -> bool {
+    let libbus::Error::Method(error) = error else { return false };
+    error.name().strip_prefix("org.freedesktop.DBus.Error.").is_some_and(|name| {
+        matches!(name, "ServiceUnknown" | "NameHasNoOwner") || name.starts_with("Spawn.")
+    })
+}
+
+/// Why the types of the arguments are not known.
+fn untold(mut failure: Failure) -> Failure {
+    let error = std::mem::take(&mut failure.text);
+    failure.text = format!(
+        "the types of the arguments are not known, since the object does not tell: {error}"
+    );
+    failure.hint("give them with --signature")
 }
 
 /// A name, or which word is none and why.
