@@ -7,6 +7,7 @@
 pub(crate) mod flat;
 pub(crate) mod gvariant;
 pub(crate) mod json;
+pub(crate) mod json_text;
 mod read;
 mod send;
 pub(crate) mod words;
@@ -176,6 +177,15 @@ pub(crate) fn types(signature: &str) -> Vec<String> {
         |_| Vec::new(),
         |types| types.types().map(|part| part.as_str().to_owned()).collect(),
     )
+}
+
+/// A signature, as it is typed; the last word on what is one.
+///
+/// # Errors
+/// It is none; why.
+pub(crate) fn parse_signature(text: &str) -> Result<String, String> {
+    let parsed = Signature::parse(text);
+    parsed.map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// What people call the type, for errors: `s` is a string.

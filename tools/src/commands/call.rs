@@ -15,7 +15,7 @@ use crate::options::Options;
 use crate::output::escape::plain;
 use crate::output::out::Out;
 use crate::value::words::ArgumentError;
-use crate::value::{Arguments, Value, flat, gvariant, json, words};
+use crate::value::{Arguments, Value, flat, gvariant, json, json_text, parse_signature, words};
 
 /// Bytes of JSON that are read.
 const JSON_SIZE_MAX: u64 = 64 << 20;
@@ -34,7 +34,7 @@ pub(crate) struct Call {
     words: Vec<String>,
 
     /// The types of the arguments
-    #[arg(short = 's', long, value_name = "SIGNATURE")]
+    #[arg(short = 's', long, value_name = "SIGNATURE", value_parser = parse_signature)]
     signature: Option<String>,
 
     /// The arguments are JSON, on standard input or of this file: an array, or {"data": […]}
@@ -301,7 +301,11 @@ pub(crate) fn split_member(word: &str) -> (Option<&str>, &str) {
 pub(crate) fn wrong_argument(error: &ArgumentError, words: &[String], signature: &str) -> Failure {
     let pointing = error.pointing("", words);
     let whole = if signature.is_empty() { "no arguments".to_owned() } else { signature.to_owned() };
-    Failure::usage(format!("{error}\n{pointing}\n  the types are: {whole}"))
+    let failure = Failure::usage(format!("{error}\n{pointing}\n  the types are: {whole}"));
+    match &error.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }
 
 fn read_json(file: &str, signature: &str) -> Result<Arguments> {
@@ -312,10 +316,11 @@ fn read_json(file: &str, signature: &str) -> Result<Arguments> {
             .and_then(|file| file.take(JSON_SIZE_MAX).read_to_string(&mut text)),
     };
     read.map_err(|error| Failure::usage(format!("cannot read the JSON: {error}")))?;
-    let parsed: serde_json::Value = serde_json::from_str(&text)
+    let parsed = json_text::parse(&text)
         .map_err(|error| Failure::usage(format!("the JSON cannot be read: {error}")))?;
     json::arguments(signature, &parsed).map_err(|error| {
         let text = format!("the JSON does not fit {signature}: at {}: {}", error.place, error.what);
+        let text = plain(&text);
         Failure::usage(text)
             .hint("[\"text\", 5, [1, 2], {\"key\": {\"type\": \"u\", \"data\": 1}}]")
     })

@@ -7,7 +7,7 @@ use libbus::names::BusName;
 use crate::commands::call::{split_member, wrong_argument};
 use crate::failure::{Failure, Result};
 use crate::options::Options;
-use crate::value::words;
+use crate::value::{parse_signature, words};
 
 /// Emit a signal
 ///
@@ -26,7 +26,7 @@ pub(crate) struct Emit {
     arguments: Vec<String>,
 
     /// The types of the arguments
-    #[arg(short = 's', long, value_name = "SIGNATURE")]
+    #[arg(short = 's', long, value_name = "SIGNATURE", value_parser = parse_signature)]
     signature: Option<String>,
 
     /// To one receiver alone

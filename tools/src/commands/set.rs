@@ -8,7 +8,7 @@ use crate::commands::get::{Object, only_property};
 use crate::failure::{Failure, Result};
 use crate::introspection;
 use crate::options::Options;
-use crate::value::{Arguments, Value, words};
+use crate::value::{Arguments, Value, parse_signature, words};
 
 /// Set a property of an object
 ///
@@ -21,7 +21,7 @@ pub(crate) struct Set {
     words: Vec<String>,
 
     /// The type of the value
-    #[arg(short = 's', long, value_name = "SIGNATURE")]
+    #[arg(short = 's', long, value_name = "SIGNATURE", value_parser = parse_signature)]
     signature: Option<String>,
 }
 

@@ -6,5 +6,5 @@
 mod parse;
 mod print;
 
-pub(crate) use parse::{TextError, parse};
+pub(crate) use parse::{NO_SUCH_FD, TextError, parse, parse_beside};
 pub(crate) use print::{print, print_tuple};
