@@ -5,6 +5,8 @@ use std::io;
 
 use libbus::Error;
 
+use crate::examples;
+
 /// Why the program ends, and with which code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
@@ -45,6 +47,14 @@ impl Failure {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// Who typed it wrong, and is not told yet what to type, is shown an example of the verb.
+    pub(crate) fn with_example(self, verb: &str) -> Self {
+        match self.reason == Reason::Usage && self.hints.is_empty() {
+            true => self.hint(format!("for example: {}", examples::of(verb))),
+            false => self,
+        }
     }
 
     pub(crate) const fn exit_code(&self) -> u8 {

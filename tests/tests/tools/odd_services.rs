@@ -145,7 +145,9 @@ fn strict(call: &Message, xml: &str) -> Message {
 fn a_method_without_its_interface_is_called_by_the_one_that_has_it() {
     let scene = Scene::new();
     let xml = format!("<node><interface name=\"org.example.I\">{PROBE}{TAKE}</interface></node>");
-    for (option, line) in [("", "Probe"), ("", "Take 5"), ("-s ''", "Probe"), ("-s i", "Take 5")] {
+    for (option, line) in
+        [("", "Probe"), ("", "Take 5"), ("-s ''", "Probe"), ("-s i", "Take 5"), ("", "Take -s i 5")]
+    {
         let answer = |call: &Message| vec![strict(call, &xml)];
         let (output, calls) = beside(&scene, &format!("bus call {option} {NAME} / {line}"), answer);
         assert_eq!((text(&output.stderr), output.status.code()), ("", Some(0)), "{line}");

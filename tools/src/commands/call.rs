@@ -15,7 +15,9 @@ use crate::options::Options;
 use crate::output::escape::plain;
 use crate::output::out::Out;
 use crate::value::words::ArgumentError;
-use crate::value::{Arguments, Value, flat, gvariant, json, json_text, parse_signature, words};
+use crate::value::{
+    Arguments, Value, example, flat, gvariant, json, json_text, parse_signature, words,
+};
 
 /// Bytes of JSON that are read.
 const JSON_SIZE_MAX: u64 = 64 << 20;
@@ -30,7 +32,7 @@ const JSON_SIZE_MAX: u64 = 64 << 20;
 pub(crate) struct Call {
     /// Who, which object, what: NAME PATH INTERFACE.METHOD, or METHOD, of which interface the object chooses; and what
     /// it is told. With --peer there is no NAME
-    #[arg(value_name = "WORD", num_args = 2.., required = true, allow_negative_numbers = true)]
+    #[arg(value_name = "WORD", num_args = 1.., required = true, allow_negative_numbers = true)]
     words: Vec<String>,
 
     /// The types of the arguments
@@ -198,22 +200,26 @@ impl<'w> Target<'w> {
             (false, []) => (None, words),
         };
         let [path, member, arguments @ ..] = rest else {
-            return Err(Failure::usage("expected NAME PATH INTERFACE.METHOD [ARGUMENT…]")
-                .hint("for example: bus call org.freedesktop.DBus / org.freedesktop.DBus.GetId"));
+            return Err(Failure::usage("expected NAME PATH INTERFACE.METHOD [ARGUMENT]..."));
         };
         if !path.starts_with('/') {
             let text = format!("{path:?} is no object path: one begins with a slash");
             return Err(Failure::usage(text).hint("`bus tree NAME` shows the objects of a service"));
         }
-        let (interface, member) = split_member(member);
+        let word = member;
+        let (interface, member) = split_member(word);
+        if member.is_empty() {
+            let text = format!("{word:?} is no INTERFACE.METHOD: after the dot there is nothing");
+            return Err(Failure::usage(text));
+        }
         Ok(Self { destination, path, interface, member, arguments })
     }
 
     pub(crate) fn call(&self) -> Result<MethodCall<'w>> {
-        let path = named("object path", self.path, ObjectPath::parse)?;
+        let (destination, path) = place(self.destination, self.path)?;
         let mut call = MethodCall::new(path, named("method", self.member, MemberName::parse)?)?;
-        if let Some(name) = self.destination {
-            call = call.destination(named("bus name", name, BusName::parse)?)?;
+        if let Some(name) = destination {
+            call = call.destination(name)?;
         }
         if let Some(name) = self.interface {
             call = call.interface(named("interface", name, InterfaceName::parse)?)?;
@@ -289,6 +295,15 @@ pub(crate) fn named<'w, T>(
     parse(word).map_err(|error| Failure::usage(format!("{word:?} is no {what}: {error}")))
 }
 
+/// Who and which object, or which of the words is none.
+pub(crate) fn place<'w>(
+    destination: Option<&'w str>,
+    path: &'w str,
+) -> Result<(Option<BusName<'w>>, ObjectPath<'w>)> {
+    let name = destination.map(|name| named("bus name", name, BusName::parse)).transpose()?;
+    Ok((name, named("object path", path, ObjectPath::parse)?))
+}
+
 /// `INTERFACE.METHOD`, or `METHOD`, of which interface the object chooses.
 pub(crate) fn split_member(word: &str) -> (Option<&str>, &str) {
     match word.rsplit_once('.') {
@@ -302,11 +317,15 @@ pub(crate) fn wrong_argument(error: &ArgumentError, words: &[String], signature:
     let pointing = error.pointing("", words);
     let whole = if signature.is_empty() { "no arguments".to_owned() } else { signature.to_owned() };
     let failure = Failure::usage(format!("{error}\n{pointing}\n  the types are: {whole}"));
-    match &error.hint {
+    let example = || example(signature).map(|words| format!("for example: {words}"));
+    match error.hint.clone().or_else(example) {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
 }
+
+const JSON_EXAMPLE: &str =
+    "for example: [\"text\", 5, [1, 2], {\"key\": {\"type\": \"u\", \"data\": 1}}]";
 
 fn read_json(file: &str, signature: &str) -> Result<Arguments> {
     let mut text = String::new();
@@ -316,12 +335,12 @@ fn read_json(file: &str, signature: &str) -> Result<Arguments> {
             .and_then(|file| file.take(JSON_SIZE_MAX).read_to_string(&mut text)),
     };
     read.map_err(|error| Failure::usage(format!("cannot read the JSON: {error}")))?;
-    let parsed = json_text::parse(&text)
-        .map_err(|error| Failure::usage(format!("the JSON cannot be read: {error}")))?;
+    let parsed = json_text::parse(&text).map_err(|error| {
+        Failure::usage(format!("the JSON cannot be read: {error}")).hint(JSON_EXAMPLE)
+    })?;
     json::arguments(signature, &parsed).map_err(|error| {
         let text = format!("the JSON does not fit {signature}: at {}: {}", error.place, error.what);
         let text = plain(&text);
-        Failure::usage(text)
-            .hint("[\"text\", 5, [1, 2], {\"key\": {\"type\": \"u\", \"data\": 1}}]")
+        Failure::usage(text).hint(JSON_EXAMPLE)
     })
 }

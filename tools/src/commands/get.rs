@@ -6,7 +6,7 @@ use libbus::MethodCall;
 use libbus::blocking::Connection;
 use serde_json::{Map, Value as Json};
 
-use crate::commands::call::{Target, body_text, split_member};
+use crate::commands::call::{Target, body_text, place, split_member};
 use crate::failure::{Failure, Result};
 use crate::introspection;
 use crate::options::Options;
@@ -41,15 +41,16 @@ struct Shown {
 impl Get {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
         let count = if options.bus.is_peer() { 1 } else { 2 };
-        let (place, wanted) = self.words.split_at_checked(count).ok_or_else(|| {
-            Failure::usage("expected NAME PATH [INTERFACE.PROPERTY…]")
-                .hint("for example: bus get org.freedesktop.DBus / org.freedesktop.DBus.Features")
-        })?;
-        let (destination, path) = match place {
+        let (words, wanted) = self
+            .words
+            .split_at_checked(count)
+            .ok_or_else(|| Failure::usage("expected NAME PATH [INTERFACE.PROPERTY]..."))?;
+        let (destination, path) = match words {
             [name, path] => (Some(name.as_str()), path.as_str()),
             [path] => (None, path.as_str()),
             _ => (None, "/"),
         };
+        place(destination, path)?;
         let connection = options.connect()?;
         let object = Object { connection: &connection, destination, path };
         let mut shown = Vec::new();

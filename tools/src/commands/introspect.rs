@@ -10,6 +10,7 @@ use libbus::MethodCall;
 use libbus::blocking::Connection;
 use serde_json::{Value as Json, json};
 
+use crate::commands::call;
 use crate::failure::{Failure, Result};
 use crate::introspection;
 use crate::inventory::answers;
@@ -54,6 +55,7 @@ type Read = std::result::Result<Value, String>;
 impl Introspect {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
         let (destination, path, interface) = place(&self.words, options)?;
+        call::place(destination, path)?;
         if self.recurse && interface.is_some() {
             return Err(Failure::usage(
                 "with --recurse objects are shown whole, without INTERFACE",

@@ -3,7 +3,7 @@
 use bus_introspect::{Node, Property};
 use clap::Args;
 
-use crate::commands::call::{split_member, wrong_argument};
+use crate::commands::call::{place, split_member, wrong_argument};
 use crate::commands::get::{Object, only_property};
 use crate::failure::{Failure, Result};
 use crate::introspection;
@@ -17,7 +17,7 @@ use crate::value::{Arguments, Value, parse_signature, words};
 #[command(override_usage = "bus set [OPTIONS] NAME PATH INTERFACE.PROPERTY VALUE")]
 pub(crate) struct Set {
     /// NAME PATH INTERFACE.PROPERTY VALUE; with --peer without NAME
-    #[arg(value_name = "WORD", num_args = 3.., required = true, allow_negative_numbers = true)]
+    #[arg(value_name = "WORD", num_args = 1.., required = true, allow_negative_numbers = true)]
     words: Vec<String>,
 
     /// The type of the value
@@ -34,6 +34,7 @@ impl Set {
         let [path, property, words @ ..] = rest else {
             return Err(Failure::usage("expected NAME PATH INTERFACE.PROPERTY VALUE"));
         };
+        place(destination, path)?;
         let connection = options.connect()?;
         let object = Object { connection: &connection, destination, path };
         let (interface, name) = split_member(property);

@@ -8,9 +8,11 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 use libbus::blocking::Connection;
+use libbus::names::{BusName, ObjectPath};
 use serde_json::{Map, Value as Json, json};
 
 use self::look::{OBJECTS_MAX, Service, Watcher, look};
+use crate::commands::call::named;
 use crate::failure::{Failure, Result};
 use crate::inventory::{Standing, names};
 use crate::options::Options;
@@ -37,6 +39,8 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
+        named("object path", &self.at, ObjectPath::parse)?;
+        self.names.iter().try_for_each(|name| named("bus name", name, BusName::parse).map(drop))?;
         let connection = options.connect()?;
         let is_all = self.names.is_empty() && !options.bus.is_peer();
         let services = match is_all {

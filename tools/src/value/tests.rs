@@ -134,6 +134,27 @@ fn a_number_is_sent_as_it_is_typed_or_not_at_all() {
     }
 }
 
+#[test]
+fn examples_are_of_their_types() {
+    for (signature, wanted) in [
+        ("su", "text 7"),
+        ("ogh", "/org/example 'a{sv}' @FILE"),
+        ("ybnqiuxtd", "7 true 7 7 7 7 7 7 0.5"),
+        ("a{sv}as(sas)v", r#""{'text': <'text'>}" "['text']" "('text', ['text'])" "<'text'>""#),
+        ("ay", r#""[7]""#),
+        ("aa{ogv}", ""),
+        ("", ""),
+        ("ah", ""),
+    ] {
+        let example = super::example(signature).unwrap_or_default();
+        assert_eq!(example, wanted);
+        let typed: Vec<&str> = wanted.split('"').filter(|word| !word.trim().is_empty()).collect();
+        if wanted.starts_with('"') {
+            assert!(arguments(signature, &words(&typed)).is_ok(), "{wanted}");
+        }
+    }
+}
+
 #[track_caller]
 fn check_error(signature: &str, typed: &[&str], word: usize, offset: usize, wanted: &str) {
     let error: ArgumentError = arguments(signature, &words(typed)).unwrap_err();
