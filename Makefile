@@ -20,6 +20,7 @@ SYSCONFDIR = /etc
 LOCALSTATEDIR = /var
 BINDIR = $(PREFIX)/bin
 LIBEXECDIR = $(PREFIX)/libexec
+OLDNAMESDIR = $(LIBEXECDIR)/bus/old-names
 MANDIR = $(PREFIX)/share/man
 DOCDIR = $(PREFIX)/share/doc/bus-daemon
 UNITDIR = $(PREFIX)/lib/systemd/system
@@ -53,6 +54,9 @@ MANUAL = bus-daemon.1 bus-daemon-launch-helper.1 bus.conf.5 bus-interfaces.7 bus
 	bus.1 bus-call.1 bus-compat.1 bus-list.1 bus-monitor.1 bus-run.1
 # page-file PAGE: where it goes.
 page-file = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(1)
+
+# The other names of the command bus: for who has their directory first in PATH.
+OLD_NAMES = $(notdir $(wildcard tools/old-names/*))
 
 LOGIND = systemd-logind.service.d/bus-daemon.conf
 # The link that systemd-tmpfiles makes.
@@ -117,7 +121,8 @@ install: check-places
 	$(INSTALL) -d '$(D)$(BINDIR)' '$(D)$(UNITDIR)/sockets.target.wants'
 	$(INSTALL) -m 755 '$(BUILT)/bus-daemon' '$(D)$(BINDIR)/bus-daemon'
 	$(INSTALL) -m 755 '$(BUILT)/bus' '$(D)$(BINDIR)/bus'
-	$(INSTALL) -d '$(D)$(LIBEXECDIR)'
+	$(INSTALL) -d '$(D)$(LIBEXECDIR)' '$(D)$(OLDNAMESDIR)'
+	for name in $(OLD_NAMES); do ln -sf '$(BINDIR)/bus' "$(D)$(OLDNAMESDIR)/$$name" || exit 1; done
 	$(INSTALL) -m 755 '$(BUILT)/bus-daemon-launch-helper' '$(D)$(HELPER)'
 	$(foreach page,$(MANUAL),$(call put,644,man/$(page),$(call page-file,$(page))))
 	$(call put-unless-taken,$(DATA)/session.conf,$(CONFIGDIR)/session.conf)
@@ -142,6 +147,8 @@ install: check-places
 # Directories go when they are empty.
 uninstall:
 	rm -f '$(D)$(BINDIR)/bus-daemon' '$(D)$(BINDIR)/bus' '$(D)$(HELPER)'
+	rm -f $(foreach name,$(OLD_NAMES),'$(D)$(OLDNAMESDIR)/$(name)')
+	@$(call remove-empty,$(OLDNAMESDIR) $(dir $(OLDNAMESDIR)) $(LIBEXECDIR))
 	rm -f $(foreach page,$(MANUAL),'$(D)$(call page-file,$(page))')
 	rm -f '$(D)$(UNITDIR)/bus-daemon.service' '$(D)$(UNITDIR)/$(LOGIND)' $(addprefix '$(D)$(USERUNITDIR)'/bus-daemon.,service socket)
 	rm -f '$(D)$(SYSUSERSDIR)/bus-daemon.conf' '$(D)$(TMPFILESDIR)/bus-daemon.conf'

@@ -2,6 +2,7 @@
 
 pub mod broker;
 mod bus_process;
+mod folder;
 mod message;
 mod namespaces;
 mod program;
@@ -10,6 +11,7 @@ mod skip;
 mod trial;
 
 pub use bus_process::{Bus, Config, Daemon, Listen, bus_command};
+pub use folder::Folder;
 pub use message::{Encoder, Endian, Message, Value, Written, field, flag, kind};
 pub use namespaces::{in_namespaces, may_make_namespaces};
 pub use program::{Ended, Running, limited, run, words};

@@ -13,6 +13,8 @@
 //! Beside it stands [`instruction_counts`], the judgement on what `benches/instructions` counts, where
 //! `cargo test` tries it out, and [`policies`], for tests of the core alone.
 //!
+//! [`spread`] is what the benchmarks say of what they measured.
+//!
 //! [`traffic`] makes up what is said on a desktop's bus, for tests and measurements of what reads captures.
 //!
 //! [`connection_driver`] drives a client's connection by bytes, for `tests/client_state` and `fuzz/`.
@@ -48,4 +50,5 @@ pub mod connection_driver;
 pub mod harness;
 pub mod instruction_counts;
 pub mod policies;
+pub mod spread;
 pub mod traffic;

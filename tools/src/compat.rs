@@ -19,6 +19,7 @@ mod getopt;
 mod lenient_number;
 mod libdbus;
 mod print_message;
+mod session_bus;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -49,4 +50,25 @@ pub(crate) fn run(name: &str, arguments: &[OsString]) -> Option<ExitCode> {
 /// What there is.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     PROGRAMS.iter().map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// The links that are installed.
+    #[test]
+    fn each_has_a_link() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("old-names");
+        let mut links: Vec<String> = Vec::new();
+        for link in std::fs::read_dir(directory).unwrap() {
+            let link = link.unwrap();
+            assert_eq!(std::fs::read_link(link.path()).unwrap(), Path::new("../../../bin/bus"));
+            links.push(link.file_name().into_string().unwrap());
+        }
+        let mut names: Vec<&str> = super::names().collect();
+        links.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(links, names);
+    }
 }

@@ -2,11 +2,11 @@
 //!
 //! [`run`] reads the command line (`cli.rs`) and hands over to one verb (`commands/`, a file each). What verbs share:
 //! which bus and how to print (`options.rs`), values and their text forms (`value.rs`), who is on the bus
-//! (`inventory.rs`), what objects say of themselves (`introspection.rs`), what `/proc` tells (`process.rs`), output
-//! (`output/`), how far long work is (`progress.rs`), and how a command fails (`failure.rs`). What works on captured
-//! messages knows no command line: `capture`, `conversation` and `trace`; `captured_file.rs` opens a capture for verbs.
-//! Programs of other projects, called by their own names, are
-//! `compat/`.
+//! (`inventory.rs`), what objects say of themselves (`introspection.rs`), what `/proc` tells (`process.rs`), what time
+//! it is (`clock.rs`), output (`output/`), how far long work is (`progress.rs`), and how a command fails
+//! (`failure.rs`). What works on captured messages knows no command line: `capture`, `conversation` and `trace`;
+//! `captured_file.rs` opens a capture for verbs.
+//! Programs of other projects, called by their own names, are `compat/`.
 //!
 //! Data goes to standard output, everything else to standard error; text of messages is escaped before it gets to a
 //! terminal (`output/escape.rs`). Exit codes: 0 success, 1 the bus or the one who was called said no, 2 wrong usage,
@@ -16,6 +16,7 @@
 pub mod capture;
 mod captured_file;
 mod cli;
+mod clock;
 mod commands;
 mod compat;
 mod completion;

@@ -1,8 +1,8 @@
 //! Values of D-Bus types as the command has them: read from messages, shown, typed by people, sent.
 //!
 //! A value knows its type, also where it is empty. Descriptors are places in a table beside it: that of the message,
-//! or that of [`Arguments`]. Depth is bounded by the protocol (protocol.md A018): what is read was checked, what is
-//! typed is made by a signature.
+//! or that of [`Arguments`]. How deep they are is bounded (protocol.md A018), so that walking through them is: what is
+//! read was checked, and each form that is typed counts the containers that it opens.
 
 pub(crate) mod flat;
 pub(crate) mod gvariant;
@@ -143,6 +143,17 @@ pub(crate) enum Kind<'a> {
     Dict(&'a str, &'a str),
     /// Of the types of its fields, in a row.
     Struct(&'a str),
+}
+
+impl Kind<'_> {
+    /// How many containers a value of it opens: a dictionary is an array of entries.
+    pub(crate) const fn depth(self) -> usize {
+        match self {
+            Self::Basic(_) => 0,
+            Self::Variant | Self::Array(_) | Self::Struct(_) => 1,
+            Self::Dict(..) => 2,
+        }
+    }
 }
 
 /// What the one complete type `signature` is. Nothing, if it is none.

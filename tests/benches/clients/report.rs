@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use bus_tests::spread::Spread;
+
 use crate::measures::{Count, Counts, Measure, Results};
 use crate::peers::{BASELINE, Peer};
 
@@ -16,33 +18,13 @@ const TARGETS: [(&str, Measure, &str, f64); 7] = [
     ("time of a signal, async", Measure::SignalTime, "libbus, async", 0.5),
 ];
 
-/// Median, smallest and largest of the ratios within the rounds.
-struct Ratio {
-    median: f64,
-    least: f64,
-    most: f64,
-}
-
-impl Ratio {
-    fn of(results: &Results, measure: Measure, label: &'static str) -> Option<Self> {
-        let (own, base) = (results.get(&(measure, label))?, results.get(&(measure, BASELINE))?);
-        if own.len() != base.len() {
-            return None;
-        }
-        let mut ratios: Vec<f64> = own.iter().zip(base).map(|(own, base)| own / base).collect();
-        ratios.sort_by(f64::total_cmp);
-        let (least, most) = (*ratios.first()?, *ratios.last()?);
-        Some(Self { median: median(&ratios)?, least, most })
+/// The ratios within the rounds.
+fn ratio(results: &Results, measure: Measure, label: &'static str) -> Option<Spread> {
+    let (own, base) = (results.get(&(measure, label))?, results.get(&(measure, BASELINE))?);
+    if own.len() != base.len() {
+        return None;
     }
-}
-
-/// Of sorted values.
-fn median(values: &[f64]) -> Option<f64> {
-    let middle = values.len() / 2;
-    match values.len() % 2 {
-        1 => values.get(middle).copied(),
-        _ => Some((values.get(middle.checked_sub(1)?)? + values.get(middle)?) / 2.0),
-    }
+    Spread::of(own.iter().zip(base).map(|(own, base)| own / base))
 }
 
 pub(crate) fn to_markdown(
@@ -57,9 +39,9 @@ pub(crate) fn to_markdown(
          CPU of a signal | time of a signal |\n|---|--:|--:|--:|--:|--:|--:|\n",
     );
     for peer in peers {
-        let cell = |measure| match Ratio::of(results, measure, peer.label) {
-            Some(Ratio { median, least, most }) => format!("{median:.2} ({least:.2}–{most:.2})"),
-            None => "–".to_owned(),
+        let cell = |measure| {
+            let ratio = ratio(results, measure, peer.label);
+            ratio.map_or("–".to_owned(), |ratio| ratio.to_string())
         };
         let cells = Measure::ALL.map(cell).join(" | ");
         let _ = writeln!(text, "| {} | {cells} |", peer.label);
@@ -70,13 +52,10 @@ pub(crate) fn to_markdown(
          CPU of a signal | time of a signal |\n|---|--:|--:|--:|--:|--:|--:|\n",
     );
     for peer in peers {
-        let cell = |measure| match results.get(&(measure, peer.label)) {
-            Some(values) => {
-                let mut values = values.clone();
-                values.sort_by(f64::total_cmp);
-                median(&values).map_or("–".to_owned(), |value| format!("{:.2}", value / 1000.0))
-            }
-            None => "–".to_owned(),
+        let cell = |measure| {
+            let values = results.get(&(measure, peer.label));
+            let spread = values.and_then(|values| Spread::of(values.iter().copied()));
+            spread.map_or("–".to_owned(), |spread| format!("{:.2}", spread.median / 1000.0))
         };
         let cells = Measure::ALL.map(cell).join(" | ");
         let _ = writeln!(text, "| {} | {cells} |", peer.label);
@@ -99,7 +78,7 @@ pub(crate) fn to_markdown(
     }
     text.push_str("\n| target | at most | is | |\n|---|--:|--:|---|\n");
     for (what, measure, label, most) in TARGETS {
-        if let Some(ratio) = Ratio::of(results, measure, label) {
+        if let Some(ratio) = ratio(results, measure, label) {
             let verdict = if ratio.median <= most { "reached" } else { "missed" };
             let _ = writeln!(text, "| {what} | {most} | {:.2} | {verdict} |", ratio.median);
         }

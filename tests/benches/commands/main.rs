@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use bus_tests::harness::{Bus, Config, Daemon, bus_command};
+use bus_tests::spread::Spread;
 use clap::Parser;
 use libbus::blocking::{Builder, Connection, interface};
 
@@ -122,9 +123,5 @@ fn report(verb: &str, rounds: &[(Times, Times)]) {
 }
 
 fn spread(values: impl Iterator<Item = f64>) -> String {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
-    let (median, first, last) = (at(values.len() / 2), at(0), at(values.len() - 1));
-    format!("{median:.2} ({first:.2}–{last:.2})")
+    Spread::of(values).expect("a round").to_string()
 }

@@ -187,7 +187,7 @@ impl Results {
     /// The median cost.
     pub(crate) fn cost(&self, workload: &Workload, policy: Policy) -> Option<f64> {
         let costs = self.costs.get(&(workload.key, policy))?;
-        median(costs.iter().copied().flatten().collect())
+        median(costs.iter().copied().flatten())
     }
 
     /// The ratios, each within its round, of the costs under a policy and of allowing all.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::Path;
 
+use bus_tests::spread::Spread;
+
 use crate::failure::{Failure, Result, fail};
 use crate::grpc;
 use crate::measure::Sample;
@@ -167,7 +169,7 @@ impl Results {
         figure: impl Fn(&Sample) -> Option<f64>,
     ) -> Option<f64> {
         let samples = self.samples.get(&(workload.key, kind))?;
-        median(samples.iter().flatten().filter_map(figure).collect())
+        median(samples.iter().flatten().filter_map(figure))
     }
 
     /// The median cost.
@@ -179,7 +181,7 @@ impl Results {
     pub(crate) fn ratio(&self, workload: &Workload, kind: Kind, other: Kind) -> Option<f64> {
         let rounds = |kind| self.samples.get(&(workload.key, kind));
         let pairs = rounds(kind)?.iter().zip(rounds(other)?);
-        median(pairs.filter_map(|(one, other)| Some((*one)?.cost / (*other)?.cost)).collect())
+        median(pairs.filter_map(|(one, other)| Some((*one)?.cost / (*other)?.cost)))
     }
 }
 
@@ -202,12 +204,6 @@ fn measure(workload: &Workload, peer: &Peer) -> Result<Sample> {
 }
 
 /// The middle of the values.
-pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => None,
-        size if size % 2 == 1 => values.get(middle).copied(),
-        _ => Some((values[middle - 1] + values[middle]) / 2.0),
-    }
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    Some(Spread::of(values)?.median)
 }

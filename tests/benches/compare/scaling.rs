@@ -94,7 +94,7 @@ impl Growth {
     pub(crate) fn cost(&self, dimension: &Dimension, kind: Kind, point: usize) -> Option<f64> {
         let at = |point: &usize| self.costs.get(&(dimension.key, kind, *point));
         let all = dimension.points.iter().filter_map(at).flatten();
-        let small = median(all.map(|pair| pair.small).collect())?;
+        let small = median(all.map(|pair| pair.small))?;
         Some(small * self.factor_at(dimension, kind, point)?)
     }
 
@@ -105,7 +105,7 @@ impl Growth {
 
     fn factor_at(&self, dimension: &Dimension, kind: Kind, point: usize) -> Option<f64> {
         let pairs = self.costs.get(&(dimension.key, kind, point))?;
-        median(pairs.iter().map(|pair| pair.grown / pair.small).collect())
+        median(pairs.iter().map(|pair| pair.grown / pair.small))
     }
 }
 

@@ -5,13 +5,14 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bus_tests::harness::Folder;
 use bus_tools::capture::Writer;
 use libbus::names::{BusName, ErrorName, InterfaceName, MemberName, ObjectPath};
 use libbus::wire::{Header, MessageType, Signature, write_message};
 use serde_json::{Value as Json, json};
 
 use crate::browser::Browser;
-use crate::scene::{Folder, bus};
+use crate::scene::bus;
 use crate::traced::pcap;
 
 /// Texts that would run, or end what they stand in, if somebody took them for markup or script.
@@ -69,9 +70,9 @@ fn hostile_capture() -> Vec<u8> {
 
 /// The page of a capture, open in a browser.
 fn opened(folder: &Folder, capture: &Path) -> Browser {
-    let page: PathBuf = folder.file("page.html");
+    let page: PathBuf = folder.join("page.html");
     bus(&["trace", capture.to_str().unwrap(), "-o", page.to_str().unwrap()], b"");
-    let browser = Browser::start(&folder.file("profile"), (1440, 900));
+    let browser = Browser::start(&folder.join("profile"), (1440, 900));
     browser.open(&page);
     browser
 }
@@ -146,7 +147,7 @@ fn text_of(browser: &Browser, id: &str) -> String {
 /// What a person does: clicks an arrow, goes to its reply, filters, changes the view, clears.
 pub(crate) fn used() {
     let folder = Folder::new();
-    let capture = folder.write("desktop.pcap", &pcap(600));
+    let capture = folder.write("desktop.pcap", pcap(600));
     let browser = opened(&folder, &capture);
     browser.wait_for("return document.getElementById(\"count\").textContent === \"600 messages\";");
 
@@ -232,7 +233,7 @@ pub(crate) fn used() {
 /// The last of so many can be seen and clicked in both views that have rows.
 pub(crate) fn large() {
     let folder = Folder::new();
-    let capture = folder.write("large.pcap", &pcap(100_000));
+    let capture = folder.write("large.pcap", pcap(100_000));
     let browser = opened(&folder, &capture);
     browser.wait_for("return shown.length === 100000;");
     browser.run("sequenceScroller.box.scrollTop = 1e9; await new Promise(requestAnimationFrame);");

@@ -5,14 +5,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use bus_tests::harness::{DEADLINE, run};
+use bus_tests::harness::{DEADLINE, Folder, run};
 use bus_tests::traffic::desktop;
 use bus_tools::capture::{Captured, Damage, Format, Reader, Section, Writer};
 use bus_tools::conversation::Conversation;
 use libbus::MethodCall;
 use libbus::wire::MessageType;
 
-use crate::scene::{Folder, NAME, connect, converse, serve, start_bus};
+use crate::scene::{NAME, connect, converse, serve, start_bus};
 
 type Item = Result<Captured, Damage>;
 
@@ -137,7 +137,7 @@ pub(crate) fn tcpdump_reads_ours() {
         for (time, bytes) in desktop(300, 1) {
             writer.write(time, &bytes).unwrap();
         }
-        let file = folder.write(name, &writer.into_inner());
+        let file = folder.write(name, writer.into_inner());
         let mut tcpdump = Command::new("tcpdump");
         tcpdump.args(["--count", "-r"]).arg(file);
         let ended = run(&tcpdump, b"");

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use bus_tests::harness::Bus;
+use bus_tests::harness::{Bus, Folder};
 use bus_tools::capture::Writer;
 use libbus::blocking::Builder;
 use libbus::{MethodCall, Watching};
 use serde_json::{Value as Json, json};
 
-use crate::scene::{Folder, NAME, PATH, bus, connect, converse, serve, start_bus};
+use crate::scene::{NAME, PATH, bus, connect, converse, serve, start_bus};
 
 /// A conversation on a bus of its own, a pause of half a second between each two messages of it, and something that
 /// cannot be sent again: a call to a client that has only its unique name.
@@ -37,7 +37,7 @@ fn captured(folder: &Folder) -> PathBuf {
             break;
         }
     }
-    folder.write("kitchen.pcap", &writer.into_inner())
+    folder.write("kitchen.pcap", writer.into_inner())
 }
 
 fn replay(scene: &Bus, capture: &Path, arguments: &[&str]) -> Json {

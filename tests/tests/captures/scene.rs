@@ -1,9 +1,6 @@
 //! A bus with a service and a client on it, and a folder for what is made.
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use bus_tests::harness::{Bus, Config, Daemon, Ended, bus_command, run};
@@ -12,37 +9,6 @@ use libbus::{DBusError, Error, MethodCall};
 
 pub(crate) const NAME: &str = "org.example.Kitchen";
 pub(crate) const PATH: &str = "/org/example/Kitchen";
-
-static MADE: AtomicU32 = AtomicU32::new(0);
-
-/// A folder that goes when it is dropped.
-pub(crate) struct Folder(pub(crate) PathBuf);
-
-impl Folder {
-    pub(crate) fn new() -> Self {
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("captures-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    pub(crate) fn write(&self, name: &str, content: &[u8]) -> PathBuf {
-        let path = self.file(name);
-        fs::write(&path, content).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left over is in a folder for that.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// Runs `bus` to its end.
 pub(crate) fn bus(arguments: &[&str], input: &[u8]) -> Ended {

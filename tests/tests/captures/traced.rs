@@ -3,12 +3,12 @@
 use std::fs;
 use std::process::Command;
 
-use bus_tests::harness::{Running, bus_command};
+use bus_tests::harness::{Folder, Running, bus_command};
 use bus_tests::traffic::desktop;
 use bus_tools::capture::Writer;
 use libbus::MethodCall;
 
-use crate::scene::{Folder, bus, connect, converse, serve, start_bus};
+use crate::scene::{bus, connect, converse, serve, start_bus};
 
 pub(crate) fn pcap(count: usize) -> Vec<u8> {
     let mut writer = Writer::pcap(Vec::new(), None).unwrap();
@@ -24,8 +24,8 @@ fn data(page: &str) -> serde_json::Value {
 
 pub(crate) fn page_and_picture() {
     let folder = Folder::new();
-    let capture = folder.write("desktop.pcap", &pcap(800));
-    let (capture, page) = (capture.to_str().unwrap(), folder.file("t.html"));
+    let capture = folder.write("desktop.pcap", pcap(800));
+    let (capture, page) = (capture.to_str().unwrap(), folder.join("t.html"));
     let ended = bus(&["trace", capture, "-o", page.to_str().unwrap()], b"");
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{ended:?}");
     assert!(ended.stderr.contains("800 messages"), "{}", ended.stderr);
@@ -39,7 +39,7 @@ pub(crate) fn page_and_picture() {
     let svg = ended.succeeds();
     assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
     assert!(svg.contains("the first 20 of 800 messages; 780 follow"));
-    let picture = folder.file("t.svg");
+    let picture = folder.join("t.svg");
     bus(&["trace", capture, "-q", "-o", picture.to_str().unwrap()], b"").succeeds();
     assert!(fs::read_to_string(&picture).unwrap().contains("the first 500 of 800 messages"));
     let ended = bus(&["trace", capture, "-n", "30"], b"");
@@ -68,7 +68,7 @@ pub(crate) fn refused() {
     assert!(!ended.stderr.contains('\u{1b}'), "a name is escaped: {:?}", ended.stderr);
     assert_eq!(bus(&["trace", "/nonexistent/a.pcap"], b"").code, Some(1));
     assert_eq!(bus(&["trace", "-n", "0", "a.pcap"], b"").code, Some(2));
-    let capture = folder.write("a.pcap", &pcap(3));
+    let capture = folder.write("a.pcap", pcap(3));
     let ended = bus(&["trace", capture.to_str().unwrap(), "-o", "/nonexistent/t.html"], b"");
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("cannot write /nonexistent/t.html"), "{}", ended.stderr);
@@ -86,7 +86,7 @@ pub(crate) fn live() {
     let _kitchen = serve(&scene);
     let client = connect(&scene);
     let folder = Folder::new();
-    let file = folder.file("live.html");
+    let file = folder.join("live.html");
     let mut command = Command::new(bus_command());
     command.args(["trace", "--address", &scene.address, "-n", "6", "-o"]).arg(&file);
     command.args(["--match", "destination='org.example.Kitchen'"]);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::sync::OnceLock;
 
-use bus_tests::harness::{Bus, Running};
+use bus_tests::harness::{Bus, Folder, Running};
 use libbus::TestBus;
 use libbus::blocking::{Builder, Proxy};
 
@@ -60,11 +60,10 @@ fn printed(output: &Output) -> String {
 /// With a home of its own, for the cookies by which a client proves who it is where the socket does not tell.
 #[test]
 fn peers_need_no_bus() {
-    let home = std::env::temp_dir().join(format!("libbus-example-{}", std::process::id()));
-    std::fs::create_dir(&home).unwrap();
+    let home = Folder::new();
     let program = || {
         let mut command = Command::new(examples().join("peer-to-peer"));
-        command.env("HOME", &home);
+        command.env("HOME", home.as_os_str());
         command
     };
     for place in ["unix:tmpdir=/tmp", "tcp:host=localhost", "nonce-tcp:host=127.0.0.1"] {
@@ -75,7 +74,6 @@ fn peers_need_no_bus() {
         server.prints("Some(Unix(");
     }
     assert!(home.join(".dbus-keyrings/org_freedesktop_general").exists());
-    std::fs::remove_dir_all(home).unwrap();
 }
 
 /// The bus starts it, it ends when nobody calls, and the bus starts it again.

@@ -6,9 +6,9 @@ mod others;
 
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
 use std::thread;
 
+use bus_tests::harness::Folder;
 use futures_lite::future::{block_on, zip};
 use libbus::Error;
 use libbus::auth::{Identity, Mechanism};
@@ -103,28 +103,6 @@ async fn use_peer_asynchronously(connection: &libbus::Connection) {
     use_peer!(libbus, connection, [.await]);
 }
 
-/// A directory that goes with the test.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("libbus-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// The handshake needs both ends, and the program that waits in it is in a thread.
 #[test]
 fn a_socket_has_two_ends() {
@@ -189,8 +167,8 @@ fn a_pair_is_connected() {
     server.object_server().at(PATH, BlockingPeer).unwrap();
     let serving = thread::spawn(move || server.serve());
     use_peer(&client);
-    let file = Directory::new("pair");
-    let path = file.path().join("file");
+    let folder = Folder::new();
+    let path = folder.join("file");
     fs::write(&path, "twelve bytes").unwrap();
     let fd = std::os::fd::OwnedFd::from(fs::File::open(&path).unwrap());
     let call = libbus::MethodCall::new(PATH, "Size").unwrap();
@@ -245,8 +223,8 @@ fn a_service_that_is_idle_holds_nothing_of_the_last_call() {
 fn nobody_listens_twice_and_nowhere() {
     use libbus::blocking::ListenerBuilder;
 
-    let directory = Directory::new("twice");
-    let address = format!("unix:path={}", directory.path().join("socket").display());
+    let directory = Folder::new();
+    let address = format!("unix:path={}", directory.join("socket").display());
     let listener = ListenerBuilder::address(&address).unwrap().listen().unwrap();
     let error = ListenerBuilder::address(&address).unwrap().listen().unwrap_err();
     assert!(matches!(error, Error::Listen { .. }), "{error}");
@@ -257,14 +235,14 @@ fn nobody_listens_twice_and_nowhere() {
     let place = format!("unix:abstract=libbus-twice,guid={}", other.guid());
     assert_eq!(other.address(), place);
     drop(listener);
-    assert!(!directory.path().join("socket").exists());
+    assert!(!directory.join("socket").exists());
     // A socket that a program left which ended otherwise is in nobody's way, and nobody else's file goes.
-    drop(std::os::unix::net::UnixListener::bind(directory.path().join("socket")).unwrap());
+    drop(std::os::unix::net::UnixListener::bind(directory.join("socket")).unwrap());
     let listener = ListenerBuilder::address(&address).unwrap().listen().unwrap();
-    fs::remove_file(directory.path().join("socket")).unwrap();
-    fs::write(directory.path().join("socket"), "a file").unwrap();
+    fs::remove_file(directory.join("socket")).unwrap();
+    fs::write(directory.join("socket"), "a file").unwrap();
     drop(listener);
-    assert!(directory.path().join("socket").exists());
+    assert!(directory.join("socket").exists());
     assert!(ListenerBuilder::address(&address).unwrap().listen().is_err());
     assert!(matches!(ListenerBuilder::address("unixexec:path=x"), Err(Error::Address(_))));
     assert!(ListenerBuilder::inherited(None).listen().is_err());

@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use bus_tests::harness::{Bus, Config, Listen};
+use bus_tests::harness::{Bus, Config, Folder, Listen};
 use libbus::auth::Mechanism;
 use libbus::{Error, MethodCall, Reconnect};
 use rustix::io::Errno;
@@ -48,27 +48,6 @@ fn fill_tcp(listener: &TcpListener) -> TcpStream {
     TcpStream::connect(listener.local_addr().unwrap()).unwrap()
 }
 
-/// A directory of its own, and a path in it.
-struct Place(std::path::PathBuf);
-
-impl Place {
-    fn new(name: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        Self(directory)
-    }
-
-    fn path(&self) -> String {
-        self.0.join("bus").to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 /// A call that is answered at once, if at all.
 fn get_id() -> MethodCall<'static> {
     let call = MethodCall::new("/org/freedesktop/DBus", "GetId").unwrap();
@@ -91,8 +70,6 @@ mod blocking {
     use super::*;
     use libbus::blocking::{Builder, ListenerBuilder};
 
-    const STYLE: &str = "blocking";
-
     include!("styles/blocking.rs");
 
     include!("reaching/each_style.rs");
@@ -103,8 +80,6 @@ mod asynchronous {
     use futures_lite::future::{block_on, poll_once};
     use libbus::{Builder, ListenerBuilder};
 
-    const STYLE: &str = "futures";
-
     include!("styles/futures.rs");
 
     include!("reaching/each_style.rs");
@@ -112,8 +87,8 @@ mod asynchronous {
     /// The thread in which it is asked has others to ask.
     #[test]
     fn nobody_else_waits_while_a_listener_is_full() {
-        let place = Place::new("libbus-full-future");
-        let path = place.path();
+        let folder = Folder::new();
+        let path = folder.join("bus").display().to_string();
         let listener = UnixListener::bind(&path).unwrap();
         let waiting = fill(&listener, &path);
         block_on(async {

@@ -3,11 +3,11 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 
-use bus_tests::harness::{Bus, Client, Config, Daemon, skip, skip_without};
+use bus_tests::harness::{Bus, Client, Config, Daemon, Folder, skip, skip_without};
 use rustix::fs::{CWD, Mode, mkfifoat};
 
 /// What `strace` is asked to print of a text: enough to find the name of a method in a message.
@@ -17,7 +17,7 @@ const TEXT_SIZE: &str = "400";
 pub(crate) struct TracedBus {
     pub(crate) bus: Bus,
     trace: JoinHandle<String>,
-    dir: PathBuf,
+    dir: Folder,
 }
 
 impl TracedBus {
@@ -26,8 +26,7 @@ impl TracedBus {
         if !may_trace() {
             return None;
         }
-        let dir = std::env::temp_dir().join(format!("bus-trace-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
+        let dir = Folder::new();
         let (fifo, program) = (dir.join("trace"), dir.join("traced-daemon"));
         mkfifoat(CWD, &fifo, Mode::RUSR | Mode::WUSR).unwrap();
         write_script(&program, &fifo);
@@ -51,7 +50,7 @@ impl TracedBus {
         let pid = self.bus.pid().to_string();
         assert!(self.bus.terminate());
         let text = self.trace.join().unwrap();
-        fs::remove_dir_all(self.dir).unwrap();
+        drop(self.dir);
         phases(&text, &pid)
     }
 }

@@ -1,10 +1,8 @@
 //! Refusals that explain themselves: in the error, in the log, offline and on the running bus.
 
-use std::fs;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use bus_tests::harness::{BUS_NAME, BUS_PATH, Bus, Client, Config, Daemon, Message, Value};
+use bus_tests::harness::{BUS_NAME, BUS_PATH, Bus, Client, Config, Daemon, Folder, Message, Value};
 
 const POLICIES: &str = "<policy context='default'><allow user='*'/><deny own='org.example.A'/>\
                         <deny send_destination='org.example.B' send_member='Stop' \
@@ -101,18 +99,11 @@ fn the_running_bus_explains_its_policy_to_root() {
 
 /// Runs the daemon with a configuration file of these elements and these arguments.
 fn run(elements: &str, arguments: &[&str]) -> Output {
-    // Tests run beside each other.
-    static RUNS: AtomicU32 = AtomicU32::new(0);
-    let run = RUNS.fetch_add(1, Ordering::Relaxed);
-    let dir = std::env::temp_dir().join(format!("policies-{}-{run}", std::process::id()));
-    fs::create_dir_all(&dir).unwrap();
-    let file = dir.join("bus.conf");
+    let folder = Folder::new();
     let text = format!("<busconfig>\n<listen>unix:path=/x</listen>\n{elements}\n</busconfig>\n");
-    fs::write(&file, text).unwrap();
+    let file = folder.write("bus.conf", text);
     let mut command = Command::new(Daemon::ours().program);
-    let output = command.args(arguments).arg(format!("--config-file={}", file.display())).output();
-    fs::remove_dir_all(&dir).unwrap();
-    output.unwrap()
+    command.args(arguments).arg(format!("--config-file={}", file.display())).output().unwrap()
 }
 
 fn text_of(output: &Output) -> String {
@@ -233,12 +224,10 @@ fn explain_policy_answers_in_words_and_json() {
 /// An answer is about the files that are left, and says which are not.
 #[test]
 fn an_answer_says_which_files_are_left_out() {
-    let dir = std::env::temp_dir().join(format!("policies-left-out-{}", std::process::id()));
-    fs::create_dir_all(&dir).unwrap();
-    fs::write(dir.join("bad.conf"), "<busconfig><policy context='x'/></busconfig>").unwrap();
-    let elements = format!("<includedir>{}</includedir>", dir.display());
+    let folder = Folder::new();
+    folder.write("bad.conf", "<busconfig><policy context='x'/></busconfig>");
+    let elements = format!("<includedir>{}</includedir>", folder.display());
     let output = run(&elements, &["--explain-policy=uid=1 own=a.b", "--json"]);
-    fs::remove_dir_all(&dir).unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert!(text_of(&output).starts_with('{'), "the answer stays what programs read");
     let notes = String::from_utf8(output.stderr).unwrap();

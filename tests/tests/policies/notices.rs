@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixDatagram;
 
-use bus_tests::harness::{Bus, Config, DEADLINE, Daemon};
+use bus_tests::harness::{Bus, Config, DEADLINE, Daemon, Folder};
 
 /// The next notice; fails when there is none in time.
 fn next(socket: &UnixDatagram) -> String {
@@ -11,20 +11,21 @@ fn next(socket: &UnixDatagram) -> String {
     String::from_utf8(buffer[..size].to_vec()).unwrap()
 }
 
-/// A bus with a service manager's socket.
-fn bus_with_manager(name: &str) -> (Bus, UnixDatagram, &'static str) {
-    let path = std::env::temp_dir().join(format!("notices-{name}-{}", std::process::id()));
+/// A bus with a service manager's socket, and where that is.
+fn bus_with_manager() -> (Bus, UnixDatagram, Folder) {
+    let folder = Folder::new();
+    let path = folder.join("manager");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
     let text: &'static str = Box::leak(path.display().to_string().into_boxed_str());
     let environment: &'static [(&str, &str)] = Box::leak(Box::new([("NOTIFY_SOCKET", text)]));
     let bus = Bus::start(&Daemon::ours(), &Config { environment, ..Config::SESSION });
-    (bus, socket, text)
+    (bus, socket, folder)
 }
 
 #[test]
 fn a_service_manager_is_told_of_the_start_a_reload_and_the_end() {
-    let (bus, socket, path) = bus_with_manager("told");
+    let (bus, socket, _folder) = bus_with_manager();
     let ready = next(&socket);
     assert!(ready.contains("READY=1") && ready.contains("MAINPID="), "{ready}");
     bus.connect().call("ReloadConfig", &[]);
@@ -33,17 +34,15 @@ fn a_service_manager_is_told_of_the_start_a_reload_and_the_end() {
     assert!(next(&socket).contains("READY=1"));
     assert!(bus.terminate());
     assert!(next(&socket).contains("STOPPING=1"));
-    std::fs::remove_file(path).unwrap();
 }
 
 /// Its socket takes a few notices, and then whoever sends another one waits.
 #[test]
 fn a_service_manager_that_does_not_listen_holds_up_nothing() {
-    let (bus, socket, path) = bus_with_manager("deaf");
+    let (bus, socket, _folder) = bus_with_manager();
     for _ in 0..40 {
         assert_eq!(bus.connect().call("ReloadConfig", &[]).error_name(), "");
     }
     assert!(bus.terminate(), "it ends all the same");
     assert!(next(&socket).contains("READY=1"));
-    std::fs::remove_file(path).unwrap();
 }

@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command, Stdio};
 use std::{fs, io::BufRead as _, io::BufReader, path::Path, thread, time::Duration};
 
-use bus_tests::harness::{Client, Daemon, RawClient};
+use bus_tests::harness::{Client, Daemon, Folder, RawClient};
 use rustix::net::{Shutdown, shutdown};
 
 const CONFIGURATION: &str = "<busconfig><listen>systemd:</listen><listen>unix:path={dir}/own</listen>\
@@ -59,8 +59,7 @@ fn connect(path: &Path) -> Client {
 /// the bus spun. Its other sockets must not wait for it either.
 #[test]
 fn a_listener_out_of_order_costs_nothing_and_stops_no_other() {
-    let dir = std::env::temp_dir().join(format!("bus-listeners-{}", std::process::id()));
-    fs::create_dir_all(&dir).unwrap();
+    let dir = Folder::new();
     let inherited = UnixListener::bind(dir.join("inherited")).unwrap();
     let daemon = start(&dir, &inherited);
     connect(&dir.join("inherited"));
@@ -72,5 +71,4 @@ fn a_listener_out_of_order_costs_nothing_and_stops_no_other() {
     let used = processor_time(daemon.0.id()) - before;
     assert!(used < 20, "{used} hundredths of a second in one second");
     connect(&dir.join("own"));
-    fs::remove_dir_all(&dir).unwrap();
 }

@@ -18,8 +18,8 @@ use std::process::ExitCode;
 
 use bus_daemon::bus::limits::VAIN_STARTS_MAX;
 use bus_tests::harness::{
-    BUS_INTERFACE, BUS_NAME, BUS_PATH, Bus, Client, Config, Daemon, Message, RawClient, Value,
-    field, flag, kind,
+    BUS_INTERFACE, BUS_NAME, BUS_PATH, Bus, Client, Config, Daemon, Folder, Message, RawClient,
+    Value, field, flag, kind,
 };
 use libtest_mimic::{Arguments, Trial};
 
@@ -378,12 +378,10 @@ fn leftovers() {
 /// first program that was missing.
 fn ignored_children() {
     let ours = Daemon::ours();
-    let directory = std::env::temp_dir().join(format!("ignoring-children-{}", std::process::id()));
-    fs::create_dir_all(&directory).unwrap();
-    let program = directory.join("bus-daemon");
+    let folder = Folder::new();
     let program_path = ours.program.display();
     let script = format!("#!/bin/sh\nexec env --ignore-signal=CHLD {program_path} \"$@\"\n");
-    fs::write(&program, script).unwrap();
+    let program = folder.write("bus-daemon", script);
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let config = Config { elements: "<servicedir>services</servicedir>", ..Config::SESSION };
     let bus = Bus::start(&Daemon { label: ours.label, program }, &config);
@@ -394,7 +392,6 @@ fn ignored_children() {
         let expected = format!("org.freedesktop.DBus.Error.{error}");
         assert_eq!(client.ask(&call(&name, 1)).error_name(), expected, "{exec}");
     }
-    fs::remove_dir_all(&directory).unwrap();
 }
 
 // config.md B097

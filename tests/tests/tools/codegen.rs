@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use bus_introspect::{CodegenOptions, Node, rust_proxies, rust_servers};
-use bus_tests::harness::{Ended, bus_command, run};
+use bus_tests::harness::{Ended, Folder, bus_command, run};
 
 use crate::scene::Scene;
 
@@ -25,20 +25,18 @@ const MAP: &str =
     "<node><interface name='org.example.Map'><method name='Clear'/></interface></node>";
 
 /// A folder with files, in which commands run.
-struct Folder(std::path::PathBuf);
+struct Described(Folder);
 
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("bus-codegen-{name}-{}", std::process::id()));
-        std::fs::create_dir(&path).unwrap();
-        let folder = Self(path);
+impl Described {
+    fn new() -> Self {
+        let folder = Self(Folder::new());
         folder.write("clock.xml", CLOCK);
         folder.write("map.xml", MAP);
         folder
     }
 
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.0.join(name), text).unwrap();
+        self.0.write(name, text);
     }
 
     fn read(&self, name: &str) -> String {
@@ -65,19 +63,13 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 fn node(xml: &str) -> Node {
     Node::from_xml_leniently(xml).unwrap().0
 }
 
 #[test]
 fn files_become_what_the_library_makes_of_them() {
-    let folder = Folder::new("files");
+    let folder = Described::new();
     let options = CodegenOptions::new().with_source("clock.xml");
     let proxies = rust_proxies(CLOCK, &options).unwrap();
     assert!(proxies.contains("pub trait Clock {") && proxies.contains("Tells the time."));
@@ -94,7 +86,7 @@ fn files_become_what_the_library_makes_of_them() {
 
 #[test]
 fn options_of_rust() {
-    let folder = Folder::new("rust");
+    let folder = Described::new();
     let options = || CodegenOptions::new().with_source("clock.xml");
     let made = |options| rust_proxies(CLOCK, &options).unwrap();
     folder.check("--blocking clock.xml", 0, &made(options().blocking()), "");
@@ -125,7 +117,7 @@ fn options_of_rust() {
 
 #[test]
 fn several_files_are_one_module() {
-    let folder = Folder::new("several");
+    let folder = Described::new();
     let ended = folder.codegen("clock.xml map.xml");
     let text = ended.succeeds();
     assert!(text.contains("from `clock.xml, map.xml`"), "{text}");
@@ -136,7 +128,7 @@ fn several_files_are_one_module() {
 
 #[test]
 fn a_file_is_written_when_all_is_well() {
-    let folder = Folder::new("output");
+    let folder = Described::new();
     folder.check("clock.xml --output=clock.rs", 0, "", "");
     let written = folder.read("clock.rs");
     assert_eq!(written, folder.codegen("clock.xml").succeeds());
@@ -149,7 +141,7 @@ fn a_file_is_written_when_all_is_well() {
 
 #[test]
 fn faults_have_file_line_and_column() {
-    let folder = Folder::new("faults");
+    let folder = Described::new();
     let lenient = "hint: --lenient gets over most faults, and tells of them\n";
     folder.write("element.xml", "<node>\n  <method/></node>");
     let stderr = format!("bus: element.xml:2:3: <method> does not belong inside <node>\n{lenient}");
@@ -178,7 +170,7 @@ fn faults_have_file_line_and_column() {
 
 #[test]
 fn faults_that_are_got_over_are_told() {
-    let folder = Folder::new("lenient");
+    let folder = Described::new();
     folder.write(
         "odd.xml",
         &CLOCK.replace("<node name", "<node\n  x='1' name").replace("\"read\"", "\"maybe\""),
@@ -204,7 +196,7 @@ fn faults_that_are_got_over_are_told() {
 
 #[test]
 fn files_that_cannot_be_read() {
-    let folder = Folder::new("unreadable");
+    let folder = Described::new();
     folder.check(
         "missing.xml",
         1,
@@ -234,7 +226,7 @@ fn files_that_cannot_be_read() {
 
 #[test]
 fn differences_say_whether_programs_break() {
-    let folder = Folder::new("diff");
+    let folder = Described::new();
     folder.check("--diff clock.xml clock.xml", 0, "", "");
     let added = CLOCK.replace("<property", "<method name=\"Wind\"/>\n    <property");
     folder.write("added.xml", &added);
@@ -272,7 +264,7 @@ fn differences_say_whether_programs_break() {
 #[test]
 fn a_live_object_is_asked() {
     let scene = Scene::new();
-    let folder = Folder::new("live");
+    let folder = Described::new();
     let address = scene.address();
     let on_bus = |words: &str| folder.codegen(&format!("--address={address} {words}"));
     let text = on_bus("org.example.Kettle /org/example/Kettle").succeeds();

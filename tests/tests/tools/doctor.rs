@@ -6,42 +6,17 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use bus_tests::harness::{
-    Bus, Config, Daemon, Ended, Listen, bus_command, run, skip, skip_without,
+    Bus, Config, Daemon, Ended, Folder, Listen, bus_command, run, skip, skip_without,
 };
 use libbus::blocking::Builder;
 
 /// A user who is nobody else.
 const STRANGER: u32 = 4242;
-
-/// A folder of a test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("bus-doctor-{}-{number}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 /// The doctor, whom nothing leads to a bus.
 fn doctor() -> Command {
@@ -243,8 +218,8 @@ fn a_runtime_folder_is_looked_at() {
         command.env("XDG_RUNTIME_DIR", path);
         command
     };
-    let shown = folder.0.display();
-    let open = of(&folder.0);
+    let shown = folder.display();
+    let open = of(&folder);
     sees(&open, 3, "address", &["ok", "$XDG_RUNTIME_DIR/bus is taken"]);
     sees(
         &open,
@@ -253,16 +228,16 @@ fn a_runtime_folder_is_looked_at() {
         &["wrong", "mode 0755: others may look into it", &format!("mend: chmod 700 {shown}")],
     );
     sees(&open, 3, "socket", &["wrong", "No such file or directory"]);
-    fs::set_permissions(&folder.0, Permissions::from_mode(0o700)).unwrap();
-    sees(&of(&folder.0), 3, "runtime folder", &["ok", "mode 0700"]);
+    fs::set_permissions(&*folder, Permissions::from_mode(0o700)).unwrap();
+    sees(&of(&folder), 3, "runtime folder", &["ok", "mode 0700"]);
     sees(
-        &of(&folder.path("missing")),
+        &of(&folder.join("missing")),
         3,
         "runtime folder",
         &["wrong", "No such file or directory"],
     );
     sees(
-        &of(&folder.path("missing")),
+        &of(&folder.join("missing")),
         3,
         "folders",
         &["wrong", "missing: No such file or directory"],
@@ -273,8 +248,8 @@ fn a_runtime_folder_is_looked_at() {
         "runtime folder",
         &["wrong", "does not begin with a slash"],
     );
-    fs::write(folder.path("file"), "").unwrap();
-    sees(&of(&folder.path("file")), 3, "runtime folder", &["wrong", "is no folder"]);
+    fs::write(folder.join("file"), "").unwrap();
+    sees(&of(&folder.join("file")), 3, "runtime folder", &["wrong", "is no folder"]);
     // A bus in the runtime folder works without the other variable.
     let bus = Bus::start(&Daemon::ours(), &Config::SESSION);
     sees(&of(&bus.dir), 0, "address", &["ok", "$XDG_RUNTIME_DIR/bus is taken"]);
@@ -310,10 +285,10 @@ fn another_users_runtime_folder() {
     sees(&command, 3, "hello", &["wrong", "the policy of the bus does not let uid 4242 connect"]);
     // And the other way round, as below sudo.
     let folder = Folder::new();
-    std::os::unix::fs::chown(&folder.0, Some(STRANGER), Some(STRANGER)).unwrap();
+    std::os::unix::fs::chown(&*folder, Some(STRANGER), Some(STRANGER)).unwrap();
     let mut command = doctor();
-    command.env("XDG_RUNTIME_DIR", &folder.0).env("SUDO_UID", STRANGER.to_string());
-    let mend = format!("mend: sudo -u '#4242' XDG_RUNTIME_DIR={} bus doctor", folder.0.display());
+    command.env("XDG_RUNTIME_DIR", folder.as_os_str()).env("SUDO_UID", STRANGER.to_string());
+    let mend = format!("mend: sudo -u '#4242' XDG_RUNTIME_DIR={} bus doctor", folder.display());
     sees(
         &command,
         3,
@@ -325,7 +300,7 @@ fn another_users_runtime_folder() {
 #[test]
 fn a_socket_is_left_over() {
     let folder = Folder::new();
-    let socket = folder.path("bus");
+    let socket = folder.join("bus");
     drop(UnixListener::bind(&socket).unwrap());
     let address = format!("unix:path={}", socket.display());
     let mut command = doctor();
@@ -357,7 +332,7 @@ fn permissions_on_the_way() {
         return;
     }
     let folder = Folder::new();
-    let inner = folder.path("inner");
+    let inner = folder.join("inner");
     fs::create_dir(&inner).unwrap();
     let socket = inner.join("bus");
     let _listener = UnixListener::bind(&socket).unwrap();
@@ -387,12 +362,12 @@ fn permissions_on_the_way() {
 #[test]
 fn what_is_at_the_address_is_no_socket() {
     let folder = Folder::new();
-    fs::write(folder.path("bus"), "").unwrap();
-    std::os::unix::fs::symlink("gone", folder.path("link")).unwrap();
+    fs::write(folder.join("bus"), "").unwrap();
+    std::os::unix::fs::symlink("gone", folder.join("link")).unwrap();
     let at = |name: &str| {
         let mut command = doctor();
         command
-            .env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", folder.path(name).display()));
+            .env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", folder.join(name).display()));
         command
     };
     sees(&at("bus"), 3, "socket", &["wrong", "it is no socket"]);
@@ -432,10 +407,10 @@ fn addresses_that_are_none() {
 #[test]
 fn the_second_of_several_addresses_works() {
     let folder = Folder::new();
-    drop(UnixListener::bind(folder.path("old")).unwrap());
+    drop(UnixListener::bind(folder.join("old")).unwrap());
     let bus = Bus::start(&Daemon::ours(), &Config::SESSION);
     let mut command = doctor();
-    let old = format!("unix:path={}", folder.path("old").display());
+    let old = format!("unix:path={}", folder.join("old").display());
     command.arg(format!("--address={old};{};unix:path=/never", bus.address));
     let ended = run(&command, &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.stdout);
@@ -546,22 +521,22 @@ fn somebody_listens_who_is_no_bus() {
     let at = |name: &str| {
         let mut command = doctor();
         command
-            .env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", folder.path(name).display()));
+            .env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", folder.join(name).display()));
         command
     };
-    answering(&folder.path("web"), b"HTTP/1.1 400 Bad Request\r\n\x1b[2J\r\n");
+    answering(&folder.join("web"), b"HTTP/1.1 400 Bad Request\r\n\x1b[2J\r\n");
     sees(
         &at("web"),
         3,
         "authentication",
         &["wrong", "it is no bus: it says \"HTTP/1.1 400 Bad Request\""],
     );
-    answering(&folder.path("closing"), b"");
+    answering(&folder.join("closing"), b"");
     sees(&at("closing"), 3, "authentication", &["wrong", "it closed the connection at once"]);
-    answering(&folder.path("refusing"), b"REJECTED EXTERNAL\r\n");
+    answering(&folder.join("refusing"), b"REJECTED EXTERNAL\r\n");
     sees(&at("refusing"), 3, "authentication", &["wrong", "refused as "]);
     // A program that speaks D-Bus.
-    let listener = UnixListener::bind(folder.path("peer")).unwrap();
+    let listener = UnixListener::bind(folder.join("peer")).unwrap();
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
             let server = Builder::socket(stream).server(libbus::guid::Guid::from_bytes([7; 16]));
@@ -575,7 +550,7 @@ fn somebody_listens_who_is_no_bus() {
         &["wrong", "it is no bus, but a program", "mend: bus --peer=ADDRESS"],
     );
     let mut command = doctor();
-    command.arg(format!("--peer=unix:path={}", folder.path("peer").display()));
+    command.arg(format!("--peer=unix:path={}", folder.join("peer").display()));
     sees(&command, 0, "ping", &["ok", "answered within"]);
 }
 
@@ -586,14 +561,14 @@ fn a_bus_that_hangs_hangs_nobody() {
         let mut command = doctor();
         command.arg("--timeout=200ms");
         command
-            .env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", folder.path(name).display()));
+            .env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", folder.join(name).display()));
         command
     };
     // Nobody accepts, and the queue has room.
-    let _silent = UnixListener::bind(folder.path("silent")).unwrap();
+    let _silent = UnixListener::bind(folder.join("silent")).unwrap();
     sees(&at("silent"), 3, "authentication", &["wrong", "no answer within 0.2 s"]);
     // Authentication, and then nothing.
-    let listener = UnixListener::bind(folder.path("half")).unwrap();
+    let listener = UnixListener::bind(folder.join("half")).unwrap();
     thread::spawn(move || {
         let mut kept = Vec::new();
         for mut stream in listener.incoming().map_while(Result::ok) {
@@ -619,12 +594,12 @@ fn a_bus_that_hangs_hangs_nobody() {
 #[test]
 fn nobody_accepts_and_the_queue_is_full() {
     let folder = Folder::new();
-    let listener = UnixListener::bind(folder.path("bus")).unwrap();
+    let listener = UnixListener::bind(folder.join("bus")).unwrap();
     rustix::net::listen(&listener, 0).unwrap();
-    let _first = std::os::unix::net::UnixStream::connect(folder.path("bus")).unwrap();
+    let _first = std::os::unix::net::UnixStream::connect(folder.join("bus")).unwrap();
     let mut command = doctor();
     command.arg("--timeout=200ms");
-    command.env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", folder.path("bus").display()));
+    command.env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", folder.join("bus").display()));
     sees(&command, 3, "connection", &["wrong", "nobody accepts within 0.2 s"]);
 }
 
@@ -701,7 +676,7 @@ fn a_listener_that_left_its_socket_to_another() {
                   os.waitpid(pid,0)\n\
                   print('ready',flush=True)\n\
                   sys.stdin.read()\n";
-    let socket = folder.path("bus");
+    let socket = folder.join("bus");
     let child = Command::new("python3")
         .args(["-c", script])
         .arg(&socket)

@@ -12,6 +12,7 @@ mod codegen;
 mod completions;
 mod dbus_bin;
 mod doctor;
+mod hostile;
 mod manual;
 mod scene;
 mod top;

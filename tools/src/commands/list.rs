@@ -9,6 +9,7 @@ use crate::options::Options;
 use crate::output::escape::plain;
 use crate::output::out::Out;
 use crate::output::style::Look;
+use crate::output::table::{Side, push_cell};
 use crate::process::{Process, Units, user_name};
 
 /// Who is on the bus, and who can be started
@@ -95,13 +96,12 @@ fn widths(names: &[Name]) -> [usize; 7] {
 fn line(cells: &[String; 7], widths: &[usize; 7]) -> String {
     let mut line = String::new();
     for (index, (cell, width)) in cells.iter().zip(widths).enumerate() {
-        let gap = if index == 0 { "" } else { " " };
-        let width = *width;
+        if index > 0 {
+            line.push(' ');
+        }
         // A number stands at the right.
-        line += &match index {
-            1 => format!("{gap}{cell:>width$}"),
-            _ => format!("{gap}{cell:<width$}"),
-        };
+        let side = if index == 1 { Side::Right } else { Side::Left };
+        push_cell(&mut line, cell, *width, side);
     }
     line.truncate(line.trim_end().len());
     line
@@ -155,4 +155,17 @@ fn to_json(name: &Name, owner: &Owner) -> Json {
         "unit": facts.unit,
         "session": facts.session,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+
+    #[test]
+    fn a_name_may_be_longer_than_std_pads() {
+        let cells = ["a", "1", "p", "u", "c", "n", "s"].map(ToOwned::to_owned);
+        let wanted = format!("a{} 1 p u c n s", " ".repeat(65_536));
+        assert_eq!(line(&cells, &[65_537, 1, 1, 1, 1, 1, 1]), wanted);
+        assert_eq!(line(&cells, &[1, 3, 2, 1, 1, 1, 9]), "a   1 p  u c n s");
+    }
 }

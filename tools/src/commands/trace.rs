@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use libbus::message::Message;
@@ -12,6 +12,7 @@ use libbus::{Error, Watching};
 
 use crate::capture::Reader;
 use crate::captured_file::{CapturedFile, Damages};
+use crate::clock::now;
 use crate::duration::parse_duration;
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
@@ -186,11 +187,6 @@ fn source_of(reader: &Reader<impl io::Read>) -> String {
         bytes => format!("{:.1} MB", bytes as f64 / 1e6),
     };
     format!("{}, {size}", reader.format())
-}
-
-/// A clock before 1970 is one at 1970.
-fn now() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 fn parse_count(text: &str) -> std::result::Result<usize, String> {

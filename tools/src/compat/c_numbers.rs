@@ -59,9 +59,10 @@ pub(crate) fn size(text: &str) -> Result<u64, Errno> {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (number, after) = rest.split_at(end);
         let after = after.trim_start();
-        let unit = UNITS.iter().find(|(name, _)| after.starts_with(*name));
+        let unit =
+            UNITS.iter().find_map(|(name, shift)| Some((*shift, after.strip_prefix(*name)?)));
         let (shift, after) = match unit {
-            Some((name, shift)) => (*shift, after.trim_start_matches(*name)),
+            Some(unit) => unit,
             None if after.is_empty() => (0, after),
             None => return Err(Errno::INVAL),
         };
@@ -87,15 +88,6 @@ fn scaled(number: &str, shift: u32) -> Result<u64, Errno> {
     let share: f64 = format!("0.{fraction}0").parse().map_err(|_| Errno::INVAL)?;
     let share = (share * scale as f64) as u64;
     whole.checked_mul(scale).and_then(|whole| whole.checked_add(share)).ok_or(Errno::RANGE)
-}
-
-/// What systemd takes for yes and for no.
-pub(crate) fn boolean(word: &str) -> Option<bool> {
-    match word.to_ascii_lowercase().as_str() {
-        "1" | "yes" | "y" | "true" | "t" | "on" => Some(true),
-        "0" | "no" | "n" | "false" | "f" | "off" => Some(false),
-        _ => None,
-    }
 }
 
 /// The words of the C library for a number.
@@ -152,7 +144,11 @@ mod tests {
             ("1.5K", Ok(1536)),
             ("1G 512M", Ok(1_610_612_736)),
             ("0", Ok(0)),
+            ("5B", Ok(5)),
             ("1K1K", Err(Errno::INVAL)),
+            ("4KK", Err(Errno::INVAL)),
+            ("4BB", Err(Errno::INVAL)),
+            ("4KB", Err(Errno::INVAL)),
             ("x", Err(Errno::INVAL)),
             ("", Err(Errno::INVAL)),
             ("1.x", Err(Errno::INVAL)),

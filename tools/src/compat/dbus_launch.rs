@@ -1,29 +1,30 @@
 //! `dbus-launch` (tools.md D051): starts a session bus that goes on, and says where it is.
 //!
-//! There is no X11 in here: it behaves as dbus-launch does where there is no display. What ends a bus with its session
+//! Where there is an X11 display, the bus is written down there, too ([`display`]). What ends a bus with its session
 //! ([`watch`]) is this program once more, in the background.
 
+mod display;
 mod watch;
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode, Stdio};
 
 use libbus::host::phrase;
 
+use self::display::Display;
+use self::watch::Watched;
+use super::dbus_uuidgen;
 use super::libdbus::{say, version};
-use crate::DAEMON;
-use crate::commands::run::daemon_program;
+use super::session_bus;
 
 const NAME: &str = "dbus-launch";
 
 const HELP: &str = "\
 dbus-launch [--version] [--help] [--sh-syntax] [--csh-syntax] [--auto-syntax] [--binary-syntax] [--close-stderr] [--exit-with-session|--exit-with-x11] [--autolaunch=MACHINEID] [--config-file=FILENAME] [PROGRAM] [ARGS...]";
 
-/// Bytes of what a bus says of itself.
-const TOLD_SIZE_MAX: u64 = 64 << 10;
 /// Hexadecimal digits of a machine's id.
 const MACHINE_ID_SIZE: usize = 32;
 
@@ -55,13 +56,16 @@ enum Wanted<'w> {
     Version,
     /// A bus, and a program that has it.
     Launch(&'w [OsString]),
-    Watch(&'w OsStr),
+    /// A step of watching, and of what.
+    Watch(&'w OsStr, &'w [OsString]),
 }
 
-/// Where a bus is, and which process it is.
+/// Where a bus is, which process it is, and the window by which the display has it, or 0.
+#[derive(Clone, Debug)]
 struct Launched {
     address: String,
     pid: i32,
+    window: u32,
 }
 
 /// Starts a bus, and a program with it if there is one.
@@ -76,7 +80,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
             say(&version(NAME));
             Ok(())
         }
-        Wanted::Watch(pid) => watch::run(pid),
+        Wanted::Watch(step, words) => watch::run(step, words),
         Wanted::Launch(command) => options.launch(command),
     });
     match done {
@@ -108,8 +112,8 @@ impl<'w> Options<'w> {
                 self.config = Some(file?);
             } else if let Some(id) = value("--autolaunch") {
                 self.machine_id = Some(id?);
-            } else if let Some(pid) = value(watch::OPTION) {
-                return pid.map(Wanted::Watch);
+            } else if let Some(step) = value(watch::OPTION) {
+                return step.map(|step| Wanted::Watch(step, after));
             } else {
                 match word.to_str() {
                     Some("--help") => return Ok(Wanted::Help),
@@ -140,23 +144,68 @@ impl<'w> Options<'w> {
     }
 
     fn launch(&self, command: &[OsString]) -> Result<(), String> {
-        if let Some(id) = self.machine_id {
-            if id.len() != MACHINE_ID_SIZE {
-                return Err(format!(
-                    "machine ID '{}' looks like it's the wrong length, should be 32 hex digits",
-                    id.to_string_lossy()
-                ));
-            }
+        let machine_id = self.machine_id()?;
+        let display = machine_id.as_deref().and_then(Display::open);
+        if display.is_none() && self.machine_id.is_some() {
             return Err("Autolaunch error: X11 initialization failed.\n".to_owned());
         }
-        if self.ends_with_display {
+        if display.is_none() && self.ends_with_display {
             let text = "Session lifetime based on X11 requested, but X11 initialization failed.\n";
             return Err(text.to_owned());
         }
-        let launched = self.start_bus()?;
-        if self.ends_with_session {
-            watch::begin(launched.pid)?;
+        let present = display.as_ref().filter(|_| self.machine_id.is_some()).and_then(Display::bus);
+        let launched = match present {
+            Some(present) => present,
+            None => self.start_session(machine_id, display.as_ref())?,
+        };
+        // The program has no business with it.
+        drop(display);
+        self.pass_on(&launched, command)
+    }
+
+    /// Whose displays are meant: of this machine, if it is not said.
+    fn machine_id(&self) -> Result<Option<String>, String> {
+        let Some(id) = self.machine_id else {
+            return Ok(dbus_uuidgen::of_machine().map(|id| id.to_string()));
+        };
+        let id = id.to_string_lossy();
+        match id.len() == MACHINE_ID_SIZE {
+            true => Ok(Some(id.into_owned())),
+            false => Err(format!(
+                "machine ID '{id}' looks like it's the wrong length, should be 32 hex digits"
+            )),
         }
+    }
+
+    /// Starts a bus that ends with its session, if that is wanted, and that the display has, if it has no other.
+    fn start_session(
+        &self,
+        machine_id: Option<String>,
+        display: Option<&Display>,
+    ) -> Result<Launched, String> {
+        let mut launched = self.start_bus()?;
+        let is_automatic = self.machine_id.is_some();
+        if is_automatic || self.ends_with_session || self.ends_with_display {
+            launched.window = watch::begin(&Watched {
+                pid: launched.pid,
+                address: launched.address.clone(),
+                machine_id,
+                has_terminal: !self.ends_with_display,
+            })?;
+        } else if let Some(display) = display {
+            launched.window = display.publish(&launched.address, launched.pid).unwrap_or_default();
+        }
+        if !is_automatic || launched.window != 0 {
+            return Ok(launched);
+        }
+        // Somebody was quicker, whose bus is for all.
+        watch::end(launched.pid)?;
+        let other = display.and_then(Display::bus);
+        other.ok_or_else(|| "Autolaunch error: the display takes no bus.\n".to_owned())
+    }
+
+    /// Becomes the program, or prints where the bus is.
+    fn pass_on(&self, launched: &Launched, command: &[OsString]) -> Result<(), String> {
         match command.split_first() {
             Some((program, arguments)) => {
                 let mut command = Command::new(program);
@@ -175,29 +224,25 @@ impl<'w> Options<'w> {
     }
 
     fn start_bus(&self) -> Result<Launched, String> {
-        let mut daemon = Command::new(daemon_program());
-        daemon.arg0(DAEMON);
-        match self.config {
-            Some(file) => {
-                let mut option = OsString::from("--config-file=");
-                option.push(file);
-                daemon.arg(option)
-            }
-            None => daemon.arg("--session"),
-        };
-        daemon.args(["--fork", "--print-address=1", "--print-pid=1"]);
+        let mut daemon = session_bus::command(None, self.config);
+        daemon.args(["--fork", "--print-pid=1"]);
         daemon.arg(if self.closes_stderr { "--syslog-only" } else { "--syslog" });
-        daemon.stdin(Stdio::null()).stdout(Stdio::piped());
         if self.closes_stderr {
             daemon.stderr(Stdio::null());
         }
         let failed =
             |error: io::Error| format!("{NAME}: cannot start the bus: {}\n", phrase(&error));
         let mut daemon = daemon.spawn().map_err(failed)?;
-        let told = daemon.stdout.take().map(|out| read_told(out.take(TOLD_SIZE_MAX)));
+        let told = session_bus::told(&mut daemon, 2);
         // It leaves the bus behind, and ends.
         daemon.wait().map_err(failed)?;
-        let launched = told.transpose().map_err(failed)?.flatten();
+        let launched = match told.map_err(failed)?.as_slice() {
+            [address, pid] if !address.is_empty() => {
+                let launched = |pid| Launched { address: address.clone(), pid, window: 0 };
+                pid.parse().ok().map(launched)
+            }
+            _ => None,
+        };
         launched.ok_or_else(|| format!("EOF in {NAME} reading address from bus daemon\n"))
     }
 
@@ -215,43 +260,48 @@ impl<'w> Options<'w> {
     }
 }
 
-/// Its address and its number, a line each; nothing, if they do not come.
-fn read_told(out: impl io::Read) -> io::Result<Option<Launched>> {
-    let mut out = BufReader::new(out);
-    let (mut address, mut pid) = (String::new(), String::new());
-    out.read_line(&mut address)?;
-    out.read_line(&mut pid)?;
-    let address = address.trim_end().to_owned();
-    let pid = pid.trim_end().parse().ok().filter(|_| !address.is_empty());
-    Ok(pid.map(|pid| Launched { address, pid }))
-}
-
 impl Launched {
     fn told(&self, syntax: Syntax) -> Vec<u8> {
-        let Self { address, pid } = self;
-        let text = match syntax {
-            Syntax::Pairs => {
-                format!("DBUS_SESSION_BUS_ADDRESS={address}\nDBUS_SESSION_BUS_PID={pid}\n")
-            }
-            Syntax::Sh => format!(
-                "DBUS_SESSION_BUS_ADDRESS='{address}';\nexport DBUS_SESSION_BUS_ADDRESS;\n\
-                 DBUS_SESSION_BUS_PID={pid};\n"
+        let Self { address, pid, window } = self;
+        let (mut text, of_window) = match syntax {
+            Syntax::Pairs => (
+                format!("DBUS_SESSION_BUS_ADDRESS={address}\nDBUS_SESSION_BUS_PID={pid}\n"),
+                format!("DBUS_SESSION_BUS_WINDOWID={window}\n"),
             ),
-            Syntax::Csh => format!(
-                "setenv DBUS_SESSION_BUS_ADDRESS '{address}';\nset DBUS_SESSION_BUS_PID={pid};\n"
+            Syntax::Sh => (
+                format!(
+                    "DBUS_SESSION_BUS_ADDRESS='{address}';\nexport DBUS_SESSION_BUS_ADDRESS;\n\
+                     DBUS_SESSION_BUS_PID={pid};\n"
+                ),
+                format!("DBUS_SESSION_BUS_WINDOWID={window};\n"),
+            ),
+            Syntax::Csh => (
+                format!(
+                    "setenv DBUS_SESSION_BUS_ADDRESS '{address}';\n\
+                     set DBUS_SESSION_BUS_PID={pid};\n"
+                ),
+                format!("set DBUS_SESSION_BUS_WINDOWID={window};\n"),
             ),
             Syntax::Binary => return self.in_binary(),
         };
+        if *window != 0 {
+            text.push_str(&of_window);
+        }
         text.into_bytes()
     }
 
-    /// The address and a NUL, the process id, and the window, of which there is none, as C has them.
+    /// The address and a NUL, the process id, and the window, as C has them.
     fn in_binary(&self) -> Vec<u8> {
-        let window: isize = 0;
+        let window = libc_long(self.window);
         let mut bytes = self.address.clone().into_bytes();
         bytes.push(0);
         bytes.extend(self.pid.to_ne_bytes());
         bytes.extend(window.to_ne_bytes());
         bytes
     }
+}
+
+/// A `long`, which is as wide as a pointer on every Linux.
+fn libc_long(window: u32) -> isize {
+    isize::try_from(window).unwrap_or_default()
 }

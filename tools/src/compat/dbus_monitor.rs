@@ -12,8 +12,9 @@ use libbus::wire::MessageType;
 use libbus::{Error, Watching};
 
 use super::libdbus::{connect_text, error_parts, shown};
-use super::print_message::{Form, now, seconds};
+use super::print_message::{Form, seconds};
 use crate::capture::Writer;
+use crate::clock::now;
 
 const USAGE: &str = "\
 Usage: dbus-monitor [--system | --session | --address ADDRESS] [--monitor | --profile | --pcap | --binary ] [watch expressions]";
@@ -89,45 +90,36 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
 
 fn parse(words: &[OsString]) -> Result<Wanted, End> {
     let usage = || End::Failed(USAGE.to_owned());
-    let two_buses = || End::Failed(format!("{TWO_BUSES}\n{USAGE}"));
-    let mut wanted = Wanted { bus: Bus::Session, mode: Mode::Monitor, rules: Vec::new() };
-    let mut chosen: Option<Bus> = None;
+    let (mut bus, mut mode, mut rules) = (None, Mode::Monitor, Vec::new());
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let not_text = || End::Failed("dbus-monitor: an argument is not UTF-8".to_owned());
-        let word = word.to_str().ok_or_else(not_text)?;
-        let bus = match word {
-            "--system" => Some(Bus::System),
-            "--session" => Some(Bus::Session),
+        match word.to_str().ok_or_else(not_text)? {
+            "--system" => choose(&mut bus, Bus::System)?,
+            "--session" => choose(&mut bus, Bus::Session)?,
             "--address" => {
                 let address = words.next().and_then(|word| word.to_str()).ok_or_else(usage)?;
-                Some(Bus::Address(address.to_owned()))
+                choose(&mut bus, Bus::Address(address.to_owned()))?;
             }
-            "--monitor" => set(&mut wanted.mode, Mode::Monitor),
-            "--profile" => set(&mut wanted.mode, Mode::Profile),
-            "--pcap" => set(&mut wanted.mode, Mode::Pcap),
-            "--binary" => set(&mut wanted.mode, Mode::Binary),
+            "--monitor" => mode = Mode::Monitor,
+            "--profile" => mode = Mode::Profile,
+            "--pcap" => mode = Mode::Pcap,
+            "--binary" => mode = Mode::Binary,
             "--help" => return Err(End::Help),
-            "--" => None,
+            "--" => {}
             option if option.starts_with('-') => return Err(usage()),
-            rule => {
-                wanted.rules.push(rule.to_owned());
-                None
-            }
-        };
-        let Some(bus) = bus else { continue };
-        if chosen.replace(bus).is_some() {
-            return Err(two_buses());
+            rule => rules.push(rule.to_owned()),
         }
     }
-    wanted.bus = chosen.unwrap_or(Bus::Session);
-    Ok(wanted)
+    Ok(Wanted { bus: bus.unwrap_or(Bus::Session), mode, rules })
 }
 
-/// Says which mode, and nothing of the bus.
-fn set(mode: &mut Mode, to: Mode) -> Option<Bus> {
-    *mode = to;
-    None
+/// There is one bus.
+fn choose(bus: &mut Option<Bus>, chosen: Bus) -> Result<(), End> {
+    match bus.replace(chosen) {
+        None => Ok(()),
+        Some(_) => Err(End::Failed(format!("{TWO_BUSES}\n{USAGE}"))),
+    }
 }
 
 fn watch(wanted: &Wanted) -> Result<(), End> {
@@ -185,8 +177,7 @@ fn begin(connection: &Connection, rules: &[String]) -> Result<(), String> {
     let Err(error) = asked else { return Ok(()) };
     let (name, text) = error_parts(&error);
     eprintln!(
-        "dbus-monitor: unable to enable new-style monitoring: {name}: \"{}\". Falling back to eavesdropping.",
-        shown(&text)
+        "dbus-monitor: unable to enable new-style monitoring: {name}: \"{text}\". Falling back to eavesdropping.",
     );
     if rules.is_empty() {
         return add_match(connection, "eavesdrop=true", "");
@@ -198,7 +189,7 @@ fn add_match(connection: &Connection, eavesdropping: &str, plain: &str) -> Resul
     let add = |rule: &str| connection.bus().call_method("AddMatch", rule).map(drop);
     add(eavesdropping).or_else(|error| add(plain).map_err(|_| error)).map_err(|error| {
         let (_, text) = error_parts(&error);
-        format!("Failed to setup match \"{eavesdropping}\": {}", shown(&text))
+        format!("Failed to setup match \"{eavesdropping}\": {text}")
     })
 }
 

@@ -1,16 +1,15 @@
 //! `dbus-run-session` (tools.md D052): a program with a session bus of its own, which ends with it.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use libbus::host::phrase;
 
 use super::libdbus::{say, version};
-use crate::DAEMON;
-use crate::commands::run::{Bus, FOREIGN, daemon_program, exit_code, signals, wait_for};
+use super::session_bus;
+use crate::commands::run::{Bus, FOREIGN, exit_code, signals, wait_for};
 
 const NAME: &str = "dbus-run-session";
 
@@ -86,25 +85,21 @@ impl Failure {
 impl<'w> Options<'w> {
     /// The command to run, or what to print instead.
     fn read(&mut self, words: &'w [OsString]) -> Result<Result<&'w [OsString], Told>, Failure> {
+        let nothing = || Failure::new("a non-option argument is required");
         let mut rest = words;
         loop {
-            let Some((word, after)) = rest.split_first() else {
-                return Err(Failure::new("a non-option argument is required"));
-            };
-            let (option, value) = split(word);
-            rest = match (option.to_str().unwrap_or_default(), value) {
+            let (word, after) = rest.split_first().ok_or_else(nothing)?;
+            let (name, value) = split(word);
+            let name = name.to_str().unwrap_or_default();
+            if let Some(option) = self.option_with_value(name) {
+                let next = || after.split_first().map(|(next, after)| (next.as_os_str(), after));
+                let taken = value.map(|value| (value, after)).or_else(next).ok_or_else(nothing)?;
+                (*option, rest) = (Some(taken.0), taken.1);
+                continue;
+            }
+            rest = match (name, value) {
                 ("--help", None) => return Ok(Err(Told::Beside(HELP.to_owned()))),
                 ("--version", None) => return Ok(Err(Told::Out(version(NAME)))),
-                ("--config-file", Some(file)) => self.with_config(file, after),
-                ("--dbus-daemon", Some(program)) => self.with_daemon(program, after),
-                ("--config-file", None) => match after.split_first() {
-                    Some((file, after)) => self.with_config(file, after),
-                    None => after,
-                },
-                ("--dbus-daemon", None) => match after.split_first() {
-                    Some((program, after)) => self.with_daemon(program, after),
-                    None => after,
-                },
                 ("--", None) if !after.is_empty() => return Ok(Ok(after)),
                 ("--", None) => after,
                 _ if word.as_bytes().starts_with(b"-") => {
@@ -116,14 +111,12 @@ impl<'w> Options<'w> {
         }
     }
 
-    fn with_config(&mut self, file: &'w OsStr, after: &'w [OsString]) -> &'w [OsString] {
-        self.config = Some(file);
-        after
-    }
-
-    fn with_daemon(&mut self, program: &'w OsStr, after: &'w [OsString]) -> &'w [OsString] {
-        self.daemon = Some(program);
-        after
+    fn option_with_value(&mut self, name: &str) -> Option<&mut Option<&'w OsStr>> {
+        match name {
+            "--config-file" => Some(&mut self.config),
+            "--dbus-daemon" => Some(&mut self.daemon),
+            _ => None,
+        }
     }
 
     fn run(&self, command: &[OsString]) -> Result<ExitCode, Failure> {
@@ -133,7 +126,6 @@ impl<'w> Options<'w> {
         // Before any process is started: what comes meanwhile is not lost.
         let signals = signals().map_err(|failure| Failure::new(failure.text))?;
         let (bus, address) = self.start_bus()?;
-        let mut bus = Bus(bus);
         let mut command = Command::new(program);
         command.args(arguments).env("DBUS_SESSION_BUS_ADDRESS", address);
         for name in FOREIGN {
@@ -145,51 +137,27 @@ impl<'w> Options<'w> {
             Failure { text, code: NOT_RUN }
         })?;
         let status = wait_for(child, signals);
-        bus.end();
+        drop(bus);
         status.map(exit_code).map_err(|failure| Failure::new(failure.text))
     }
 
     /// The bus, and its address.
-    fn start_bus(&self) -> Result<(Child, String), Failure> {
+    fn start_bus(&self) -> Result<(Bus, String), Failure> {
         let end = "EOF reading address from bus daemon";
-        let mut daemon = self.daemon();
+        let mut daemon = session_bus::command(self.daemon, self.config);
+        // What a terminal sends is for the program.
+        daemon.arg("--nofork").process_group(0);
         let program = daemon.get_program().to_string_lossy().into_owned();
-        let mut daemon = daemon.spawn().map_err(|error| {
+        let daemon = daemon.spawn().map_err(|error| {
             let why = phrase(&error);
             Failure::new(format!("failed to execute message bus daemon '{program}': {why}\n{end}"))
         })?;
-        let mut address = String::new();
-        let told = daemon.stdout.take().map(|out| BufReader::new(out).read_line(&mut address));
-        told.transpose().map_err(|error| Failure::new(phrase(&error)))?;
-        if !address.ends_with('\n') {
-            // Who gives no address may run on.
-            Bus(daemon).end();
-            return Err(Failure::new(end));
-        }
-        Ok((daemon, address.trim_end().to_owned()))
-    }
-
-    fn daemon(&self) -> Command {
-        let mut daemon = match self.daemon {
-            Some(program) => Command::new(program),
-            None => {
-                let mut daemon = Command::new(daemon_program());
-                daemon.arg0(DAEMON);
-                daemon
-            }
-        };
-        match self.config {
-            Some(file) => {
-                let mut option = OsString::from("--config-file=");
-                option.push(file);
-                daemon.arg(option)
-            }
-            None => daemon.arg("--session"),
-        };
-        daemon.args(["--nofork", "--print-address=1"]);
-        // What a terminal sends is for the program.
-        daemon.stdout(Stdio::piped()).stdin(Stdio::null()).process_group(0);
-        daemon
+        // Who gives no address may run on, and is ended.
+        let mut bus = Bus(daemon);
+        let told =
+            session_bus::told(&mut bus.0, 1).map_err(|error| Failure::new(phrase(&error)))?;
+        let address = told.into_iter().next().ok_or_else(|| Failure::new(end))?;
+        Ok((bus, address))
     }
 }
 

@@ -4,17 +4,19 @@ mod arguments;
 mod contents;
 
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use libbus::blocking::{Builder, Connection};
+use libbus::host::phrase;
 use libbus::message::Message;
 use libbus::names::{BusName, InterfaceName, MemberName, ObjectPath};
 use libbus::{Error, MethodCall};
 
 use self::arguments::{Bus, Kind, Parsed, Request, USAGE};
-use super::libdbus::{connect_text, error_parts, shown};
-use super::print_message::{Form, now};
+use super::libdbus::{connect_text, error_parts};
+use super::print_message::Form;
+use crate::clock::now;
 use crate::value::Arguments;
 
 /// Of RequestName: the name is not waited for (protocol.md A130), and it is had now (A131).
@@ -54,7 +56,7 @@ fn send(request: &Request<'_>) -> Result<(), String> {
     };
     let reply = sent.map_err(|error| {
         let (name, text) = error_parts(&error);
-        format!("Error {name}: {}", shown(&text))
+        format!("Error {name}: {text}")
     })?;
     match (reply, request.reply) {
         (Some(reply), Some(form)) => print(&reply, form),
@@ -102,7 +104,7 @@ fn request_name(connection: &Connection, name: &str) -> Result<(), String> {
         Ok(PRIMARY_OWNER) => Ok(()),
         Ok(_) => Err(format!("Requested name \"{name}\" already has owner")),
         Err(error) => {
-            let text = shown(&connect_text(&error));
+            let text = connect_text(&error);
             Err(format!("Failed to request sender name \"{name}\": {text}"))
         }
     }
@@ -145,6 +147,9 @@ fn emit(
 fn print(reply: &Message, form: Form) -> Result<(), String> {
     let text = form.message(reply, now());
     let mut out = std::io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|error| format!("dbus-send: {}", libbus::host::phrase(&error)))
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Who does not read it misses nothing.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| format!("dbus-send: {}", phrase(&error))),
+    }
 }

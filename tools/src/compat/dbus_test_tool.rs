@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use libbus::Watching;
 use libbus::blocking::{Builder, Monitor};
 
-use super::libdbus::{error_parts, shown};
+use super::libdbus::error_parts;
 
 const HELP: &str = "\
 Usage: dbus-test-tool SUBCOMMAND [OPTIONS]
@@ -64,7 +64,7 @@ fn connect(is_system: bool) -> Result<Monitor, End> {
     let made = builder.and_then(|builder| builder.monitor(&[], Watching::ByMatchRules));
     made.map_err(|error| {
         let (name, text) = error_parts(&error);
-        End::Failed(format!("Failed to connect to bus: {name}: {}", shown(&text)))
+        End::Failed(format!("Failed to connect to bus: {name}: {text}"))
     })
 }
 

@@ -179,5 +179,5 @@ fn one(value: Value) -> Arguments {
 /// Why somebody was not told.
 fn said(who: &str, failure: &libbus::Error) -> String {
     let (name, text) = error_parts(failure);
-    format!(" sending to {who}: {name}: {}", shown(&text))
+    format!(" sending to {who}: {name}: {text}")
 }

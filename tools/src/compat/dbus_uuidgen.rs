@@ -157,6 +157,8 @@ fn create(path: &Path, id: Guid) -> Result<(), String> {
 
 fn write(path: &Path, id: Guid) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
-    file.write_all(format!("{id}\n").as_bytes())?;
-    file.sync_all()
+    file.write_all(format!("{id}\n").as_bytes()).and_then(|()| file.sync_all()).inspect_err(|_| {
+        // It may lie there if it cannot be removed either.
+        let _ = fs::remove_file(path);
+    })
 }

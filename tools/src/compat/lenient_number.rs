@@ -1,4 +1,4 @@
-//! Numbers as C's library reads and prints them, which the old commands hand their arguments to: what follows a number
+//! Numbers as C's library reads them, which the old commands hand their arguments to: what follows a number
 //! does not matter, and what begins with none is 0.
 
 /// What `strtol` says of a text with base 0: decimal, `0x…`, or octal after a `0`. Its bounds are those of 64 bits.
@@ -82,35 +82,6 @@ const fn is_space(c: char) -> bool {
     matches!(c, ' ' | '\t'..='\r')
 }
 
-/// `%g`: six digits that count, in whichever form is shorter.
-pub(crate) fn general(value: f64) -> String {
-    let sign = if value.is_sign_negative() { "-" } else { "" };
-    if value.is_nan() {
-        return format!("{sign}nan");
-    }
-    if value.is_infinite() {
-        return format!("{sign}inf");
-    }
-    let scientific = format!("{:.5e}", value.abs());
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if !(-4..6).contains(&exponent) {
-        let digits = without_zeros(digits);
-        let power = if exponent < 0 { '-' } else { '+' };
-        return format!("{sign}{digits}e{power}{:02}", exponent.abs());
-    }
-    let decimals = usize::try_from(5 - exponent).unwrap_or(0);
-    let text = format!("{:.decimals$}", value.abs());
-    format!("{sign}{}", without_zeros(&text))
-}
-
-fn without_zeros(number: &str) -> &str {
-    match number.contains('.') {
-        true => number.trim_end_matches('0').trim_end_matches('.'),
-        false => number,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,22 +123,5 @@ mod tests {
         check("infx", f64::INFINITY);
         assert!(double("nan").is_some_and(f64::is_nan));
         assert_eq!(double("0x1p3"), None);
-    }
-
-    #[test]
-    fn numbers_are_printed_as_in_c() {
-        let check = |value: f64, wanted: &str| assert_eq!(general(value), wanted);
-        check(0.0, "0");
-        check(-0.0, "-0");
-        check(1.0, "1");
-        check(0.1, "0.1");
-        check(1e300, "1e+300");
-        check(1.5e-7, "1.5e-07");
-        check(0.000_123_456_78, "0.000123457");
-        check(123_456_789.125, "1.23457e+08");
-        check(999_999.5, "1e+06");
-        check(100_000.0, "100000");
-        check(f64::NAN, "nan");
-        check(f64::NEG_INFINITY, "-inf");
     }
 }

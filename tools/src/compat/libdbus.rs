@@ -9,9 +9,9 @@ use libbus::host::phrase;
 
 use crate::output::escape::plain;
 
-/// Why there is no connection.
+/// Why there is no connection: [`shown`], since who is reached may say it.
 pub(crate) fn connect_text(error: &Error) -> String {
-    match error {
+    shown(&match error {
         Error::Method(error) => error.text().to_owned(),
         Error::Connect { address, error } => match target(address) {
             Some(target) => format!("Failed to connect to socket {target}: {}", phrase(error)),
@@ -19,7 +19,7 @@ pub(crate) fn connect_text(error: &Error) -> String {
         },
         Error::Io(error) => phrase(error),
         other => other.to_string(),
-    }
+    })
 }
 
 /// A socket's address as these commands show it.
@@ -35,13 +35,13 @@ fn target(address: &str) -> Option<String> {
     }
 }
 
-/// The name of an error and what it says.
+/// The name of an error and what it says, [`shown`].
 pub(crate) fn error_parts(error: &Error) -> (String, String) {
     let name = match error {
         Error::Method(error) => {
             let has_text = error.message().signature().as_str().starts_with('s');
             let text = if has_text { error.text() } else { error.name() };
-            return (error.name().to_owned(), text.to_owned());
+            return (error.name().to_owned(), shown(text));
         }
         Error::TimedOut(_) => "NoReply",
         Error::Connect { error, .. } => match error.kind() {

@@ -9,14 +9,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use libbus::message::Message;
 use libbus::wire::MessageType;
 
-use super::lenient_number::general;
 use crate::output::escape::plain;
-use crate::value::Value;
+use crate::value::{Value, flat};
 
 /// What a line of the content begins with, for each level.
 const INDENT: &str = "   ";
@@ -51,11 +50,6 @@ impl Form {
         }
         printer.out
     }
-}
-
-/// The time, since the beginning of 1970.
-pub(crate) fn now() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Seconds and microseconds.
@@ -136,7 +130,7 @@ impl Printer<'_> {
             Value::Uint32(value) => self.line(&format!("uint32 {value}")),
             Value::Int64(value) => self.line(&format!("int64 {value}")),
             Value::Uint64(value) => self.line(&format!("uint64 {value}")),
-            Value::Double(value) => self.line(&format!("double {}", general(*value))),
+            Value::Double(value) => self.line(&format!("double {}", flat::general(*value, 6))),
             Value::String(text) => self.text("string", text),
             Value::ObjectPath(text) => self.text("object path", text),
             Value::Signature(text) => self.text("signature", text),

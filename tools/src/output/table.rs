@@ -1,4 +1,6 @@
-//! Tables: columns as wide as their longest cell.
+//! Tables: columns as wide as their longest cell, whatever others have written into it.
+//!
+//! std pads up to 65,535 characters and panics beyond; [`push_cell`] and [`blanks`] have no such end.
 
 use super::style::{Look, Style};
 
@@ -58,21 +60,54 @@ impl Table {
             if column > 0 {
                 line.push(' ');
             }
-            let width = *width;
-            line += &match self.right == Some(column) {
-                true => format!("{cell:>width$}"),
-                false => format!("{cell:<width$}"),
-            };
+            let side = if self.right == Some(column) { Side::Right } else { Side::Left };
+            push_cell(&mut line, cell, *width, side);
         }
         line.truncate(line.trim_end().len());
         line
     }
 }
 
+/// Where a cell stands in its column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Left,
+    Right,
+}
+
+/// Adds a cell that is so wide at least.
+pub(crate) fn push_cell(line: &mut String, cell: &str, width: usize, side: Side) {
+    let gap = blanks(width.saturating_sub(cell.chars().count()));
+    match side {
+        Side::Left => line.extend([cell, &gap]),
+        Side::Right => line.extend([&gap, cell]),
+    }
+}
+
+/// So many of them.
+pub(crate) fn blanks(count: usize) -> String {
+    " ".repeat(count)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::style::{ColorChoice, Style};
     use super::Table;
+
+    #[test]
+    fn a_cell_may_be_wider_than_std_pads() {
+        let style = Style::new(ColorChoice::Never);
+        for is_right in [false, true] {
+            let mut table = Table::new(&["A", "B"]);
+            let long = "x".repeat(65_536);
+            table.push(vec!["1".to_owned(), "2".to_owned()]);
+            table.push(vec![long.clone(), "3".to_owned()]);
+            let table = if is_right { table.align_right(0) } else { table };
+            let gap = " ".repeat(65_535);
+            let first = if is_right { format!("{gap}1 2") } else { format!("1{gap} 2") };
+            assert_eq!(table.lines(style, false), [first, format!("{long} 3")]);
+        }
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_longest_cell() {

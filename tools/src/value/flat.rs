@@ -18,7 +18,17 @@ use crate::output::escape::quoted;
 /// # Errors
 /// A word does not fit, or one is missing.
 pub(crate) fn value(wanted: &str, words: &mut Words<'_>) -> Result<Value, ArgumentError> {
-    match kind(wanted) {
+    let kind = kind(wanted);
+    let depth = kind.map_or(0, Kind::depth);
+    words.inside(wanted, depth, |words| value_of(kind, wanted, words))
+}
+
+fn value_of(
+    kind: Option<Kind<'_>>,
+    wanted: &str,
+    words: &mut Words<'_>,
+) -> Result<Value, ArgumentError> {
+    match kind {
         Some(Kind::Basic('h')) => words.take_fd(),
         Some(Kind::Basic(_)) | None => {
             let word = words.take(wanted)?;
@@ -85,7 +95,8 @@ pub(crate) fn basic(wanted: &str, word: &str) -> Result<Value, &'static str> {
     })
 }
 
-fn boolean(word: &str) -> Option<bool> {
+/// What people, and systemd's commands, take for yes and for no.
+pub(crate) fn boolean(word: &str) -> Option<bool> {
     match word.to_ascii_lowercase().as_str() {
         "true" | "yes" | "y" | "on" | "t" | "1" => Some(true),
         "false" | "no" | "n" | "off" | "f" | "0" => Some(false),
@@ -261,8 +272,10 @@ pub(crate) fn double(value: f64) -> String {
 
 /// With so many digits, as C prints it by `%.17g`.
 pub(crate) fn general(number: f64, digits: i32) -> String {
-    if !number.is_finite() {
-        return double(number);
+    match number.is_nan() && number.is_sign_negative() {
+        true => return "-nan".to_owned(),
+        false if !number.is_finite() => return double(number),
+        false => {}
     }
     let places = |count: i32| usize::try_from(count).unwrap_or_default();
     let scientific = format!("{number:.*e}", places(digits - 1));

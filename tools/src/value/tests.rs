@@ -148,3 +148,43 @@ fn no_text_is_too_odd() {
         }
     }
 }
+
+// protocol.md A018
+#[test]
+fn typed_values_are_as_deep_as_those_of_messages() {
+    let variants = |count: usize| {
+        let words = std::iter::repeat_n("v", count - 1).chain(["y", "1"]);
+        words.map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let made = arguments("v", &variants(64)).unwrap();
+    assert_eq!(flat_text(&made.values), format!("{}y 1", "v ".repeat(63)));
+    for count in [65, 60_000] {
+        let error = arguments("v", &variants(count)).unwrap_err();
+        assert_eq!((error.word, error.what.as_str()), (64, TOO_DEEP));
+    }
+    // What is closed again does not count; a dictionary counts twice.
+    assert!(arguments("vv", &[variants(64), variants(64)].concat()).is_ok());
+    let entry = |count| [words(&["1", "1"]), variants(count)].concat();
+    assert!(arguments("a{yv}", &entry(62)).is_ok());
+    assert_eq!(arguments("a{yv}", &entry(63)).unwrap_err().what, TOO_DEEP);
+}
+
+const TOO_DEEP: &str = "there are more values inside one another than D-Bus has";
+
+#[test]
+fn numbers_are_printed_as_in_c() {
+    let check = |value: f64, wanted: &str| assert_eq!(flat::general(value, 6), wanted);
+    check(0.0, "0");
+    check(-0.0, "-0");
+    check(1.0, "1");
+    check(0.1, "0.1");
+    check(1e300, "1e+300");
+    check(1.5e-7, "1.5e-07");
+    check(0.000_123_456_78, "0.000123457");
+    check(123_456_789.125, "1.23457e+08");
+    check(999_999.5, "1e+06");
+    check(100_000.0, "100000");
+    check(f64::NAN, "nan");
+    check(-f64::NAN, "-nan");
+    check(f64::NEG_INFINITY, "-inf");
+}

@@ -11,7 +11,7 @@ use std::io::Read as _;
 use std::os::fd::OwnedFd;
 
 use libbus::host::phrase;
-use libbus::limits::ARRAY_SIZE_MAX;
+use libbus::limits::{ARRAY_SIZE_MAX, CONTAINER_DEPTH_MAX};
 
 use super::{Arguments, Kind, Value, flat, gvariant, kind, type_name, types};
 
@@ -20,7 +20,9 @@ use super::{Arguments, Kind, Value, flat, gvariant, kind, type_name, types};
 pub(crate) struct Words<'a> {
     words: &'a [String],
     next: usize,
-    /// The types whose values are made, for what is said of a word that does not fit.
+    /// How many containers are open.
+    depth: usize,
+    /// What is opened for descriptors among the values.
     pub(crate) fds: Vec<OwnedFd>,
 }
 
@@ -39,7 +41,7 @@ pub(crate) struct ArgumentError {
 
 impl<'a> Words<'a> {
     pub(crate) const fn new(words: &'a [String]) -> Self {
-        Self { words, next: 0, fds: Vec::new() }
+        Self { words, next: 0, depth: 0, fds: Vec::new() }
     }
 
     pub(crate) fn peek(&self) -> Option<&'a str> {
@@ -70,6 +72,26 @@ impl<'a> Words<'a> {
 
     const fn left(&self) -> usize {
         self.words.len() - self.next
+    }
+
+    /// Reads what is in a value of this type, which opens so many containers.
+    ///
+    /// # Errors
+    /// There are more than D-Bus has inside one another, or that of `read`.
+    pub(crate) fn inside<T>(
+        &mut self,
+        wanted: &str,
+        depth: usize,
+        read: impl FnOnce(&mut Self) -> Result<T, ArgumentError>,
+    ) -> Result<T, ArgumentError> {
+        self.depth += depth;
+        if self.depth > CONTAINER_DEPTH_MAX {
+            let what = "there are more values inside one another than D-Bus has";
+            return Err(self.error_here(0, what, wanted));
+        }
+        let value = read(self)?;
+        self.depth -= depth;
+        Ok(value)
     }
 
     /// A descriptor for this place of a body: `fd:3`, `3` or `@FILE`.

@@ -4,24 +4,24 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use bus_tests::harness::{BUS_NAME, BUS_PATH, Client, Daemon, Message, RawClient, Running, Value};
+use bus_tests::harness::{
+    BUS_NAME, BUS_PATH, Client, Daemon, Folder, Message, RawClient, Running, Value,
+};
 
 use super::Page;
 
 /// Where the pages say that files are.
 const SHOWN_DIRECTORY: &str = "/tmp/";
 
-/// A directory that goes with the test.
-struct Directory(PathBuf);
+/// A directory with the files of a page.
+struct Directory(Folder);
 
 impl Directory {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("manual-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+    fn new() -> Self {
+        Self(Folder::new())
     }
 
     /// A text of a page with this directory in place of the shown one.
@@ -42,12 +42,6 @@ impl Directory {
             fs::create_dir_all(&of_users).unwrap();
             fs::write(of_users.join("limits.conf"), limits).unwrap();
         }
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -72,7 +66,7 @@ fn command_and_output(block: &str) -> (String, &str) {
 
 /// Runs all commands of a page; how many there were.
 fn run_examples(name: &str) -> usize {
-    let (page, directory) = (Page::read(name), Directory::new(name));
+    let (page, directory) = (Page::read(name), Directory::new());
     let (mut config, mut limits, mut count) = (None, None, 0);
     for block in page.blocks() {
         if block.starts_with("<busconfig>") {
@@ -122,7 +116,7 @@ fn refusals_of_a_running_bus_are_as_the_manual_shows() {
         eprintln!("skipped: the clock of the example belongs to root");
         return;
     }
-    let (page, directory) = (Page::read("bus-policy.7"), Directory::new("refusals"));
+    let (page, directory) = (Page::read("bus-policy.7"), Directory::new());
     let block = |begin: &str| page.blocks().find(|block| block.starts_with(begin)).unwrap();
     directory.write("clock.conf", &block("<busconfig>"), None);
     let config = directory.0.join("clock.conf");

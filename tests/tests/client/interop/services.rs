@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::process::Command;
 
-use bus_tests::harness::{Bus, run, skip_without};
+use bus_tests::harness::{Bus, Folder, run, skip_without};
 use futures_lite::future::block_on;
 use libbus::blocking::Proxy;
 use libbus::names::encode_label;
@@ -92,16 +92,12 @@ async fn use_service_asynchronously(address: &str) {
     use_service!(&connection, Proxy, [.await]);
 }
 
-/// The program made of a file of C, if its library is there.
-fn compiled(source: &str, library: &str) -> Option<PathBuf> {
+/// The program made of a file of C in a folder, if its library is there.
+fn compiled(source: &str, library: &str, folder: &Folder) -> Option<PathBuf> {
     let flags = Command::new("pkg-config").args(["--cflags", "--libs", library]).output();
     let flags = flags.ok().filter(|output| output.status.success())?;
     let flags = String::from_utf8(flags.stdout).unwrap();
-    let program = std::env::temp_dir().join(format!(
-        "bus-interop-{}-{}",
-        std::process::id(),
-        source.replace('.', "-")
-    ));
+    let program = folder.join("program");
     let mut compiler = Command::new("cc");
     compiler.args(["-O1", "-Wall", "-o"]).arg(&program).arg(file(source));
     let output = compiler.args(flags.split_whitespace()).output().ok()?;
@@ -121,11 +117,9 @@ fn serve_with_c(source: &str, library: &str, use_it: impl Fn(&Bus)) {
     if !works("cc --version") || !works("pkg-config --version") {
         return skip_without("a C compiler or pkg-config");
     }
-    match compiled(source, library) {
-        Some(program) => {
-            serve_with(&Command::new(&program), use_it);
-            std::fs::remove_file(program).unwrap();
-        }
+    let folder = Folder::new();
+    match compiled(source, library, &folder) {
+        Some(program) => serve_with(&Command::new(program), use_it),
         None => skip_without(&format!("{library} with its headers")),
     }
 }

@@ -1,6 +1,6 @@
 //! Clients that connect to a listener.
 
-use bus_tests::harness::skip;
+use bus_tests::harness::{Folder, skip};
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
@@ -15,11 +15,11 @@ use futures_lite::future::{block_on, or, yield_now, zip};
 use libbus::address::Address;
 use libbus::auth::{Identity, Mechanism};
 
-use super::{BlockingPeer, Directory, PATH, Peer, uid, use_peer, use_peer_asynchronously};
+use super::{BlockingPeer, PATH, Peer, uid, use_peer, use_peer_asynchronously};
 
 /// Addresses to listen at, and by what clients prove who they are.
-fn places(directory: &Directory) -> Vec<(String, Mechanism)> {
-    let path = directory.path().display();
+fn places(directory: &Folder) -> Vec<(String, Mechanism)> {
+    let path = directory.display();
     let unix = ["path", "dir", "tmpdir"].map(|key| {
         let name = if key == "path" { "/socket" } else { "" };
         (format!("unix:{key}={path}{name}"), Mechanism::External)
@@ -41,7 +41,7 @@ fn expected(mechanism: Mechanism) -> Identity {
 fn whoever_connects_is_served() {
     use libbus::blocking::{Builder, ListenerBuilder};
 
-    let directory = Directory::new("listen");
+    let directory = Folder::new();
     for (place, mechanism) in places(&directory) {
         let listener = ListenerBuilder::address(&place).unwrap().mechanisms(&[mechanism]);
         let listener = listener.serve_at(PATH, || BlockingPeer).unwrap();
@@ -67,14 +67,14 @@ fn whoever_connects_is_served() {
             thread.join().unwrap();
         }
     }
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left");
+    assert_eq!(std::fs::read_dir(&*directory).unwrap().count(), 0, "nothing is left");
 }
 
 #[test]
 fn whoever_connects_is_served_with_futures() {
     use libbus::{Builder, ListenerBuilder};
 
-    let directory = Directory::new("listen-async");
+    let directory = Folder::new();
     for (place, mechanism) in places(&directory) {
         block_on(async {
             let place = place.replace("libbus-places", "libbus-places-async");
@@ -88,7 +88,7 @@ fn whoever_connects_is_served_with_futures() {
             use_peer_asynchronously(&client).await;
         });
     }
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left");
+    assert_eq!(std::fs::read_dir(&*directory).unwrap().count(), 0, "nothing is left");
 }
 
 /// Who connects to `host` at the port of an address is let in.
@@ -155,8 +155,8 @@ fn every_interface_is_that_of_both_versions_of_ip() {
 fn who_says_nothing_holds_up_nobody() {
     const SILENT_COUNT: usize = 80;
 
-    let directory = Directory::new("silent");
-    let path = directory.path().join("socket");
+    let directory = Folder::new();
+    let path = directory.join("socket");
     let address = format!("unix:path={}", path.display());
     let silent =
         || -> Vec<_> { (0..SILENT_COUNT).map(|_| UnixStream::connect(&path).unwrap()).collect() };
@@ -227,8 +227,8 @@ fn another_user_is_let_in_by_choice() {
         return skip("only root can be another user");
     }
     // Where that user can find it.
-    let place = Directory::new("users");
-    let program = place.path().join("client");
+    let place = Folder::new();
+    let program = place.join("client");
     std::fs::copy(super::handed_over::program(), &program).unwrap();
     // `None`: anybody.
     for (allowed, is_let_in) in [(Some(0), false), (Some(NOBODY), true), (None, true)] {

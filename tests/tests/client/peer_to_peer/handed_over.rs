@@ -8,10 +8,10 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use bus_tests::harness::{self, Ended, skip_without};
+use bus_tests::harness::{self, Ended, Folder, skip_without};
 use libbus::blocking::{Builder, ListenerBuilder};
 
-use super::{Directory, use_peer};
+use super::use_peer;
 use crate::{address, on_each_bus};
 
 const BRIDGE: &str = "/usr/bin/systemd-stdio-bridge";
@@ -41,8 +41,8 @@ fn with_socket(socket: OwnedFd, pid: &str, arguments: &[&str]) -> Command {
 #[test]
 fn a_listening_socket_is_handed_over() {
     for arguments in [["listen-fd", "peer"], ["listen-fd", ""], ["listen", "systemd:"]] {
-        let directory = Directory::new("listen-fd");
-        let path = directory.path().join("socket");
+        let directory = Folder::new();
+        let path = directory.join("socket");
         let listener = UnixListener::bind(&path).unwrap();
         let mut command = with_socket(listener.into(), "$$", &arguments);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -77,10 +77,10 @@ fn a_connected_socket_is_handed_over() {
 
 #[test]
 fn what_is_for_another_process_or_name_is_left_alone() {
-    let directory = Directory::new("not-handed");
-    let listener = || UnixListener::bind(directory.path().join("socket")).unwrap().into();
+    let directory = Folder::new();
+    let listener = || UnixListener::bind(directory.join("socket")).unwrap().into();
     let mut commands = vec![with_socket(listener(), "1", &["listen-fd", "peer"])];
-    fs::remove_file(directory.path().join("socket")).unwrap();
+    fs::remove_file(directory.join("socket")).unwrap();
     commands.push(with_socket(listener(), "$$", &["listen-fd", "other"]));
     let (one, _other) = UnixStream::pair().unwrap();
     commands.push(with_socket(one.into(), "$$", &["listen-fd", "peer"]));
@@ -104,10 +104,10 @@ fn the_bus_of_another_machine_is_reached() {
     if !Path::new(BRIDGE).exists() {
         return skip_without("systemd-stdio-bridge");
     }
-    let directory = Directory::new("ssh");
-    fake_ssh(directory.path());
-    let said = directory.path().join("said");
-    let path = format!("{}:{}", directory.path().display(), std::env::var("PATH").unwrap());
+    let directory = Folder::new();
+    fake_ssh(&directory);
+    let said = directory.join("said");
+    let path = format!("{}:{}", directory.display(), std::env::var("PATH").unwrap());
     on_each_bus(|bus| {
         let ended = run(&["ssh", "me@example.org:2222/box"], |command| {
             command.env("PATH", &path).env("SSH_SAID", &said);

@@ -8,8 +8,8 @@ macro_rules! give_up {
 #[test]
 fn who_lets_nobody_in_is_not_waited_for_longer_than_was_said() {
     run!({
-        let place = Place::new(&format!("libbus-full-{STYLE}"));
-        let path = place.path();
+        let folder = Folder::new();
+        let path = folder.join("bus").display().to_string();
         let listener = UnixListener::bind(&path).unwrap();
         let waiting = fill(&listener, &path);
         assert_is_late(&give_up!(&format!("unix:path={path}")));
@@ -57,8 +57,8 @@ fn a_listener_that_is_full_keeps_its_place() {
 #[test]
 fn who_says_nothing_is_not_waited_for_longer_than_was_said() {
     run!({
-        let place = Place::new(&format!("libbus-silent-{STYLE}"));
-        let path = place.path();
+        let folder = Folder::new();
+        let path = folder.join("bus").display().to_string();
         let silent = UnixListener::bind(&path).unwrap();
         let error = give_up!(&format!("unix:path={path}"));
         assert!(matches!(error, Error::TimedOut(_)), "{error}");
@@ -142,8 +142,8 @@ fn what_nothing_else_is_said_of_has_the_time_of_the_connections_calls() {
 fn addresses_after_one_that_does_not_answer_have_their_time() {
     on_each_bus(|bus| {
         run!({
-            let place = Place::new(&format!("libbus-first-{STYLE}"));
-            let path = place.path();
+            let folder = Folder::new();
+            let path = folder.join("bus").display().to_string();
             let listener = UnixListener::bind(&path).unwrap();
             let waiting = fill(&listener, &path);
             let both = format!("unix:path={path};{}", address(bus));

@@ -1,5 +1,9 @@
 //! What `busctl` does and ends (tools.md D001–D033).
 
+use std::process::Command;
+
+use bus_tests::harness::{may_make_namespaces, run, skip};
+
 use super::transcript::{Difference, Scene, Which};
 
 const SERVICE: &str = "org.example.Peer";
@@ -48,7 +52,7 @@ fn call_takes_and_prints_values_of_all_types() {
             "call PEER Echo i ␣5",
             "call PEER Echo i +5",
             "call PEER Echo ddddd nan inf 1e100 123456789 0.0001",
-            "-- call PEER Echo dddd 0.00001 -0 100000 1000000",
+            "-- call PEER Echo ddddd 0.00001 -0 100000 1000000 -nan",
             "call PEER Echo bbbbbb 1 yes y true t on",
             "call PEER Echo bbbbbb 0 no n false f off",
             "call PEER Echo sss \u{7f}\t/ é' \u{202e}\u{1}",
@@ -416,6 +420,31 @@ fn names_are_listed() {
         ],
         &[],
     );
+}
+
+/// As the library answers it for every program, and no other text of its file.
+#[test]
+fn the_own_machine_is_the_one_that_others_tell() {
+    if !may_make_namespaces() {
+        return skip("no namespaces may be made");
+    }
+    let Some(scene) = Scene::new("busctl") else { return };
+    let name = scene.bus.dir.join("busctl");
+    let own = |id: &str| {
+        let script = format!(
+            "mount -t tmpfs tmpfs /var/lib && mkdir /var/lib/dbus && \
+             echo {id} > /var/lib/dbus/machine-id && exec {} --user --show-machine list",
+            name.display()
+        );
+        let mut command = Command::new("unshare");
+        scene.surround(command.args(["--mount", "sh", "-c", &script]));
+        let text = run(&command, b"").succeeds();
+        let line = text.lines().find(|line| line.contains(" busctl ")).expect(&text);
+        line.split_whitespace().last().unwrap().to_owned()
+    };
+    let id = "0123456789abcdef0123456789abcdef";
+    assert_eq!(own(id), id);
+    assert_ne!(own(&"x".repeat(32)), "x".repeat(32));
 }
 
 // tools.md D002, D025

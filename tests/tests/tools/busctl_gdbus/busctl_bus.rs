@@ -61,11 +61,22 @@ fn a_bus_that_is_not_there_yet_is_waited_for() {
     let Some(scene) = Scene::new("busctl") else { return };
     let late = scene.bus.dir.join("late");
     let address = format!("--address=unix:path={}", late.display());
-    let words = ["--watch-bind=yes", &address, "--acquired", "list"];
-    let mut waiting = Running::start(&mut scene.command(Which::Ours, &words));
+    let words = |watches| [watches, address.as_str(), "--acquired", "list"];
+    let ended = scene.run(Which::Ours, &words("--watch-bind=no"));
+    ended.fails_with(&["Failed to connect to bus: No such file or directory"]);
+    let mut command = scene.command(Which::Ours, &words("--watch-bind=yes"));
+    let mut waiting = Running::start(&mut command);
+    // It has looked for the bus before it pauses.
+    scene.bus.wait_until("its pause", || state(waiting.pid()) == Some('S'));
     symlink(scene.bus.dir.join("bus"), &late).unwrap();
     waiting.prints("org.freedesktop.DBus");
     assert_eq!(waiting.wait().code(), Some(0));
+}
+
+/// What a process does (proc(5)): `S` if it sleeps, `Z` if it has ended.
+fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.chars().next()
 }
 
 #[test]

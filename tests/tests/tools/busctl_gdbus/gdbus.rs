@@ -1,6 +1,9 @@
 //! What `gdbus` does (tools.md D035–D040).
 
-use bus_tests::harness::Running;
+use std::path::Path;
+use std::process::Command;
+
+use bus_tests::harness::{Running, run, skip_without};
 
 use super::service::NAME;
 use super::transcript::{Difference, Scene, Which};
@@ -41,7 +44,7 @@ fn call_takes_and_prints_gvariant_text() {
             "call -e PEER -m org.example.Alpha.Texts it's /a as",
             "call -e PEER -m org.example.Zeta.Other 5 'a' abc ['x'] {'k':␣<uint32␣5>} (1,'a')",
             "call -e PEER -m org.example.Zeta.Other 1.5 true b'x' [byte␣1,2] objectpath␣'/a' signature␣'as'",
-            "call -e PEER -m org.example.Zeta.Other <<1>> [<1>,<'b'>] 5000000000 int64␣5 (1,) @as␣[] 1e3 nan",
+            "call -e PEER -m org.example.Zeta.Other <<1>> [<1>,<'b'>] 5000000000 int64␣5 (1,) @as␣[] 1e3 nan <-nan>",
             "call -e PEER -m org.example.Zeta.Other [1,2 byte␣300 uint32␣-1  ␣",
             "call -e PEER -m org.freedesktop.DBus.Properties.Get org.example.Zeta Dict",
             "call -e PEER -m org.freedesktop.DBus.Properties.GetAll org.example.Zeta",
@@ -167,6 +170,25 @@ fn objects_are_outlined() {
         ],
         &[],
     );
+}
+
+#[test]
+fn outlines_have_colours_where_the_terminal_does() {
+    if !Path::new("/usr/bin/script").is_file() {
+        return skip_without("script");
+    }
+    let Some(scene) = Scene::new("gdbus") else { return };
+    let name = scene.bus.dir.join("gdbus");
+    for (terminal, wanted) in [("xterm", true), ("dumb", false)] {
+        let line = words_of("introspect -e PEER").join(" ");
+        let line = format!("{} {line}", name.display());
+        let mut command = Command::new("script");
+        scene.surround(command.args(["-q", "-e", "-c", &line, "/dev/null"]));
+        command.env("TERM", terminal).env("SHELL", "/bin/sh").env_remove("NO_COLOR");
+        let text = run(&command, b"").succeeds();
+        assert!(text.contains("org.example.Zeta"), "{text}");
+        assert_eq!(text.contains('\u{1b}'), wanted, "{text:?}");
+    }
 }
 
 // tools.md D038

@@ -62,7 +62,12 @@ impl Scene {
             Which::Ours => self.bus.dir.join(self.program),
         };
         let mut command = Command::new(program);
-        command.args(words);
+        self.surround(command.args(words));
+        command
+    }
+
+    /// Gives a command the bus, and the rest of what both have around them.
+    pub(super) fn surround(&self, command: &mut Command) {
         command
             .env("DBUS_SESSION_BUS_ADDRESS", &self.bus.address)
             .env("XDG_RUNTIME_DIR", &self.bus.dir)
@@ -71,7 +76,6 @@ impl Scene {
             .env("TZ", "Asia/Kolkata")
             .env_remove("SYSTEMD_BUS_TIMEOUT")
             .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/no/such/bus");
-        command
     }
 
     pub(super) fn run(&self, which: Which, words: &[&str]) -> Ended {

@@ -1,6 +1,8 @@
-//! `dbus-launch` (tools.md D051), without a display.
+//! `dbus-launch` (tools.md D051), without a display and with one, which Xvfb is.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use bus_tests::harness::{Bus, skip_without};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -28,6 +30,7 @@ fn number_after(text: &str, markers: &[&str]) -> Pid {
     Pid::from_raw(digits.parse().expect(text)).unwrap()
 }
 
+const WINDOW: &str = "DBUS_SESSION_BUS_WINDOWID=";
 const PIDS: [&str; 2] = ["DBUS_SESSION_BUS_PID=", "uint32 "];
 
 /// What it prints but for the place and the number of the bus, which it answers too.
@@ -39,6 +42,7 @@ fn launched(program: &Program, case: &Case) -> (String, Pid) {
     let is_address = |c: char| !c.is_whitespace() && c != '\'' && c != ';';
     let text = replaced(&text, "unix:", is_address, "ADDRESS");
     let text = replaced(&text, PIDS[0], |c| c.is_ascii_digit(), "PID=P");
+    let text = replaced(&text, WINDOW, |c| c.is_ascii_digit(), "WINDOWID=W");
     (replaced(&text, PIDS[1], |c| c.is_ascii_digit(), "uint32 P"), pid)
 }
 
@@ -193,5 +197,145 @@ fn a_bus_ends_with_its_terminal() {
         let inner = format!("dbus-launch --exit-with-session {ask}");
         let (_, out, _) = script.run_raw(&alone("").with(["-q", "-e", "-c", &inner, "/dev/null"]));
         wait_for_end(number_after(&String::from_utf8(out).unwrap(), &PIDS));
+    });
+}
+
+/// An X server without a screen to look at.
+struct XServer {
+    process: Child,
+    display: String,
+}
+
+impl XServer {
+    fn start() -> Option<Self> {
+        let mut command = Command::new("Xvfb");
+        command.args(["-displayfd", "1", "-nolisten", "tcp", "-screen", "0", "64x64x8"]);
+        let Ok(mut process) = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn() else {
+            skip_without("Xvfb");
+            return None;
+        };
+        let mut number = String::new();
+        let out = process.stdout.take().unwrap();
+        BufReader::new(out).read_line(&mut number).unwrap();
+        assert!(!number.is_empty(), "Xvfb does not start");
+        Some(Self { process, display: format!(":{}", number.trim_end()) })
+    }
+
+    fn end(&mut self) {
+        let pid = Pid::from_child(&self.process);
+        // It may have ended.
+        let _ = kill_process(pid, Signal::TERM);
+        let _ = self.process.wait();
+    }
+}
+
+impl Drop for XServer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+const MACHINE: &str = "0123456789abcdef0123456789abcdef";
+
+/// What each of both prints, one line after the other on a display of its own: the same. The watched buses end with
+/// their display, the others are ended.
+fn check_on_display(lines: &[(&str, bool)]) {
+    launch(|tool, bus| {
+        let mut seen = Vec::new();
+        for (number, program) in tool.programs().enumerate() {
+            let Some(mut server) = XServer::start() else { return };
+            let home = bus.dir.join(format!("home{number}"));
+            std::fs::create_dir(&home).unwrap();
+            let case = |line: &str| {
+                alone(line).env("DISPLAY", &server.display).env("HOME", home.as_os_str())
+            };
+            let mut texts = Vec::new();
+            let mut watched = Vec::new();
+            for (line, is_watched) in lines {
+                let (text, pid) = launched(program, &case(line));
+                texts.push(text);
+                if *is_watched {
+                    watched.push(pid);
+                } else {
+                    kill_process(pid, Signal::TERM).expect("the bus runs");
+                    wait_for_end(pid);
+                }
+            }
+            for pid in &watched {
+                assert!(pidfd_open(*pid, PidfdFlags::empty()).is_ok(), "{texts:?}: it has ended");
+            }
+            server.end();
+            watched.into_iter().for_each(wait_for_end);
+            texts.push(said_in_files(&home));
+            seen.push(texts);
+        }
+        assert_eq!(seen.last(), seen.first(), "{lines:?}: left is ours");
+    });
+}
+
+/// What the files say that are there for those who have no environment, but for what is said to people.
+fn said_in_files(home: &Path) -> String {
+    let Ok(files) = std::fs::read_dir(home.join(".dbus/session-bus")) else {
+        return String::new();
+    };
+    let mut texts: Vec<String> = files.map(|file| said_in_file(&file.unwrap().path())).collect();
+    texts.sort();
+    texts.concat()
+}
+
+fn said_in_file(file: &Path) -> String {
+    let name = file.file_name().unwrap().to_string_lossy().into_owned();
+    let (machine, _) = name.rsplit_once('-').unwrap();
+    let text = std::fs::read_to_string(file).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let names = lines.map(|line| line.split_once('=').unwrap());
+    let shown = names.map(|(name, value)| match value.parse::<u32>() {
+        Ok(_) => format!("{name}=N "),
+        Err(_) => format!("{name}={}... ", &value[..6]),
+    });
+    format!("{machine}: {}\n", shown.collect::<String>())
+}
+
+#[test]
+fn a_display_is_told_where_the_bus_is() {
+    let auto = format!("--autolaunch={MACHINE}");
+    check_on_display(&[("", false), ("--sh-syntax", false), ("--csh-syntax", false)]);
+    check_on_display(&[("--exit-with-x11 --csh-syntax", true), ("--exit-with-x11", true)]);
+    check_on_display(&[("--exit-with-session --sh-syntax", true), ("", false)]);
+    check_on_display(&[(&auto, true), (&format!("{auto} --sh-syntax"), true)]);
+    check_on_display(&[
+        (&auto, true),
+        (&auto.replace('0', "f"), true),
+        (&auto.replace('0', "z"), true),
+        ("--exit-with-x11", true),
+    ]);
+}
+
+/// The one finds the other's bus, by its window.
+#[test]
+fn a_bus_of_the_display_is_found() {
+    launch(|tool, bus| {
+        let programs: Vec<&Program> = tool.programs().collect();
+        for (first, second) in [(0, programs.len() - 1), (programs.len() - 1, 0)] {
+            let Some(server) = XServer::start() else { return };
+            let line = format!("--autolaunch={MACHINE}");
+            let case = |line: &str| {
+                alone(line).env("DISPLAY", &server.display).env("HOME", bus.dir.as_os_str())
+            };
+            let (_, made, _) = programs[first].run_raw(&case(&line));
+            let made = String::from_utf8(made).unwrap();
+            let pid = number_after(&made, &PIDS);
+            assert!(number_after(&made, &[WINDOW]).as_raw_nonzero().get() > 0);
+            for again in [first, second] {
+                let (_, found, _) = programs[again].run_raw(&case(&line));
+                assert_eq!(String::from_utf8(found).unwrap(), made);
+                let ask = format!("{line} sh -c 'echo $DBUS_SESSION_BUS_ADDRESS'");
+                let (_, found, _) = programs[again].run_raw(&case(&ask));
+                let address = String::from_utf8(found).unwrap();
+                assert!(made.contains(address.trim_end()), "{made}{address}");
+            }
+            drop(server);
+            wait_for_end(pid);
+        }
     });
 }

@@ -31,12 +31,13 @@ pub(super) fn watched(
     bus: &Bus,
     act: impl Fn(&Connection),
 ) -> Vec<u8> {
-    // One for all, whose end is not seen.
-    let connection = connect(bus);
+    // One for all, which stays as long as the bus: the next one to watch could see its end, and late, since a process
+    // that another test is starting has its descriptor as well.
+    let connection: &Connection = Box::leak(Box::new(connect(bus)));
     let mut monitor = program.start(case);
     // What the bus says last to one that has become a monitor, or first to one that has not.
     monitor.read_until(if has_monitors(bus) { "NameLost" } else { "NameAcquired" });
-    act(&connection);
+    act(connection);
     connection.emit_signal(None, "/end", "org.example.End", END, &()).unwrap();
     monitor.read_until(END);
     std::mem::take(&mut monitor.out)

@@ -53,6 +53,21 @@ fn options_and_their_errors() {
     });
 }
 
+/// It is no address, and not all of it is kept.
+#[test]
+fn what_a_bus_tells_has_a_bound() {
+    run_session(|tool, _| {
+        // The shell writes the program, since nobody may have it open for writing when it is started.
+        let script = "printf '#!/bin/sh\\nexec seq -s x 20000\\n' > long; chmod +x long; \
+                      exec dbus-run-session --dbus-daemon=./long echo run";
+        let sh = tool.ours.called("sh");
+        let (code, out, errors) = sh.run_raw(&Case::new("").with(["-c", script]));
+        let errors = String::from_utf8(errors).unwrap();
+        assert!(errors.contains("EOF reading address from bus daemon"), "{errors}");
+        assert_eq!((code, out), (127, Vec::new()));
+    });
+}
+
 #[test]
 fn the_programs_exit_code_is_returned() {
     run_session(|tool, _| {

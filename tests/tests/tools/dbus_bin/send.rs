@@ -1,6 +1,8 @@
 //! `dbus-send` (tools.md D045–D047).
 
-use bus_tests::harness::Bus;
+use std::process::Stdio;
+
+use bus_tests::harness::{Bus, limited};
 
 use super::transcript::{Case, Tool, replaced};
 use super::{on_bus, service};
@@ -270,5 +272,17 @@ fn contents_that_are_wrong() {
         tool.check(&Case::new("/o a.b.Sig").word(b"string:\xff").differs(CRASHES, ours));
         let ours = "! dbus-send: Data item \"1\" is badly formed\n= 1";
         tool.check(&Case::new("/o a.b.Sig array:variant:1").differs(NEWER, ours));
+    });
+}
+
+#[test]
+fn who_reads_no_reply_is_told_nothing() {
+    send(|tool, _| {
+        let mut command = limited(&tool.ours.command(&to_bus("")));
+        let (unread, out) = std::io::pipe().unwrap();
+        drop(unread);
+        let ended = command.stdin(Stdio::null()).stdout(out).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+        assert_eq!(ended.status.code(), Some(0));
     });
 }

@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::OnceLock;
 use std::sync::mpsc::channel;
 use std::thread;
 
@@ -85,7 +86,15 @@ fn answer(connection: &Connection, call: &Message, fails: bool) -> Result<(), Er
             Signature::try_from("a{sv}").unwrap(),
             Variant::from(5i32),
         )),
-        "Doubles" => answer.values(&[1.0, 1e300, 1.5e-7, f64::NAN, f64::INFINITY, 123_456_789.125]),
+        "Doubles" => answer.values(&[
+            1.0,
+            1e300,
+            1.5e-7,
+            f64::NAN,
+            -f64::NAN,
+            f64::INFINITY,
+            123_456_789.125,
+        ]),
         "Bytes" => {
             let all: Vec<u8> = (0..64).collect();
             let some: [&[u8]; 6] = [b"", b"abc", b"abc\0", &all, b"a\nb", b"\0"];
@@ -119,13 +128,6 @@ fn containers() -> impl Serialize + DynamicType {
 
 /// A descriptor of each kind.
 fn descriptors(answer: &Answer<'_>) -> Result<(), Error> {
-    use std::os::linux::net::SocketAddrExt as _;
-    let abstract_name = std::os::unix::net::SocketAddr::from_abstract_name(format!(
-        "bus-tests-{}",
-        std::process::id()
-    ))
-    .unwrap();
-    let listener = UnixListener::bind_addr(&abstract_name).unwrap();
     let (one, _other) = UnixStream::pair().unwrap();
     let (reader, _writer) = std::io::pipe().unwrap();
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -137,9 +139,20 @@ fn descriptors(answer: &Answer<'_>) -> Result<(), Error> {
         File::open("/").unwrap().into(),
         reader.into(),
         one.into(),
-        listener.into(),
+        listener().try_clone().unwrap().into(),
         stream.into(),
         tcp.into(),
     ];
     answer.values(&fds.iter().map(Fd::from).collect::<Vec<_>>())
+}
+
+/// At an abstract address. There is one for all tests: the descriptors of one call may be open longer than that.
+fn listener() -> &'static UnixListener {
+    use std::os::linux::net::SocketAddrExt as _;
+    static LISTENER: OnceLock<UnixListener> = OnceLock::new();
+    LISTENER.get_or_init(|| {
+        let name = format!("bus-tests-{}", std::process::id());
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+        UnixListener::bind_addr(&address).unwrap()
+    })
 }

@@ -89,6 +89,21 @@ fn files_are_made_that_are_missing() {
     });
 }
 
+/// What is written is cut off, as on a full disk: no file may be longer than nothing.
+#[test]
+fn a_file_that_cannot_be_written_is_not_left() {
+    uuidgen(|tool, bus| {
+        let names = || fs::read_dir(&bus.dir).unwrap().count();
+        let before = names();
+        let script = "trap '' XFSZ; ulimit -f 0; exec dbus-uuidgen --ensure=new";
+        let (code, _, errors) = tool.ours.called("sh").run_raw(&Case::new("").with(["-c", script]));
+        let errors = String::from_utf8(errors).unwrap();
+        assert!(errors.starts_with("Could not create new."), "{errors}");
+        assert!(errors.ends_with(": File too large\n"), "{errors}");
+        assert_eq!((code, names()), (1, before), "nothing is left");
+    });
+}
+
 #[test]
 fn options_and_their_errors() {
     uuidgen(|tool, _| {

@@ -2,18 +2,21 @@
 
 use std::ops::RangeInclusive;
 
-use libbus::limits::SIGNATURE_SIZE_MAX;
+use libbus::limits::{CONTAINER_DEPTH_MAX, SIGNATURE_SIZE_MAX};
 use libbus::names::ObjectPath;
 use libbus::wire::Signature;
 use rustix::io::Errno;
 
-use super::super::c_numbers::{boolean, double, whole, words_of};
+use super::super::c_numbers::{double, whole, words_of};
 use super::{Failed, Result, because};
+use crate::value::flat::boolean;
 use crate::value::{Arguments, Kind, Value, kind, types};
 
 /// Reads words one after the other.
 struct Words<'a> {
     left: std::slice::Iter<'a, String>,
+    /// How many containers are open.
+    depth: usize,
     arguments: Arguments,
 }
 
@@ -22,7 +25,7 @@ struct Words<'a> {
 /// # Errors
 /// One does not fit, one is missing, or one is left over.
 pub(super) fn arguments(signature: &str, words: &[String]) -> Result<Arguments> {
-    let mut words = Words { left: words.iter(), arguments: Arguments::default() };
+    let mut words = Words { left: words.iter(), depth: 0, arguments: Arguments::default() };
     for wanted in split(signature)? {
         let value = words.value(&wanted)?;
         words.arguments.values.push(value);
@@ -85,7 +88,19 @@ impl Words<'_> {
     }
 
     fn value(&mut self, wanted: &str) -> Result<Value> {
-        match kind(wanted) {
+        let kind = kind(wanted);
+        let depth = kind.map_or(0, Kind::depth);
+        self.depth += depth;
+        if self.depth > CONTAINER_DEPTH_MAX {
+            return Err(wrong_message());
+        }
+        let value = self.value_of(kind, wanted)?;
+        self.depth -= depth;
+        Ok(value)
+    }
+
+    fn value_of(&mut self, kind: Option<Kind<'_>>, wanted: &str) -> Result<Value> {
+        match kind {
             Some(Kind::Variant) => {
                 let inner = self.take()?.to_owned();
                 match is_one_type(&inner) {
@@ -195,6 +210,32 @@ mod tests {
         check("as 2 x y", r#"[Array { element: "s", elements: [String("x"), String("y")] }]"#);
         check("(iv) 1 b yes", "[Struct([Int32(1), Variant(Boolean(true))])]");
         check("ay 2 1 0xff", "[Bytes([1, 255])]");
+    }
+
+    // protocol.md A018
+    #[test]
+    fn values_are_as_deep_as_those_of_messages() {
+        let variants = |count: usize| format!("v {}y 1", "v ".repeat(count - 1));
+        let made = format!("[{}Byte(1){}]", "Variant(".repeat(64), ")".repeat(64));
+        check(&variants(64), &made);
+        let wrong = "Failed to create bus message: Invalid argument";
+        for count in [65, 60_000] {
+            check(&variants(count), wrong);
+        }
+        // What is closed again does not count; a dictionary counts twice.
+        check(
+            &format!("vv {0} {0}", &variants(64)[2..]),
+            &format!("[{0}, {0}]", &made[1..made.len() - 1]),
+        );
+        check(
+            &format!("a{{yv}} 1 1 {}", &variants(62)[2..]),
+            &format!(
+                "[Dict {{ key: \"y\", value: \"v\", entries: [(Byte(1), {}Byte(1){})] }}]",
+                "Variant(".repeat(62),
+                ")".repeat(62)
+            ),
+        );
+        check(&format!("a{{yv}} 1 1 {}", &variants(63)[2..]), wrong);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use libbus::wire_types::DynamicType;
 use libbus::{Error, MethodCall};
 use serde::Serialize;
 
+use super::super::dbus_uuidgen;
 use super::bus::{connect, text_of};
 use super::json::Json;
 use super::options::{JsonMode, Options};
@@ -127,9 +128,9 @@ fn ask_machine(
     connection.send(&call.destination(name)?.auto_start(false), &())
 }
 
+/// As every program of libdbus tells it.
 fn own_machine() -> Option<String> {
-    let files = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
-    files.iter().find_map(|file| Some(std::fs::read_to_string(file).ok()?.trim().to_owned()))
+    dbus_uuidgen::of_machine().map(|id| id.to_string())
 }
 
 fn table(options: &Options, rows: Vec<[Cell; 9]>, count: usize) -> String {

@@ -1,7 +1,7 @@
 //! Messages as they pass (tools.md D003, D004, D034), printed or written to a capture file.
 
 use std::io::{BufWriter, IsTerminal as _, Read as _};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use libbus::Error;
@@ -17,6 +17,7 @@ use super::options::{JsonMode, Options};
 use super::wait::left_until;
 use super::{Failed, Result, because, print, say};
 use crate::capture::{Section, Writer};
+use crate::clock::now;
 use crate::output::out::Out;
 use crate::value::Value;
 
@@ -59,7 +60,7 @@ pub(super) fn capture(options: &Options, words: &[String]) -> Result<()> {
     let mut writer = Writer::pcapng(out, section, Some(size_max)).map_err(unwritten)?;
     writer.flush().map_err(unwritten)?;
     let end = watch(options, words, |message| {
-        writer.write(since_1970(), message.bytes()).map_err(unwritten)?;
+        writer.write(now(), message.bytes()).map_err(unwritten)?;
         writer.flush().map_err(unwritten)
     })?;
     if !options.is_quiet {
@@ -175,7 +176,7 @@ fn is_own_loss(message: &Message, name: Option<&str>) -> bool {
 }
 
 fn text(options: &Options, message: &Message) -> String {
-    let now = since_1970();
+    let now = now();
     match options.json {
         Some(mode) => json(mode, message, now),
         None => {
@@ -185,10 +186,6 @@ fn text(options: &Options, message: &Message) -> String {
             format!("{}{body}\n", shown(&text, &std::io::stdout()))
         }
     }
-}
-
-fn since_1970() -> Duration {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
 const fn type_name(message_type: MessageType) -> &'static str {
@@ -280,7 +277,7 @@ fn json(mode: JsonMode, message: &Message, now: Duration) -> String {
 
 /// The message that systemd's library makes for itself when the bus has gone.
 fn disconnected() -> String {
-    let now = since_1970();
+    let now = now();
     let monotonic = clock_gettime(ClockId::Monotonic);
     let monotonic = i128::from(monotonic.tv_sec) * 1_000_000 + i128::from(monotonic.tv_nsec) / 1000;
     format!(

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::super::c_numbers::{boolean, size, words_of};
+use super::super::c_numbers::{size, words_of};
 use super::super::getopt::{self, Item, Takes};
 use super::{Result, because};
 use crate::duration::parse_duration;
+use crate::value::flat::boolean;
 
 pub(super) const HELP: &str = "\
 busctl [OPTIONS...] COMMAND ...

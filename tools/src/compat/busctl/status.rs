@@ -102,16 +102,16 @@ pub(super) fn status(options: &Options, words: &[String]) -> Result<()> {
         ("", _) => {
             add_bus(&mut report, options, &connection);
             let credentials = ask(&connection, BUS)?;
-            add_all(&mut report, options, &credentials);
+            add_all(&mut report, options.augments, &credentials);
         }
         (_, Some(pid)) if Process(pid).name().is_none() => return Err(unknown(Errno::SRCH)),
         (_, Some(pid)) => {
             let credentials = Credentials { pid: Some(pid), ..Credentials::default() };
-            add_all(&mut report, &Options { augments: true, ..options.clone() }, &credentials);
+            add_all(&mut report, true, &credentials);
         }
         (name, None) => {
             let credentials = ask(&connection, name)?;
-            add_all(&mut report, options, &credentials);
+            add_all(&mut report, options.augments, &credentials);
         }
     }
     print::output(options, &report.text())
@@ -173,9 +173,10 @@ fn ask(connection: &Connection, name: &str) -> Result<Credentials> {
     Ok(Credentials { pid, uid, label, unique_name })
 }
 
-fn add_all(report: &mut Report, options: &Options, credentials: &Credentials) {
+/// With what `/proc` tells, if it `augments` what the bus does.
+fn add_all(report: &mut Report, augments: bool, credentials: &Credentials) {
     report.push("PID", credentials.pid);
-    let process = credentials.pid.map(Process).filter(|_| options.augments);
+    let process = credentials.pid.map(Process).filter(|_| augments);
     let Some(process) = process else {
         report.push("EUID", credentials.uid);
         report.push("Label", credentials.label.clone());

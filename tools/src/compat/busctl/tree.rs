@@ -31,7 +31,8 @@ pub(super) fn tree(options: &Options, words: &[String]) -> Result<()> {
             out.line("")?;
         }
         if is_titled {
-            let service = Style::new(ColorChoice::Auto).paint(Look::Bold, service);
+            let service = shown(service, &std::io::stdout());
+            let service = Style::new(ColorChoice::Auto).paint(Look::Bold, &service);
             out.line(&format!("Service {service}:"))?;
         }
         let (paths, has_failed) = look(&mut out, &connection, service)?;

@@ -4,13 +4,11 @@
 //!
 //! Numbers are taken as C's library takes them. Between two commas there is always something: `a,,b` is two elements.
 
+use libbus::limits::CONTAINER_DEPTH_MAX;
 use libbus::names::ObjectPath;
 
 use super::super::lenient_number::{double, signed, unsigned};
 use crate::value::{Arguments, Value};
-
-/// Variants in one another, as the protocol bounds them (protocol.md A018).
-const DEPTH_MAX: usize = 64;
 
 /// The values that the words say.
 ///
@@ -88,10 +86,10 @@ fn dict(word: &str) -> Result<Value, String> {
     Ok(Value::Dict { key: key.to_owned(), value: inner.to_owned(), entries })
 }
 
-/// `depth`: how many variants are around it, itself among them.
+/// `depth`: how many variants are around it, itself among them (protocol.md A018).
 fn variant(word: &str, depth: usize) -> Result<Value, String> {
-    if depth > DEPTH_MAX {
-        return Err(format!("more than {DEPTH_MAX} variants in one another"));
+    if depth > CONTAINER_DEPTH_MAX {
+        return Err(format!("more than {CONTAINER_DEPTH_MAX} variants in one another"));
     }
     let (kind, rest) = typed(word)?;
     value(type_code(kind)?, rest, depth).map(|value| Value::Variant(Box::new(value)))

@@ -40,10 +40,6 @@ Options:
 
 const PEER: &str = "org.freedesktop.DBus.Peer";
 
-/// Of RequestName: the name is not waited for (protocol.md A130), and it is had now (A131).
-const DO_NOT_QUEUE: u32 = 4;
-const PRIMARY_OWNER: u32 = 1;
-
 #[derive(Default)]
 struct Options<'w> {
     is_system: bool,
@@ -77,11 +73,9 @@ impl<'w> Options<'w> {
     fn connect(&self) -> Result<Monitor, End> {
         let monitor = connect(self.is_system)?;
         let Some(name) = self.name else { return Ok(monitor) };
-        let bus = monitor.connection().bus();
-        match bus.call::<_, u32>("RequestName", &(name, DO_NOT_QUEUE)) {
-            Ok(PRIMARY_OWNER) => Ok(monitor),
-            _ => Err(End::Failed(format!("failed to take bus name {name}"))),
-        }
+        let taken = monitor.connection().request_name(name);
+        taken.map_err(|_| End::Failed(format!("failed to take bus name {name}")))?;
+        Ok(monitor)
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 use bus_introspect::{Access, Annotation, Arg, Interface, Method, Node, Property, Signal};
 use libbus::MethodCall;
 use libbus::blocking::Connection;
+use libbus::limits::NAME_SIZE_MAX;
 
 use super::options::{Given, Options, Takes};
 use super::{Result, because, say, text_of};
@@ -12,6 +13,8 @@ use crate::introspection;
 use crate::options::Options as Shared;
 use crate::output::escape::plain;
 use crate::output::out::Out;
+use crate::output::style::{ColorChoice, Style};
+use crate::output::table::blanks;
 use crate::value::{Value, gvariant};
 
 pub(super) const OPTIONS: Options = Options(&[
@@ -74,11 +77,10 @@ pub(super) fn introspect(given: &Given) -> Result<()> {
         out.text(&if is_shown { shown() } else { xml })?;
         return Ok(out.finish()?);
     }
-    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let mut outline = Outline {
         connection: &connection,
         destination,
-        has_colours: std::io::stdout().is_terminal() && !is_plain,
+        has_colours: Style::new(ColorChoice::Auto).is_on(),
         recurses: given.has("recurse"),
         only_properties: given.has("only-properties"),
         objects_left: OBJECTS_MAX,
@@ -112,7 +114,7 @@ impl Outline<'_> {
     }
 
     fn line(&mut self, indent: usize, text: &str) -> Result<()> {
-        Ok(self.out.line(&format!("{:indent$}{text}", ""))?)
+        Ok(self.out.line(&(blanks(indent) + text))?)
     }
 
     fn node(&mut self, node: &Node, path: &str, name: &str, depth: usize) -> Result<()> {
@@ -193,14 +195,15 @@ impl Outline<'_> {
     }
 
     fn member(&mut self, name: &str, arguments: Vec<(&str, &Arg)>, indent: usize) -> Result<()> {
-        let inner = indent + name.chars().count() + 1;
+        // No valid name is longer, and one that is would be as many blanks again for each argument.
+        let inner = blanks(indent + name.chars().count().min(NAME_SIZE_MAX) + 1);
         let mut text = format!("{}(", self.paint(Look::Member, name));
         for (index, (direction, argument)) in arguments.into_iter().enumerate() {
             if index > 0 {
-                text += &format!(",\n{:inner$}", "");
+                text += &format!(",\n{inner}");
             }
             for one in &argument.annotations {
-                text += &format!("{}\n{:inner$}", annotation(one), "");
+                text += &format!("{}\n{inner}", annotation(one));
             }
             let signature = self.paint(Look::Type, &argument.signature);
             let name = argument.name.clone().unwrap_or_else(|| format!("arg_{index}"));

@@ -103,7 +103,7 @@ fn owner_of(connection: &Connection, name: &str) -> Result<Option<String>> {
 
 fn tell_owner(out: &mut Out, name: &str, owner: Option<&str>) -> Result<()> {
     out.line(&match owner {
-        Some(owner) => format!("The name {name} is owned by {owner}"),
+        Some(owner) => format!("The name {name} is owned by {}", plain(owner)),
         None => format!("The name {name} does not have an owner"),
     })?;
     Ok(())
