@@ -28,8 +28,8 @@ fn who_lets_nobody_in_is_not_waited_for_longer_than_was_said() {
 /// Who listens keeps its place, also while it lets nobody in; and who asks for the place is told at once.
 #[test]
 fn a_listener_that_is_full_keeps_its_place() {
-    let place = Place::new(&format!("libbus-place-{STYLE}"));
-    let path = place.path();
+    let folder = Folder::new();
+    let path = folder.join("bus").display().to_string();
     let listener = UnixListener::bind(&path).unwrap();
     let waiting = fill(&listener, &path);
     let listen = || {
@@ -94,16 +94,17 @@ fn what_nothing_else_is_said_of_has_the_time_of_the_connections_calls() {
         assert!(matches!(error, Error::TimedOut(SHORT)), "{error}");
     };
     run!({
-        let place = Place::new(&format!("libbus-calls-{STYLE}"));
-        let address = format!("unix:path={}", place.path());
+        let folder = Folder::new();
+        let path = folder.join("bus").display().to_string();
+        let address = format!("unix:path={path}");
         let builder = || Builder::address(&address).unwrap().call_timeout(SHORT);
-        let listener = UnixListener::bind(place.path()).unwrap();
-        let waiting = fill(&listener, &place.path());
+        let listener = UnixListener::bind(&path).unwrap();
+        let waiting = fill(&listener, &path);
         assert_is_late(&wait!(builder().build()).unwrap_err());
         drop((waiting, listener));
-        std::fs::remove_file(place.path()).unwrap();
+        std::fs::remove_file(&path).unwrap();
 
-        let silent = UnixListener::bind(place.path()).unwrap();
+        let silent = UnixListener::bind(&path).unwrap();
         assert_is_short(wait!(builder().build()).unwrap_err());
         drop(silent);
 
@@ -158,8 +159,9 @@ fn addresses_after_one_that_does_not_answer_have_their_time() {
 #[test]
 fn one_address_that_waiting_may_mend_is_waited_for() {
     run!({
-        let place = Place::new(&format!("libbus-missing-{STYLE}"));
-        let path = format!("unix:path={}", place.path());
+        let folder = Folder::new();
+        let path = folder.join("bus").display().to_string();
+        let path = format!("unix:path={path}");
         for both in [format!("{path};autolaunch:"), format!("autolaunch:;{path};launchd:env=X")] {
             let builder = Builder::address(&both).unwrap().wait_for_bus(SHORT);
             let error = wait!(builder.build()).unwrap_err();
