@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bus_policy::config::{Location, Problem, Severity};
-use bus_policy::{Anonymous, BusConfig, Door, Inquiry, PolicySet, lint};
+use bus_policy::{Anonymous, Answer, BusConfig, Door, Inquiry, PolicySet, lint};
 use libbus::auth::Mechanism;
 
 use crate::configuration::{ConfigSource, mechanisms_of};
@@ -93,11 +93,20 @@ pub fn located(place: Option<&Location>, error: &dyn std::fmt::Display) -> Strin
     place.map_or_else(|| error.to_string(), |place| format!("{place}: {error}"))
 }
 
-/// What the policies of a configuration answer to a question, with all rules considered.
+/// What the policies of a configuration answer to a question.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// With all rules considered; in words by `Display`, for programs by [`Answer::to_json`].
+    pub answer: Answer,
+    /// What else the administrator should know: the answer is about what is left.
+    pub notes: Vec<String>,
+}
+
+/// Asks the policies of a configuration, which is read and compiled for it.
 ///
 /// # Errors
 /// The configuration cannot be used, or the question makes no sense.
-pub fn explain_policy(source: &ConfigSource, question: &str, json: bool) -> Result<Report, String> {
+pub fn explain_policy(source: &ConfigSource, question: &str) -> Result<Explained, String> {
     let loaded = source.load();
     let Some(config) = &loaded.config else {
         let problems = loaded.problems.iter().map(ToString::to_string);
@@ -107,11 +116,9 @@ pub fn explain_policy(source: &ConfigSource, question: &str, json: bool) -> Resu
         .map_err(|error| format!("{question:?}: {error}"))?;
     let (set, _) = PolicySet::new(config, &SystemAccounts);
     let answer = inquiry.answer(&Arc::new(set), door_of(config));
-    let text = if json { format!("{}\n", answer.to_json()) } else { answer.to_string() };
-    // The answer is about what is left.
     let left_out = loaded.problems.iter().filter(|problem| problem.severity == Severity::Ignored);
     let notes = left_out.map(ToString::to_string).collect();
-    Ok(Report { text, notes, code: 0 })
+    Ok(Explained { answer, notes })
 }
 
 /// Who may connect to a bus with this configuration, besides what its rules say.

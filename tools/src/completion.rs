@@ -13,7 +13,7 @@ mod line;
 mod live;
 mod words;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Arg, Command, CommandFactory as _, ValueHint};
 
@@ -62,7 +62,7 @@ pub(crate) fn candidates(words: &[String]) -> Vec<Candidate> {
         Some((word, before)) => (word.as_str(), before),
         None => ("", words),
     };
-    let line = Line::read(&command, before);
+    let line = Line::read(&command, before, Instant::now() + TIME_MAX);
     let mut found = match line.place(word) {
         Place::Options => options(&line),
         Place::ValueOf { argument, start } => values(&line, argument, word, start),

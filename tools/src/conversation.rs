@@ -210,11 +210,13 @@ impl Question {
         let header = call.header();
         let is_of_bus = header.destination.is_some_and(|name| name.as_str() == BUS);
         let member = header.member.map(|member| member.as_str());
-        let name = || call.reader().string().unwrap_or_default().to_owned();
-        match (is_of_bus, member, header.signature.as_str()) {
-            (true, Some("RequestName"), "su") => Self::Request(name()),
-            (true, Some("GetNameOwner"), "s") => Self::Owner(name()),
-            _ => Self::Called,
-        }
+        let ask = match (is_of_bus, member, header.signature.as_str()) {
+            (true, Some("RequestName"), "su") => Self::Request,
+            (true, Some("GetNameOwner"), "s") => Self::Owner,
+            _ => return Self::Called,
+        };
+        // What is no name may be as long as a message, and nobody gets or has it.
+        let name = call.reader().string().ok().and_then(|name| BusName::parse(name).ok());
+        name.map_or(Self::Called, |name| ask(name.as_str().to_owned()))
     }
 }

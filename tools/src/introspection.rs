@@ -6,7 +6,6 @@ use libbus::blocking::{Connection, PendingReply};
 use libbus::message::Message;
 
 use crate::failure::{Failure, Result};
-use crate::options::Options;
 use crate::output::escape::plain;
 
 const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
@@ -16,14 +15,10 @@ pub(crate) fn ask(
     connection: &Connection,
     destination: Option<&str>,
     path: &str,
-    options: &Options,
 ) -> std::result::Result<PendingReply, libbus::Error> {
     let mut call = MethodCall::new(path, "Introspect")?.interface(INTROSPECTABLE)?;
     if let Some(destination) = destination {
         call = call.destination(destination)?;
-    }
-    if let Some(timeout) = options.timeout {
-        call = call.timeout(Some(timeout));
     }
     connection.send(&call, &())
 }
@@ -50,9 +45,8 @@ pub(crate) fn fetch(
     connection: &Connection,
     destination: Option<&str>,
     path: &str,
-    options: &Options,
 ) -> Result<(String, Node)> {
-    read(&ask(connection, destination, path, options)?.wait()?)
+    read(&ask(connection, destination, path)?.wait()?)
 }
 
 /// The methods called `member` of the object, of `interface` if that is given, with their interfaces.

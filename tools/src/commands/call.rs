@@ -81,9 +81,9 @@ pub(crate) struct Target<'w> {
 impl Call {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
         let target = Target::of(&self.words, options)?;
-        let call = self.how.apply(target.call()?, options);
+        let call = self.how.apply(target.call()?);
         let connection = options.connect()?;
-        let arguments = self.arguments(&target, &connection, options)?;
+        let arguments = self.arguments(&target, &connection)?;
         if self.how.no_reply {
             connection.call_no_reply(&call, &arguments)?;
             return Ok(());
@@ -92,18 +92,13 @@ impl Call {
         self.print(&reply, options)
     }
 
-    fn arguments(
-        &self,
-        target: &Target<'_>,
-        connection: &Connection,
-        options: &Options,
-    ) -> Result<Arguments> {
+    fn arguments(&self, target: &Target<'_>, connection: &Connection) -> Result<Arguments> {
         let signature = match &self.signature {
             Some(signature) => signature.clone(),
             None if target.arguments.is_empty() && self.json_in.is_none() => {
                 return Ok(Arguments::default());
             }
-            None => target.signature(connection, options)?,
+            None => target.signature(connection)?,
         };
         if let Some(file) = &self.json_in {
             if !target.arguments.is_empty() {
@@ -147,12 +142,8 @@ pub(crate) fn body_text(values: &[Value], is_verbose: bool) -> String {
 }
 
 impl How {
-    pub(crate) fn apply<'a>(&self, call: MethodCall<'a>, options: &Options) -> MethodCall<'a> {
-        let call = call.auto_start(!self.no_auto_start).interactive_authorization(self.interactive);
-        match options.timeout {
-            Some(timeout) => call.timeout(Some(timeout)),
-            None => call,
-        }
+    pub(crate) fn apply<'a>(&self, call: MethodCall<'a>) -> MethodCall<'a> {
+        call.auto_start(!self.no_auto_start).interactive_authorization(self.interactive)
     }
 }
 
@@ -188,8 +179,8 @@ impl<'w> Target<'w> {
     }
 
     /// What the object says of the method's arguments.
-    fn signature(&self, connection: &Connection, options: &Options) -> Result<String> {
-        let described = introspection::fetch(connection, self.destination, self.path, options);
+    fn signature(&self, connection: &Connection) -> Result<String> {
+        let described = introspection::fetch(connection, self.destination, self.path);
         let (_, node) = described.map_err(|mut failure| {
             let error = std::mem::take(&mut failure.text);
             failure.text = format!(

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
 use libbus::Error;
@@ -51,9 +51,14 @@ enum Format {
 
 impl Capture {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
-        let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
-        let mut writer = self.begin()?;
+        let deadline = options.deadline();
+        if self.output.is_none() && io::stdout().is_terminal() {
+            return Err(Failure::usage("a capture is no text for a terminal")
+                .hint("write it to a file: bus capture -o FILE"));
+        }
         let mut watcher = watch(&self.wanted.rules()?, options)?;
+        // What is in the file already is given up for a capture alone.
+        let mut writer = self.begin()?;
         if !options.quiet {
             eprintln!("bus: capturing; end it with Ctrl-C");
         }
@@ -83,10 +88,6 @@ impl Capture {
                     let why = libbus::host::phrase(&error);
                     Failure::refused(format!("cannot write {}: {why}", path.display()))
                 })?)
-            }
-            None if io::stdout().is_terminal() => {
-                return Err(Failure::usage("a capture is no text for a terminal")
-                    .hint("write it to a file: bus capture -o FILE"));
             }
             None => Box::new(io::stdout()),
         };

@@ -109,8 +109,7 @@ impl Codegen {
                 .hint("`bus introspect --json` describes an object as JSON"));
         }
         let sources = Source::read_all(&self.words, self.lenient, options)?;
-        let text = self.text(&sources)?;
-        self.write(&text)?;
+        self.write(&self.text(&sources)?, Out::foreign_text)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -131,12 +130,13 @@ impl Codegen {
         })
     }
 
-    fn write(&self, text: &str) -> Result<()> {
+    /// To the file, or as `print` does it.
+    fn write(&self, text: &str, print: fn(&mut Out, &str) -> Result<()>) -> Result<()> {
         match &self.output {
             Some(file) => std::fs::write(file, text).map_err(|error| cannot_write(file, &error)),
             None => {
                 let mut out = Out::plain();
-                out.text(text)?;
+                print(&mut out, text)?;
                 out.finish()
             }
         }
@@ -157,7 +157,7 @@ impl Codegen {
                 changes.iter().map(|change| line(change, style)).collect()
             }
         };
-        self.write(&text)?;
+        self.write(&text, Out::text)?;
         Ok(match Impact::worst(&changes) {
             Impact::Breaking => ExitCode::from(1),
             Impact::Additive | Impact::Compatible => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! `bus get` (tools.md D010).
 
+use bus_introspect::{Node, Property};
 use clap::Args;
 use libbus::MethodCall;
 use libbus::blocking::Connection;
@@ -50,7 +51,7 @@ impl Get {
             _ => (None, "/"),
         };
         let connection = options.connect()?;
-        let object = Object { connection: &connection, destination, path, options };
+        let object = Object { connection: &connection, destination, path };
         let mut shown = Vec::new();
         match wanted {
             [] => object.all(None, &mut shown)?,
@@ -107,7 +108,6 @@ pub(crate) struct Object<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) destination: Option<&'a str>,
     pub(crate) path: &'a str,
-    pub(crate) options: &'a Options,
 }
 
 impl Object<'_> {
@@ -119,8 +119,7 @@ impl Object<'_> {
             member,
             arguments: &[],
         };
-        let call = target.call()?;
-        Ok(if self.options.timeout.is_some() { call.timeout(self.options.timeout) } else { call })
+        target.call()
     }
 
     /// What `word` means: a property with its interface, one without, or all of an interface.
@@ -161,31 +160,16 @@ impl Object<'_> {
     }
 
     /// The one interface that has a property of this name.
-    pub(crate) fn interface_of(&self, name: &str) -> Result<String> {
-        let (_, node) =
-            introspection::fetch(self.connection, self.destination, self.path, self.options)?;
-        match introspection::properties(&node, None, name).as_slice() {
-            [(interface, _)] => Ok((*interface).to_owned()),
-            [] => Err(Failure::refused(format!("the object tells of no property {}", plain(name)))
-                .hint("`bus introspect NAME PATH` shows what it has")),
-            several => {
-                let names: Vec<String> = several.iter().map(|(name, _)| plain(name)).collect();
-                Err(Failure::usage(format!("several interfaces have a property {name}"))
-                    .hint(format!("say which one: {}", names.join(", "))))
-            }
-        }
+    fn interface_of(&self, name: &str) -> Result<String> {
+        let (_, node) = introspection::fetch(self.connection, self.destination, self.path)?;
+        Ok(only_property(&node, name)?.0.to_owned())
     }
 
     fn all(&self, interface: Option<&str>, shown: &mut Vec<Shown>) -> Result<()> {
         let interfaces = match interface {
             Some(interface) => vec![interface.to_owned()],
             None => {
-                let (_, node) = introspection::fetch(
-                    self.connection,
-                    self.destination,
-                    self.path,
-                    self.options,
-                )?;
+                let (_, node) = introspection::fetch(self.connection, self.destination, self.path)?;
                 let with = node.interfaces.into_iter().filter(|found| !found.properties.is_empty());
                 with.map(|found| found.name).collect()
             }
@@ -203,5 +187,19 @@ impl Object<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// The one property of this name, with its interface.
+pub(crate) fn only_property<'n>(node: &'n Node, name: &str) -> Result<(&'n str, &'n Property)> {
+    match introspection::properties(node, None, name).as_slice() {
+        [one] => Ok(*one),
+        [] => Err(Failure::refused(format!("the object tells of no property {}", plain(name)))
+            .hint("`bus introspect NAME PATH` shows what it has")),
+        several => {
+            let names: Vec<String> = several.iter().map(|(name, _)| plain(name)).collect();
+            Err(Failure::usage(format!("several interfaces have a property {name}"))
+                .hint(format!("say which one: {}", names.join(", "))))
+        }
     }
 }

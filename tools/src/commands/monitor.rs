@@ -10,7 +10,7 @@ use libbus::Error;
 use libbus::Watching;
 use libbus::blocking::Monitor as Watcher;
 use libbus::message::Message;
-use libbus::wire::MessageType;
+use libbus::wire::{Flags, MessageType};
 
 use self::line::Printer;
 use self::wanted::Wanted;
@@ -79,16 +79,47 @@ struct Seen<'a> {
     time: Duration,
     message: &'a Message,
     /// Of a reply: its call.
-    call: Option<&'a Message>,
+    call: Option<&'a Call>,
     duration: Option<Duration>,
 }
 
 /// Calls that are remembered for their replies.
 const CALLS_MAX: usize = 16_384;
+/// Bytes of a path that are remembered; interfaces and members are no longer than the specification's 255 anyway.
+const PATH_SIZE_MAX: usize = 1024;
+
+/// What is remembered of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Call {
+    path: String,
+    interface: Option<String>,
+    member: String,
+}
+
+impl Call {
+    /// Nothing of what has no reply.
+    fn of(message: &Message) -> Option<Self> {
+        let is_answered = message.message_type() == MessageType::MethodCall
+            && !message.flags().contains(Flags::NO_REPLY_EXPECTED);
+        is_answered.then(|| Self {
+            path: beginning(message.path().map(|path| path.as_str()).unwrap_or_default()),
+            interface: message.interface().map(|name| name.as_str().to_owned()),
+            member: message.member().map(|name| name.as_str().to_owned()).unwrap_or_default(),
+        })
+    }
+}
+
+/// As much of a path, which is ASCII, as is remembered.
+fn beginning(path: &str) -> String {
+    match path.get(..PATH_SIZE_MAX) {
+        Some(beginning) if path.len() > PATH_SIZE_MAX => format!("{beginning}…"),
+        _ => path.to_owned(),
+    }
+}
 
 impl Monitor {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
-        let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
+        let deadline = options.deadline();
         let mut watcher = watch(&self.wanted.rules()?, options)?;
         let mut printer = Printer::new(options, !self.no_body, self.full);
         let mut out = Out::plain();
@@ -132,7 +163,7 @@ impl Monitor {
 pub(crate) struct Calls {
     conversation: Conversation,
     number: u64,
-    wanted: std::collections::BTreeMap<u64, Message>,
+    wanted: std::collections::BTreeMap<u64, Call>,
 }
 
 impl Calls {
@@ -143,7 +174,7 @@ impl Calls {
         time: Duration,
         message: Message,
         is_narrow: bool,
-    ) -> Option<(Message, Option<Message>, Option<Duration>)> {
+    ) -> Option<(Message, Option<Call>, Option<Duration>)> {
         self.number += 1;
         let pair = self.conversation.handle_message(self.number, Some(time), &message);
         if message.reply_serial().is_some() {
@@ -151,7 +182,9 @@ impl Calls {
             let duration = pair.and_then(|pair| pair.duration);
             return (call.is_some() || !is_narrow).then_some((message, call, duration));
         }
-        self.wanted.insert(self.number, message.clone());
+        if let Some(call) = Call::of(&message) {
+            self.wanted.insert(self.number, call);
+        }
         if self.wanted.len() > CALLS_MAX {
             self.wanted.pop_first();
         }
@@ -188,7 +221,7 @@ impl Watch {
 pub(crate) fn watch(rules: &[String], options: &Options) -> Result<Watch> {
     let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     let explain = |error| options.bus.explain(error);
-    match options.bus.builder()?.monitor(&rules, Watching::AsMonitor) {
+    match options.builder()?.monitor(&rules, Watching::AsMonitor) {
         Ok(watcher) => return Ok(Watch(watcher)),
         Err(Error::Method(error)) => {
             eprintln!(
@@ -203,6 +236,70 @@ pub(crate) fn watch(rules: &[String], options: &Options) -> Result<Watch> {
         Err(error) => return Err(explain(error)),
     }
     let rules: Vec<&str> = if rules.is_empty() { vec!["type='signal'"] } else { rules };
-    let watcher = options.bus.builder()?.monitor(&rules, Watching::ByMatchRules);
+    let watcher = options.builder()?.monitor(&rules, Watching::ByMatchRules);
     watcher.map(Watch).map_err(explain)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use libbus::message::Message;
+    use libbus::names::{BusName, ObjectPath};
+    use libbus::wire::{Flags, Header, MessageType, Signature};
+
+    use super::{CALLS_MAX, Call, Calls, PATH_SIZE_MAX};
+    use crate::capture::tests::message;
+
+    fn call(serial: usize, change: impl FnOnce(&mut Header<'static>)) -> Message {
+        let serial = u32::try_from(serial).unwrap();
+        let bytes = message(MessageType::MethodCall, serial, change, |_| {});
+        Message::from_bytes(bytes).unwrap()
+    }
+
+    fn signal() -> Message {
+        let change = |header: &mut Header<'static>| header.signature = Signature::from_static("s");
+        let body = "x".repeat(4096);
+        let bytes = message(MessageType::Signal, 1, change, |writer| writer.string(&body));
+        Message::from_bytes(bytes).unwrap()
+    }
+
+    fn reply(to: u32) -> Message {
+        let change = |header: &mut Header<'static>| {
+            (header.path, header.interface, header.member) = (None, None, None);
+            header.sender = Some(BusName::from_static(":1.9"));
+            header.destination = Some(BusName::from_static(":1.5"));
+            header.reply_serial = NonZeroU32::new(to);
+        };
+        Message::from_bytes(message(MessageType::MethodReturn, 9, change, |_| {})).unwrap()
+    }
+
+    #[test]
+    fn only_what_has_a_reply_is_remembered_and_no_more_than_its_head() {
+        let mut calls = Calls::default();
+        let mut see = |message| calls.see(Duration::ZERO, message, true).map(|(_, call, _)| call);
+        assert_eq!(see(signal()), Some(None));
+        let unanswered = call(2, |header| header.flags = Flags::NO_REPLY_EXPECTED);
+        assert_eq!(see(unanswered), Some(None));
+        let long: &'static str = "/a".repeat(PATH_SIZE_MAX).leak();
+        let change = |header: &mut Header<'static>| header.path = ObjectPath::parse(long).ok();
+        assert_eq!(see(call(3, change)), Some(None));
+        assert_eq!(calls.wanted.len(), 1);
+        let (_, known, _) = calls.see(Duration::ZERO, reply(3), true).unwrap();
+        let path = format!("{}…", "/a".repeat(PATH_SIZE_MAX / 2));
+        let (interface, member) = (Some("org.example.Clock".into()), "Ring".into());
+        assert_eq!(known, Some(Call { path, interface, member }));
+        assert!(calls.wanted.is_empty());
+    }
+
+    #[test]
+    fn the_oldest_call_is_forgotten_for_a_new_one() {
+        let mut calls = Calls::default();
+        for number in 1..=CALLS_MAX + 1 {
+            calls.see(Duration::ZERO, call(number, |_| {}), false);
+        }
+        assert_eq!(calls.wanted.len(), CALLS_MAX);
+        assert_eq!(calls.wanted.keys().next(), Some(&2));
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bus_daemon::arguments::ConfigFile;
 use bus_daemon::configuration::ConfigSource;
 use bus_daemon::host::accounts::SystemAccounts;
-use bus_daemon::offline::{self, Report};
+use bus_daemon::offline::{self, Explained, Report};
 use bus_policy::inquiry::words_of;
 use bus_policy::subject::{AccountNames as _, uid_of};
 use clap::{Args, Subcommand};
@@ -91,7 +91,7 @@ fn source(file: Option<PathBuf>, options: &Options) -> ConfigSource {
 fn print(report: &Report) -> Result<()> {
     report.notes.iter().for_each(|note| eprintln!("bus: {}", plain(note)));
     let mut out = Out::plain();
-    out.text(&report.text)?;
+    report.text.lines().try_for_each(|line| out.line(&plain(line)))?;
     out.finish()
 }
 
@@ -118,14 +118,13 @@ impl Explain {
             return answer.show(options);
         }
         let source = source(self.config, options);
-        let explained = offline::explain_policy(&source, &question, true);
-        let json = explained.map_err(|error| {
+        let explained = offline::explain_policy(&source, &question);
+        let Explained { answer, notes } = explained.map_err(|error| {
             Failure::usage(plain(&error))
                 .hint("for example: bus policy explain user=alice own=org.example.A")
         })?;
-        json.notes.iter().for_each(|note| eprintln!("bus: {}", plain(note)));
-        let text = offline::explain_policy(&source, &question, false).map_err(Failure::usage)?;
-        Answer::new(text.text, json.text)?.show(options)
+        notes.iter().for_each(|note| eprintln!("bus: {}", plain(note)));
+        Answer::new(answer.to_string(), &answer.to_json())?.show(options)
     }
 }
 
@@ -136,8 +135,8 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(text: String, json: String) -> Result<Self> {
-        let json: serde_json::Value = serde_json::from_str(&json)
+    fn new(text: String, json: &str) -> Result<Self> {
+        let json: serde_json::Value = serde_json::from_str(json)
             .map_err(|error| Failure::refused(format!("the answer makes no sense: {error}")))?;
         let is_allowed = json.get("allowed").and_then(serde_json::Value::as_bool).unwrap_or(false);
         Ok(Self { is_allowed, text, json })
@@ -162,7 +161,7 @@ impl Answer {
 /// Asks the running bus; nothing, if it cannot be asked, which is said.
 fn ask(question: &str, options: &Options) -> Result<Option<Answer>> {
     let is_about_client = words_of(question).any(|word| word.starts_with("client="));
-    let asked = options.bus.builder().and_then(|builder| builder.build().map_err(Failure::from));
+    let asked = options.builder().and_then(|builder| builder.build().map_err(Failure::from));
     let connection = match asked {
         Ok(connection) => connection,
         Err(failure) if is_about_client => return Err(failure),
@@ -173,7 +172,7 @@ fn ask(question: &str, options: &Options) -> Result<Option<Answer>> {
     };
     let bus = Proxy::new(&connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", POLICY)?;
     match bus.call::<_, (bool, String, String)>("Explain", &*with_numbers(question)?) {
-        Ok((_, text, json)) => Answer::new(text, json).map(Some),
+        Ok((_, text, json)) => Answer::new(text, &json).map(Some),
         Err(Error::Method(error)) if error.name().ends_with(".InvalidArgs") => {
             Err(Failure::usage(plain(error.text())))
         }

@@ -1,9 +1,10 @@
 //! `bus set` (tools.md D011).
 
+use bus_introspect::{Node, Property};
 use clap::Args;
 
 use crate::commands::call::{split_member, wrong_argument};
-use crate::commands::get::Object;
+use crate::commands::get::{Object, only_property};
 use crate::failure::{Failure, Result};
 use crate::introspection;
 use crate::options::Options;
@@ -34,13 +35,15 @@ impl Set {
             return Err(Failure::usage("expected NAME PATH INTERFACE.PROPERTY VALUE"));
         };
         let connection = options.connect()?;
-        let object = Object { connection: &connection, destination, path, options };
+        let object = Object { connection: &connection, destination, path };
         let (interface, name) = split_member(property);
-        let interface =
-            interface.map_or_else(|| object.interface_of(name), |name| Ok(name.to_owned()))?;
-        let signature = match self.signature {
-            Some(signature) => signature,
-            None => told_signature(&object, &interface, name)?,
+        let (interface, signature) = match (interface, self.signature) {
+            (Some(interface), Some(signature)) => (interface.to_owned(), signature),
+            (interface, signature) => {
+                let (_, node) = introspection::fetch(&connection, destination, path)?;
+                let (interface, property) = told_property(&node, interface, name)?;
+                (interface.to_owned(), signature.unwrap_or_else(|| property.signature.clone()))
+            }
         };
         let value = words::arguments(&signature, words)
             .map_err(|error| wrong_argument(&error, words, &signature))?;
@@ -57,13 +60,14 @@ impl Set {
     }
 }
 
-fn told_signature(object: &Object<'_>, interface: &str, name: &str) -> Result<String> {
-    let (_, node) =
-        introspection::fetch(object.connection, object.destination, object.path, object.options)?;
-    let found = introspection::properties(&node, Some(interface), name);
-    let (_, property) = found.first().ok_or_else(|| {
+fn told_property<'n>(
+    node: &'n Node,
+    interface: Option<&str>,
+    name: &str,
+) -> Result<(&'n str, &'n Property)> {
+    let Some(interface) = interface else { return only_property(node, name) };
+    introspection::properties(node, Some(interface), name).into_iter().next().ok_or_else(|| {
         Failure::refused(format!("the object tells of no property {interface}.{name}"))
             .hint("with --signature it is set all the same")
-    })?;
-    Ok(property.signature.clone())
+    })
 }

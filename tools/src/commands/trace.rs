@@ -123,7 +123,7 @@ impl Trace {
     fn live(&self, options: &Options) -> Result<()> {
         let interrupt = Interrupt::watch()?;
         let rules: Vec<&str> = self.rules.iter().map(String::as_str).collect();
-        let builder = options.bus.builder()?;
+        let builder = options.builder()?;
         let monitor = builder.monitor(&rules, Watching::AsMonitor);
         let mut monitor = monitor.map_err(|error| options.bus.explain(error))?;
         let progress = Progress::of_messages("watching", None, !options.quiet);

@@ -53,7 +53,7 @@ impl Tree {
             json: options.json().map(|_| Map::new()),
             failure: None,
         };
-        look(&connection, &services, &self.at, options, &mut shown)?;
+        look(&connection, &services, &self.at, &mut shown)?;
         if let (Some(form), Some(json)) = (options.json(), shown.json.take()) {
             shown.out.json(form, &Json::Object(json))?;
         }

@@ -1,5 +1,7 @@
 //! What the words before the cursor say: the verb, the options, and what else there is.
 
+use std::time::Instant;
+
 use clap::{Arg, Command, Id};
 
 use super::words::{self, About, Kind};
@@ -19,6 +21,8 @@ pub(super) struct Line<'c> {
     pending: Option<&'c Arg>,
     /// Whether `--` was there.
     is_escaped: bool,
+    /// Until when the bus may be asked.
+    pub(super) deadline: Instant,
 }
 
 /// Where the word at the cursor stands.
@@ -34,9 +38,10 @@ pub(super) enum Place<'c, 'w> {
 }
 
 impl<'c> Line<'c> {
-    pub(super) fn read(command: &'c Command, words: &[String]) -> Self {
+    pub(super) fn read(command: &'c Command, words: &[String], deadline: Instant) -> Self {
         let mut line = Self {
             command,
+            deadline,
             options: Vec::new(),
             count: words.len(),
             positionals: Vec::new(),

@@ -95,16 +95,16 @@ fn what_nothing_else_is_said_of_has_the_time_of_the_connections_calls() {
     };
     run!({
         let folder = Folder::new();
-        let path = folder.join("bus").display().to_string();
-        let address = format!("unix:path={path}");
+        let place = folder.join("bus").display().to_string();
+        let address = format!("unix:path={place}");
         let builder = || Builder::address(&address).unwrap().call_timeout(SHORT);
-        let listener = UnixListener::bind(&path).unwrap();
-        let waiting = fill(&listener, &path);
+        let listener = UnixListener::bind(&place).unwrap();
+        let waiting = fill(&listener, &place);
         assert_is_late(&wait!(builder().build()).unwrap_err());
         drop((waiting, listener));
-        std::fs::remove_file(&path).unwrap();
+        std::fs::remove_file(&place).unwrap();
 
-        let silent = UnixListener::bind(&path).unwrap();
+        let silent = UnixListener::bind(&place).unwrap();
         assert_is_short(wait!(builder().build()).unwrap_err());
         drop(silent);
 
@@ -160,8 +160,8 @@ fn addresses_after_one_that_does_not_answer_have_their_time() {
 fn one_address_that_waiting_may_mend_is_waited_for() {
     run!({
         let folder = Folder::new();
-        let path = folder.join("bus").display().to_string();
-        let path = format!("unix:path={path}");
+        let place = folder.join("bus").display().to_string();
+        let path = format!("unix:path={place}");
         for both in [format!("{path};autolaunch:"), format!("autolaunch:;{path};launchd:env=X")] {
             let builder = Builder::address(&both).unwrap().wait_for_bus(SHORT);
             let error = wait!(builder.build()).unwrap_err();

@@ -87,7 +87,7 @@ impl Source {
         options: &Options,
     ) -> Result<Self> {
         let connection = options.connect()?;
-        let (_, mut node) = introspection::fetch(&connection, name, path, options)?;
+        let (_, mut node) = introspection::fetch(&connection, name, path)?;
         if let Some(missing) = interfaces.iter().find(|wanted| node.interface(wanted).is_none()) {
             return Err(Failure::refused(format!(
                 "the object has no interface {}",

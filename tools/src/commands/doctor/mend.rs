@@ -272,7 +272,7 @@ pub(super) fn other_ways(case: &Case, setting: &Setting) -> Option<Check> {
     sockets.retain(|socket| !tried.contains(&socket.as_os_str().as_encoded_bytes()));
     let is_alive = |socket: &PathBuf| {
         let socket = socket.clone();
-        bounded(case.patience, move || UnixStream::connect(socket).is_ok()) == Some(true)
+        bounded(case.patience(), move || UnixStream::connect(socket).is_ok()) == Some(true)
     };
     let Some(socket) = sockets.iter().find(|socket| is_alive(socket)) else {
         return Some(Check::unknown(NAME, "none is seen where they usually are"));

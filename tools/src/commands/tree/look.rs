@@ -8,15 +8,14 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
 use bus_introspect::Node;
-use libbus::blocking::{Connection, PendingReply};
+use libbus::blocking::Connection;
 use libbus::message::Message;
 use libbus::names::ObjectPath;
 use libbus::{Error, MethodCall};
 
 use crate::failure::Result;
 use crate::introspection;
-use crate::inventory::{Questions, ask};
-use crate::options::Options;
+use crate::inventory::{Question, Questions, ask};
 use crate::value::Value;
 
 /// Objects of one service that are looked at: a service could go on for ever.
@@ -64,10 +63,8 @@ struct Search<'a> {
     connection: &'a Connection,
     names: &'a [String],
     root: &'a str,
-    options: &'a Options,
     places: Vec<Place>,
     owners: HashMap<String, usize>,
-    questions: Questions<(usize, Asked)>,
     /// What is to be asked: of what was begun before of what was not.
     waiting: VecDeque<(usize, Asked)>,
     /// How many names were begun with.
@@ -82,28 +79,25 @@ pub(super) fn look(
     connection: &Connection,
     names: &[String],
     root: &str,
-    options: &Options,
     watcher: &mut impl Watcher,
 ) -> Result<()> {
     let mut search = Search {
         connection,
         names,
         root,
-        options,
         places: names.iter().map(|_| Place::Unknown).collect(),
         owners: HashMap::new(),
-        questions: Questions::new(),
         waiting: VecDeque::new(),
         begun: 0,
     };
+    let mut questions = Questions::new();
     for (index, name) in names.iter().enumerate() {
         watcher.begin(name)?;
         let service = loop {
             if let Some(service) = search.take_done(index) {
                 break service;
             }
-            search.ask();
-            search.hear()?;
+            search.hear(&mut questions)?;
         };
         watcher.end(name, &service)?;
     }
@@ -131,14 +125,14 @@ impl Search<'_> {
         }
     }
 
-    fn ask(&mut self) {
-        while self.questions.has_room() {
-            let next = self.waiting.pop_front().or_else(|| {
+    /// Asks the next question.
+    fn ask(&mut self) -> Option<((usize, Asked), Question)> {
+        loop {
+            let (index, what) = self.waiting.pop_front().or_else(|| {
                 let index = self.begun;
                 self.begun += 1;
                 self.names.get(index).map(|_| (index, Asked::Owner))
-            });
-            let Some((index, what)) = next else { return };
+            })?;
             let name = self.names.get(index).map(String::as_str).filter(|name| !name.is_empty());
             let asked = match (&what, name) {
                 (Asked::Owner, Some(name)) => ask(self.connection, "GetNameOwner", name),
@@ -147,17 +141,16 @@ impl Search<'_> {
                     self.begin(index);
                     continue;
                 }
-                (Asked::Introspect(path), name) => {
-                    introspection::ask(self.connection, name, path, self.options)
-                }
+                (Asked::Introspect(path), name) => introspection::ask(self.connection, name, path),
                 (Asked::Manager(path), name) => self.ask_manager(name, path),
             };
-            self.questions.push((index, what), asked);
+            return Some(((index, what), asked));
         }
     }
 
-    fn hear(&mut self) -> Result<()> {
-        let Some(((index, asked), answer)) = self.questions.next() else { return Ok(()) };
+    fn hear(&mut self, questions: &mut Questions<(usize, Asked)>) -> Result<()> {
+        let next = questions.next(|| self.ask());
+        let Some(((index, asked), answer)) = next else { return Ok(()) };
         match (asked, answer) {
             (_, Err(error)) if error.is_disconnected() => return Err(error.into()),
             (Asked::Owner, answer) => self.hear_owner(index, answer),
@@ -229,13 +222,10 @@ impl Search<'_> {
         }
     }
 
-    fn ask_manager(&self, destination: Option<&str>, path: &str) -> libbus::Result<PendingReply> {
+    fn ask_manager(&self, destination: Option<&str>, path: &str) -> Question {
         let mut call = MethodCall::new(path, "GetManagedObjects")?.interface(OBJECT_MANAGER)?;
         if let Some(destination) = destination {
             call = call.destination(destination)?;
-        }
-        if self.options.timeout.is_some() {
-            call = call.timeout(self.options.timeout);
         }
         self.connection.send(&call, &())
     }
