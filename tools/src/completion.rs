@@ -20,6 +20,7 @@ use clap::{Arg, Command, CommandFactory as _, ValueHint};
 use self::line::{Line, Place};
 use self::live::Live;
 use crate::cli::Cli;
+use crate::compat;
 
 /// How long the bus may take for all that is asked.
 pub(crate) const TIME_MAX: Duration = Duration::from_millis(500);
@@ -139,6 +140,9 @@ fn by_hint(argument: &Arg) -> Vec<Candidate> {
 fn positional(line: &Line<'_>, word: &str) -> Vec<Candidate> {
     if line.command.has_subcommands() {
         return verbs(line.command);
+    }
+    if line.wants_old_name() {
+        return compat::names().map(|name| Candidate::word(name, "")).collect();
     }
     if let Some(first) = line.foreign_command() {
         return vec![Candidate::Command { first }];

@@ -186,6 +186,12 @@ impl BusOptions {
             || (self.address.is_some() && Some(address) == system)
     }
 
+    /// Whether it is neither the session's nor the system's as they are found.
+    pub(crate) const fn is_named(&self) -> bool {
+        let Self { address, peer, host, machine, .. } = self;
+        address.is_some() || peer.is_some() || host.is_some() || machine.is_some()
+    }
+
     /// Whether the other end is a program and no bus.
     pub(crate) const fn is_peer(&self) -> bool {
         self.peer.is_some()
