@@ -21,7 +21,7 @@ pub(crate) enum Reason {
 }
 
 /// A failed command.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) reason: Reason,
     pub(crate) text: String,

@@ -34,16 +34,25 @@ pub(crate) fn ask(
     connection.send(&question(destination, path)?, &())
 }
 
+/// The answer as it came.
+///
+/// # Errors
+/// It is no text.
+pub(crate) fn xml(reply: &Message) -> Result<&str> {
+    reply.deserialize().map_err(|error| Failure::refused(plain(&error.to_string())))
+}
+
 /// The answer, read as real services write it.
 ///
 /// # Errors
 /// It is no description.
 pub(crate) fn read(reply: &Message) -> Result<(String, Node)> {
-    let xml: &str = reply.deserialize().map_err(|error| Failure::refused(error.to_string()))?;
+    let xml = xml(reply)?;
     let (node, _) = Node::from_xml_leniently(xml).map_err(|error| {
         Failure::refused(plain(&format!(
             "the object describes itself by XML that is none: {error}"
         )))
+        .hint("`bus introspect --xml NAME PATH` shows it")
     })?;
     Ok((xml.to_owned(), node))
 }
@@ -58,6 +67,13 @@ pub(crate) fn fetch(
     path: &str,
 ) -> Result<(String, Node)> {
     read(&ask(connection, destination, path)?.wait()?)
+}
+
+/// Why something is not known that an object would tell, and what to type where it does not.
+pub(crate) fn untold(mut failure: Failure, what: &str, hint: &str) -> Failure {
+    let error = std::mem::take(&mut failure.text);
+    failure.text = format!("{what} not known, since the object does not tell: {error}");
+    failure.hint(hint)
 }
 
 /// The methods called `member` of the object, of `interface` if that is given, with their interfaces.

@@ -126,7 +126,10 @@ impl Call {
             Err(failure) if failure.reason == Reason::Unreachable => return Err(failure),
             // It may have the method all the same.
             Err(_) if can_do_without => return Ok(typed()),
-            Err(failure) => return Err(untold(failure)),
+            Err(failure) => {
+                let what = "the types of the arguments are";
+                return Err(introspection::untold(failure, what, "give them with --signature"));
+            }
         };
         let mut found = introspection::methods(&node, target.interface, target.member);
         if let Some(signature) = &self.signature {
@@ -275,15 +278,6 @@ fn is_nobody(error: &libbus::Error) -> bool {
     error.name().strip_prefix("org.freedesktop.DBus.Error.").is_some_and(|name| {
         matches!(name, "ServiceUnknown" | "NameHasNoOwner") || name.starts_with("Spawn.")
     })
-}
-
-/// Why the types of the arguments are not known.
-fn untold(mut failure: Failure) -> Failure {
-    let error = std::mem::take(&mut failure.text);
-    failure.text = format!(
-        "the types of the arguments are not known, since the object does not tell: {error}"
-    );
-    failure.hint("give them with --signature")
 }
 
 /// A name, or which word is none and why.

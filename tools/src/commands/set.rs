@@ -41,7 +41,12 @@ impl Set {
         let (interface, signature) = match (interface, self.signature) {
             (Some(interface), Some(signature)) => (interface.to_owned(), signature),
             (interface, signature) => {
-                let (_, node) = introspection::fetch(&connection, destination, path)?;
+                let described = introspection::fetch(&connection, destination, path);
+                let (_, node) = described.map_err(|failure| {
+                    let what = "the type of the value is";
+                    let hint = "say it with --signature, and the property as INTERFACE.PROPERTY";
+                    introspection::untold(failure, what, hint)
+                })?;
                 let (interface, property) = told_property(&node, interface, name)?;
                 (interface.to_owned(), signature.unwrap_or_else(|| property.signature.clone()))
             }

@@ -5,6 +5,7 @@
 mod look;
 
 use std::collections::BTreeSet;
+use std::io::{self, Write as _};
 
 use clap::Args;
 use libbus::blocking::Connection;
@@ -96,12 +97,16 @@ impl Watcher for Shown<'_> {
         }
         self.out.flush()?;
         if let Some(error) = &service.error {
-            let failure = Failure::from(error.clone());
+            let failure = error.clone();
             match self.is_all {
                 // One of many that does not answer is told beside the others.
                 true => eprintln!("bus: {}: {}", plain(name), failure.text),
                 false => self.failure = Some(failure),
             }
+        }
+        for (path, failure) in &service.broken {
+            let place = format!("{}{}", plain(name), plain(path));
+            let _ = writeln!(io::stderr(), "bus: {place}: {}", failure.text);
         }
         if service.is_cut {
             let name = plain(name);
