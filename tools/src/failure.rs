@@ -75,7 +75,7 @@ impl fmt::Display for Failure {
 }
 
 /// What can be tried when the other side answers with this error.
-fn hint_for(name: &str) -> Option<&'static str> {
+fn hint_for(name: &str, text: &str) -> Option<&'static str> {
     Some(match name.strip_prefix("org.freedesktop.DBus.Error.")? {
         "ServiceUnknown" | "NameHasNoOwner" => {
             "`bus list` shows who is there, and who can be started"
@@ -83,6 +83,9 @@ fn hint_for(name: &str) -> Option<&'static str> {
         "UnknownMethod" | "UnknownInterface" | "UnknownProperty" | "InvalidArgs"
         | "PropertyReadOnly" => "`bus introspect NAME PATH` shows what the object has",
         "UnknownObject" => "`bus tree NAME` shows its objects",
+        "AccessDenied" if is_for_few(text) => {
+            "no rule of a policy decides this: root may, and the user that the bus runs as"
+        }
         "AccessDenied" | "AuthFailed" => {
             "`bus policy explain` says which rule of the bus decides; a service may refuse by itself, too"
         }
@@ -93,13 +96,21 @@ fn hint_for(name: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether a bus refuses what it lets only root and its own user do, whatever its policy says; those that are in use
+/// give this no name of its own.
+fn is_for_few(text: &str) -> bool {
+    let ours = ["may only be called by root", "may only be added by root", "is for root and"];
+    let of_others = ["necessary privileged to call this method"];
+    ours.iter().chain(&of_others).any(|said| text.contains(said))
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let text = crate::output::escape::plain(&error.to_string());
         match &error {
             Error::Method(method) => {
                 let failure = Self::refused(text);
-                match hint_for(method.name()) {
+                match hint_for(method.name(), method.text()) {
                     Some(hint) => failure.hint(hint),
                     None => failure,
                 }

@@ -4,7 +4,7 @@
 //! which bus and how to print (`options.rs`), values and their text forms (`value.rs`), who is on the bus
 //! (`inventory.rs`), what objects say of themselves (`introspection.rs`), what `/proc` tells (`process.rs`), what time
 //! it is (`clock.rs`), output (`output/`), how far long work is (`progress.rs`), how a command fails
-//! (`failure.rs`), and an example of each (`examples.rs`). What works on captured messages knows no command line: `capture`, `conversation` and `trace`;
+//! (`failure.rs`), an example of each (`examples.rs`), and hints about a bus (`hints.rs`). What works on captured messages knows no command line: `capture`, `conversation` and `trace`;
 //! `captured_file.rs` opens a capture for verbs.
 //! Programs of other projects, called by their own names, are `compat/`.
 //!
@@ -24,6 +24,7 @@ pub mod conversation;
 mod duration;
 mod examples;
 mod failure;
+mod hints;
 mod interrupt;
 mod introspection;
 mod inventory;

@@ -299,3 +299,35 @@ fn a_property_that_cannot_be_read_keeps_nobody_from_the_others() {
     );
     assert_eq!(text(&output.stdout).trim_end(), json);
 }
+
+#[test]
+fn a_rule_of_a_policy_is_looked_for_where_one_may_have_decided() {
+    let scene = Scene::new();
+    let rule = "`bus policy explain` says which rule of the bus decides; a service may refuse by itself, too";
+    let few = "no rule of a policy decides this: root may, and the user that the bus runs as";
+    for (said, hint) in [
+        ("Rejected send message, 2 matched rules", rule),
+        ("Method X may only be called by root and by the user that the bus runs as", few),
+        ("Property 'X' is for root and the user that runs the message bus alone", few),
+        ("The caller does not have the necessary privileged to call this method", few),
+    ] {
+        let denied = "org.freedesktop.DBus.Error.AccessDenied";
+        let answer = |call: &Message| vec![Message::error(call, denied).arg(said)];
+        let (output, _) = beside(&scene, &format!("bus call {NAME} / a.b.C"), answer);
+        assert_eq!(text(&output.stderr), format!("bus: {denied}: {said}\nhint: {hint}\n"));
+    }
+}
+
+#[test]
+fn what_a_hint_says_can_be_given_to_a_shell() {
+    let scene = Scene::new();
+    let name = "x.$(touch pwned)";
+    let xml = format!("<node><interface name=\"{name}\">{TAKE}</interface></node>");
+    let answer = |call: &Message| vec![strict(call, &xml)];
+    let (output, _) = beside(&scene, &format!("bus call {NAME} / a.b.Take 5"), answer);
+    let hint = format!("hint: there is '{name}.Take'\n");
+    assert!(text(&output.stderr).ends_with(&hint), "{}", text(&output.stderr));
+    let (output, _) = beside(&scene, &format!("bus codegen --server {NAME} /"), answer);
+    let hint = format!("hint: --without='{name}' leaves it out\n");
+    assert!(text(&output.stderr).ends_with(&hint), "{}", text(&output.stderr));
+}

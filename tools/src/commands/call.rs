@@ -12,7 +12,7 @@ use libbus::names::{BusName, InterfaceName, MemberName, NameError, ObjectPath};
 use crate::failure::{Failure, Reason, Result};
 use crate::introspection;
 use crate::options::Options;
-use crate::output::escape::plain;
+use crate::output::escape::{plain, shell_word};
 use crate::output::out::Out;
 use crate::value::words::ArgumentError;
 use crate::value::{
@@ -241,10 +241,15 @@ impl<'w> Target<'w> {
             return Ok(Some(Method { interface: Some((*interface).to_owned()), signature }));
         }
         let mut names: Vec<String> =
-            found.iter().map(|(name, _)| format!("{}.{}", plain(name), self.member)).collect();
+            found.iter().map(|(name, _)| self.of_interface(name)).collect();
         names.dedup();
         let text = format!("several interfaces have a method {}", self.member);
         Err(Failure::usage(text).hint(format!("say which one: {}", names.join(", "))))
+    }
+
+    /// The method of another interface, as it can be typed.
+    fn of_interface(&self, interface: &str) -> String {
+        shell_word(&plain(&format!("{interface}.{}", self.member)))
     }
 
     fn no_such_method(&self, node: &Node) -> Failure {
@@ -253,14 +258,15 @@ impl<'w> Target<'w> {
             |interface| format!("{interface}.{}", self.member),
         );
         let failure = Failure::refused(format!("the object tells of no method {}", plain(&what)));
-        if let (true, Some(method)) = (node.interface(&what).is_some(), self.arguments.first()) {
-            return failure
-                .hint(format!("interface and method are one word: {what}.{}", plain(method)));
+        if let (true, Some(method)) = (node.interface(&what).is_some(), self.arguments.first())
+            && MemberName::parse(method).is_ok()
+        {
+            return failure.hint(format!("interface and method are one word: {what}.{method}"));
         }
         let near = introspection::methods(node, None, self.member);
         match (near.first(), self.destination) {
             (Some((interface, _)), _) => {
-                failure.hint(format!("there is {}.{}", plain(interface), self.member))
+                failure.hint(format!("there is {}", self.of_interface(interface)))
             }
             (None, Some(name)) => failure.hint(format!(
                 "`bus introspect {} {}` shows what it has; with --signature it is called all the same",

@@ -231,7 +231,7 @@ pub(crate) fn watch(rules: &[String], options: &Options) -> Result<Watch> {
             eprintln!(
                 "bus: shown are signals for everybody; calls, replies, and signals for one receiver are not"
             );
-            eprintln!("hint: a system bus lets root see all: sudo bus --system monitor");
+            eprintln!("hint: {}", crate::hints::see_all(&options.bus));
         }
         Err(error) => return Err(explain(error)),
     }
