@@ -13,6 +13,6 @@ macro_rules! transcripts {
 }
 
 transcripts! {
-    activate, call, call_errors, emit_and_wait, env, get_and_set, introspect, json, list, monitor, policy, run, status, tree,
+    activate, call, call_errors, captures, emit_and_wait, env, get_and_set, introspect, json, list, monitor, others, policy, run, status, tree,
     usage,
 }
