@@ -59,6 +59,7 @@ pub(crate) enum Verb {
     Completions(commands::completions::Completions),
     CompleteWords(commands::completions::CompleteWords),
     Compat(commands::compat::Compat),
+    Help(commands::help::Help),
 }
 
 /// The definition, with an example of each verb.

@@ -33,6 +33,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("codegen", "bus codegen org.freedesktop.DBus /org/freedesktop/DBus"),
     ("completions", "bus completions bash"),
     ("compat", "bus compat busctl list"),
+    ("help", "bus help policy explain"),
 ];
 
 const EXPLAIN: &str = "bus policy explain user=alice own=org.example.A";

@@ -53,6 +53,8 @@ const CASES: &[(&str, &str)] = &[
     ("bus run -- mktem", "bus run -- mktemp "),
     ("bus codegen /bin/mktem", "bus codegen /bin/mktemp "),
     ("bus call org.example.Nobody /org", "bus call org.example.Nobody /org"),
+    ("bus help intros", "bus help introspect "),
+    ("bus help policy ex", "bus help policy explain "),
     ("bus nonsense org.exa", "bus nonsense org.exa"),
 ];
 

@@ -215,6 +215,11 @@ impl<'w> Target<'w> {
             let text = format!("{word:?} is no INTERFACE.METHOD: after the dot there is nothing");
             return Err(Failure::usage(text));
         }
+        if interface.is_some_and(|name| InterfaceName::parse(name).is_err())
+            && InterfaceName::parse(word).is_ok()
+        {
+            return Err(two_words(word, arguments));
+        }
         Ok(Self { destination, path, interface, member, arguments })
     }
 
@@ -275,6 +280,17 @@ impl<'w> Target<'w> {
             )),
             (None, None) => failure.hint("with --signature it is called all the same"),
         }
+    }
+}
+
+/// An interface stands where interface and method are one word.
+fn two_words(interface: &str, after: &[String]) -> Failure {
+    let failure = Failure::usage(format!("{interface:?} is an interface, and no INTERFACE.METHOD"));
+    match after.first().filter(|method| MemberName::parse(method).is_ok()) {
+        Some(method) => {
+            failure.hint(format!("interface and method are one word: {interface}.{method}"))
+        }
+        None => failure,
     }
 }
 

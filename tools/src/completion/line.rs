@@ -183,7 +183,7 @@ impl<'c> Line<'c> {
         self.command.clone().render_usage().to_string()
     }
 
-    fn words(&self) -> Vec<&str> {
+    pub(super) fn words(&self) -> Vec<&str> {
         self.positionals.iter().map(|(_, word)| word.as_str()).collect()
     }
 
