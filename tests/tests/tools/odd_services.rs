@@ -220,11 +220,11 @@ fn half(call: &Message) -> Vec<Message> {
 fn a_description_that_cannot_be_read_is_told_of_and_shown() {
     let scene = Scene::new();
     let told = "bus: the object describes itself by XML that is none: ";
-    let shown = format!("hint: `bus introspect --xml NAME PATH` shows it\n");
+    let shown = "hint: `bus introspect --xml NAME PATH` shows it\n";
     for line in [format!("bus tree {NAME}"), format!("bus introspect {NAME}")] {
         let (output, _) = beside(&scene, &line, half);
         let error = text(&output.stderr);
-        assert!(error.starts_with(told) && error.ends_with(&shown), "{line}: {error}");
+        assert!(error.starts_with(told) && error.ends_with(shown), "{line}: {error}");
         assert_eq!((text(&output.stdout), output.status.code()), ("", Some(1)), "{line}");
     }
     let (output, _) = beside(&scene, &format!("bus introspect --xml {NAME}"), half);

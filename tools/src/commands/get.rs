@@ -239,8 +239,8 @@ impl Object<'_> {
         match (interface, described) {
             (None, described) => {
                 let interfaces = described?.interfaces;
-                let with = interfaces.iter().filter(|found| !found.properties.is_empty());
-                with.map(|found| self.all_of(&found.name, Some(found), shown)).collect()
+                let mut with = interfaces.iter().filter(|found| !found.properties.is_empty());
+                with.try_for_each(|found| self.all_of(&found.name, Some(found), shown))
             }
             (Some(name), described) => {
                 let node = described.unwrap_or_default();
