@@ -3,6 +3,15 @@
 use crate::options::BusOptions;
 use crate::output::escape::{plain, shell_word};
 
+/// How it is said which bus is meant, in the way that was tried.
+pub(crate) const fn place(bus: &BusOptions) -> &'static str {
+    match bus {
+        BusOptions { host: Some(_), .. } => "for example: --host=alice@example.org",
+        BusOptions { machine: Some(_), .. } => "for example: --machine=container",
+        _ => "for example: --address=unix:path=/run/user/1000/bus",
+    }
+}
+
 /// Who sees all that is said on a bus, where this user does not.
 pub(crate) fn see_all(bus: &BusOptions) -> String {
     let who = "root and the user that the bus runs as see all";

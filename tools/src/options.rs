@@ -11,6 +11,7 @@ use rustix::process::geteuid;
 
 use crate::duration::parse_duration;
 use crate::failure::{Failure, Result};
+use crate::hints;
 use crate::output::style::{ColorChoice, Style};
 
 /// The options of all verbs.
@@ -167,7 +168,11 @@ impl BusOptions {
     /// What is known beside the error: which bus it was, and what is usual.
     pub(crate) fn explain(&self, error: libbus::Error) -> Failure {
         let is_unknown = matches!(error, libbus::Error::NoAddress(_));
+        let is_address = matches!(error, libbus::Error::Address(_));
         let failure = Failure::from(error);
+        if is_address {
+            return failure.hint(hints::place(self));
+        }
         if is_unknown && geteuid().is_root() {
             return failure.hint("root mostly means the system bus: --system");
         }

@@ -203,7 +203,7 @@ impl<'w> Target<'w> {
             (false, []) => (None, words),
         };
         let [path, member, arguments @ ..] = rest else {
-            return Err(Failure::usage("expected NAME PATH INTERFACE.METHOD [ARGUMENT]..."));
+            return Err(expected("NAME PATH INTERFACE.METHOD [ARGUMENT]...", options));
         };
         if !path.starts_with('/') {
             let text = format!("{path:?} is no object path: one begins with a slash");
@@ -309,6 +309,12 @@ pub(crate) fn named<'w, T>(
     parse: impl FnOnce(&'w str) -> std::result::Result<T, NameError>,
 ) -> Result<T> {
     parse(word).map_err(|error| Failure::usage(format!("{word:?} is no {what}: {error}")))
+}
+
+/// Too few words. With --peer there is no NAME.
+pub(crate) fn expected(words: &str, options: &Options) -> Failure {
+    let without = words.strip_prefix("NAME ").filter(|_| options.bus.is_peer());
+    Failure::usage(format!("expected {}", without.unwrap_or(words)))
 }
 
 /// Who and which object, or which of the words is none.

@@ -8,7 +8,7 @@ use libbus::MethodCall;
 use libbus::blocking::Connection;
 use serde_json::{Map, Value as Json};
 
-use crate::commands::call::{Target, body_text, place, split_member};
+use crate::commands::call::{Target, body_text, expected, place, split_member};
 use crate::failure::{Failure, Reason, Result};
 use crate::introspection;
 use crate::options::Options;
@@ -49,7 +49,7 @@ impl Get {
         let (words, wanted) = self
             .words
             .split_at_checked(count)
-            .ok_or_else(|| Failure::usage("expected NAME PATH [INTERFACE.PROPERTY]..."))?;
+            .ok_or_else(|| expected("NAME PATH [INTERFACE.PROPERTY]...", options))?;
         let (destination, path) = match words {
             [name, path] => (Some(name.as_str()), path.as_str()),
             [path] => (None, path.as_str()),

@@ -3,7 +3,7 @@
 use bus_introspect::{Node, Property};
 use clap::Args;
 
-use crate::commands::call::{place, split_member, wrong_argument};
+use crate::commands::call::{expected, place, split_member, wrong_argument};
 use crate::commands::get::{Object, only_property};
 use crate::failure::{Failure, Result};
 use crate::introspection;
@@ -32,7 +32,7 @@ impl Set {
             (_, rest) => (None, rest),
         };
         let [path, property, words @ ..] = rest else {
-            return Err(Failure::usage("expected NAME PATH INTERFACE.PROPERTY VALUE"));
+            return Err(expected("NAME PATH INTERFACE.PROPERTY VALUE", options));
         };
         place(destination, path)?;
         let connection = options.connect()?;
