@@ -58,7 +58,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                         true => format!("{}\n", answer.to_json()),
                         false => answer.to_string(),
                     };
-                    report(&Report { text, notes, code: 0 })
+                    report(&Report { text, notes, ..Report::default() })
                 }
                 Err(text) => fail(&text, UNUSABLE_EXIT_CODE),
             }

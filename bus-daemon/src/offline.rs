@@ -22,10 +22,14 @@ pub const UNUSABLE_EXIT_CODE: u8 = 1;
 pub const SUSPICIOUS_EXIT_CODE: u8 = 2;
 
 /// Text for standard output, and the exit code.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Whole lines.
     pub text: String,
+    /// What keeps a configuration, or one of its files, from being used; each is a line of the text, too.
+    pub errors: Vec<String>,
+    /// What has no effect or is suspicious, likewise.
+    pub warnings: Vec<String>,
     /// What else the administrator should know, for standard error.
     pub notes: Vec<String>,
     /// The exit code.
@@ -66,7 +70,7 @@ pub fn check_config(source: &ConfigSource) -> Report {
         (true, false) => SUSPICIOUS_EXIT_CODE,
         (true, true) => 0,
     };
-    Report { text, notes, code }
+    Report { text, errors, warnings, notes, code }
 }
 
 /// Why a bus would not start with a configuration that is well written.

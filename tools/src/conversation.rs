@@ -116,6 +116,11 @@ impl Conversation {
         &self.names
     }
 
+    /// Somebody else knows who has a well-known name.
+    pub(crate) fn learn_owner(&mut self, name: &str, owner: &str) {
+        self.names.set_owner(name, owner);
+    }
+
     fn handle_call(&mut self, number: u64, time: Option<Time>, message: &Message) {
         if message.flags().contains(Flags::NO_REPLY_EXPECTED) {
             return;

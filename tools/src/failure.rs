@@ -6,6 +6,7 @@ use std::io;
 use libbus::Error;
 
 use crate::examples;
+use crate::output::escape::plain;
 
 /// Why the program ends, and with which code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +19,14 @@ pub(crate) enum Reason {
     Usage,
     /// 3: the bus cannot be reached.
     Unreachable,
+    /// 127, as shells have it: there is no such program to run.
+    NoProgram,
+    /// 126, likewise: it cannot be run.
+    NotExecutable,
 }
+
+/// Where a bus that cannot be reached is looked into.
+pub(crate) const DOCTOR: &str = "`bus doctor` looks for the reason";
 
 /// A failed command.
 #[derive(Clone, Debug)]
@@ -44,6 +52,21 @@ impl Failure {
         Self { reason: Reason::Unreachable, text: text.into(), hints: Vec::new() }
     }
 
+    /// The bus has closed the connection.
+    pub(crate) fn closed() -> Self {
+        Self::unreachable("the bus has closed the connection").hint(DOCTOR)
+    }
+
+    /// A program that was to be run is not.
+    pub(crate) fn not_run(program: &str, error: &io::Error) -> Self {
+        let reason = match error.kind() {
+            io::ErrorKind::NotFound => Reason::NoProgram,
+            _ => Reason::NotExecutable,
+        };
+        let text = format!("cannot run {}: {}", plain(program), libbus::host::phrase(error));
+        Self { reason, text, hints: Vec::new() }
+    }
+
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
@@ -63,6 +86,8 @@ impl Failure {
             Reason::Refused => 1,
             Reason::Usage => 2,
             Reason::Unreachable => 3,
+            Reason::NoProgram => 127,
+            Reason::NotExecutable => 126,
         }
     }
 }
@@ -106,7 +131,7 @@ fn is_for_few(text: &str) -> bool {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let text = crate::output::escape::plain(&error.to_string());
+        let text = plain(&error.to_string());
         match &error {
             Error::Method(method) => {
                 let failure = Self::refused(text);
@@ -116,11 +141,9 @@ impl From<Error> for Failure {
                 }
             }
             Error::TimedOut(_) => Self::refused(text).hint("wait longer with --timeout=SECONDS"),
-            Error::Connect { .. } | Error::NoAddress(_) => {
-                Self::unreachable(text).hint("`bus doctor` looks for the reason")
-            }
+            Error::Connect { .. } | Error::NoAddress(_) => Self::unreachable(text).hint(DOCTOR),
             Error::Address(_) => Self::usage(text),
-            error if error.is_disconnected() => Self::unreachable(text),
+            error if error.is_disconnected() => Self::unreachable(text).hint(DOCTOR),
             Error::Name(_) | Error::MatchRule(_) => Self::usage(text),
             _ => Self::refused(text),
         }

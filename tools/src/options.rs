@@ -10,8 +10,9 @@ use libbus::blocking::{Builder, Connection};
 use rustix::process::geteuid;
 
 use crate::duration::parse_duration;
-use crate::failure::{Failure, Result};
+use crate::failure::{DOCTOR, Failure, Result};
 use crate::hints;
+use crate::output::escape::plain;
 use crate::output::style::{ColorChoice, Style};
 
 /// The options of all verbs.
@@ -160,13 +161,16 @@ impl BusOptions {
             _ => session_address(),
         };
         text.ok_or_else(|| {
-            Failure::unreachable("no address of a bus on this machine is known")
-                .hint("`bus doctor` looks for the reason")
+            Failure::unreachable("no address of a bus on this machine is known").hint(DOCTOR)
         })
     }
 
     /// What is known beside the error: which bus it was, and what is usual.
     pub(crate) fn explain(&self, error: libbus::Error) -> Failure {
+        if let (libbus::Error::Address(error), Some(name)) = (&error, self.variable()) {
+            let text = plain(&format!("{name} is no address of a bus: {error}"));
+            return Failure::unreachable(text).hint(DOCTOR);
+        }
         let is_unknown = matches!(error, libbus::Error::NoAddress(_));
         let is_address = matches!(error, libbus::Error::Address(_));
         let failure = Failure::from(error);
@@ -177,6 +181,16 @@ impl BusOptions {
             return failure.hint("root mostly means the system bus: --system");
         }
         failure
+    }
+
+    /// The variable that says where the bus is, if that is what says it.
+    fn variable(&self) -> Option<&'static str> {
+        let is_said = [&self.address, &self.peer, &self.host, &self.machine];
+        if is_said.into_iter().any(Option::is_some) {
+            return None;
+        }
+        let name = if self.system { SYSTEM_VARIABLE } else { SESSION_VARIABLE };
+        variable(name).map(|_| name)
     }
 
     /// Whether it is a system bus, or looks like one.
@@ -195,6 +209,18 @@ impl BusOptions {
     pub(crate) const fn is_named(&self) -> bool {
         let Self { address, peer, host, machine, .. } = self;
         address.is_some() || peer.is_some() || host.is_some() || machine.is_some()
+    }
+
+    /// Only a bus does what the verb is for.
+    ///
+    /// # Errors
+    /// The other end is none, as was said.
+    pub(crate) fn must_be_bus(&self, verb: &str) -> Result<()> {
+        match self.is_peer() {
+            true => Err(Failure::usage(format!("`bus {verb}` asks a bus, and --peer is none"))
+                .hint(format!("for example: bus --address=ADDRESS {verb}"))),
+            false => Ok(()),
+        }
     }
 
     /// Whether the other end is a program and no bus.

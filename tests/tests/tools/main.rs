@@ -16,6 +16,7 @@ mod doctor;
 mod hostile;
 mod manual;
 mod odd_services;
+mod other_buses;
 mod scene;
 mod timeout;
 mod top;

@@ -13,6 +13,7 @@ macro_rules! transcripts {
 }
 
 transcripts! {
-    activate, call, call_errors, captures, emit_and_wait, env, get_and_set, introspect, json, list, monitor, others, policy, run, status, tree,
+    activate, call, call_errors, captures, closed, emit_and_wait, env, get_and_set, introspect, json, list, monitor,
+    others, peer, policy, run, status, tree,
     usage,
 }

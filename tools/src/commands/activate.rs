@@ -15,6 +15,7 @@ pub(crate) struct Activate {
 
 impl Activate {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
+        options.bus.must_be_bus("activate")?;
         let name = named("bus name", &self.name, BusName::parse)?.as_str();
         let connection = options.connect()?;
         let bus =

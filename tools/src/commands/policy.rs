@@ -11,6 +11,7 @@ use bus_policy::subject::{AccountNames as _, uid_of};
 use clap::{Args, Subcommand};
 use libbus::Error;
 use libbus::blocking::Proxy;
+use serde_json::json;
 
 use crate::failure::{Failure, Result};
 use crate::options::Options;
@@ -95,17 +96,22 @@ fn source(file: Option<PathBuf>, options: &Options) -> Result<ConfigSource> {
     Ok(ConfigSource::new(&file, false))
 }
 
-fn print(report: &Report) -> Result<()> {
+fn print(report: &Report, options: &Options) -> Result<()> {
     report.notes.iter().for_each(|note| eprintln!("bus: {}", plain(note)));
     let mut out = Out::plain();
-    report.text.lines().try_for_each(|line| out.line(&plain(line)))?;
+    match options.json() {
+        Some(form) => {
+            out.json(form, &json!({ "errors": report.errors, "warnings": report.warnings }))?
+        }
+        None => report.text.lines().try_for_each(|line| out.line(&plain(line)))?,
+    }
     out.finish()
 }
 
 impl Check {
     fn run(self, options: &Options) -> Result<()> {
         let report = offline::check_config(&source(self.file, options)?);
-        print(&report)?;
+        print(&report, options)?;
         let is_bad =
             report.code == offline::UNUSABLE_EXIT_CODE || (self.strict && report.code != 0);
         match is_bad {

@@ -66,9 +66,7 @@ impl Run {
         let (bus, address) = self.start_bus(&directory)?;
         let mut command = self.command(&address);
         let program = command.get_program().to_string_lossy().into_owned();
-        let child = command.spawn().map_err(|error| {
-            Failure::refused(format!("cannot run {program}: {}", phrase(&error)))
-        })?;
+        let child = command.spawn().map_err(|error| Failure::not_run(&program, &error))?;
         let status = wait_for(child, signals);
         drop(bus);
         Ok(exit_code(status?))

@@ -68,8 +68,12 @@ impl Status {
                 }
                 add_process(&mut report, pid);
             }
-            Some(name) => add_name(&mut report, &options.connect()?, name)?,
+            Some(name) => {
+                options.bus.must_be_bus("status")?;
+                add_name(&mut report, &options.connect()?, name)?;
+            }
             None => {
+                options.bus.must_be_bus("status")?;
                 let connection = options.connect()?;
                 add_bus(&mut report, &connection, options)?;
                 add_name(&mut report, &connection, "org.freedesktop.DBus")?;
@@ -155,7 +159,7 @@ fn add_credentials(report: &mut Report, credentials: &Value) {
 fn add_process(report: &mut Report, pid: u32) {
     let process = Process(pid);
     report.push("PID", Some(pid));
-    report.push("PPID", process.status("PPid"));
+    report.push("PPID", process.status("PPid").and_then(|pid| pid.parse::<u32>().ok()));
     report.push("Comm", process.name());
     report.push("Exe", process.executable());
     report.push("CommandLine", process.command_line());

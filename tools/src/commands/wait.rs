@@ -46,10 +46,16 @@ impl Wait {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         match words.as_slice() {
             [name] if !name.starts_with('/') => {
+                options.bus.must_be_bus("wait NAME")?;
                 let name = named("bus name", name, BusName::parse)?;
                 self.wait_for_name(&options.connect()?, name, deadline)
             }
             [path, member] => self.wait_for_signal((None, path, member), deadline, options),
+            [_, _, _] if options.bus.is_peer() => {
+                let text = "with --peer there is no NAME";
+                Err(Failure::usage(text)
+                    .hint("for example: bus wait --peer=ADDRESS PATH INTERFACE.SIGNAL"))
+            }
             [name, path, member] => {
                 self.wait_for_signal((Some(name), path, member), deadline, options)
             }
