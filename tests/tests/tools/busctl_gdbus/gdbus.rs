@@ -9,7 +9,7 @@ use super::service::NAME;
 use super::transcript::{Difference, Scene, Which};
 
 /// `PEER` is the object; the words of a line are split at blanks, and a `␣` is a blank in a word.
-fn check(lines: &[&str], differences: &[Difference]) {
+fn check(lines: &[&str], differences: &[Difference<'_>]) {
     let Some(scene) = Scene::new("gdbus") else { return };
     check_on(&scene, lines, differences);
 }
@@ -19,7 +19,7 @@ fn words_of(line: &str) -> Vec<String> {
     line.split(' ').map(|word| word.replace('␣', " ")).collect()
 }
 
-fn check_on(scene: &Scene, lines: &[&str], differences: &[Difference]) {
+fn check_on(scene: &Scene, lines: &[&str], differences: &[Difference<'_>]) {
     let words: Vec<Vec<String>> = lines.iter().map(|line| words_of(line)).collect();
     let words: Vec<Vec<&str>> =
         words.iter().map(|words| words.iter().map(String::as_str).collect()).collect();
@@ -140,6 +140,117 @@ fn wrong_options_are_answered_by_how_it_is_used() {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         for which in [Which::Ours, Which::Original] {
             scene.run(which, &words).prints(&["Usage:\n  gdbus COMMAND"]);
+        }
+    }
+}
+
+/// What may stand at `|` of each line, and nothing else.
+// tools.md D040
+#[test]
+fn command_lines_are_completed() {
+    let Some(scene) = Scene::new("gdbus") else { return };
+    let lines = [
+        "gdbus |",
+        "gdbus c|",
+        "|gdbus call --session",
+        "gdbus help |",
+        "gdbus bogus |",
+        "gdbus complete x |",
+        "x call |",
+        "gdbus call|",
+        "gdbus call --s|",
+        "gdbus call --system |",
+        "gdbus call --system --session |",
+        "gdbus call --address |",
+        "gdbus wait --address |",
+        "gdbus call --address b|ogus",
+        "gdbus call --address bogus |",
+        "gdbus call --session |",
+        "gdbus call -eZ -|",
+        "gdbus call -d |",
+        "gdbus call --session --bogus=1 |",
+        "gdbus call --session --timeout 5 |",
+        "gdbus call --session --timeout x |",
+        "gdbus call --session --dest |",
+        "gdbus call --session --dest o|",
+        "gdbus call --session --dest :|",
+        "gdbus call --session --dest| org.example.Peer",
+        "gdbus call --session --dest o| --object-path",
+        "gdbus call --session --dest= |",
+        "gdbus call --session --dest org.example.Peer |",
+        "gdbus call --session --dest org.example.Peer --dest |",
+        "gdbus call --session --dest org.example.Peer --object-path |",
+        "gdbus call --session --dest org.example.Peer --object-path x|",
+        "gdbus call --session --dest org.example.Peer --object-path /|",
+        "gdbus call --session --dest org.example.Peer --object-path /org/example/|",
+        "gdbus call --session --dest org.example.Peer --object-path /org/example/Pe|",
+        "gdbus call --session --dest org.example.Peer --object-path //|",
+        "gdbus call --session --dest org.example.Peer --object-path /5-/|",
+        "gdbus call --session --dest org.example.Nobody --object-path |",
+        "gdbus call --session --dest 5bad --object-path |",
+        "gdbus call --session --dest :1.999 --object-path |",
+        "gdbus call --session --dest 'org.example.Peer' --object-path '/org/example/Peer' |",
+        "gdbus call --session --dest org.example.Peer --object-path /org/example/Peer --method |",
+        "gdbus call --session --dest org.example.Peer --object-path /org/example/Peer --method x|",
+        "gdbus call --session --dest org.example.Peer --object-path /org/example/Peer --method a.b.C |",
+        "gdbus call --session --dest org.example.Peer --object-path /nope --method |",
+        "gdbus call --session --dest org.example.Peer --object-path /broken --method |",
+        "gdbus call --session --dest org.example.Peer --method |",
+        "gdbus emit --session |",
+        "gdbus emit --session --dest |",
+        "gdbus emit --session --dest :1.1 |",
+        "gdbus emit --session --object-path |",
+        "gdbus emit --session --object-path / |",
+        "gdbus emit --session --object-path / --signal|",
+        "gdbus emit --session --object-path / --signal |",
+        "gdbus emit --session --object-path / --signal a.b.C|",
+        "gdbus emit --session --object-path / --signal a.b.C |",
+        "gdbus emit --session --dest org.example.Peer --object-path /org/|",
+        "gdbus emit --session --dest org.example.Peer --object-path /org/example/Peer --signal |",
+        "gdbus emit --session --dest org.example.Peer --object-path /org/example/Peer --signal x|",
+        "gdbus introspect --session --dest org.example.Peer --object-path /org/|",
+        "gdbus introspect --session --dest org.example.Peer --object-path / |",
+        "gdbus introspect --session --dest org.example.Peer --object-path / --xml -r |",
+        "gdbus introspect --session --dest org.example.Peer --object-path / -rp |",
+        "gdbus monitor --session |",
+        "gdbus monitor --session --dest |",
+        "gdbus monitor --session --dest org.example.Peer |",
+        "gdbus monitor --session --dest org.example.Peer --object-path |",
+        "gdbus monitor --session --dest org.example.Peer --object-path / |",
+        "gdbus wait |",
+        "gdbus wait --session |",
+        "gdbus wait --session --activate |",
+        "gdbus call \"--sess\"ion |",
+        "gdbus call --session # --dest |",
+        "gdbus call 'x |",
+        "gdbus call \\|",
+        "# x|",
+        " |",
+        "|",
+    ];
+    let cases: Vec<(String, String)> = lines
+        .iter()
+        .map(|line| {
+            let (before, after) = line.split_once('|').unwrap();
+            (format!("{before}{after}"), before.len().to_string())
+        })
+        .chain(["x", "", "5x", "99", "-1"].map(|point| ("gdbus call".into(), point.into())))
+        .collect();
+    let words: Vec<[&str; 3]> =
+        cases.iter().map(|(line, point)| ["complete", line.as_str(), point.as_str()]).collect();
+    let words: Vec<&[&str]> = words.iter().map(|words| words.as_slice()).collect();
+    let broken = "gdbus call --session --dest org.example.Peer --object-path /broken --method ";
+    let broken = format!("complete {broken} {}", broken.len());
+    let differences = [Difference {
+        case: &broken,
+        reason: CLEARER,
+        code: 0,
+        prints: "Error parsing introspection XML: ",
+    }];
+    scene.compare(&words, &differences);
+    for words in [&["complete"][..], &["complete", "gdbus"], &["complete", "gdbus", "5", "x"]] {
+        for which in [Which::Ours, Which::Original] {
+            scene.run(which, words).fails_with(&["Unknown command 'complete'", "Usage:"]);
         }
     }
 }

@@ -38,9 +38,31 @@ pub(super) struct Given {
     pub(super) words: Vec<String>,
 }
 
+/// What becomes of an option that nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unknown {
+    Refused,
+    PassedOver,
+}
+
+impl Unknown {
+    fn passed_over(self) -> Option<()> {
+        (self == Self::PassedOver).then_some(())
+    }
+}
+
 impl Options {
     /// Nothing, if something is wrong.
     pub(super) fn read(self, words: &[String]) -> Option<Given> {
+        self.read_with(words, Unknown::Refused)
+    }
+
+    /// The same, without the options that nobody knows.
+    pub(super) fn read_known(self, words: &[String]) -> Option<Given> {
+        self.read_with(words, Unknown::PassedOver)
+    }
+
+    fn read_with(self, words: &[String], unknown: Unknown) -> Option<Given> {
         let mut given = Given::default();
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -48,8 +70,8 @@ impl Options {
                 Some("-") => given.words.extend(words.by_ref().cloned()),
                 None | Some("") => given.words.push(word.clone()),
                 Some(rest) => match rest.strip_prefix('-') {
-                    Some(long) => self.read_long(long, &mut words, &mut given)?,
-                    None => self.read_row(rest, &mut words, &mut given)?,
+                    Some(long) => self.read_long(long, unknown, &mut words, &mut given)?,
+                    None => self.read_row(rest, unknown, &mut words, &mut given)?,
                 },
             }
         }
@@ -63,6 +85,7 @@ impl Options {
     fn read_long(
         self,
         text: &str,
+        unknown: Unknown,
         words: &mut std::slice::Iter<'_, String>,
         given: &mut Given,
     ) -> Option<()> {
@@ -70,7 +93,9 @@ impl Options {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (text, None),
         };
-        let (name, _, takes) = self.all().find(|(known, ..)| *known == name)?;
+        let Some((name, _, takes)) = self.all().find(|(known, ..)| *known == name) else {
+            return unknown.passed_over();
+        };
         let value = match takes {
             Takes::Nothing => None,
             Takes::Perhaps => value.or_else(|| next_unless_option(words)),
@@ -83,12 +108,16 @@ impl Options {
     fn read_row(
         self,
         row: &str,
+        unknown: Unknown,
         words: &mut std::slice::Iter<'_, String>,
         given: &mut Given,
     ) -> Option<()> {
         let count = row.chars().count();
         for (index, letter) in row.chars().enumerate() {
-            let (name, _, takes) = self.all().find(|(_, short, _)| *short == letter)?;
+            let Some((name, _, takes)) = self.all().find(|(_, short, _)| *short == letter) else {
+                unknown.passed_over()?;
+                continue;
+            };
             let is_last = index + 1 == count;
             let value = match takes {
                 Takes::Text | Takes::Number if is_last => Some(words.next()?.clone()),
@@ -226,6 +255,10 @@ mod tests {
         check("-a -x --activate -x -a", Some("activate=-|xml=-|activate=-|xml=-|activate=-"));
         check("-x -- -x", Some("xml=-|-x"));
         check("--system=3 -t -1", Some("system=-|timeout=-1"));
+        let words = ["-zex", "--bogus=1", "a", "-d", "y"].map(ToOwned::to_owned);
+        let known = OPTIONS.read_known(&words).unwrap();
+        assert!(known.has("session") && known.get("dest") == Some("y") && known.words == ["a"]);
+        assert!(OPTIONS.read_known(&["-d".to_owned()]).is_none());
         for wrong in ["-t5", "-t x", "--dest", "-d", "--des x", "-z", "-dx", "--help", "-h"] {
             check(wrong, None);
         }
