@@ -1,7 +1,7 @@
 //! `gdbus(1)` of GLib (tools.md D035–D040): its commands, options, output and exit codes.
 //!
 //! A command has a file: `call.rs` (also emit), `introspect.rs`, `monitor.rs` (also wait), `complete.rs`. They share the options and
-//! the connection (`options.rs`) and how arguments are read (`arguments.rs`).
+//! the connection (`options.rs`) and how arguments are read (`arguments.rs`, `text.rs`).
 
 mod arguments;
 mod call;
@@ -9,6 +9,7 @@ mod complete;
 mod introspect;
 mod monitor;
 mod options;
+mod text;
 
 use std::ffi::OsString;
 use std::io::Write as _;

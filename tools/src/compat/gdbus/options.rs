@@ -12,6 +12,9 @@ use super::{Result, because, text_of};
 pub(super) enum Takes {
     Nothing,
     Text,
+    /// Of 32 bits.
+    Int,
+    /// Of 64 bits.
     Number,
     /// A text that may be left out: the next word, if that is no option.
     Perhaps,
@@ -99,7 +102,9 @@ impl Options {
         let value = match takes {
             Takes::Nothing => None,
             Takes::Perhaps => value.or_else(|| next_unless_option(words)),
-            Takes::Text | Takes::Number => Some(value.or_else(|| words.next().cloned())?),
+            Takes::Text | Takes::Int | Takes::Number => {
+                Some(value.or_else(|| words.next().cloned())?)
+            }
         };
         given.push(name, *takes, value)
     }
@@ -120,8 +125,8 @@ impl Options {
             };
             let is_last = index + 1 == count;
             let value = match takes {
-                Takes::Text | Takes::Number if is_last => Some(words.next()?.clone()),
-                Takes::Text | Takes::Number => return None,
+                Takes::Text | Takes::Int | Takes::Number if is_last => Some(words.next()?.clone()),
+                Takes::Text | Takes::Int | Takes::Number => return None,
                 Takes::Perhaps if is_last => next_unless_option(words),
                 Takes::Nothing | Takes::Perhaps => None,
             };
@@ -129,6 +134,23 @@ impl Options {
         }
         Some(())
     }
+}
+
+/// A whole number as `strtol` reads it where it is told no base; blanks may stand before it.
+fn number(text: &str) -> Option<i64> {
+    let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace());
+    let (is_negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (digits, radix) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', _, ..] => (digits.get(2..)?, 16),
+        [b'0', _, ..] => (digits.get(1..)?, 8),
+        _ => (digits, 10),
+    };
+    let is_number = digits.chars().all(|c| c.is_digit(radix));
+    let number = is_number.then(|| i128::from_str_radix(digits, radix).ok()).flatten()?;
+    i64::try_from(if is_negative { -number } else { number }).ok()
 }
 
 fn next_unless_option(words: &mut std::slice::Iter<'_, String>) -> Option<String> {
@@ -139,8 +161,11 @@ fn next_unless_option(words: &mut std::slice::Iter<'_, String>) -> Option<String
 
 impl Given {
     fn push(&mut self, name: &'static str, takes: Takes, value: Option<String>) -> Option<()> {
-        if takes == Takes::Number {
-            value.as_ref()?.parse::<i64>().ok()?;
+        let number = value.as_deref().and_then(number);
+        match takes {
+            Takes::Int => drop(i32::try_from(number?).ok()?),
+            Takes::Number => drop(number?),
+            _ => {}
         }
         self.options.push((name, value));
         Some(())
@@ -157,7 +182,7 @@ impl Given {
     }
 
     pub(super) fn number(&self, name: &str) -> Option<i64> {
-        self.get(name)?.parse().ok()
+        self.get(name).and_then(number)
     }
 
     /// A connection to the bus; where an address is said and `is_bus` is not, to a program.
@@ -259,7 +284,21 @@ mod tests {
         let known = OPTIONS.read_known(&words).unwrap();
         assert!(known.has("session") && known.get("dest") == Some("y") && known.words == ["a"]);
         assert!(OPTIONS.read_known(&["-d".to_owned()]).is_none());
-        for wrong in ["-t5", "-t x", "--dest", "-d", "--des x", "-z", "-dx", "--help", "-h"] {
+        check("-t 0x10 -t -010", Some("timeout=0x10|timeout=-010"));
+        for wrong in [
+            "-t 08",
+            "-t 0x",
+            "-t 99999999999999999999",
+            "-t5",
+            "-t x",
+            "--dest",
+            "-d",
+            "--des x",
+            "-z",
+            "-dx",
+            "--help",
+            "-h",
+        ] {
             check(wrong, None);
         }
     }
