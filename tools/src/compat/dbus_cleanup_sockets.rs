@@ -30,7 +30,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     let mut directory = std::env::temp_dir();
     for word in words {
         match word.to_str() {
-            Some("--help") => {
+            Some("--help" | "-h") => {
                 eprintln!("{USAGE}");
                 return ExitCode::SUCCESS;
             }
@@ -39,6 +39,8 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
                 eprintln!("{USAGE}");
                 return ExitCode::FAILURE;
             }
+            // Nothing is named by it.
+            Some("") => {}
             _ => directory = PathBuf::from(word),
         }
     }

@@ -116,7 +116,7 @@ impl<'w> Options<'w> {
                 return step.map(|step| Wanted::Watch(step, after));
             } else {
                 match word.to_str() {
-                    Some("--help") => return Ok(Wanted::Help),
+                    Some("--help" | "-h") => return Ok(Wanted::Help),
                     Some("--version") => return Ok(Wanted::Version),
                     Some("--") => return Ok(Wanted::Launch(after)),
                     _ if !word.as_bytes().starts_with(b"-") => return Ok(Wanted::Launch(rest)),

@@ -98,7 +98,7 @@ impl<'w> Options<'w> {
                 continue;
             }
             rest = match (name, value) {
-                ("--help", None) => return Ok(Err(Told::Beside(HELP.to_owned()))),
+                ("--help" | "-h", None) => return Ok(Err(Told::Beside(HELP.to_owned()))),
                 ("--version", None) => return Ok(Err(Told::Out(version(NAME)))),
                 ("--", None) if !after.is_empty() => return Ok(Ok(after)),
                 ("--", None) => after,

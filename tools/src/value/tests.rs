@@ -33,7 +33,7 @@ fn check(signature: &str, typed: &[&str], flat: &str, glib: &str, json: serde_js
     assert_eq!(flat_text(&values), flat, "flat");
     assert_eq!(gvariant_text(&values), glib, "GVariant");
     assert_eq!(value_json::body_to_json(&values)["data"], json, "JSON");
-    let again = gvariant::parse(glib, Some(&format!("({signature})"))).unwrap();
+    let again = gvariant::parse(glib, Some(&format!("({signature})")), usize::MAX).unwrap();
     assert_eq!(again, Value::Struct(values.clone()), "GVariant text read again");
     let again = value_json::arguments(signature, &json).unwrap();
     assert_eq!(again.values, values, "JSON read again");

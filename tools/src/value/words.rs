@@ -169,7 +169,7 @@ fn begins_literal(word: &str) -> bool {
 
 fn literal(wanted: &str, words: &mut Words<'_>) -> Result<Value, ArgumentError> {
     let word = words.take(wanted)?;
-    let parsed = gvariant::parse_beside(word, Some(wanted), words.fds.len());
+    let parsed = gvariant::parse(word, Some(wanted), words.fds.len());
     parsed.map_err(|error| textual(error, wanted, words))
 }
 
@@ -191,7 +191,7 @@ fn variant(word: &str, words: &mut Words<'_>) -> Result<Value, ArgumentError> {
         return flat::value("v", words);
     }
     let word = words.take("v")?;
-    let value = match gvariant::parse_beside(word, None, words.fds.len()) {
+    let value = match gvariant::parse(word, None, words.fds.len()) {
         Ok(value) => value,
         // Half a container is a slip of the hand rather than a text.
         Err(error) if begins_literal(word) || error.what == gvariant::NO_SUCH_FD => {

@@ -29,19 +29,12 @@ struct Parser<'t> {
     fd_count: usize,
 }
 
-/// The value that all of `text` is: of the type `wanted`, or of the one it looks like.
+/// The value that all of `text` is: of the type `wanted`, or of the one it looks like. There are so many descriptors
+/// that its numbers can mean.
 ///
 /// # Errors
 /// It is none, or one of another type.
-pub(crate) fn parse(text: &str, wanted: Option<&str>) -> Parsed<Value> {
-    parse_beside(text, wanted, usize::MAX)
-}
-
-/// The same, where there are so many descriptors that its numbers can mean.
-///
-/// # Errors
-/// It is none, or one of another type.
-pub(crate) fn parse_beside(text: &str, wanted: Option<&str>, fd_count: usize) -> Parsed<Value> {
+pub(crate) fn parse(text: &str, wanted: Option<&str>, fd_count: usize) -> Parsed<Value> {
     let mut parser = Parser { text, at: 0, depth: 0, fd_count };
     let value = parser.value(wanted)?;
     parser.skip_space();
