@@ -12,6 +12,13 @@
 //! terminal (`output/escape.rs`). Exit codes: 0 success, 1 the bus or the one who was called said no, 2 wrong usage,
 //! 3 the bus cannot be reached.
 #![forbid(unsafe_code)]
+// They end in a panic where nobody reads: `Out` and `complain!` do not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+/// A line on standard error.
+macro_rules! complain {
+    ($($text:tt)*) => { $crate::output::complain(&format!("{}\n", format_args!($($text)*))) };
+}
 
 pub mod capture;
 mod captured_file;
@@ -74,7 +81,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(failure) => {
             let failure = failure.with_example(&verb);
             if failure.reason != Reason::BrokenPipe {
-                eprintln!("{failure}");
+                complain!("{failure}");
             }
             ExitCode::from(failure.exit_code())
         }

@@ -62,7 +62,7 @@ impl Capture {
         // What is in the file already is given up for a capture alone.
         let mut writer = self.begin()?;
         if !options.quiet {
-            eprintln!("bus: capturing; end it with Ctrl-C");
+            complain!("bus: capturing; end it with Ctrl-C");
         }
         let mut left = self.count;
         while left != Some(0) {

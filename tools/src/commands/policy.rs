@@ -97,7 +97,7 @@ fn source(file: Option<PathBuf>, options: &Options) -> Result<ConfigSource> {
 }
 
 fn print(report: &Report, options: &Options) -> Result<()> {
-    report.notes.iter().for_each(|note| eprintln!("bus: {}", plain(note)));
+    report.notes.iter().for_each(|note| complain!("bus: {}", plain(note)));
     let mut out = Out::plain();
     match options.json() {
         Some(form) => {
@@ -130,14 +130,14 @@ impl Explain {
         }
         let source = source(self.config, options)?;
         if asks_bus {
-            eprintln!("bus: the answer is that of {}", plain(&source.path().to_string_lossy()));
+            complain!("bus: the answer is that of {}", plain(&source.path().to_string_lossy()));
         }
         let explained = offline::explain_policy(&source, &question);
         let Explained { answer, notes } = explained.map_err(|error| {
             Failure::usage(plain(&error))
                 .hint("for example: bus policy explain user=alice own=org.example.A")
         })?;
-        notes.iter().for_each(|note| eprintln!("bus: {}", plain(note)));
+        notes.iter().for_each(|note| complain!("bus: {}", plain(note)));
         Answer::new(answer.to_string(), &answer.to_json())?.show(options)
     }
 }
@@ -180,7 +180,7 @@ fn ask(question: &str, options: &Options) -> Result<Option<Answer>> {
     let connection = match asked {
         Ok(connection) => connection,
         Err(failure) if has_files => {
-            eprintln!("bus: {}", failure.text);
+            complain!("bus: {}", failure.text);
             return Ok(None);
         }
         Err(failure) => return Err(failure),
@@ -192,7 +192,7 @@ fn ask(question: &str, options: &Options) -> Result<Option<Answer>> {
             Err(Failure::usage(plain(error.text())))
         }
         Err(error @ Error::Method(_)) if has_files => {
-            eprintln!("bus: the bus does not answer: {}", plain(&error.to_string()));
+            complain!("bus: the bus does not answer: {}", plain(&error.to_string()));
             Ok(None)
         }
         Err(error @ Error::Method(_)) if !is_about_client => {

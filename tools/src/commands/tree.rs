@@ -100,7 +100,7 @@ impl Watcher for Shown<'_> {
             let failure = error.clone();
             match self.is_all {
                 // One of many that does not answer is told beside the others.
-                true => eprintln!("bus: {}: {}", plain(name), failure.text),
+                true => complain!("bus: {}: {}", plain(name), failure.text),
                 false => self.failure = Some(failure),
             }
         }
@@ -110,7 +110,7 @@ impl Watcher for Shown<'_> {
         }
         if service.is_cut {
             let name = plain(name);
-            eprintln!("bus: {name} has more than {OBJECTS_MAX} objects; the rest is left out");
+            complain!("bus: {name} has more than {OBJECTS_MAX} objects; the rest is left out");
         }
         Ok(())
     }
