@@ -1,10 +1,11 @@
 //! Other projects' commands: the same options, output and exit codes, so that scripts go on working.
 //!
 //! Each is a function of its arguments, in a file of its own; [`run`] finds it by its name. What several read alike:
-//! options (`getopt.rs`) and numbers (`c_numbers.rs`). What those of dbus have in common is `libdbus.rs`, how they say
+//! options (`getopt.rs`) and numbers (`c_numbers.rs`, `c_double.rs`). What those of dbus have in common is `libdbus.rs`, how they say
 //! that a bus cannot be reached, and `print_message.rs`; the numbers that they read and print are `lenient_number.rs`.
 
 mod busctl;
+mod c_double;
 mod c_numbers;
 mod dbus_cleanup_sockets;
 mod dbus_launch;

@@ -5,6 +5,7 @@ use std::io;
 
 use libbus::Error;
 
+use crate::examples;
 use crate::output::escape::plain;
 
 /// Why the program ends, and with which code.
@@ -28,7 +29,7 @@ pub(crate) enum Reason {
 pub(crate) const DOCTOR: &str = "`bus doctor` looks for the reason";
 
 /// A failed command.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) reason: Reason,
     pub(crate) text: String,
@@ -71,6 +72,14 @@ impl Failure {
         self
     }
 
+    /// Who typed it wrong, and is not told yet what to type, is shown an example of the verb.
+    pub(crate) fn with_example(self, verb: &str) -> Self {
+        match self.reason == Reason::Usage && self.hints.is_empty() {
+            true => self.hint(format!("for example: {}", examples::of(verb))),
+            false => self,
+        }
+    }
+
     pub(crate) const fn exit_code(&self) -> u8 {
         match self.reason {
             Reason::BrokenPipe => 0,
@@ -91,7 +100,7 @@ impl fmt::Display for Failure {
 }
 
 /// What can be tried when the other side answers with this error.
-fn hint_for(name: &str) -> Option<&'static str> {
+fn hint_for(name: &str, text: &str) -> Option<&'static str> {
     Some(match name.strip_prefix("org.freedesktop.DBus.Error.")? {
         "ServiceUnknown" | "NameHasNoOwner" => {
             "`bus list` shows who is there, and who can be started"
@@ -99,6 +108,9 @@ fn hint_for(name: &str) -> Option<&'static str> {
         "UnknownMethod" | "UnknownInterface" | "UnknownProperty" | "InvalidArgs"
         | "PropertyReadOnly" => "`bus introspect NAME PATH` shows what the object has",
         "UnknownObject" => "`bus tree NAME` shows its objects",
+        "AccessDenied" if is_for_few(text) => {
+            "no rule of a policy decides this: root may, and the user that the bus runs as"
+        }
         "AccessDenied" | "AuthFailed" => {
             "`bus policy explain` says which rule of the bus decides; a service may refuse by itself, too"
         }
@@ -109,13 +121,21 @@ fn hint_for(name: &str) -> Option<&'static str> {
     })
 }
 
+/// Whether a bus refuses what it lets only root and its own user do, whatever its policy says; those that are in use
+/// give this no name of its own.
+fn is_for_few(text: &str) -> bool {
+    let ours = ["may only be called by root", "may only be added by root", "is for root and"];
+    let of_others = ["necessary privileged to call this method"];
+    ours.iter().chain(&of_others).any(|said| text.contains(said))
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let text = plain(&error.to_string());
         match &error {
             Error::Method(method) => {
                 let failure = Self::refused(text);
-                match hint_for(method.name()) {
+                match hint_for(method.name(), method.text()) {
                     Some(hint) => failure.hint(hint),
                     None => failure,
                 }

@@ -11,6 +11,7 @@ use rustix::process::geteuid;
 
 use crate::duration::parse_duration;
 use crate::failure::{DOCTOR, Failure, Result};
+use crate::hints;
 use crate::output::escape::plain;
 use crate::output::style::{ColorChoice, Style};
 
@@ -170,13 +171,12 @@ impl BusOptions {
             let text = plain(&format!("{name} is no address of a bus: {error}"));
             return Failure::unreachable(text).hint(DOCTOR);
         }
-        let is_typed = self.address.is_some() || self.peer.is_some();
-        if is_typed && matches!(error, libbus::Error::Address(_)) {
-            return Failure::from(error)
-                .hint(format!("for example: --address={}", unix_address(SYSTEM_SOCKET)));
-        }
         let is_unknown = matches!(error, libbus::Error::NoAddress(_));
+        let is_address = matches!(error, libbus::Error::Address(_));
         let failure = Failure::from(error);
+        if is_address {
+            return failure.hint(hints::place(self));
+        }
         if is_unknown && geteuid().is_root() {
             return failure.hint("root mostly means the system bus: --system");
         }
@@ -203,6 +203,12 @@ impl BusOptions {
             || self.machine.is_some()
             || address.contains("/dbus/system_bus_socket")
             || (self.address.is_some() && Some(address) == system)
+    }
+
+    /// Whether it is neither the session's nor the system's as they are found.
+    pub(crate) const fn is_named(&self) -> bool {
+        let Self { address, peer, host, machine, .. } = self;
+        address.is_some() || peer.is_some() || host.is_some() || machine.is_some()
     }
 
     /// Only a bus does what the verb is for.

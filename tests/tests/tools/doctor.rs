@@ -403,7 +403,7 @@ fn addresses_that_are_none() {
     // One that was typed is wrong usage, as with every verb.
     let ended = run(doctor().arg("--address=nonsense"), &[]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
-    let hint = "hint: for example: --address=unix:path=/var/run/dbus/system_bus_socket\n";
+    let hint = "hint: for example: --address=unix:path=/run/user/1000/bus\n";
     assert!(ended.stderr.ends_with(hint), "{}", ended.stderr);
 }
 

@@ -6,6 +6,7 @@
     reason = "all of this is test code: a broken expectation is a failed test"
 )]
 
+mod bridge;
 mod bus_statistics;
 mod busctl_gdbus;
 mod codegen;

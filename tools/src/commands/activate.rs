@@ -16,11 +16,11 @@ pub(crate) struct Activate {
 impl Activate {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
         options.bus.must_be_bus("activate")?;
-        named("bus name", &self.name, BusName::parse)?;
+        let name = named("bus name", &self.name, BusName::parse)?.as_str();
         let connection = options.connect()?;
         let bus =
             connection.bus().timeout(options.timeout.or(Some(std::time::Duration::from_secs(120))));
-        let answer: u32 = bus.call("StartServiceByName", &(self.name.as_str(), 0u32))?;
+        let answer: u32 = bus.call("StartServiceByName", &(name, 0u32))?;
         if !options.quiet {
             print_line(match answer {
                 1 => "started",

@@ -67,7 +67,7 @@ impl Capture {
         // A capture of nothing is one, too.
         writer.flush()?;
         if !options.quiet {
-            eprintln!("bus: capturing; end it with Ctrl-C");
+            complain!("bus: capturing; end it with Ctrl-C");
         }
         let mut left = self.count;
         while left != Some(0) {

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use self::source::Source;
 use crate::failure::{Failure, Result};
 use crate::options::Options;
-use crate::output::escape::plain;
+use crate::output::escape::{plain, shell_word};
 use crate::output::out::Out;
 use crate::output::style::{Look, Style};
 
@@ -221,10 +221,12 @@ fn explain(error: &CodegenError, sources: &[Source]) -> Failure {
         }
         (_, [interface, member, ..]) => {
             let (interface, member) = (last_word(interface), last_word(member));
-            failure.hint(format!("--without={interface}.{member} leaves it out"))
+            let name = shell_word(&format!("{interface}.{member}"));
+            failure.hint(format!("--without={name} leaves it out"))
         }
         (_, [interface]) if !interface.is_empty() => {
-            failure.hint(format!("--without={} leaves it out", last_word(interface)))
+            let name = shell_word(&last_word(interface));
+            failure.hint(format!("--without={name} leaves it out"))
         }
         _ => failure,
     }

@@ -10,6 +10,7 @@ use libbus::MethodCall;
 use libbus::blocking::Connection;
 use serde_json::{Value as Json, json};
 
+use crate::commands::call;
 use crate::failure::{Failure, Result};
 use crate::introspection;
 use crate::inventory::answers;
@@ -54,6 +55,7 @@ type Read = std::result::Result<Value, String>;
 impl Introspect {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
         let (destination, path, interface) = place(&self.words, options)?;
+        call::place(destination, path)?;
         if self.recurse && interface.is_some() {
             return Err(Failure::usage(
                 "with --recurse objects are shown whole, without INTERFACE",
@@ -61,25 +63,25 @@ impl Introspect {
         }
         let connection = options.connect()?;
         let mut out = Out::paged(options);
-        let (xml, mut node) = introspection::fetch(&connection, destination, path)?;
+        let reply = introspection::ask(&connection, destination, path)?.wait()?;
+        if self.xml && !self.recurse && interface.is_none() {
+            // Also where nobody can read it (tools.md D022).
+            return print_xml(out, introspection::xml(&reply)?);
+        }
+        let (_, mut node) = introspection::read(&reply)?;
         if self.xml {
-            let text = match (self.recurse, interface) {
-                (false, None) => xml,
-                (true, _) => {
+            let text = match interface {
+                None => {
                     whole::add_below(&connection, destination, path, &mut node)?;
                     node.name = Some(path.to_owned());
                     node.to_xml()
                 }
-                (false, Some(interface)) => {
+                Some(interface) => {
                     keep_interface(&mut node, interface)?;
                     node.to_xml()
                 }
             };
-            out.foreign_text(&text)?;
-            if !text.ends_with('\n') {
-                out.text("\n")?;
-            }
-            return out.finish();
+            return print_xml(out, &text);
         }
         if let Some(interface) = interface {
             keep_interface(&mut node, interface)?;
@@ -141,6 +143,14 @@ impl Introspect {
         let name = format!(".{}", property.name);
         row([&name, "property", &property.signature, &value, &flags])
     }
+}
+
+fn print_xml(mut out: Out, text: &str) -> Result<()> {
+    out.foreign_text(text)?;
+    if !text.ends_with('\n') {
+        out.text("\n")?;
+    }
+    out.finish()
 }
 
 /// NAME, PATH and INTERFACE; without a name where there is no bus.

@@ -196,14 +196,14 @@ fn watch(rules: &[String], options: &Options) -> Result<Watcher> {
     match options.builder()?.monitor(&rules, Watching::AsMonitor) {
         Ok(watcher) => return Ok(watcher),
         Err(Error::Method(error)) => {
-            eprintln!(
+            complain!(
                 "bus: not all can be seen: {}",
                 crate::output::escape::plain(&error.to_string())
             );
-            eprintln!(
+            complain!(
                 "bus: shown are signals for everybody; calls, replies, and signals for one receiver are not"
             );
-            eprintln!("hint: a system bus lets root see all: sudo bus --system monitor");
+            complain!("hint: {}", crate::hints::see_all(&options.bus));
         }
         Err(error) => return Err(explain(error)),
     }

@@ -3,12 +3,12 @@
 use bus_introspect::{Node, Property};
 use clap::Args;
 
-use crate::commands::call::{split_member, wrong_argument};
+use crate::commands::call::{expected, place, split_member, wrong_argument};
 use crate::commands::get::{Object, only_property};
 use crate::failure::{Failure, Result};
 use crate::introspection;
 use crate::options::Options;
-use crate::value::{Arguments, Value, words};
+use crate::value::{Arguments, Value, parse_signature, words};
 
 /// Set a property of an object
 ///
@@ -17,11 +17,11 @@ use crate::value::{Arguments, Value, words};
 #[command(override_usage = "bus set [OPTIONS] NAME PATH INTERFACE.PROPERTY VALUE")]
 pub(crate) struct Set {
     /// NAME PATH INTERFACE.PROPERTY VALUE; with --peer without NAME
-    #[arg(value_name = "WORD", num_args = 3.., required = true, allow_negative_numbers = true)]
+    #[arg(value_name = "WORD", num_args = 1.., required = true, allow_negative_numbers = true)]
     words: Vec<String>,
 
     /// The type of the value
-    #[arg(short = 's', long, value_name = "SIGNATURE")]
+    #[arg(short = 's', long, value_name = "SIGNATURE", value_parser = parse_signature)]
     signature: Option<String>,
 }
 
@@ -32,15 +32,21 @@ impl Set {
             (_, rest) => (None, rest),
         };
         let [path, property, words @ ..] = rest else {
-            return Err(Failure::usage("expected NAME PATH INTERFACE.PROPERTY VALUE"));
+            return Err(expected("NAME PATH INTERFACE.PROPERTY VALUE", options));
         };
+        place(destination, path)?;
         let connection = options.connect()?;
         let object = Object { connection: &connection, destination, path };
         let (interface, name) = split_member(property);
         let (interface, signature) = match (interface, self.signature) {
             (Some(interface), Some(signature)) => (interface.to_owned(), signature),
             (interface, signature) => {
-                let (_, node) = introspection::fetch(&connection, destination, path)?;
+                let described = introspection::fetch(&connection, destination, path);
+                let (_, node) = described.map_err(|failure| {
+                    let what = "the type of the value is";
+                    let hint = "say it with --signature, and the property as INTERFACE.PROPERTY";
+                    introspection::untold(failure, what, hint)
+                })?;
                 let (interface, property) = told_property(&node, interface, name)?;
                 (interface.to_owned(), signature.unwrap_or_else(|| property.signature.clone()))
             }

@@ -164,7 +164,7 @@ impl Trace {
             Failure::refused(format!("cannot write {}: {text}", output.display()))
         })?;
         if !options.quiet {
-            eprintln!("bus: {} are in {}", self.extent(picture), output.display());
+            complain!("bus: {} are in {}", self.extent(picture), output.display());
         }
         Ok(())
     }

@@ -103,7 +103,7 @@ impl Wait {
         let connection = options.connect()?;
         let mut signals = connection.receive_signals(&rule.to_string())?;
         if !options.quiet {
-            eprintln!("bus: waiting for {interface}.{member}");
+            complain!("bus: waiting for {interface}.{member}");
         }
         let mut out = Out::plain();
         let mut left = self.count;

@@ -18,7 +18,6 @@ mod tree;
 mod wait;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::failure::{Failure, Reason};
@@ -95,8 +94,7 @@ fn because(text: impl Into<String>) -> Failed {
 
 /// A line for people, on standard error.
 fn say(text: &str) {
-    // If nobody reads it there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{}", bus::shown(text, &std::io::stderr()));
+    complain!("{}", bus::shown(text, &std::io::stderr()));
 }
 
 /// Output that cannot be written.

@@ -2,6 +2,8 @@
 
 use rustix::io::Errno;
 
+use super::c_double;
+
 /// A whole number in a range: decimal, octal after `0` or `0o`, hexadecimal after `0x`, binary after `0b`; blanks may
 /// stand before it.
 ///
@@ -31,14 +33,14 @@ pub(crate) fn whole<T: TryFrom<i128>>(word: &str) -> Result<T, Errno> {
 /// A number with a point, in the C locale; blanks may stand before it.
 ///
 /// # Errors
-/// `EINVAL` if it is none, `ERANGE` if it is too large.
+/// `EINVAL` if it is none, `ERANGE` if it is too large, or so small that digits of it are lost.
 pub(crate) fn double(word: &str) -> Result<f64, Errno> {
-    let word = word.trim_start_matches(|c: char| c.is_ascii_whitespace());
-    let number: f64 = word.parse().map_err(|_| Errno::INVAL)?;
-    // What is written as a number and is infinite was too large.
-    match number.is_infinite() && word.contains(|c: char| c.is_ascii_digit()) {
-        true => Err(Errno::RANGE),
-        false => Ok(number),
+    let number = c_double::read(word);
+    match number.size {
+        _ if number.is_out_of_range => Err(Errno::RANGE),
+        0 => Err(Errno::INVAL),
+        size if size < word.len() => Err(Errno::INVAL),
+        _ => Ok(number.value),
     }
 }
 
@@ -49,16 +51,15 @@ pub(crate) fn double(word: &str) -> Result<f64, Errno> {
 pub(crate) fn size(text: &str) -> Result<u64, Errno> {
     const UNITS: [(char, u32); 7] =
         [('E', 60), ('P', 50), ('T', 40), ('G', 30), ('M', 20), ('K', 10), ('B', 0)];
-    let mut rest = text.trim();
+    let blank = |c: char| matches!(c, ' ' | '\t' | '\n' | '\r');
+    let mut rest = text;
     let mut total = 0u64;
     let mut largest = u32::MAX;
-    if rest.is_empty() {
-        return Err(Errno::INVAL);
-    }
-    while !rest.is_empty() {
+    loop {
+        rest = unsigned(rest.trim_start_matches(blank))?;
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
         let (number, after) = rest.split_at(end);
-        let after = after.trim_start();
+        let after = after.trim_start_matches(blank);
         let unit =
             UNITS.iter().find_map(|(name, shift)| Some((*shift, after.strip_prefix(*name)?)));
         let (shift, after) = match unit {
@@ -72,9 +73,20 @@ pub(crate) fn size(text: &str) -> Result<u64, Errno> {
         }
         largest = shift;
         total = total.checked_add(scaled(number, shift)?).ok_or(Errno::RANGE)?;
-        rest = after.trim_start();
+        rest = after;
+        if rest.is_empty() {
+            return Ok(total);
+        }
     }
-    Ok(total)
+}
+
+/// Without a sign, which has to stand before a digit. No number below 0 is a size, nor is -0.
+fn unsigned(text: &str) -> Result<&str, Errno> {
+    let is_digit = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+    match text.strip_prefix('-') {
+        Some(digits) if is_digit(digits) => Err(Errno::RANGE),
+        _ => Ok(text.strip_prefix('+').filter(|digits| is_digit(digits)).unwrap_or(text)),
+    }
 }
 
 fn scaled(number: &str, shift: u32) -> Result<u64, Errno> {
@@ -131,7 +143,10 @@ mod tests {
         assert_eq!(double(" 1e-3"), Ok(0.001));
         assert_eq!(double("1e999"), Err(Errno::RANGE));
         assert_eq!(double("inf"), Ok(f64::INFINITY));
-        for wrong in ["", "1 ", "1,5", "x"] {
+        assert_eq!(double("0x1p3"), Ok(8.0));
+        assert_eq!(double("1e-320"), Err(Errno::RANGE));
+        assert_eq!(double("0x1p-1074"), Ok(5e-324));
+        for wrong in ["", "1 ", "1,5", "x", "0x", "0x1p"] {
             assert_eq!(double(wrong), Err(Errno::INVAL), "{wrong:?}");
         }
     }
@@ -152,6 +167,15 @@ mod tests {
             ("x", Err(Errno::INVAL)),
             ("", Err(Errno::INVAL)),
             ("1.x", Err(Errno::INVAL)),
+            ("+5", Ok(5)),
+            (" 5 ", Ok(5)),
+            ("5K ", Err(Errno::INVAL)),
+            ("5 5", Err(Errno::INVAL)),
+            ("-1", Err(Errno::RANGE)),
+            ("-0K", Err(Errno::RANGE)),
+            ("-x", Err(Errno::INVAL)),
+            ("- 5", Err(Errno::INVAL)),
+            ("7E", Ok(7 << 60)),
             ("16E", Err(Errno::RANGE)),
             ("99999999999999999999", Err(Errno::RANGE)),
         ] {

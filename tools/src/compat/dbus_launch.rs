@@ -19,6 +19,7 @@ use self::watch::Watched;
 use super::dbus_uuidgen;
 use super::libdbus::{say, version};
 use super::session_bus;
+use crate::output::complain;
 
 const NAME: &str = "dbus-launch";
 
@@ -73,7 +74,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     let mut options = Options::default();
     let done = options.read(words).and_then(|wanted| match wanted {
         Wanted::Help => {
-            eprintln!("{HELP}");
+            complain!("{HELP}");
             Ok(())
         }
         Wanted::Version => {
@@ -86,7 +87,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
-            eprint!("{text}");
+            complain(&text);
             ExitCode::FAILURE
         }
     }
@@ -116,7 +117,7 @@ impl<'w> Options<'w> {
                 return step.map(|step| Wanted::Watch(step, after));
             } else {
                 match word.to_str() {
-                    Some("--help") => return Ok(Wanted::Help),
+                    Some("--help" | "-h") => return Ok(Wanted::Help),
                     Some("--version") => return Ok(Wanted::Version),
                     Some("--") => return Ok(Wanted::Launch(after)),
                     _ if !word.as_bytes().starts_with(b"-") => return Ok(Wanted::Launch(rest)),

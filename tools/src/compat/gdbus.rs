@@ -1,22 +1,23 @@
 //! `gdbus(1)` of GLib (tools.md D035–D040): its commands, options, output and exit codes.
 //!
-//! A command has a file: `call.rs` (also emit), `introspect.rs`, `monitor.rs` (also wait). They share the options and
-//! the connection (`options.rs`) and how arguments are read (`arguments.rs`).
+//! A command has a file: `call.rs` (also emit), `introspect.rs`, `monitor.rs` (also wait), `complete.rs`. They share the options and
+//! the connection (`options.rs`) and how arguments are read (`arguments.rs`, `text.rs`).
 
 mod arguments;
 mod call;
+mod complete;
 mod introspect;
 mod monitor;
 mod options;
+mod text;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use libbus::Error;
 
 use crate::failure::{Failure, Reason};
-use crate::output::escape;
+use crate::output::{complain, escape};
 
 use options::Given;
 
@@ -106,8 +107,10 @@ fn command(arguments: &[OsString]) -> Result<()> {
     // Nothing that a bus takes is other text than UTF-8.
     let words = words.ok_or_else(|| because("Error: an argument is no text in UTF-8"))?;
     let Some((name, words)) = words.split_first() else { return Err(usage(USAGE)) };
-    if name == "help" {
-        return print(USAGE);
+    match (name.as_str(), words) {
+        ("help", _) => return print(USAGE),
+        ("complete", [line, point]) => return complete::complete(line, point),
+        _ => {}
     }
     let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
         return Err(usage(&format!("Unknown command '{name}'\n{USAGE}")));
@@ -119,8 +122,7 @@ fn command(arguments: &[OsString]) -> Result<()> {
 }
 
 fn usage(text: &str) -> Failed {
-    // If nobody reads it there is nobody to tell.
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    complain(text);
     Failed::Silently
 }
 
@@ -131,7 +133,7 @@ fn because(text: impl Into<String>) -> Failed {
 /// A line for people, on standard error.
 fn say(text: &str) {
     let text: Vec<String> = text.split('\n').map(escape::plain).collect();
-    let _ = writeln!(std::io::stderr(), "{}", text.join("\n"));
+    complain!("{}", text.join("\n"));
 }
 
 fn print(text: &str) -> Result<()> {

@@ -78,6 +78,7 @@ impl Asked {
                 let shown = node.interfaces.iter().filter(|one| is_plain_word(&one.name));
                 Some(shown.map(|one| Candidate::word(&one.name, "")).collect())
             }
+            Kind::ShortMember => Some(short_members(&self.object()?, &self.about)),
             kind => Some(members(&self.object()?, kind, word)),
         }
     }
@@ -185,6 +186,19 @@ fn members(node: &Node, kind: Kind, word: &str) -> Vec<Candidate> {
         true => full,
         false => short,
     }
+}
+
+/// Methods and signals by themselves, of one interface if that is named.
+fn short_members(node: &Node, about: &About) -> Vec<Candidate> {
+    let is_meant = |interface: &&Interface| {
+        about.interface.as_ref().is_none_or(|wanted| *wanted == interface.name)
+    };
+    let of_one = |interface| {
+        [Kind::Method, Kind::Signal].into_iter().flat_map(move |kind| of_kind(interface, kind))
+    };
+    let all = node.interfaces.iter().filter(is_meant).flat_map(of_one);
+    let shown = all.filter(|(_, member, _)| is_plain_word(member));
+    shown.map(|(_, member, help)| Candidate::word(member, help)).collect()
 }
 
 fn of_kind(interface: &Interface, kind: Kind) -> Vec<(&Interface, &str, String)> {

@@ -67,6 +67,7 @@ fn a_definition_says_what_the_next_word_is() {
     let of = |name: Option<&str>, path: Option<&str>| About {
         name: name.map(ToOwned::to_owned),
         path: path.map(ToOwned::to_owned),
+        interface: None,
     };
     assert_eq!(words::about(call, &["a.B", "/c"], false), of(Some("a.B"), Some("/c")));
     assert_eq!(words::about(call, &["/c"], true), of(None, Some("/c")));

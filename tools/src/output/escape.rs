@@ -34,6 +34,15 @@ pub(crate) fn plain(text: &str) -> String {
     out
 }
 
+/// A word of a shell, in quotes if it has to be.
+pub(crate) fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/_-.=:,@%+".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 /// A text of several lines as it is, but for what is no harmless character in them.
 pub(crate) fn lines(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

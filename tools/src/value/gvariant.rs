@@ -1,4 +1,4 @@
-//! GVariant's text form, as gdbus prints and takes it (tools.md D037): `('tea', uint32 3, {'hot': <true>})`.
+//! GVariant's text form, as gdbus prints it and people type it (tools.md D037): `('tea', uint32 3, {'hot': <true>})`.
 //!
 //! Where the type is known a number needs no word before it. JSON's arrays and objects of simple values read the
 //! same; a value where a variant is wanted need not be in `<…>`.
@@ -6,5 +6,5 @@
 mod parse;
 mod print;
 
-pub(crate) use parse::{TextError, parse};
+pub(crate) use parse::{NO_SUCH_FD, TextError, parse};
 pub(crate) use print::{print, print_tuple};

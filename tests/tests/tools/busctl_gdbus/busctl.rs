@@ -12,12 +12,12 @@ const ZETA: &str = "org.example.Zeta";
 
 /// Each line with `busctl --user` before it; `PEER` are three words. The words of a line are split at blanks, and a
 /// `␣` is a blank in a word.
-fn check(lines: &[&str], differences: &[Difference]) {
+fn check(lines: &[&str], differences: &[Difference<'_>]) {
     let Some(scene) = Scene::new("busctl") else { return };
     check_on(&scene, lines, differences);
 }
 
-fn check_on(scene: &Scene, lines: &[&str], differences: &[Difference]) {
+fn check_on(scene: &Scene, lines: &[&str], differences: &[Difference<'_>]) {
     let lines: Vec<String> = lines
         .iter()
         .map(|line| line.replace("PEER", &format!("{SERVICE} {PATH} {ZETA}")).replace('∅', ""))
@@ -53,6 +53,8 @@ fn call_takes_and_prints_values_of_all_types() {
             "call PEER Echo i +5",
             "call PEER Echo ddddd nan inf 1e100 123456789 0.0001",
             "-- call PEER Echo ddddd 0.00001 -0 100000 1000000 -nan",
+            "-- call PEER Echo ddddd 0x1p3 -0X1.8P-1 0x.8 0x1p-1074 ␣0x0p99999999999",
+            "-- call PEER Echo dddd nan(ab_1) infinity -INF 0x1.00000000000018p0",
             "call PEER Echo bbbbbb 1 yes y true t on",
             "call PEER Echo bbbbbb 0 no n false f off",
             "call PEER Echo sss \u{7f}\t/ é' \u{202e}\u{1}",
@@ -90,6 +92,8 @@ fn values_are_printed_verbosely_and_as_json() {
             "-j call PEER Echo b yes",
             "-j call PEER Echo",
             "--json=pretty call PEER Echo a{sv}as 0 0",
+            "--json=short call PEER Echo a{nx}a{yaas}a{s(ii)} 0 0 0",
+            "--json=pretty call PEER Echo a{nx} 0",
             "--json=off call PEER Echo b yes",
             "--json=help",
             "--json=short call PEER Echo a{us} 1 5 x",
@@ -136,6 +140,16 @@ fn call_says_what_is_wrong() {
             "call PEER Echo d x",
             "call PEER Echo d 1e999",
             "call PEER Echo d 1,5",
+            "call PEER Echo d 1e-320",
+            "call PEER Echo d 1e-400",
+            "call PEER Echo d 1e999x",
+            "call PEER Echo d 0x1p1024",
+            "call PEER Echo d 0x1p-1075",
+            "call PEER Echo d 0x",
+            "call PEER Echo d 0x1p",
+            "call PEER Echo d 0x1p3␣",
+            "call PEER Echo d nan(",
+            "call PEER Echo d infx",
             "call PEER Echo i ",
             "call PEER Echo i 08",
             "call PEER Echo i 0x",
@@ -198,6 +212,14 @@ fn options_are_read_as_getopt_reads_them() {
             "--size=x list",
             "--size= list",
             "--size=99999999999999999999 list",
+            "--size=-1 list",
+            "--size=-0K list",
+            "--size=-x list",
+            "--size=-␣5 list",
+            "--size=5K␣ list",
+            "--size=16E list",
+            "--size=+5 --json=help",
+            "--size=␣5␣ --json=help",
             "--match",
             "--destination",
             "--user=x list",

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::process::Command;
 
-use bus_tests::harness::{Running, run, skip_without};
+use bus_tests::harness::{Ended, Running, run, skip_without};
 
 use super::service::NAME;
 use super::transcript::{Difference, Scene, Which};
 
 /// `PEER` is the object; the words of a line are split at blanks, and a `␣` is a blank in a word.
-fn check(lines: &[&str], differences: &[Difference]) {
+fn check(lines: &[&str], differences: &[Difference<'_>]) {
     let Some(scene) = Scene::new("gdbus") else { return };
     check_on(&scene, lines, differences);
 }
@@ -19,7 +19,7 @@ fn words_of(line: &str) -> Vec<String> {
     line.split(' ').map(|word| word.replace('␣', " ")).collect()
 }
 
-fn check_on(scene: &Scene, lines: &[&str], differences: &[Difference]) {
+fn check_on(scene: &Scene, lines: &[&str], differences: &[Difference<'_>]) {
     let words: Vec<Vec<String>> = lines.iter().map(|line| words_of(line)).collect();
     let words: Vec<Vec<&str>> =
         words.iter().map(|words| words.iter().map(String::as_str).collect()).collect();
@@ -51,11 +51,449 @@ fn call_takes_and_prints_gvariant_text() {
             "call -e -d org.freedesktop.DBus -o /org/freedesktop/DBus -m org.freedesktop.DBus.NameHasOwner org.example.Peer",
             "call -e PEER -i -m org.example.Zeta.Old",
             "call -e PEER -t 5 -m org.example.Zeta.Old",
+            "call -e PEER -t 0x5 -m org.example.Zeta.Old",
+            "call -e PEER -t ␣010 -m org.example.Zeta.Old",
+            "call -e PEER -t -1 -m org.example.Zeta.Old",
+            "call -e PEER -t 0 -m org.example.Zeta.Old",
             "call -e -d org.example.Peer -o /nope -m a.b.C 5",
             "call -e PEER -m org.example.Alpha.Texts a /a as b",
         ],
         &[],
     );
+}
+
+/// Texts, as arguments of methods that take one value each.
+const TYPED: &[(&str, &[&str])] = &[
+    (
+        "B",
+        &[
+            "true",
+            "false",
+            "1",
+            "0",
+            "yes",
+            "TRUE",
+            "t",
+            "'true'",
+            " true ",
+            "<true>",
+            "boolean true",
+            "(true)",
+            "@b true",
+            "boolean'x'",
+        ],
+    ),
+    (
+        "Y",
+        &[
+            "010",
+            "0x10",
+            "0b11",
+            "0o17",
+            "8",
+            "08",
+            " 5",
+            "5 ",
+            "+5",
+            "-5",
+            "256",
+            "byte 5",
+            "1e2",
+            "1.0",
+            "0x",
+            "",
+            "'a'",
+            "99999999999999999999",
+            "-0",
+            "0xg",
+            "1_0",
+            "int16 5",
+            "uint32 5",
+            "handle 5",
+            "byte",
+            "@y 5",
+            "@y5",
+        ],
+    ),
+    (
+        "I",
+        &[
+            "010",
+            "-0x10",
+            "+5",
+            "- 5",
+            "--5",
+            "-+5",
+            "+-5",
+            "2147483648",
+            "-2147483648",
+            "handle 5",
+            "5.",
+            "1e3",
+            "(5)",
+            "0X1F",
+            "5 # x",
+            "5,",
+            "inf",
+        ],
+    ),
+    ("N", &["40000", "-32768"]),
+    ("Q", &["65535", "65536", "-1"]),
+    ("U", &["4294967295", "-1"]),
+    ("X", &["-9223372036854775808", "9223372036854775808"]),
+    ("T", &["18446744073709551615", "18446744073709551616", "-1", "int64 5"]),
+    (
+        "D",
+        &[
+            "1",
+            "0x1p3",
+            "0x1.8",
+            "1e309",
+            "1e400",
+            "-1e309",
+            "inf",
+            "-inf",
+            "+inf",
+            "infinity",
+            "-infinity",
+            "INF",
+            "nan",
+            "-nan",
+            "NaN",
+            "nan(1)",
+            "1e-320",
+            "0x1p-1074",
+            "1e-400",
+            ".5",
+            "5.",
+            "010",
+            "0x10",
+            "double 5",
+            "int32 5",
+            "1.5x",
+            "1e",
+            "+5",
+            "'5'",
+            "float 5",
+            "1,5",
+            "infx",
+            "e5",
+            "1 2",
+            ".",
+        ],
+    ),
+    (
+        "S",
+        &[
+            "a",
+            "'a'",
+            "\"a\"",
+            "\\",
+            "\\\\",
+            "a\\",
+            "a\\n",
+            "it's",
+            "'it\\'s'",
+            "'a",
+            "a'",
+            "",
+            "a\"b",
+            "a\\\"b",
+            "\"a",
+            "'\\u0041'",
+            "'\\u00'",
+            "'\\u+041'",
+            "'\\U0001f600'",
+            "'\\x41'",
+            "'\\101'",
+            "'\\0'",
+            "'\\u0000'",
+            "a b",
+            "5",
+            "true",
+            "é",
+            "@s 'a'",
+            "string 'a'",
+            "string a",
+            "'a' 'b'",
+            " a",
+            "'a' ",
+            "'a\\\nb'",
+            "b'a'",
+            "objectpath '/a'",
+            "@o 'x'",
+            "[nothing",
+            "nothing",
+            "\u{a0}'a'",
+        ],
+    ),
+    ("O", &["/a", "'/a'", "a", "objectpath '/a'", "string '/a'", "", "//", "'a'"]),
+    ("G", &["as", "'as'", "((", "signature 'as'", "'xx'"]),
+    ("H", &["0", "handle 0", "0x0", "@h 0", "'0'"]),
+    (
+        "V",
+        &[
+            "1",
+            "'a'",
+            "true",
+            "[1,2]",
+            "abc",
+            "<1>",
+            "<<1>>",
+            "< 1 >",
+            "<1",
+            "1>",
+            "@v <1>",
+            "@i 1",
+            "{'a':<1>}",
+            "<>",
+            "<[]>",
+            "<@as []>",
+            "<@a{sv} {}>",
+            "<{}>",
+            "<b'a\\0b'>",
+            "<5000000000>",
+            "<08>",
+            "<1.5>",
+            "<nan>",
+            "<1e5>",
+            "<0x1e5>",
+            "<nothing>",
+            "<just 5>",
+            "<@mi 5>",
+            "<[1,nothing]>",
+            "<()>",
+            "<@(ii 5>",
+            "<{1:2}>",
+            "<{<1>:2}>",
+            "<[1,2.5]>",
+            "<[1,'a']>",
+            "<[byte 1,2]>",
+            "<['/a',objectpath '/b']>",
+            "<[[],[1]]>",
+            "<[(1,'a'),(byte 2,'b')]>",
+            "<int64 5>",
+            "<(1,)>",
+            "<(1)>",
+            "<[{'a',1},{'b',int64 2}]>",
+            "variant <1>",
+        ],
+    ),
+    (
+        "Bytes",
+        &[
+            "b'a'",
+            "b'a\\0b'",
+            "b\"a\"",
+            "b'\\377'",
+            "b'\\400'",
+            "b'\\q'",
+            "b'\\1234'",
+            "b'\\a\\n\\v'",
+            "b'a\\\nb'",
+            "['a']",
+            "[1,2]",
+            "[1,]",
+            "[,1]",
+            "[]",
+            "",
+            "b''",
+            "b'a",
+            "b 'a'",
+            "[0x61, 0]",
+            "@ay []",
+            "@ay [1]",
+            "[byte 1, 2]",
+            "[<1>]",
+            "b'a\\x41'",
+            "b'é'",
+            "'a'",
+            "010",
+            "b'a\"b\\'c'",
+            "b'a\"b'",
+            "b\"it's\"",
+            "b'\\b\\f\\r\\t\\177\\1'",
+        ],
+    ),
+    (
+        "Texts",
+        &[
+            "[\"a\"]",
+            "[\"a\",]",
+            "[a]",
+            "['a' 'b']",
+            "@as ['a']",
+            "[objectpath '/a']",
+            "[",
+            "]",
+            "['a',<'b'>]",
+            "[@s 'a','b']",
+            "{}",
+        ],
+    ),
+    ("Booleans", &["[true]", "[1]", "[TRUE]", "[true,boolean false]"]),
+    ("Variants", &["[1,2]", "[<1>,<2>]", "[1,<2>]", "[]"]),
+    (
+        "Dict",
+        &[
+            "{}",
+            "{'a':1}",
+            "{'a':<1>}",
+            "[{'a',<1>}]",
+            "[{\"a\",<1>},{'b',<2>}]",
+            "[@{sv} {'a',<1>}]",
+            "[{'a':<1>}]",
+            "{'a',<1>}",
+            "{\"a\",<1>}",
+            "{'a':<1>,}",
+            "{'a':<1>,'b':<2>}",
+            "[]",
+            "@a{sv} {}",
+            "{a:<1>}",
+            "{'a':<1> 'b':<2>}",
+            "{'a'}",
+            "{'a':<1>}x",
+            "{ 'a' : <1> }",
+            "{'a':<1>,'a':<2>}",
+            "[{}]",
+        ],
+    ),
+    (
+        "Numbers",
+        &["{1:'a'}", "{1,'a'}", "[{1,'a'}]", "{-1:'a'}", "{0x10:'a',010:'b'}", "{'1':'a'}"],
+    ),
+    (
+        "Struct",
+        &[
+            "(1,'a')",
+            "(1,'a',)",
+            "(1)",
+            "(1,'a',2)",
+            "()",
+            "(1 'a')",
+            "1,'a'",
+            "@(is) (1,'a')",
+            "(@i 1,@s 'a')",
+            "('1','a')",
+            "(1,a)",
+            "(uint32 1,'a')",
+        ],
+    ),
+    ("Structs", &["[(1,'a'),@(is) (2,'b')]", "[(1,)]"]),
+    ("Lists", &["[['a'],[]]", "[[],[]]", "[@as [],['a']]"]),
+    // What is not known from introspection.
+    (
+        "Other",
+        &[
+            "5",
+            "5000000000",
+            "-5000000000",
+            "010",
+            "08",
+            "1e3",
+            "0x1p3",
+            "nan",
+            "infinity",
+            "1e309",
+            "true",
+            "TRUE",
+            "abc",
+            "a\"b",
+            "a\\",
+            "it's",
+            "[1,2",
+            "[1,2]",
+            "[1,2.5]",
+            "[1,'a']",
+            "['a',<'b'>]",
+            "[]",
+            "@as []",
+            "{}",
+            "{'a':1}",
+            "{'a':1,'b':2.5}",
+            "{'a':1,'b':'c'}",
+            "{1:<1>}",
+            "[{'a',1}]",
+            "(1,'a')",
+            "(1,)",
+            "(1)",
+            "()",
+            "((),1)",
+            "just 5",
+            "nothing",
+            "[1,nothing]",
+            "@mi 5",
+            "<1>",
+            "<just 1>",
+            "b'a'",
+            "b'a\\0b'",
+            "byte 5",
+            "handle 0",
+            "double 010",
+            "int32 010",
+            "uint16 -1",
+            "-",
+            "+",
+            ".",
+            "",
+            " ",
+            "'a\\u0041'",
+            "@s 5",
+            "@ 5",
+            "@xx 5",
+            "@{sv} {'a',<1>}x",
+            "\u{a0}5",
+            "%s",
+            "string 5",
+            "byte '5'",
+            "a: 5",
+        ],
+    ),
+];
+
+/// Whatever the text of a value is, it becomes the same value, or none: only the words for what is wrong are ours.
+// tools.md D037
+#[test]
+fn texts_are_read_as_glib_reads_them() {
+    let Some(scene) = Scene::new("gdbus") else { return };
+    let mut problems = Vec::new();
+    for (method, texts) in TYPED {
+        let method = format!("org.example.Typed.{method}");
+        for text in *texts {
+            let object = ["call", "-e", "-d", NAME, "-o", "/typed", "-m", &method, "--", text];
+            let [ours, theirs] =
+                [Which::Ours, Which::Original].map(|which| scene.run(which, &object));
+            let told = |ended: &Ended| (ended.code, ended.stdout.clone(), ended.stderr.is_empty());
+            if told(&ours) != told(&theirs) {
+                problems.push(format!(
+                    "{method} {text:?}: the original says\n{}ours says\n{}",
+                    scene.told(&theirs),
+                    scene.told(&ours)
+                ));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+/// What ends GLib's by a failed assertion, or its connection.
+// tools.md D037
+#[test]
+fn what_ends_the_original_is_refused() {
+    const CRASHES: &str = "the original crashes, or is thrown out";
+    let typed = "call -e -d org.example.Peer -o /typed -m org.example.Typed";
+    let refused = [
+        (format!("{typed}.H -- -1"), 1, "Error parsing parameter 1 of type “h”: "),
+        (format!("{typed}.S '\\ud800'"), 1, "Error parsing parameter 1 of type “s”: "),
+        (format!("{typed}.V <{{'a',1}}>"), 1, "Error serializing GVariant with type string “{si}”"),
+        (format!("{typed}.S -t -5 x"), 0, "('x',)"),
+    ];
+    let lines: Vec<&str> = refused.iter().map(|(line, ..)| line.as_str()).collect();
+    let differences: Vec<Difference<'_>> = refused
+        .iter()
+        .map(|(case, code, prints)| Difference { case, reason: CRASHES, code: *code, prints })
+        .collect();
+    check(&lines, &differences);
 }
 
 const CLEARER: &str = "what is wrong with a text is told in our own words";
@@ -119,6 +557,11 @@ fn wrong_options_are_answered_by_how_it_is_used() {
         "call -e -d",
         "call -t",
         "call -e PEER -t x -m a.b.C",
+        "call -e PEER -t 08 -m a.b.C",
+        "call -e PEER -t 5␣ -m a.b.C",
+        "call -e PEER -t 2147483648 -m a.b.C",
+        "call -e PEER -t 99999999999 -m a.b.C",
+        "wait -e -t 99999999999999999999 a.b",
         "call -e PEER -m a.b.C -5",
         "call -eZ",
         "emit --help",
@@ -140,6 +583,117 @@ fn wrong_options_are_answered_by_how_it_is_used() {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         for which in [Which::Ours, Which::Original] {
             scene.run(which, &words).prints(&["Usage:\n  gdbus COMMAND"]);
+        }
+    }
+}
+
+/// What may stand at `|` of each line, and nothing else.
+// tools.md D040
+#[test]
+fn command_lines_are_completed() {
+    let Some(scene) = Scene::new("gdbus") else { return };
+    let lines = [
+        "gdbus |",
+        "gdbus c|",
+        "|gdbus call --session",
+        "gdbus help |",
+        "gdbus bogus |",
+        "gdbus complete x |",
+        "x call |",
+        "gdbus call|",
+        "gdbus call --s|",
+        "gdbus call --system |",
+        "gdbus call --system --session |",
+        "gdbus call --address |",
+        "gdbus wait --address |",
+        "gdbus call --address b|ogus",
+        "gdbus call --address bogus |",
+        "gdbus call --session |",
+        "gdbus call -eZ -|",
+        "gdbus call -d |",
+        "gdbus call --session --bogus=1 |",
+        "gdbus call --session --timeout 5 |",
+        "gdbus call --session --timeout x |",
+        "gdbus call --session --dest |",
+        "gdbus call --session --dest o|",
+        "gdbus call --session --dest :|",
+        "gdbus call --session --dest| org.example.Peer",
+        "gdbus call --session --dest o| --object-path",
+        "gdbus call --session --dest= |",
+        "gdbus call --session --dest org.example.Peer |",
+        "gdbus call --session --dest org.example.Peer --dest |",
+        "gdbus call --session --dest org.example.Peer --object-path |",
+        "gdbus call --session --dest org.example.Peer --object-path x|",
+        "gdbus call --session --dest org.example.Peer --object-path /|",
+        "gdbus call --session --dest org.example.Peer --object-path /org/example/|",
+        "gdbus call --session --dest org.example.Peer --object-path /org/example/Pe|",
+        "gdbus call --session --dest org.example.Peer --object-path //|",
+        "gdbus call --session --dest org.example.Peer --object-path /5-/|",
+        "gdbus call --session --dest org.example.Nobody --object-path |",
+        "gdbus call --session --dest 5bad --object-path |",
+        "gdbus call --session --dest :1.999 --object-path |",
+        "gdbus call --session --dest 'org.example.Peer' --object-path '/org/example/Peer' |",
+        "gdbus call --session --dest org.example.Peer --object-path /org/example/Peer --method |",
+        "gdbus call --session --dest org.example.Peer --object-path /org/example/Peer --method x|",
+        "gdbus call --session --dest org.example.Peer --object-path /org/example/Peer --method a.b.C |",
+        "gdbus call --session --dest org.example.Peer --object-path /nope --method |",
+        "gdbus call --session --dest org.example.Peer --object-path /broken --method |",
+        "gdbus call --session --dest org.example.Peer --method |",
+        "gdbus emit --session |",
+        "gdbus emit --session --dest |",
+        "gdbus emit --session --dest :1.1 |",
+        "gdbus emit --session --object-path |",
+        "gdbus emit --session --object-path / |",
+        "gdbus emit --session --object-path / --signal|",
+        "gdbus emit --session --object-path / --signal |",
+        "gdbus emit --session --object-path / --signal a.b.C|",
+        "gdbus emit --session --object-path / --signal a.b.C |",
+        "gdbus emit --session --dest org.example.Peer --object-path /org/|",
+        "gdbus emit --session --dest org.example.Peer --object-path /org/example/Peer --signal |",
+        "gdbus emit --session --dest org.example.Peer --object-path /org/example/Peer --signal x|",
+        "gdbus introspect --session --dest org.example.Peer --object-path /org/|",
+        "gdbus introspect --session --dest org.example.Peer --object-path / |",
+        "gdbus introspect --session --dest org.example.Peer --object-path / --xml -r |",
+        "gdbus introspect --session --dest org.example.Peer --object-path / -rp |",
+        "gdbus monitor --session |",
+        "gdbus monitor --session --dest |",
+        "gdbus monitor --session --dest org.example.Peer |",
+        "gdbus monitor --session --dest org.example.Peer --object-path |",
+        "gdbus monitor --session --dest org.example.Peer --object-path / |",
+        "gdbus wait |",
+        "gdbus wait --session |",
+        "gdbus wait --session --activate |",
+        "gdbus call \"--sess\"ion |",
+        "gdbus call --session # --dest |",
+        "gdbus call 'x |",
+        "gdbus call \\|",
+        "# x|",
+        " |",
+        "|",
+    ];
+    let cases: Vec<(String, String)> = lines
+        .iter()
+        .map(|line| {
+            let (before, after) = line.split_once('|').unwrap();
+            (format!("{before}{after}"), before.len().to_string())
+        })
+        .chain(["x", "", "5x", "99", "-1"].map(|point| ("gdbus call".into(), point.into())))
+        .collect();
+    let words: Vec<[&str; 3]> =
+        cases.iter().map(|(line, point)| ["complete", line.as_str(), point.as_str()]).collect();
+    let words: Vec<&[&str]> = words.iter().map(|words| words.as_slice()).collect();
+    let broken = "gdbus call --session --dest org.example.Peer --object-path /broken --method ";
+    let broken = format!("complete {broken} {}", broken.len());
+    let differences = [Difference {
+        case: &broken,
+        reason: CLEARER,
+        code: 0,
+        prints: "Error parsing introspection XML: ",
+    }];
+    scene.compare(&words, &differences);
+    for words in [&["complete"][..], &["complete", "gdbus"], &["complete", "gdbus", "5", "x"]] {
+        for which in [Which::Ours, Which::Original] {
+            scene.run(which, words).fails_with(&["Unknown command 'complete'", "Usage:"]);
         }
     }
 }
@@ -314,6 +868,8 @@ fn names_are_waited_for() {
             "wait -e bad",
             "wait -e :1.0",
             "wait -e -t 1 org.example.Nobody",
+            "wait -e -t 0x1 org.example.Nobody",
+            "wait -e -t 99999999999 org.example.Peer",
             "wait -e a.b c.d",
             "wait a.b",
             "wait -e -t 1 -a bad a.b",

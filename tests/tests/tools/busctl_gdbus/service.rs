@@ -25,6 +25,7 @@ const OBJECTS: &[(&str, &str)] = &[
         r#"<node><interface name="org.example.No"><property name="P" type="s" access="read"/></interface></node>"#,
     ),
     ("/z", "<node></node>"),
+    ("/typed", TYPED),
 ];
 
 const DESCRIPTION: &str = r#"<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Object Introspection 1.0//EN"
@@ -78,6 +79,33 @@ const DESCRIPTION: &str = r#"<!DOCTYPE node PUBLIC "-//freedesktop//DTD D-BUS Ob
  <node name="b"/>
 </node>
 "#;
+
+/// Methods that take one value each.
+const TYPED: &str = r#"<node><interface name="org.example.Typed">
+ <method name="Y"><arg type="y" direction="in"/></method>
+ <method name="B"><arg type="b" direction="in"/></method>
+ <method name="N"><arg type="n" direction="in"/></method>
+ <method name="Q"><arg type="q" direction="in"/></method>
+ <method name="I"><arg type="i" direction="in"/></method>
+ <method name="U"><arg type="u" direction="in"/></method>
+ <method name="X"><arg type="x" direction="in"/></method>
+ <method name="T"><arg type="t" direction="in"/></method>
+ <method name="D"><arg type="d" direction="in"/></method>
+ <method name="S"><arg type="s" direction="in"/></method>
+ <method name="O"><arg type="o" direction="in"/></method>
+ <method name="G"><arg type="g" direction="in"/></method>
+ <method name="H"><arg type="h" direction="in"/></method>
+ <method name="V"><arg type="v" direction="in"/></method>
+ <method name="Bytes"><arg type="ay" direction="in"/></method>
+ <method name="Texts"><arg type="as" direction="in"/></method>
+ <method name="Booleans"><arg type="ab" direction="in"/></method>
+ <method name="Variants"><arg type="av" direction="in"/></method>
+ <method name="Dict"><arg type="a{sv}" direction="in"/></method>
+ <method name="Numbers"><arg type="a{us}" direction="in"/></method>
+ <method name="Struct"><arg type="(is)" direction="in"/></method>
+ <method name="Structs"><arg type="a(is)" direction="in"/></method>
+ <method name="Lists"><arg type="aas" direction="in"/></method>
+</interface></node>"#;
 
 /// A service on a bus, until the bus is gone.
 pub(super) struct Service {

@@ -9,9 +9,9 @@ use bus_tests::harness::{Bus, Config, Daemon, Ended, bus_command, run, skip_with
 use super::service::Service;
 
 /// Something that ours says otherwise, on purpose.
-pub(super) struct Difference {
+pub(super) struct Difference<'c> {
     /// The words of the case.
-    pub(super) case: &'static str,
+    pub(super) case: &'c str,
     /// Why.
     pub(super) reason: &'static str,
     /// What ours says: its exit code, and a part of what it prints.
@@ -83,7 +83,7 @@ impl Scene {
     }
 
     /// Runs each case by both and compares; what differs stands in `differences`.
-    pub(super) fn compare(&self, cases: &[&[&str]], differences: &[Difference]) {
+    pub(super) fn compare(&self, cases: &[&[&str]], differences: &[Difference<'_>]) {
         let mut problems = Vec::new();
         for words in cases {
             let case = words.join(" ");

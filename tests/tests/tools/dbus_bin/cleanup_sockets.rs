@@ -2,6 +2,10 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+
+use bus_tests::harness::{bus_command, may_make_namespaces, run, skip, skip_without};
 
 use super::on_bus;
 use super::transcript::Case;
@@ -37,9 +41,34 @@ fn sockets_without_a_server_are_removed() {
 fn options_and_their_errors() {
     on_bus("dbus-cleanup-sockets", |tool, _| {
         tool.check(&Case::new("--help"));
+        tool.check(&Case::new("-h"));
         tool.check(&Case::new("--bogus"));
         tool.check_code(&Case::new("--version"));
         let said = tool.ours.run(&Case::new("/no/where"));
         assert_eq!(said, "! Failed to open directory /no/where: No such file or directory\n= 1");
     });
+}
+
+/// In a /tmp that nobody else sees.
+#[test]
+fn an_empty_name_is_that_of_no_directory() {
+    if !may_make_namespaces() {
+        return skip("no namespaces may be made");
+    }
+    let script = "mount -t tmpfs tmpfs /tmp && exec -a dbus-cleanup-sockets \"$0\" ''";
+    let cleaned = |program: &Path| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "bash", "-c", script]).arg(program).env_remove("TMPDIR");
+        run(&command, b"").succeeds()
+    };
+    let ours = cleaned(&bus_command());
+    assert_eq!(
+        ours,
+        "Cleaned up 0 sockets in /tmp; 0 sockets are still in use; 0 in unknown state\n"
+    );
+    let original = Path::new("/usr/bin/dbus-cleanup-sockets");
+    match original.is_file() {
+        true => assert_eq!(ours, cleaned(original)),
+        false => skip_without("dbus-cleanup-sockets, beside which ours is run,"),
+    }
 }

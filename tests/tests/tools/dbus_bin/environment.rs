@@ -56,7 +56,7 @@ fn what_is_done_is_told() {
 #[test]
 fn errors() {
     environment(|tool, _| {
-        for line in ["--help", "--version", "--bogus", "-x", "--all --bogus"] {
+        for line in ["--help", "-h", "--version", "--bogus", "-x", "--all --bogus"] {
             tool.check_code(&Case::new(line));
         }
         assert_eq!(tool.ours.run_raw(&Case::new("--bogus")).0, 64);

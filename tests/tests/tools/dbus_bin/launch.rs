@@ -162,6 +162,7 @@ fn options_and_their_errors() {
         );
         tool.check(&alone("--exit-with-x11").env("DISPLAY", ":77"));
         tool.check(&alone("--help"));
+        tool.check(&alone("-h"));
         tool.check_code(&alone("--version"));
         let failed = tool.ours.run(&alone("--config-file=/no/where"));
         assert!(

@@ -189,6 +189,7 @@ fn options_and_their_errors() {
         tool.check_all(
             [
                 "--help",
+                "-h",
                 "foo --help",
                 "--monitor --help",
                 "--bogus",

@@ -47,7 +47,7 @@ fn options_and_their_errors() {
         for line in ["DAEMON --config-file=/no/where true", "DAEMON --config-file /no/where true"] {
             tool.check_code(&with_ours(line));
         }
-        for line in ["--help", "--help --bogus", "--version"] {
+        for line in ["--help", "-h", "-h --bogus", "--help --bogus", "--version"] {
             tool.check_code(&Case::new(line));
         }
     });

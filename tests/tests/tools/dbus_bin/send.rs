@@ -33,6 +33,7 @@ fn options_and_their_errors() {
         tool.check_all(cases(&[
             "",
             "--help",
+            "-h",
             "--help x y",
             "x --help y",
             "--bogus",
@@ -214,6 +215,42 @@ fn a_reply_is_waited_for_as_long_as_is_said() {
         for order in ["--type=signal --print-reply", "--print-reply --type=signal"] {
             let line = format!("--reply-timeout=100 {order} /a a.b.c");
             tool.check(&Case::new(&line).differs(OWN_WORDS, ours));
+        }
+    });
+}
+
+// tools.md D046
+#[test]
+fn numbers_with_points_are_read_as_in_c() {
+    send(|tool, bus| {
+        let mut watcher = bus.connect();
+        watcher.add_match("type='signal',interface='a.b'");
+        for number in [
+            "1.5x",
+            "x",
+            "0x1p3",
+            "-0X1.8P-1z",
+            "0x",
+            "0x.",
+            "0x.8p",
+            "0x1p-1074",
+            "0x1p-1075",
+            "0x1p1024",
+            "1e999",
+            "1e-320",
+            "' 1'",
+            "inf",
+            "infinityx",
+            "-inf",
+            "0x1.00000000000018p0",
+        ] {
+            let case = Case::new(&format!("/o a.b.C double:{number}"));
+            let sent = tool.programs().map(|program| {
+                assert_eq!(program.run(&case), "= 0", "{number}");
+                watcher.next().body
+            });
+            let sent: Vec<_> = sent.collect();
+            assert_eq!(sent.last(), sent.first(), "{number}: left is ours");
         }
     });
 }

@@ -45,6 +45,7 @@ fn options_and_their_errors() {
         for line in [
             "",
             "--help",
+            "-h",
             "--version",
             "foo",
             "foo --help",

@@ -110,6 +110,7 @@ fn options_and_their_errors() {
         tool.check_all(
             [
                 "--help",
+                "-h",
                 "foo",
                 "-x",
                 "--bogus",

@@ -75,7 +75,7 @@ impl Source {
         let (node, faults) =
             Node::from_xml_leniently(&text).map_err(|error| Failure::refused(at(error)))?;
         if is_lenient && !options.quiet {
-            faults.into_iter().for_each(|fault| eprintln!("bus: {}", at(fault)));
+            faults.into_iter().for_each(|fault| complain!("bus: {}", at(fault)));
         }
         Ok(Self { name: name.to_owned(), node, object: None, text })
     }

@@ -167,7 +167,8 @@ mod tests {
     #[test]
     fn what_is_said_of_the_time_is_so_for_every_address() {
         let check = |transport: &str, timeout: Option<Duration>, expected: Duration| {
-            let case = Case { person: Person::current(), scope: Scope::Address, timeout };
+            let case =
+                Case { person: Person::current(), scope: Scope::Address, given: None, timeout };
             assert_eq!(patience(&case, &Address::new(transport)), expected, "{transport}");
         };
         check("unix", None, STEP_MAX);

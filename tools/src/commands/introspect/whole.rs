@@ -28,7 +28,7 @@ pub(super) fn add_below(
     let mut search = Search { connection, destination, left: OBJECTS_MAX, is_cut: false };
     search.fill(path, node, 0)?;
     if search.is_cut {
-        eprintln!(
+        complain!(
             "bus: not all is here: at most {OBJECTS_MAX} objects are asked, {LEVELS_MAX} levels deep"
         );
     }
@@ -56,7 +56,7 @@ impl Search<'_> {
                 Ok((_, below)) => *child = Node { name: Some(name), ..below },
                 Err(failure) if failure.reason == Reason::Unreachable => return Err(failure),
                 Err(failure) => {
-                    eprintln!("bus: {}: {}", plain(&path), failure.text);
+                    complain!("bus: {}: {}", plain(&path), failure.text);
                     continue;
                 }
             }

@@ -8,18 +8,20 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
 use bus_introspect::Node;
+use libbus::MethodCall;
 use libbus::blocking::Connection;
 use libbus::message::Message;
 use libbus::names::ObjectPath;
-use libbus::{Error, MethodCall};
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::introspection;
 use crate::inventory::{Question, Questions, ask};
 use crate::value::Value;
 
 /// Objects of one service that are looked at: a service could go on for ever.
 pub(super) const OBJECTS_MAX: usize = 65_536;
+/// Objects whose description cannot be read that are told of.
+const BROKEN_MAX: usize = 16;
 const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
 
 /// What is known of one service.
@@ -28,7 +30,9 @@ pub(super) struct Service {
     pub(super) paths: BTreeSet<String>,
     pub(super) is_cut: bool,
     /// Why where the tree begins there is nothing.
-    pub(super) error: Option<Error>,
+    pub(super) error: Option<Failure>,
+    /// What of itself an object below says is no description: where and why, of the first few.
+    pub(super) broken: Vec<(String, Failure)>,
     /// Questions that are not answered.
     open_count: usize,
 }
@@ -159,7 +163,7 @@ impl Search<'_> {
                 if let (true, Some(Place::Own(service))) =
                     (path == self.root, self.places.get_mut(index))
                 {
-                    service.error = Some(error);
+                    service.error = Some(error.into());
                 }
                 self.close(index, Vec::new());
             }
@@ -194,8 +198,12 @@ impl Search<'_> {
 
     /// An object has told of itself.
     fn hear_of(&mut self, index: usize, path: &str, reply: &Message) {
-        let Ok((_, node)) = introspection::read(reply) else {
-            return self.close(index, Vec::new());
+        let node = match introspection::read(reply) {
+            Ok((_, node)) => node,
+            Err(failure) => {
+                self.note(index, path, failure);
+                return self.close(index, Vec::new());
+            }
         };
         if let (true, Some(Place::Own(service))) =
             (node.interface(OBJECT_MANAGER).is_some(), self.places.get_mut(index))
@@ -204,6 +212,16 @@ impl Search<'_> {
             self.waiting.push_back((index, Asked::Manager(path.to_owned())));
         }
         self.close(index, children(path, node));
+    }
+
+    /// An object says of itself what cannot be read.
+    fn note(&mut self, index: usize, path: &str, failure: Failure) {
+        let Some(Place::Own(service)) = self.places.get_mut(index) else { return };
+        if path == self.root {
+            service.error = Some(failure);
+        } else if service.broken.len() < BROKEN_MAX {
+            service.broken.push((path.to_owned(), failure));
+        }
     }
 
     /// A question was answered with these objects.

@@ -2,7 +2,7 @@
 //! have all of their digits.
 //!
 //! A dictionary is an object if its keys are strings, paths or signatures; a key may be there twice. deviation: with
-//! other keys it is an array of pairs `[key, value]`, where busctl 252 fails.
+//! other keys it is an array of pairs `[key, value]`, where busctl 252 fails; it is an object if there are none.
 
 use libbus::message::Message;
 
@@ -93,7 +93,8 @@ fn double(number: f64) -> Json {
 
 fn dictionary(key: &str, entries: &[(Value, Value)]) -> Json {
     let pairs = entries.iter().map(|(key, value)| (Json::of(key), Json::of(value)));
-    if !matches!(key, "s" | "o" | "g") {
+    // Where it is empty it does not matter what keys it could have.
+    if !matches!(key, "s" | "o" | "g") && !entries.is_empty() {
         return Json::Array(pairs.map(|(key, value)| Json::Array(vec![key, value])).collect());
     }
     let text = |(key, value)| match key {

@@ -1,8 +1,8 @@
 //! Arguments in GVariant's text form (tools.md D037): of the type that is wanted, or of the one that they look like;
-//! a text without quotes is a text.
+//! what is no value is a text without its quotes.
 
+use super::text::{self, Fault};
 use super::{Result, because};
-use crate::value::gvariant::{self, TextError};
 use crate::value::{Arguments, Value};
 
 /// The values that the words say. `types` are those that are known of the first of them.
@@ -13,14 +13,17 @@ pub(super) fn arguments(words: &[String], types: &[String]) -> Result<Arguments>
     let mut made = Arguments::default();
     for (index, word) in words.iter().enumerate() {
         let wanted = types.get(index).map(String::as_str);
-        let value = value(word, wanted).map_err(|error| {
+        let value = value(word, wanted).map_err(|fault| {
+            let (offset, what) = match fault {
+                Fault::Wrong { offset, what } => (offset, what),
+                Fault::Unsendable(why) => return because(format!("Error: {why}")),
+            };
             let of_type = wanted.map(|wanted| format!(" of type “{wanted}”")).unwrap_or_default();
-            let place = word.get(..error.offset).unwrap_or_default().chars().count();
+            let place = word.get(..offset).unwrap_or_default().chars().count();
             let caret = " ".repeat(place);
+            let index = index + 1;
             because(format!(
-                "Error parsing parameter {}{of_type}: {}:\n  {word}\n  {caret}^\n",
-                index + 1,
-                error.what
+                "Error parsing parameter {index}{of_type}: {what}:\n  {word}\n  {caret}^\n"
             ))
         })?;
         let value = with_fds(value, &mut made)?;
@@ -29,22 +32,14 @@ pub(super) fn arguments(words: &[String], types: &[String]) -> Result<Arguments>
     Ok(made)
 }
 
-fn value(word: &str, wanted: Option<&str>) -> std::result::Result<Value, TextError> {
-    let parsed = gvariant::parse(word, wanted);
-    let is_number = word.trim_start().starts_with(|c: char| c == '-' || c.is_ascii_digit());
-    match (parsed, wanted) {
-        // What is no text in quotes is one without; so is a number that is none of 32 bits.
-        (Ok(Value::Int64(_)), None) if is_number => Ok(Value::String(word.to_owned())),
-        (Err(_), None) => Ok(Value::String(word.to_owned())),
-        (Err(error), Some("s" | "o" | "g")) => {
-            let quoted: String = word
-                .chars()
-                .flat_map(|c| (c == '\\' || c == '\'').then_some('\\').into_iter().chain([c]))
-                .collect();
-            gvariant::parse(&format!("'{quoted}'"), wanted).map_err(|_| error)
+fn value(word: &str, wanted: Option<&str>) -> std::result::Result<Value, Fault> {
+    text::parse(word, wanted).or_else(|fault| match fault {
+        Fault::Wrong { .. } => {
+            let quoted = format!("\"{}\"", word.replace('"', "\\\""));
+            text::parse(&quoted, wanted).map_err(|_| fault)
         }
-        (parsed, _) => parsed,
-    }
+        fault @ Fault::Unsendable(_) => Err(fault),
+    })
 }
 
 /// Numbers of descriptors that are open become places in the table of the message.

@@ -16,7 +16,7 @@ pub(super) const CALL_OPTIONS: Options = Options(&[
     ("dest", 'd', Takes::Text),
     ("object-path", 'o', Takes::Text),
     ("method", 'm', Takes::Text),
-    ("timeout", 't', Takes::Number),
+    ("timeout", 't', Takes::Int),
     ("interactive", 'i', Takes::Nothing),
 ]);
 
@@ -74,8 +74,9 @@ pub(super) fn call(given: &Given) -> Result<()> {
     }
     let arguments = arguments(&given.words, types.as_deref().unwrap_or_default())?;
     let call = call.interactive_authorization(given.has("interactive"));
+    // Without a time, and with one before now, it is the usual one; 0 is over at once.
     let seconds = given.number("timeout").and_then(|seconds| u64::try_from(seconds).ok());
-    let call = match seconds.filter(|seconds| *seconds > 0) {
+    let call = match seconds {
         Some(seconds) => call.timeout(Some(Duration::from_secs(seconds))),
         None => call,
     };

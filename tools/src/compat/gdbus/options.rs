@@ -12,6 +12,9 @@ use super::{Result, because, text_of};
 pub(super) enum Takes {
     Nothing,
     Text,
+    /// Of 32 bits.
+    Int,
+    /// Of 64 bits.
     Number,
     /// A text that may be left out: the next word, if that is no option.
     Perhaps,
@@ -38,9 +41,31 @@ pub(super) struct Given {
     pub(super) words: Vec<String>,
 }
 
+/// What becomes of an option that nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unknown {
+    Refused,
+    PassedOver,
+}
+
+impl Unknown {
+    fn passed_over(self) -> Option<()> {
+        (self == Self::PassedOver).then_some(())
+    }
+}
+
 impl Options {
     /// Nothing, if something is wrong.
     pub(super) fn read(self, words: &[String]) -> Option<Given> {
+        self.read_with(words, Unknown::Refused)
+    }
+
+    /// The same, without the options that nobody knows.
+    pub(super) fn read_known(self, words: &[String]) -> Option<Given> {
+        self.read_with(words, Unknown::PassedOver)
+    }
+
+    fn read_with(self, words: &[String], unknown: Unknown) -> Option<Given> {
         let mut given = Given::default();
         let mut words = words.iter();
         while let Some(word) = words.next() {
@@ -48,8 +73,8 @@ impl Options {
                 Some("-") => given.words.extend(words.by_ref().cloned()),
                 None | Some("") => given.words.push(word.clone()),
                 Some(rest) => match rest.strip_prefix('-') {
-                    Some(long) => self.read_long(long, &mut words, &mut given)?,
-                    None => self.read_row(rest, &mut words, &mut given)?,
+                    Some(long) => self.read_long(long, unknown, &mut words, &mut given)?,
+                    None => self.read_row(rest, unknown, &mut words, &mut given)?,
                 },
             }
         }
@@ -63,6 +88,7 @@ impl Options {
     fn read_long(
         self,
         text: &str,
+        unknown: Unknown,
         words: &mut std::slice::Iter<'_, String>,
         given: &mut Given,
     ) -> Option<()> {
@@ -70,11 +96,15 @@ impl Options {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (text, None),
         };
-        let (name, _, takes) = self.all().find(|(known, ..)| *known == name)?;
+        let Some((name, _, takes)) = self.all().find(|(known, ..)| *known == name) else {
+            return unknown.passed_over();
+        };
         let value = match takes {
             Takes::Nothing => None,
             Takes::Perhaps => value.or_else(|| next_unless_option(words)),
-            Takes::Text | Takes::Number => Some(value.or_else(|| words.next().cloned())?),
+            Takes::Text | Takes::Int | Takes::Number => {
+                Some(value.or_else(|| words.next().cloned())?)
+            }
         };
         given.push(name, *takes, value)
     }
@@ -83,16 +113,20 @@ impl Options {
     fn read_row(
         self,
         row: &str,
+        unknown: Unknown,
         words: &mut std::slice::Iter<'_, String>,
         given: &mut Given,
     ) -> Option<()> {
         let count = row.chars().count();
         for (index, letter) in row.chars().enumerate() {
-            let (name, _, takes) = self.all().find(|(_, short, _)| *short == letter)?;
+            let Some((name, _, takes)) = self.all().find(|(_, short, _)| *short == letter) else {
+                unknown.passed_over()?;
+                continue;
+            };
             let is_last = index + 1 == count;
             let value = match takes {
-                Takes::Text | Takes::Number if is_last => Some(words.next()?.clone()),
-                Takes::Text | Takes::Number => return None,
+                Takes::Text | Takes::Int | Takes::Number if is_last => Some(words.next()?.clone()),
+                Takes::Text | Takes::Int | Takes::Number => return None,
                 Takes::Perhaps if is_last => next_unless_option(words),
                 Takes::Nothing | Takes::Perhaps => None,
             };
@@ -100,6 +134,23 @@ impl Options {
         }
         Some(())
     }
+}
+
+/// A whole number as `strtol` reads it where it is told no base; blanks may stand before it.
+fn number(text: &str) -> Option<i64> {
+    let text = text.trim_start_matches(|c: char| c.is_ascii_whitespace());
+    let (is_negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (digits, radix) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', _, ..] => (digits.get(2..)?, 16),
+        [b'0', _, ..] => (digits.get(1..)?, 8),
+        _ => (digits, 10),
+    };
+    let is_number = digits.chars().all(|c| c.is_digit(radix));
+    let number = is_number.then(|| i128::from_str_radix(digits, radix).ok()).flatten()?;
+    i64::try_from(if is_negative { -number } else { number }).ok()
 }
 
 fn next_unless_option(words: &mut std::slice::Iter<'_, String>) -> Option<String> {
@@ -110,8 +161,11 @@ fn next_unless_option(words: &mut std::slice::Iter<'_, String>) -> Option<String
 
 impl Given {
     fn push(&mut self, name: &'static str, takes: Takes, value: Option<String>) -> Option<()> {
-        if takes == Takes::Number {
-            value.as_ref()?.parse::<i64>().ok()?;
+        let number = value.as_deref().and_then(number);
+        match takes {
+            Takes::Int => drop(i32::try_from(number?).ok()?),
+            Takes::Number => drop(number?),
+            _ => {}
         }
         self.options.push((name, value));
         Some(())
@@ -128,7 +182,7 @@ impl Given {
     }
 
     pub(super) fn number(&self, name: &str) -> Option<i64> {
-        self.get(name)?.parse().ok()
+        self.get(name).and_then(number)
     }
 
     /// A connection to the bus; where an address is said and `is_bus` is not, to a program.
@@ -226,7 +280,25 @@ mod tests {
         check("-a -x --activate -x -a", Some("activate=-|xml=-|activate=-|xml=-|activate=-"));
         check("-x -- -x", Some("xml=-|-x"));
         check("--system=3 -t -1", Some("system=-|timeout=-1"));
-        for wrong in ["-t5", "-t x", "--dest", "-d", "--des x", "-z", "-dx", "--help", "-h"] {
+        let words = ["-zex", "--bogus=1", "a", "-d", "y"].map(ToOwned::to_owned);
+        let known = OPTIONS.read_known(&words).unwrap();
+        assert!(known.has("session") && known.get("dest") == Some("y") && known.words == ["a"]);
+        assert!(OPTIONS.read_known(&["-d".to_owned()]).is_none());
+        check("-t 0x10 -t -010", Some("timeout=0x10|timeout=-010"));
+        for wrong in [
+            "-t 08",
+            "-t 0x",
+            "-t 99999999999999999999",
+            "-t5",
+            "-t x",
+            "--dest",
+            "-d",
+            "--des x",
+            "-z",
+            "-dx",
+            "--help",
+            "-h",
+        ] {
             check(wrong, None);
         }
     }

@@ -114,8 +114,8 @@ fn print_bytestring(out: &mut String, text: &[u8]) {
     for byte in text {
         let _ = match byte {
             b'\\' => write!(out, "\\\\"),
-            byte if *byte == quote => write!(out, "\\{}", char::from(*byte)),
-            7 => write!(out, "\\a"),
+            // Also where it is not the quote around it.
+            b'"' => write!(out, "\\\""),
             8 => write!(out, "\\b"),
             11 => write!(out, "\\v"),
             12 => write!(out, "\\f"),
