@@ -2,11 +2,12 @@
 //!
 //! A verb has a file: `call.rs` (also emit, get-property, set-property), `introspect.rs`, `tree.rs`, `list.rs`,
 //! `status.rs`, `monitor.rs` (also capture), `wait.rs`. They share the options (`options.rs`), the connection and the
-//! words for errors (`bus.rs`), how values are typed (`arguments.rs`) and printed (`print.rs`, `json.rs`).
+//! words for errors (`bus.rs`), how values are typed (`arguments.rs`) and printed (`print.rs`, `json.rs`), tables (`table.rs`) and colours (`colours.rs`).
 
 mod arguments;
 mod bus;
 mod call;
+mod colours;
 mod introspect;
 mod json;
 mod list;
@@ -14,15 +15,17 @@ mod monitor;
 mod options;
 mod print;
 mod status;
+mod table;
 mod tree;
 mod wait;
 
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use crate::failure::{Failure, Reason};
 
+use colours::{Colours, Look};
 use options::{Asked, Options};
 
 /// Why a verb fails: the line that says so, or nothing where all is said.
@@ -56,7 +59,7 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             if let Failed::Because(text) = failed {
-                say(&text);
+                complain(&text);
             }
             ExitCode::FAILURE
         }
@@ -95,8 +98,21 @@ fn because(text: impl Into<String>) -> Failed {
 
 /// A line for people, on standard error.
 fn say(text: &str) {
+    tell(&bus::shown(text, &std::io::stderr()));
+}
+
+/// The same, of what went wrong.
+fn complain(text: &str) {
+    let text = bus::shown(text, &std::io::stderr());
+    tell(&Colours::wanted().paint(Look::BoldRed, &text));
+}
+
+fn tell(text: &str) {
+    let mut out = std::io::stderr();
+    // A terminal may be one that goes down by a line and not to its beginning.
+    let end = if out.is_terminal() { "\r\n" } else { "\n" };
     // If nobody reads it there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{}", bus::shown(text, &std::io::stderr()));
+    let _ = out.write_all(format!("{text}{end}").as_bytes());
 }
 
 /// Output that cannot be written.

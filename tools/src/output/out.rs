@@ -28,10 +28,16 @@ impl Out {
     /// The same, where this variable says before `$PAGER` which pager it is.
     pub(crate) fn paged_by(variable: &str, options: &Options) -> Self {
         let is_wanted = !options.no_pager && options.json().is_none() && io::stdout().is_terminal();
-        match is_wanted.then(|| start_pager(variable)).flatten() {
+        // A pager needs more of a terminal.
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        match (is_wanted && !is_dumb).then(|| start_pager(variable)).flatten() {
             Some((pager, input)) => Self { writer: BufWriter::new(input), pager: Some(pager) },
             None => Self::plain(),
         }
+    }
+
+    pub(crate) const fn has_pager(&self) -> bool {
+        self.pager.is_some()
     }
 
     pub(crate) fn line(&mut self, line: &str) -> Result<()> {
