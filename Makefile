@@ -58,6 +58,13 @@ page-file = $(MANDIR)/man$(subst .,,$(suffix $(1)))/$(1)
 # The other names of the command bus: for who has their directory first in PATH.
 OLD_NAMES = $(notdir $(wildcard tools/old-names/*))
 
+# Where the shells look for what completes a command.
+COMPLETIONS = $(PREFIX)/share/bash-completion/completions/bus $(PREFIX)/share/zsh/site-functions/_bus \
+	$(PREFIX)/share/fish/vendor_completions.d/bus.fish
+
+# completion-of FILE: which of ours it is.
+completion-of = tools/src/commands/completions/bus.$(if $(findstring /fish/,$(1)),fish,$(if $(findstring /zsh/,$(1)),zsh,bash))
+
 LOGIND = systemd-logind.service.d/bus-daemon.conf
 # The link that systemd-tmpfiles makes.
 MACHINE_ID = $(LOCALSTATEDIR)/lib/dbus/machine-id
@@ -124,6 +131,7 @@ install: check-places
 	$(INSTALL) -d '$(D)$(LIBEXECDIR)' '$(D)$(OLDNAMESDIR)'
 	for name in $(OLD_NAMES); do ln -sf '$(BINDIR)/bus' "$(D)$(OLDNAMESDIR)/$$name" || exit 1; done
 	$(INSTALL) -m 755 '$(BUILT)/bus-daemon-launch-helper' '$(D)$(HELPER)'
+	$(foreach file,$(COMPLETIONS),$(call put,644,$(call completion-of,$(file)),$(file)))
 	$(foreach page,$(MANUAL),$(call put,644,man/$(page),$(call page-file,$(page))))
 	$(call put-unless-taken,$(DATA)/session.conf,$(CONFIGDIR)/session.conf)
 	$(call put-unless-taken,$(DATA)/system.conf,$(CONFIGDIR)/system.conf)
@@ -149,6 +157,8 @@ uninstall:
 	rm -f '$(D)$(BINDIR)/bus-daemon' '$(D)$(BINDIR)/bus' '$(D)$(HELPER)'
 	rm -f $(foreach name,$(OLD_NAMES),'$(D)$(OLDNAMESDIR)/$(name)')
 	@$(call remove-empty,$(OLDNAMESDIR) $(dir $(OLDNAMESDIR)) $(LIBEXECDIR))
+	rm -f $(COMPLETIONS:%='$(D)%')
+	@$(call remove-empty,$(foreach file,$(COMPLETIONS),$(dir $(file)) $(dir $(patsubst %/,%,$(dir $(file))))))
 	rm -f $(foreach page,$(MANUAL),'$(D)$(call page-file,$(page))')
 	rm -f '$(D)$(UNITDIR)/bus-daemon.service' '$(D)$(UNITDIR)/$(LOGIND)' $(addprefix '$(D)$(USERUNITDIR)'/bus-daemon.,service socket)
 	rm -f '$(D)$(SYSUSERSDIR)/bus-daemon.conf' '$(D)$(TMPFILESDIR)/bus-daemon.conf'

@@ -71,6 +71,12 @@ impl ConfigSource {
         }
     }
 
+    /// The file that is read, or would be if there were one.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads the file and all it includes.
     #[must_use]
     pub fn load(&self) -> Loaded {

@@ -37,7 +37,7 @@ use crate::host::service_launcher::{Launcher, StartParameters, inherited_variabl
 use crate::host::service_manager::{self, State};
 use crate::host::signals::{Signals, blocked_signals, heed_children};
 use crate::host::{config_files, credentials, phrase, random_bytes};
-use crate::offline::{self, Report, UNUSABLE_EXIT_CODE, located};
+use crate::offline::{self, Explained, Report, UNUSABLE_EXIT_CODE, located};
 
 /// What the daemon exits with when it cannot start.
 const FAILURE: u8 = 1;
@@ -52,8 +52,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Ok(Invocation::ExplainPolicy { config_file, question, json }) => {
             let source = ConfigSource::new(&config_file, false);
-            match offline::explain_policy(&source, &question, json) {
-                Ok(answer) => report(&answer),
+            match offline::explain_policy(&source, &question) {
+                Ok(Explained { answer, notes }) => {
+                    let text = match json {
+                        true => format!("{}\n", answer.to_json()),
+                        false => answer.to_string(),
+                    };
+                    report(&Report { text, notes, ..Report::default() })
+                }
                 Err(text) => fail(&text, UNUSABLE_EXIT_CODE),
             }
         }

@@ -37,6 +37,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bus_policy::config::BusConfig;
+use libbus::host::tcp::NONCE_SIZE;
 use rustix::event::{Timespec, epoll};
 use smallvec::SmallVec;
 
@@ -55,7 +56,7 @@ use crate::host::client_socket::{self, Errno};
 use crate::host::config_watch::ConfigWatch;
 use crate::host::file_stamps::FileStamps;
 use crate::host::journal::Journal;
-use crate::host::listener::{Listener, NONCE_SIZE};
+use crate::host::listener::Listener;
 use crate::host::mediation::SecurityModule;
 use crate::host::service_launcher::Launcher;
 use crate::host::signals::{Signal, Signals};

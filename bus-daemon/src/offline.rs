@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bus_policy::config::{Location, Problem, Severity};
-use bus_policy::{Anonymous, BusConfig, Door, Inquiry, PolicySet, lint};
+use bus_policy::{Anonymous, Answer, BusConfig, Door, Inquiry, PolicySet, lint};
 use libbus::auth::Mechanism;
 
 use crate::configuration::{ConfigSource, mechanisms_of};
@@ -22,10 +22,14 @@ pub const UNUSABLE_EXIT_CODE: u8 = 1;
 pub const SUSPICIOUS_EXIT_CODE: u8 = 2;
 
 /// Text for standard output, and the exit code.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Whole lines.
     pub text: String,
+    /// What keeps a configuration, or one of its files, from being used; each is a line of the text, too.
+    pub errors: Vec<String>,
+    /// What has no effect or is suspicious, likewise.
+    pub warnings: Vec<String>,
     /// What else the administrator should know, for standard error.
     pub notes: Vec<String>,
     /// The exit code.
@@ -66,7 +70,7 @@ pub fn check_config(source: &ConfigSource) -> Report {
         (true, false) => SUSPICIOUS_EXIT_CODE,
         (true, true) => 0,
     };
-    Report { text, notes, code }
+    Report { text, errors, warnings, notes, code }
 }
 
 /// Why a bus would not start with a configuration that is well written.
@@ -93,11 +97,20 @@ pub fn located(place: Option<&Location>, error: &dyn std::fmt::Display) -> Strin
     place.map_or_else(|| error.to_string(), |place| format!("{place}: {error}"))
 }
 
-/// What the policies of a configuration answer to a question, with all rules considered.
+/// What the policies of a configuration answer to a question.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// With all rules considered; in words by `Display`, for programs by [`Answer::to_json`].
+    pub answer: Answer,
+    /// What else the administrator should know: the answer is about what is left.
+    pub notes: Vec<String>,
+}
+
+/// Asks the policies of a configuration, which is read and compiled for it.
 ///
 /// # Errors
 /// The configuration cannot be used, or the question makes no sense.
-pub fn explain_policy(source: &ConfigSource, question: &str, json: bool) -> Result<Report, String> {
+pub fn explain_policy(source: &ConfigSource, question: &str) -> Result<Explained, String> {
     let loaded = source.load();
     let Some(config) = &loaded.config else {
         let problems = loaded.problems.iter().map(ToString::to_string);
@@ -107,11 +120,9 @@ pub fn explain_policy(source: &ConfigSource, question: &str, json: bool) -> Resu
         .map_err(|error| format!("{question:?}: {error}"))?;
     let (set, _) = PolicySet::new(config, &SystemAccounts);
     let answer = inquiry.answer(&Arc::new(set), door_of(config));
-    let text = if json { format!("{}\n", answer.to_json()) } else { answer.to_string() };
-    // The answer is about what is left.
     let left_out = loaded.problems.iter().filter(|problem| problem.severity == Severity::Ignored);
     let notes = left_out.map(ToString::to_string).collect();
-    Ok(Report { text, notes, code: 0 })
+    Ok(Explained { answer, notes })
 }
 
 /// Who may connect to a bus with this configuration, besides what its rules say.

@@ -5,6 +5,7 @@
 mod created_file;
 pub mod keyring;
 mod random;
+pub mod tcp;
 #[cfg(test)]
 mod tests_support;
 

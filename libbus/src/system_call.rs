@@ -2,44 +2,14 @@
 //! process is a copy of another.
 #![allow(unsafe_code)] // the reason for this module
 
-use std::ffi::{c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use libc::{SO_PEERCRED, SOL_SOCKET, getsockopt, pthread_atfork, socklen_t, ucred};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, sockopt};
-
-/// `SOL_SOCKET` and `SO_PEERCRED`, where they are what they are on most processors.
-#[cfg(not(any(
-    target_arch = "mips",
-    target_arch = "mips64",
-    target_arch = "powerpc",
-    target_arch = "powerpc64",
-    target_arch = "sparc64"
-)))]
-const PEER_CREDENTIALS: Option<(c_int, c_int)> = Some((1, 17));
-#[cfg(any(target_arch = "powerpc", target_arch = "powerpc64"))]
-const PEER_CREDENTIALS: Option<(c_int, c_int)> = Some((1, 21));
-#[cfg(any(target_arch = "mips", target_arch = "mips64", target_arch = "sparc64"))]
-const PEER_CREDENTIALS: Option<(c_int, c_int)> = None;
-
-unsafe extern "C" {
-    fn getsockopt(
-        socket: c_int,
-        level: c_int,
-        option: c_int,
-        value: *mut c_void,
-        size: *mut u32,
-    ) -> c_int;
-
-    fn pthread_atfork(
-        prepare: Option<extern "C" fn()>,
-        parent: Option<extern "C" fn()>,
-        child: Option<extern "C" fn()>,
-    ) -> c_int;
-}
 
 /// A copy of the descriptor that a value of type `h` names, close-on-exec.
 pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
@@ -84,23 +54,21 @@ pub(crate) fn peer_of(socket: BorrowedFd<'_>) -> Option<Peer> {
     if sockopt::socket_domain(socket).ok()? != AddressFamily::UNIX {
         return None;
     }
-    let (level, option) = PEER_CREDENTIALS?;
-    // The process, the user and its first group.
-    let mut value = [0_u32; 3];
-    let mut size = size_of_val(&value) as u32;
+    let mut value = ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut size = size_of::<ucred>() as socklen_t;
+    let place = (&raw mut value).cast();
     // SAFETY: the kernel writes `size` bytes at most, which `value` has.
-    let result = unsafe {
-        getsockopt(socket.as_raw_fd(), level, option, value.as_mut_ptr().cast(), &raw mut size)
-    };
-    let [pid, uid, _] = value;
-    let is_known = result == 0 && size as usize == size_of_val(&value) && uid != u32::MAX;
-    is_known.then_some(Peer { uid, pid: Some(pid).filter(|pid| *pid > 0) })
+    let result =
+        unsafe { getsockopt(socket.as_raw_fd(), SOL_SOCKET, SO_PEERCRED, place, &raw mut size) };
+    let is_known = result == 0 && size as usize == size_of::<ucred>() && value.uid != u32::MAX;
+    let pid = u32::try_from(value.pid).ok().filter(|pid| *pid > 0);
+    is_known.then_some(Peer { uid: value.uid, pid })
 }
 
 /// How often this process became a copy of another one since the first who asked.
 static FORK_COUNT: AtomicUsize = AtomicUsize::new(0);
 
-extern "C" fn count_fork() {
+unsafe extern "C" fn count_fork() {
     FORK_COUNT.fetch_add(1, Ordering::Relaxed);
 }
 

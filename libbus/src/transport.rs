@@ -24,9 +24,9 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-pub(crate) use self::connect::{begin_tcp, end_tcp, one_of, read_nonce, say_nonce, wanted};
+pub(crate) use self::connect::{begin_tcp, connect_unix, end_tcp, read_nonce, say_nonce, start};
 pub(crate) use self::inherited::{connected, listening};
-pub(crate) use self::listen::{Door, NONCE_SIZE, Opened, accept, bind, opened};
+pub(crate) use self::listen::{Door, Opened, accept, bind, opened};
 use crate::connection::FDS_WAITING_MAX;
 use crate::system_call::{Peer, Process, peer_of};
 

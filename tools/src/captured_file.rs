@@ -87,7 +87,7 @@ impl Damages {
         if self.told.is_empty() {
             return Ok(());
         }
-        self.notices().iter().for_each(|notice| eprintln!("bus: {title}: {notice}"));
+        self.notices().iter().for_each(|notice| complain!("bus: {title}: {notice}"));
         Err(Failure::refused(format!("{title} is damaged; all whole messages were taken")))
     }
 }

@@ -1,8 +1,12 @@
 //! The command line: one definition for parsing, help and completion.
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ErrorKind};
+use clap::{ArgMatches, Command, CommandFactory as _, Parser, Subcommand};
 
 use crate::commands;
+use crate::examples;
 use crate::options::Options;
 
 const AFTER_HELP: &str = "\
@@ -55,4 +59,55 @@ pub(crate) enum Verb {
     Completions(commands::completions::Completions),
     CompleteWords(commands::completions::CompleteWords),
     Compat(commands::compat::Compat),
+    Help(commands::help::Help),
+}
+
+/// The definition, with an example of each verb.
+pub(crate) fn command() -> Command {
+    examples::added_to(Cli::command())
+}
+
+/// Which verb was typed: `list`, `policy explain`.
+pub(crate) fn verb(matches: &ArgMatches) -> String {
+    let mut words = Vec::new();
+    let mut at = matches;
+    while let Some((name, inner)) = at.subcommand() {
+        words.push(name);
+        at = inner;
+    }
+    words.join(" ")
+}
+
+/// The same, where the rest is wrong; what clap cannot read may still have the name of a verb in it.
+pub(crate) fn verb_of_wrong(arguments: &[OsString]) -> String {
+    let command = command();
+    let read = command.clone().ignore_errors(true).try_get_matches_from(arguments);
+    let read = read.map(|matches| verb(&matches)).unwrap_or_default();
+    let named = || arguments.iter().skip(1).find_map(|word| command.find_subcommand(word));
+    match read.is_empty() {
+        true => named().map(|verb| verb.get_name().to_owned()).unwrap_or_default(),
+        false => read,
+    }
+}
+
+/// An error of the words of a verb, of which clap knows no more than their number: which words are wanted.
+pub(crate) fn about_words(error: &clap::Error, verb: &str) -> Option<clap::Error> {
+    let is_number = matches!(
+        error.kind(),
+        ErrorKind::MissingRequiredArgument
+            | ErrorKind::TooFewValues
+            | ErrorKind::TooManyValues
+            | ErrorKind::WrongNumberOfValues
+    );
+    let argument = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
+    if !is_number || !argument.contains("WORD") {
+        return None;
+    }
+    let mut command = command();
+    command.build();
+    let command = command.find_subcommand_mut(verb)?;
+    let usage = command.render_usage().to_string();
+    let ways = usage.lines().filter_map(|way| way.split_once("[OPTIONS] "));
+    let ways: Vec<&str> = ways.map(|(_, words)| words).collect();
+    Some(command.error(error.kind(), format!("expected {}", ways.join(", or "))))
 }

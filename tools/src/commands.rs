@@ -10,6 +10,7 @@ pub(crate) mod doctor;
 pub(crate) mod emit;
 pub(crate) mod env;
 pub(crate) mod get;
+pub(crate) mod help;
 pub(crate) mod introspect;
 pub(crate) mod list;
 pub(crate) mod monitor;
@@ -55,6 +56,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Codegen(codegen) => return codegen.run(options),
         Verb::Completions(completions) => completions.run(),
         Verb::CompleteWords(words) => words.run(),
+        Verb::Help(help) => help.run(),
         Verb::Env(env) => env.run(options),
         Verb::Activate(activate) => activate.run(options),
         Verb::Stats(stats) => stats.run(options),

@@ -13,13 +13,14 @@ mod line;
 mod live;
 mod words;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use clap::{Arg, Command, CommandFactory as _, ValueHint};
+use clap::{Arg, Command, ValueHint};
 
 use self::line::{Line, Place};
 use self::live::Live;
-use crate::cli::Cli;
+use crate::cli::command;
+use crate::compat;
 
 /// How long the bus may take for all that is asked.
 pub(crate) const TIME_MAX: Duration = Duration::from_millis(500);
@@ -56,16 +57,17 @@ impl Candidate {
 
 /// What may stand in place of the last of the words, which may be empty.
 pub(crate) fn candidates(words: &[String]) -> Vec<Candidate> {
-    let mut command = Cli::command();
+    let mut command = command();
     command.build();
     let (word, before) = match words.split_last() {
         Some((word, before)) => (word.as_str(), before),
         None => ("", words),
     };
-    let line = Line::read(&command, before);
+    let line = Line::read(&command, before, Instant::now() + TIME_MAX);
     let mut found = match line.place(word) {
         Place::Options => options(&line),
         Place::ValueOf { argument, start } => values(&line, argument, word, start),
+        Place::Positional if line.command.get_name() == "help" => verbs_of_help(&command, &line),
         Place::Positional => positional(&line, word),
     };
     found.retain(|candidate| candidate.begins_with(word));
@@ -140,6 +142,9 @@ fn positional(line: &Line<'_>, word: &str) -> Vec<Candidate> {
     if line.command.has_subcommands() {
         return verbs(line.command);
     }
+    if line.wants_old_name() {
+        return compat::names().map(|name| Candidate::word(name, "")).collect();
+    }
     if let Some(first) = line.foreign_command() {
         return vec![Candidate::Command { first }];
     }
@@ -163,6 +168,13 @@ fn positional(line: &Line<'_>, word: &str) -> Vec<Candidate> {
         }
     }
     found
+}
+
+/// Those of which help can be shown: a verb, and after one that has verbs of its own these.
+fn verbs_of_help(command: &Command, line: &Line<'_>) -> Vec<Candidate> {
+    let words = line.words();
+    let verb = words.iter().try_fold(command, |command, word| command.find_subcommand(word));
+    verb.map(verbs).unwrap_or_default()
 }
 
 fn verbs(command: &Command) -> Vec<Candidate> {

@@ -116,6 +116,11 @@ impl Conversation {
         &self.names
     }
 
+    /// Somebody else knows who has a well-known name.
+    pub(crate) fn learn_owner(&mut self, name: &str, owner: &str) {
+        self.names.set_owner(name, owner);
+    }
+
     fn handle_call(&mut self, number: u64, time: Option<Time>, message: &Message) {
         if message.flags().contains(Flags::NO_REPLY_EXPECTED) {
             return;
@@ -210,11 +215,13 @@ impl Question {
         let header = call.header();
         let is_of_bus = header.destination.is_some_and(|name| name.as_str() == BUS);
         let member = header.member.map(|member| member.as_str());
-        let name = || call.reader().string().unwrap_or_default().to_owned();
-        match (is_of_bus, member, header.signature.as_str()) {
-            (true, Some("RequestName"), "su") => Self::Request(name()),
-            (true, Some("GetNameOwner"), "s") => Self::Owner(name()),
-            _ => Self::Called,
-        }
+        let ask = match (is_of_bus, member, header.signature.as_str()) {
+            (true, Some("RequestName"), "su") => Self::Request,
+            (true, Some("GetNameOwner"), "s") => Self::Owner,
+            _ => return Self::Called,
+        };
+        // What is no name may be as long as a message, and nobody gets or has it.
+        let name = call.reader().string().ok().and_then(|name| BusName::parse(name).ok());
+        name.map_or(Self::Called, |name| ask(name.as_str().to_owned()))
     }
 }

@@ -35,7 +35,10 @@ const UNITS: &[(&str, f64)] = &[
     ("years", 31_557_600.0),
 ];
 
-/// The time that a text says.
+/// The longest time that is one: clocks overflow when much more is added to them.
+const TIME_MAX: Duration = Duration::from_secs(100 * 31_557_600);
+
+/// The time that a text says, of a hundred years at most.
 ///
 /// # Errors
 /// It says none; what is expected.
@@ -58,7 +61,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         seconds += number * factor;
         rest = rest.get(end..).unwrap_or_default().trim_start();
     }
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+    let time = Duration::try_from_secs_f64(seconds).ok();
+    time.filter(|time| *time <= TIME_MAX).ok_or_else(|| "expected at most 100 years".to_owned())
 }
 
 #[cfg(test)]
@@ -81,5 +85,9 @@ mod tests {
             check(wrong, None);
         }
         check("1y", Some(31_557_600_000));
+        check("100y", Some(3_155_760_000_000));
+        for too_long in ["100y 1s", "101years", "3155760001", "99999999999999999999"] {
+            check(too_long, None);
+        }
     }
 }

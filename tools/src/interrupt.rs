@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
-use nix::sys::signal::{SigSet, Signal};
+use libbus::host::phrase;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use crate::failure::{Failure, Result};
 
@@ -15,28 +16,44 @@ pub(crate) struct Interrupt {
 }
 
 impl Interrupt {
-    /// To be called before there are other threads, which would get the signals otherwise.
-    ///
     /// # Errors
-    /// The system has no room for a thread.
+    /// The system lets nobody watch for signals.
     pub(crate) fn watch() -> Result<Self> {
-        let signals: SigSet = [Signal::SIGINT, Signal::SIGTERM].into_iter().collect();
-        let failed = |error: String| Failure::refused(format!("cannot watch for signals: {error}"));
-        signals.thread_block().map_err(|error| failed(error.to_string()))?;
         let is_wanted = Arc::new(AtomicBool::new(false));
-        let noted = Arc::clone(&is_wanted);
-        let wait = move || {
-            while let Ok(signal) = signals.wait() {
-                if noted.swap(true, Ordering::Relaxed) {
-                    std::process::exit(128 + signal as i32);
-                }
-            }
-        };
-        thread::Builder::new().spawn(wait).map_err(|error| failed(error.to_string()))?;
+        for signal in [SIGINT, SIGTERM] {
+            // In this order: the first signal sets what makes the second one end the program.
+            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&is_wanted))
+                .and_then(|_| flag::register(signal, Arc::clone(&is_wanted)))
+                .map_err(|error| {
+                    Failure::refused(format!("cannot watch for signals: {}", phrase(&error)))
+                })?;
+        }
         Ok(Self { is_wanted })
     }
 
     pub(crate) fn is_wanted(&self) -> bool {
         self.is_wanted.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use signal_hook::consts::SIGTERM;
+    use signal_hook::low_level::raise;
+
+    use super::Interrupt;
+
+    #[test]
+    fn a_thread_that_was_there_before_gets_the_signal_in_good_order() {
+        let (begin, begun) = channel();
+        let before = thread::spawn(move || begun.recv().map(|()| raise(SIGTERM)));
+        let interrupt = Interrupt::watch().unwrap();
+        assert!(!interrupt.is_wanted());
+        begin.send(()).unwrap();
+        before.join().unwrap().unwrap().unwrap();
+        assert!(interrupt.is_wanted());
     }
 }

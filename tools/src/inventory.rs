@@ -3,8 +3,8 @@
 //! The bus is asked for many at once, so that a thousand names cost a few round trips and not two thousand.
 
 use std::collections::{HashMap, VecDeque};
+use std::iter;
 
-use libbus::Error;
 use libbus::blocking::{Connection, PendingReply};
 use libbus::message::Message;
 use libbus::wire_types::DynamicType;
@@ -14,7 +14,7 @@ use crate::failure::Result;
 use crate::value::Value;
 
 /// Questions that are under way at the same time: buses answer 128 at once for one client, or more.
-pub(crate) const QUESTIONS_MAX: usize = 64;
+const QUESTIONS_MAX: usize = 64;
 
 /// One name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,37 +60,50 @@ pub(crate) fn sort_key(name: &str) -> (bool, Vec<u64>, String) {
     (numbers.is_none(), numbers.unwrap_or_default(), name.to_owned())
 }
 
-/// Asks many questions and has the answers in their order, as they come.
+/// A question on its way, or why it could not leave.
+pub(crate) type Question = libbus::Result<PendingReply>;
+
+/// Asks a question of each item and has the answers in their order, as they come.
+pub(crate) fn answers<T>(
+    items: impl IntoIterator<Item = T>,
+    mut ask: impl FnMut(&T) -> Question,
+) -> impl Iterator<Item = (T, libbus::Result<Message>)> {
+    let mut items = items.into_iter();
+    let mut questions = Questions::new();
+    iter::from_fn(move || {
+        questions.next(|| {
+            let item = items.next()?;
+            let asked = ask(&item);
+            Some((item, asked))
+        })
+    })
+}
+
+/// The same where answers lead to more questions.
 pub(crate) struct Questions<K> {
-    waiting: VecDeque<(K, std::result::Result<PendingReply, Error>)>,
+    /// Bounded by [`QUESTIONS_MAX`].
+    under_way: VecDeque<(K, Question)>,
 }
 
 impl<K> Questions<K> {
     pub(crate) const fn new() -> Self {
-        Self { waiting: VecDeque::new() }
+        Self { under_way: VecDeque::new() }
     }
 
-    pub(crate) fn has_room(&self) -> bool {
-        self.waiting.len() < QUESTIONS_MAX
-    }
-
-    pub(crate) fn push(&mut self, key: K, asked: std::result::Result<PendingReply, Error>) {
-        self.waiting.push_back((key, asked));
-    }
-
-    /// The oldest question's answer, which is waited for.
-    pub(crate) fn next(&mut self) -> Option<(K, std::result::Result<Message, Error>)> {
-        let (key, asked) = self.waiting.pop_front()?;
+    /// Asks as many `more` questions as there is room for. Then the oldest one's answer, which is waited for.
+    pub(crate) fn next(
+        &mut self,
+        more: impl FnMut() -> Option<(K, Question)>,
+    ) -> Option<(K, libbus::Result<Message>)> {
+        let room = QUESTIONS_MAX.saturating_sub(self.under_way.len());
+        self.under_way.extend(iter::from_fn(more).take(room));
+        let (key, asked) = self.under_way.pop_front()?;
         Some((key, asked.and_then(PendingReply::wait)))
     }
 }
 
 /// Asks the bus, without waiting.
-pub(crate) fn ask<T>(
-    connection: &Connection,
-    member: &str,
-    arguments: &T,
-) -> std::result::Result<PendingReply, Error>
+pub(crate) fn ask<T>(connection: &Connection, member: &str, arguments: &T) -> Question
 where
     T: Serialize + DynamicType + ?Sized,
 {
@@ -115,40 +128,29 @@ pub(crate) fn for_each_owner(
     names: &[Name],
     mut tell: impl FnMut(&Name, &Owner) -> Result<()>,
 ) -> Result<()> {
-    enum Asked {
-        Owner,
-        Credentials,
-    }
-    let mut questions = Questions::new();
+    const OWNER: &str = "GetNameOwner";
+    const CREDENTIALS: &str = "GetConnectionCredentials";
     let mut owners: HashMap<&str, Owner> = HashMap::new();
-    let mut pending = names.iter();
     let mut told = names.iter().peekable();
-    loop {
-        while questions.has_room()
-            && let Some(name) = pending.next()
-        {
-            let text = name.name.as_str();
-            match name.standing {
-                Standing::Activatable => continue,
-                Standing::Owned => {
-                    questions.push((text, Asked::Owner), ask(connection, "GetNameOwner", text))
-                }
-                Standing::Unique => {}
-            }
-            let asked = ask(connection, "GetConnectionCredentials", text);
-            questions.push((text, Asked::Credentials), asked);
-        }
-        let Some(((name, asked), answer)) = questions.next() else { break };
-        let is_done = matches!(asked, Asked::Credentials);
+    let questions = names.iter().flat_map(|name| {
+        let members: &[&'static str] = match name.standing {
+            Standing::Activatable => &[],
+            Standing::Owned => &[OWNER, CREDENTIALS],
+            Standing::Unique => &[CREDENTIALS],
+        };
+        members.iter().map(|member| (name.name.as_str(), *member))
+    });
+    for ((name, asked), answer) in answers(questions, |(name, asked)| ask(connection, asked, *name))
+    {
         let owner = owners.entry(name).or_default();
-        match (asked, answer) {
-            (_, Err(error)) if error.is_disconnected() => return Err(error.into()),
+        match answer {
+            Err(error) if error.is_disconnected() => return Err(error.into()),
             // It has gone meanwhile, or the bus does not tell.
-            (_, Err(_)) => {}
-            (Asked::Owner, Ok(reply)) => owner.unique_name = text_of(&reply),
-            (Asked::Credentials, Ok(reply)) => note_credentials(owner, &reply),
+            Err(_) => {}
+            Ok(reply) if asked == OWNER => owner.unique_name = text_of(&reply),
+            Ok(reply) => note_credentials(owner, &reply),
         }
-        while is_done
+        while asked == CREDENTIALS
             && let Some(name) = told.next_if(|next| {
                 next.standing == Standing::Activatable || owners.contains_key(next.name.as_str())
             })
@@ -176,4 +178,27 @@ fn note_credentials(owner: &mut Owner, reply: &Message) {
         _ => None,
     };
     (owner.pid, owner.uid) = (number("ProcessID"), number("UnixUserID"));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use libbus::Error;
+
+    use super::{QUESTIONS_MAX, answers};
+
+    #[test]
+    fn so_many_questions_are_under_way_and_no_more() {
+        let (count, asked) = (3 * QUESTIONS_MAX, Cell::new(0));
+        let ask = |_: &usize| {
+            asked.set(asked.get() + 1);
+            Err(Error::Closed)
+        };
+        for (answered, (item, answer)) in answers(0..count, ask).enumerate() {
+            assert!(matches!((item, answer), (item, Err(Error::Closed)) if item == answered));
+            assert_eq!(asked.get(), count.min(answered + QUESTIONS_MAX));
+        }
+        assert_eq!(asked.get(), count);
+    }
 }

@@ -3,8 +3,8 @@
 //! [`run`] reads the command line (`cli.rs`) and hands over to one verb (`commands/`, a file each). What verbs share:
 //! which bus and how to print (`options.rs`), values and their text forms (`value.rs`), who is on the bus
 //! (`inventory.rs`), what objects say of themselves (`introspection.rs`), what `/proc` tells (`process.rs`), what time
-//! it is (`clock.rs`), output (`output/`), how far long work is (`progress.rs`), and how a command fails
-//! (`failure.rs`). What works on captured messages knows no command line: `capture`, `conversation` and `trace`;
+//! it is (`clock.rs`), output (`output/`), how far long work is (`progress.rs`), how a command fails
+//! (`failure.rs`), an example of each (`examples.rs`), and hints about a bus (`hints.rs`). What works on captured messages knows no command line: `capture`, `conversation` and `trace`;
 //! `captured_file.rs` opens a capture for verbs.
 //! Programs of other projects, called by their own names, are `compat/`.
 //!
@@ -12,6 +12,13 @@
 //! terminal (`output/escape.rs`). Exit codes: 0 success, 1 the bus or the one who was called said no, 2 wrong usage,
 //! 3 the bus cannot be reached.
 #![forbid(unsafe_code)]
+// They end in a panic where nobody reads: `Out` and `complain!` do not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+/// A line on standard error.
+macro_rules! complain {
+    ($($text:tt)*) => { $crate::output::complain(&format!("{}\n", format_args!($($text)*))) };
+}
 
 pub mod capture;
 mod captured_file;
@@ -22,7 +29,9 @@ mod compat;
 mod completion;
 pub mod conversation;
 mod duration;
+mod examples;
 mod failure;
+mod hints;
 mod interrupt;
 mod introspection;
 mod inventory;
@@ -34,10 +43,12 @@ pub mod trace;
 mod value;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::FromArgMatches as _;
+use clap::error::ErrorKind;
 
 use crate::failure::Reason;
 
@@ -57,15 +68,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     {
         return code;
     }
-    let cli = match cli::Cli::try_parse_from(&arguments) {
-        Ok(cli) => cli,
-        Err(error) => return usage(&error),
+    let parsed = cli::command().try_get_matches_from(&arguments).and_then(|matches| {
+        let verb = cli::verb(&matches);
+        cli::Cli::from_arg_matches(&matches).map(|cli| (cli, verb))
+    });
+    let (cli, verb) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return usage(&error, &arguments),
     };
     match commands::run(cli) {
         Ok(code) => code,
         Err(failure) => {
+            let failure = failure.with_example(&verb);
             if failure.reason != Reason::BrokenPipe {
-                eprintln!("{failure}");
+                complain!("{failure}");
             }
             ExitCode::from(failure.exit_code())
         }
@@ -75,7 +91,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// The definition of the command line: all verbs, their options and what these may be.
 #[must_use]
 pub fn command() -> clap::Command {
-    cli::Cli::command()
+    cli::command()
 }
 
 /// The names of other projects' commands that this program can be.
@@ -83,9 +99,18 @@ pub fn old_names() -> impl Iterator<Item = &'static str> {
     compat::names()
 }
 
-/// Help and the version are answers; all else is wrong usage.
-fn usage(error: &clap::Error) -> ExitCode {
+/// Help and the version are answers; all else is wrong usage, which gets an example.
+fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     // If nobody reads it there is nobody to tell.
-    let _ = error.print();
-    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let verb = cli::verb_of_wrong(arguments);
+    let _ = cli::about_words(error, &verb).as_ref().unwrap_or(error).print();
+    // Help has one.
+    if error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = writeln!(std::io::stderr(), "hint: for example: {}", examples::of(&verb));
+    }
+    ExitCode::from(2)
 }

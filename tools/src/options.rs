@@ -1,6 +1,8 @@
 //! What every verb can be told: which bus, how long to wait, how to print.
 
-use std::time::Duration;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 use libbus::address::Address;
@@ -8,7 +10,9 @@ use libbus::blocking::{Builder, Connection};
 use rustix::process::geteuid;
 
 use crate::duration::parse_duration;
-use crate::failure::{Failure, Result};
+use crate::failure::{DOCTOR, Failure, Result};
+use crate::hints;
+use crate::output::escape::plain;
 use crate::output::style::{ColorChoice, Style};
 
 /// The options of all verbs.
@@ -102,13 +106,29 @@ impl Options {
         self.json.filter(|form| *form != JsonForm::Off)
     }
 
+    /// Until when all is to be done, of a verb that waits for what may never come.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.timeout.and_then(|timeout| Instant::now().checked_add(timeout))
+    }
+
     /// A connection to the bus that is meant.
     ///
     /// # Errors
     /// It cannot be reached.
     pub(crate) fn connect(&self) -> Result<Connection> {
+        self.builder()?.build().map_err(|error| self.bus.explain(error))
+    }
+
+    /// What makes one, whose calls wait as long as was said.
+    ///
+    /// # Errors
+    /// The address is none, or no bus is known.
+    pub(crate) fn builder(&self) -> Result<Builder> {
         let builder = self.bus.builder()?;
-        builder.build().map_err(|error| self.bus.explain(error))
+        Ok(match self.timeout {
+            Some(timeout) => builder.call_timeout(timeout),
+            None => builder,
+        })
     }
 }
 
@@ -132,43 +152,52 @@ impl BusOptions {
     /// # Errors
     /// None is known, or it is on another machine.
     pub(crate) fn address_text(&self) -> Result<String> {
-        let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
         let text = match self {
             Self { host: Some(_), .. } | Self { machine: Some(_), .. } => None,
-            Self { system: true, .. } => {
-                let standard = || "unix:path=/run/dbus/system_bus_socket".to_owned();
-                Some(variable("DBUS_SYSTEM_BUS_ADDRESS").unwrap_or_else(standard))
-            }
+            Self { system: true, .. } => Some(system_address()),
             Self { address: Some(address), .. } | Self { peer: Some(address), .. } => {
                 Some(address.clone())
             }
-            _ => variable("DBUS_SESSION_BUS_ADDRESS").or_else(|| {
-                let path = variable("XDG_RUNTIME_DIR")? + "/bus";
-                Some(Address::new("unix").with("path", path).to_string())
-            }),
+            _ => session_address(),
         };
         text.ok_or_else(|| {
-            Failure::unreachable("no address of a bus on this machine is known")
-                .hint("`bus doctor` looks for the reason")
+            Failure::unreachable("no address of a bus on this machine is known").hint(DOCTOR)
         })
     }
 
     /// What is known beside the error: which bus it was, and what is usual.
     pub(crate) fn explain(&self, error: libbus::Error) -> Failure {
+        if let (libbus::Error::Address(error), Some(name)) = (&error, self.variable()) {
+            let text = plain(&format!("{name} is no address of a bus: {error}"));
+            return Failure::unreachable(text).hint(DOCTOR);
+        }
         let is_unknown = matches!(error, libbus::Error::NoAddress(_));
+        let is_address = matches!(error, libbus::Error::Address(_));
         let failure = Failure::from(error);
+        if is_address {
+            return failure.hint(hints::place(self));
+        }
         if is_unknown && geteuid().is_root() {
             return failure.hint("root mostly means the system bus: --system");
         }
         failure
     }
 
+    /// The variable that says where the bus is, if that is what says it.
+    fn variable(&self) -> Option<&'static str> {
+        let is_said = [&self.address, &self.peer, &self.host, &self.machine];
+        if is_said.into_iter().any(Option::is_some) {
+            return None;
+        }
+        let name = if self.system { SYSTEM_VARIABLE } else { SESSION_VARIABLE };
+        variable(name).map(|_| name)
+    }
+
     /// Whether it is a system bus, or looks like one.
     pub(crate) fn may_be_system(&self) -> bool {
-        let session = || std::env::var("DBUS_SESSION_BUS_ADDRESS").unwrap_or_default();
+        let session = || variable(SESSION_VARIABLE).unwrap_or_default();
         let address = self.address.clone().unwrap_or_else(session);
-        let system =
-            std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok().filter(|system| !system.is_empty());
+        let system = variable(SYSTEM_VARIABLE);
         self.system
             || self.host.is_some()
             || self.machine.is_some()
@@ -176,10 +205,61 @@ impl BusOptions {
             || (self.address.is_some() && Some(address) == system)
     }
 
+    /// Whether it is neither the session's nor the system's as they are found.
+    pub(crate) const fn is_named(&self) -> bool {
+        let Self { address, peer, host, machine, .. } = self;
+        address.is_some() || peer.is_some() || host.is_some() || machine.is_some()
+    }
+
+    /// Only a bus does what the verb is for.
+    ///
+    /// # Errors
+    /// The other end is none, as was said.
+    pub(crate) fn must_be_bus(&self, verb: &str) -> Result<()> {
+        match self.is_peer() {
+            true => Err(Failure::usage(format!("`bus {verb}` asks a bus, and --peer is none"))
+                .hint(format!("for example: bus --address=ADDRESS {verb}"))),
+            false => Ok(()),
+        }
+    }
+
     /// Whether the other end is a program and no bus.
     pub(crate) const fn is_peer(&self) -> bool {
         self.peer.is_some()
     }
+}
+
+/// Says where the bus of the session is.
+pub(crate) const SESSION_VARIABLE: &str = "DBUS_SESSION_BUS_ADDRESS";
+/// Says where the system bus is.
+pub(crate) const SYSTEM_VARIABLE: &str = "DBUS_SYSTEM_BUS_ADDRESS";
+/// Where it is if nothing else is said (protocol.md A118).
+pub(crate) const SYSTEM_SOCKET: &str = "/var/run/dbus/system_bus_socket";
+
+/// A variable that is set, is text and not empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The addresses of the system bus.
+pub(crate) fn system_address() -> String {
+    variable(SYSTEM_VARIABLE).unwrap_or_else(|| unix_address(SYSTEM_SOCKET))
+}
+
+/// The addresses of the bus of the session, if they are known.
+pub(crate) fn session_address() -> Option<String> {
+    let usual = || session_socket().map(|path| unix_address(path.as_os_str().as_bytes()));
+    variable(SESSION_VARIABLE).or_else(usual)
+}
+
+/// Where that one is if nothing else is said (protocol.md A117).
+pub(crate) fn session_socket() -> Option<PathBuf> {
+    let directory = std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty())?;
+    Some(PathBuf::from(directory).join("bus"))
+}
+
+fn unix_address(path: impl AsRef<[u8]>) -> String {
+    Address::new("unix").with("path", path.as_ref()).to_string()
 }
 
 /// The bus of a container, by a program that systemd starts in it.

@@ -7,6 +7,7 @@
 pub(crate) mod flat;
 pub(crate) mod gvariant;
 pub(crate) mod json;
+pub(crate) mod json_text;
 mod read;
 mod send;
 pub(crate) mod words;
@@ -176,6 +177,58 @@ pub(crate) fn types(signature: &str) -> Vec<String> {
         |_| Vec::new(),
         |types| types.types().map(|part| part.as_str().to_owned()).collect(),
     )
+}
+
+/// A signature, as it is typed; the last word on what is one.
+///
+/// # Errors
+/// It is none; why.
+pub(crate) fn parse_signature(text: &str) -> Result<String, String> {
+    let parsed = Signature::parse(text);
+    parsed.map(|_| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// Words for arguments of these types, as a shell takes them. Nothing, where they would be many, or have descriptors in
+/// containers, which have no text.
+pub(crate) fn example(signature: &str) -> Option<String> {
+    if signature.is_empty() || signature.len() > EXAMPLE_SIGNATURE_SIZE_MAX {
+        return None;
+    }
+    let word = |wanted: String| match kind(&wanted) {
+        Some(Kind::Basic('h')) => Some("@FILE".to_owned()),
+        Some(Kind::Basic('s')) => Some("text".to_owned()),
+        Some(Kind::Basic('o')) => Some("/org/example".to_owned()),
+        Some(Kind::Basic('g')) => Some("'a{sv}'".to_owned()),
+        Some(Kind::Basic(_)) => example_text(&wanted),
+        _ => example_text(&wanted).map(|text| format!("\"{text}\"")),
+    };
+    let words: Option<Vec<String>> = types(signature).into_iter().map(word).collect();
+    words.map(|words| words.join(" "))
+}
+
+/// What is longer than this is no example that anybody reads.
+const EXAMPLE_SIGNATURE_SIZE_MAX: usize = 32;
+
+/// A value in GVariant's text form.
+fn example_text(wanted: &str) -> Option<String> {
+    let each = |fields: &str| {
+        let fields: Option<Vec<String>> =
+            types(fields).iter().map(|field| example_text(field)).collect();
+        fields.map(|fields| fields.join(", "))
+    };
+    Some(match kind(wanted)? {
+        Kind::Basic('h') => return None,
+        Kind::Basic('b') => "true".to_owned(),
+        Kind::Basic('d') => "0.5".to_owned(),
+        Kind::Basic('s') => "'text'".to_owned(),
+        Kind::Basic('o') => "'/org/example'".to_owned(),
+        Kind::Basic('g') => "'a{sv}'".to_owned(),
+        Kind::Basic(_) => "7".to_owned(),
+        Kind::Variant => "<'text'>".to_owned(),
+        Kind::Array(element) => format!("[{}]", each(element)?),
+        Kind::Dict(key, value) => format!("{{{}: {}}}", each(key)?, each(value)?),
+        Kind::Struct(fields) => format!("({})", each(fields)?),
+    })
 }
 
 /// What people call the type, for errors: `s` is a string.

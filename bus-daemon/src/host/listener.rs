@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use libbus::address::{Address, AddressError, ListenAddress};
 use libbus::guid::Guid;
 use libbus::host::CreatedFile;
+use libbus::host::tcp::NONCE_SIZE;
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, socket_with, sockopt,
 };
@@ -36,8 +37,6 @@ const SOCKET_MODE: u32 = 0o777;
 /// A path one byte longer could be bound on Linux, but has no room for the NUL that most clients
 /// put behind it.
 const PATH_SIZE_MAX: usize = 107;
-/// Size of the secret that clients of `nonce-tcp:` send first (protocol.md A112).
-pub const NONCE_SIZE: usize = 16;
 
 /// What comes in through a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -82,7 +82,9 @@ macro_rules! api {
                 $run!(self.connect())
             }
 
-            /// Connects to see messages of others: those that one of `rules` matches, or all, if there is none.
+            /// Connects to see messages of others: those that one of `rules` matches. Without any it is all of them
+            /// [as a monitor](Watching::AsMonitor), and [by match rules](Watching::ByMatchRules) what is sent to this
+            /// connection alone.
             ///
             /// # Errors
             /// As [`Builder::build`]; one is no match rule, or the bus refuses ([`Error::Method`]).
@@ -152,7 +154,8 @@ macro_rules! api {
                 $run!(self.link().flush())
             }
 
-            /// Calls a method and waits for the reply, 25 s at most.
+            /// Calls a method and waits for the reply, 25 s at most, if the connection says nothing else
+            /// ([`Builder::call_timeout`]).
             ///
             /// # Errors
             /// The other side answers with an error ([`Error::Method`]) or not in time, a name is not valid, or the
@@ -222,10 +225,12 @@ macro_rules! api {
 
             /// Sends a message as its header says, of any type, and answers its serial: that of the header, its
             /// signature and its number of descriptors do not count. This is for programs that answer by themselves
-            /// what a [`Monitor`] sees. What there is no room for leaves later ([`Connection::flush`]).
+            /// what a [`Monitor`] sees. What the socket has no room for leaves later ([`Connection::flush`]).
             ///
             /// # Errors
-            /// It cannot be sent, or the connection is over.
+            /// It cannot be sent, the connection is lost and not there again ([`Error::CallLost`]), or it is over. Where
+            /// [`WRITE_SIZE_MAX`](crate::connection::WRITE_SIZE_MAX) bytes wait to be written it is an error at once, in
+            /// both styles ([`SendError::QueueFull`](crate::connection::SendError::QueueFull)).
             pub fn send_message<T>(&self, header: &Header<'_>, arguments: &T) -> Result<NonZeroU32>
             where
                 T: Serialize + DynamicType + ?Sized,
@@ -233,8 +238,8 @@ macro_rules! api {
                 self.link().send(header, arguments, Expects::Nothing)
             }
 
-            /// Emits a signal: to all who asked for it, or to one. Waits until it has left, for 25 s at most: of one that
-            /// has not begun to leave by then nothing leaves.
+            /// Emits a signal: to all who asked for it, or to one. Waits until it has left, for no longer than a call
+            /// ([`Builder::call_timeout`]): of one that has not begun to leave by then nothing leaves.
             ///
             /// # Errors
             /// A name is not valid, the signal cannot be sent, or not in time ([`Error::TimedOut`]), or the connection is

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::error::{Error, Result};
-use super::link::{Deadline, Link, Shared, Style};
+use super::link::{DEFAULT_TIMEOUT, Deadline, Link, Shared, Style};
 use super::names::{RequestNameFlags, RequestNameReply, bus_call};
 use super::reconnecting::{Reconnect, Route, Tries, time_of, wait_for_one};
 use super::server_role::{ServerRole, Users, find_cookie, machine_id, own_uid};
@@ -54,6 +54,7 @@ pub struct Builder<S: Style> {
     users: Users,
     names: Vec<String>,
     message_size_max: u32,
+    call_timeout: Duration,
     is_served_by_program: bool,
     exits_on_disconnect: bool,
     objects: Objects<S>,
@@ -154,6 +155,7 @@ impl<S: Style> Builder<S> {
             users: Users::Own(Vec::new()),
             names: Vec::new(),
             message_size_max: MESSAGE_SIZE_MAX,
+            call_timeout: DEFAULT_TIMEOUT,
             is_served_by_program: false,
             exits_on_disconnect: false,
             objects: Objects(Vec::new()),
@@ -227,10 +229,11 @@ impl<S: Style> Builder<S> {
 
     /// Waits for a bus that is not there yet: as long as nobody answers at any of its addresses they are tried
     /// again, first after 10 ms, then after pauses twice as long each, 500 ms at most, for `timeout`. Who listens there
-    /// and says nothing is waited for 25 s at most, and tried again. What waiting cannot mend is an error at once; when
+    /// and says nothing is waited for 25 s at most ([`Builder::call_timeout`], if that is less), and tried again. What waiting cannot mend is an error at once; when
     /// the time is over it is [`Error::GaveUp`].
     ///
-    /// Without this each step of connecting has 25 s: to be let in, to prove who this is, and to be welcomed by the bus.
+    /// Without this each step of connecting has the time of a call, 25 s: to be let in, to prove who this is, and to be
+    /// welcomed by the bus.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -268,7 +271,9 @@ impl<S: Style> Builder<S> {
     /// The program has another unique name then. Unique names of others are of the bus on which they were learned:
     /// what is sent to one after that may reach somebody else. Of the address the `guid` holds for the first
     /// connection alone: a bus that is started again has another one. When it is given up, all fails with
-    /// [`Error::GaveUp`]; after [`Connection::close`] there is no other try.
+    /// [`Error::GaveUp`]; after [`Connection::close`] there is no other try. What cannot be made again, since it is a
+    /// [monitor](super::monitor::Monitor)'s, a [server](Builder::server)'s or to no address, is not made at all
+    /// ([`Error::CannotReconnect`]).
     ///
     /// ```no_run
     /// # #[cfg(feature = "blocking")]
@@ -307,16 +312,42 @@ impl<S: Style> Builder<S> {
         Self { message_size_max, ..self }
     }
 
+    /// How long its calls wait for their replies of which nothing else is said ([`MethodCall::timeout`],
+    /// [`Proxy::timeout`]), and what this library itself asks the bus, such as for a name; signals wait no longer to
+    /// leave, nor does any step of connecting. 25 s if nothing is said; [`Duration::MAX`] is for ever.
+    ///
+    /// [`MethodCall::timeout`]: super::call::MethodCall::timeout
+    /// [`Proxy::timeout`]: super::proxy::Proxy::timeout
+    #[must_use]
+    pub fn call_timeout(self, call_timeout: Duration) -> Self {
+        Self { call_timeout, ..self }
+    }
+
     /// # Errors
     /// A connection that comes back cannot be a monitor's: what it missed would look like silence.
     pub(crate) fn for_monitor(self) -> Result<Self> {
         match self.reconnects {
             None => Ok(Self { monitors: true, ..self }),
-            Some(_) => Err(Error::NoAddress("a monitor's connection is not made again".to_owned())),
+            Some(_) => Err(Error::CannotReconnect("a monitor's connection")),
         }
     }
 
+    /// # Errors
+    /// The connection is to be made again when it is lost, and cannot be.
+    fn check_reconnecting(&self) -> Result<()> {
+        if self.reconnects.is_none() {
+            return Ok(());
+        }
+        Err(Error::CannotReconnect(match (&self.target, &self.server) {
+            (_, Some(_)) => "the server's end of a connection",
+            (Target::Socket(_) | Target::Inherited(_), None) => "a connection to no address",
+            (Target::Addresses(_) | Target::Remote(_), None) => return Ok(()),
+        }))
+    }
+
     pub(crate) async fn connect(self) -> Result<Connection<S>> {
+        self.check_reconnecting()?;
+        let call_timeout = self.call_timeout;
         let Self { target, mechanisms, is_bus, server, users, names, message_size_max, .. } = self;
         let (mut uid, mut tries) = (Some(own_uid()), self.waits.map(Tries::waiting));
         let mut route = None;
@@ -324,13 +355,13 @@ impl<S: Style> Builder<S> {
             Target::Socket(socket) => (Socket::new(socket)?, None),
             Target::Inherited(name) => (connected(name.as_deref())?, None),
             Target::Addresses(addresses) => {
-                let socket = wait_for_one::<S>(&addresses, &mut tries).await?;
+                let socket = wait_for_one::<S>(&addresses, &mut tries, call_timeout).await?;
                 route = Some(addresses);
                 socket
             }
             Target::Remote(address) => {
                 uid = None;
-                let socket = wait_for_one::<S>(&address, &mut tries).await?;
+                let socket = wait_for_one::<S>(&address, &mut tries, call_timeout).await?;
                 route = Some(address);
                 socket
             }
@@ -351,11 +382,7 @@ impl<S: Style> Builder<S> {
         };
         let route = route.zip(config_again);
         let route = route.map(|(addresses, config)| Route { addresses, config, is_bus });
-        if self.reconnects.is_some() && route.is_none() {
-            let text = "a connection to no address cannot be made again";
-            return Err(Error::NoAddress(text.to_owned()));
-        }
-        let connection = Connection::new(Link::new(socket, state)?);
+        let connection = Connection::new(Link::new(socket, state)?.with_call_timeout(call_timeout));
         connection.link().lock().is_on_bus = is_bus;
         if self.monitors {
             connection.link().lock().connection.begin_monitoring();
@@ -368,7 +395,8 @@ impl<S: Style> Builder<S> {
             let (Some(route), Some(waiting)) = (&route, &mut tries) else { return Err(error) };
             // A bus that ends or begins just now, or who is none.
             S::pause(waiting.note_failure(error)?).await;
-            let (socket, guid) = wait_for_one::<S>(&route.addresses, &mut tries).await?;
+            let (socket, guid) =
+                wait_for_one::<S>(&route.addresses, &mut tries, call_timeout).await?;
             let mut config = route.config.clone();
             config.auth.guid = guid;
             let mut state = ConnectionState::new(config)?;
@@ -407,9 +435,10 @@ async fn be_welcomed<S: Style>(
     is_bus: bool,
     tries: Option<&Tries>,
 ) -> Result<()> {
-    authenticate(connection.link(), time_of(tries)).await?;
+    let time = || time_of(tries, connection.link().call_timeout());
+    authenticate(connection.link(), time()).await?;
     if is_bus {
-        let call = bus_call("Hello").timeout(Some(time_of(tries)));
+        let call = bus_call("Hello").timeout(Some(time()));
         let hello = connection.link().call(&call, &()).await?;
         connection.set_unique_name(hello.deserialize()?);
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use zbus::wire::DynamicType;
 
 use super::error::{Error, MethodError, Result};
-use super::link::{DEFAULT_TIMEOUT, Deadline, Expects, Link, Shared, Style};
+use super::link::{Deadline, Expects, Link, Shared, Style};
 use crate::connection::SendError;
 use crate::message::Message;
 use crate::names::{BusName, InterfaceName, MemberName, ObjectPath};
@@ -33,7 +33,17 @@ pub struct MethodCall<'a> {
     pub(crate) interface: Option<InterfaceName<'a>>,
     pub(crate) member: MemberName<'a>,
     flags: Flags,
-    timeout: Option<Duration>,
+    waits: Waits,
+}
+
+/// How long a call waits for its reply.
+#[derive(Clone, Copy, Debug)]
+enum Waits {
+    /// As long as those of its connection of which nothing else is said.
+    AsConnection,
+    /// For so long at most.
+    AtMost(Duration),
+    ForEver,
 }
 
 impl<'a> MethodCall<'a> {
@@ -56,7 +66,7 @@ impl<'a> MethodCall<'a> {
             interface: None,
             member,
             flags: Flags::empty(),
-            timeout: Some(DEFAULT_TIMEOUT),
+            waits: Waits::AsConnection,
         }
     }
 
@@ -80,10 +90,11 @@ impl<'a> MethodCall<'a> {
         Ok(Self { interface: Some(name.try_into().map_err(Into::into)?), ..self })
     }
 
-    /// How long to wait for the reply: 25 s if nothing else is said; `None` is for ever.
+    /// How long to wait for the reply; `None` is for ever. As long as the connection says
+    /// ([`Builder::call_timeout`](super::Builder::call_timeout)), 25 s, if nothing else is said.
     #[must_use]
     pub fn timeout(self, timeout: Option<Duration>) -> Self {
-        Self { timeout, ..self }
+        Self { waits: timeout.map_or(Waits::ForEver, Waits::AtMost), ..self }
     }
 
     /// Whether a service that is not running may be started for it, as is so if nothing is said
@@ -118,19 +129,28 @@ impl<'a> MethodCall<'a> {
 }
 
 impl<S: Style> Link<S> {
+    /// Until when this call waits, if it is begun now.
+    fn deadline_of(&self, call: &MethodCall<'_>) -> Deadline {
+        match call.waits {
+            Waits::AsConnection => self.call_deadline(),
+            Waits::AtMost(timeout) => Deadline::after(Some(timeout)),
+            Waits::ForEver => Deadline::Never,
+        }
+    }
+
     /// Calls and waits for the reply.
     pub(crate) async fn call<T>(&self, call: &MethodCall<'_>, arguments: &T) -> Result<Message>
     where
         T: Serialize + DynamicType + ?Sized,
     {
-        let deadline = Deadline::after(call.timeout);
+        let deadline = self.deadline_of(call);
         let serial = self.send_in_time(&call.header(), arguments, Expects::Reply, deadline).await?;
         Awaited::new(self, serial).reply(deadline).await
     }
 
     /// Waits for the reply to a call that was sent, as long as one waits where nothing else is said.
     pub(crate) async fn reply_to(&self, serial: NonZeroU32) -> Result<Message> {
-        Awaited::new(self, serial).reply(Deadline::after(Some(DEFAULT_TIMEOUT))).await
+        Awaited::new(self, serial).reply(self.call_deadline()).await
     }
 
     /// Calls, so that the reply can be waited for later.
@@ -142,7 +162,7 @@ impl<S: Style> Link<S> {
     where
         T: Serialize + DynamicType + ?Sized,
     {
-        let (header, deadline) = (call.header(), Deadline::after(call.timeout));
+        let (header, deadline) = (call.header(), self.deadline_of(call));
         let serial = loop {
             match self.send(&header, arguments, Expects::Reply) {
                 Err(Error::Send(SendError::QueueFull)) => S::make_room(self, deadline)?,
@@ -157,7 +177,7 @@ impl<S: Style> Link<S> {
     where
         T: Serialize + DynamicType + ?Sized,
     {
-        let deadline = Deadline::after(call.timeout);
+        let deadline = self.deadline_of(call);
         let header = call.with(Flags::NO_REPLY_EXPECTED, true).header();
         let serial = self.send_in_time(&header, arguments, Expects::Nothing, deadline).await?;
         self.leave(serial, deadline).await

@@ -58,7 +58,7 @@ pub enum Error {
     Connect {
         /// What was tried, as addresses are written.
         address: String,
-        /// The last failure.
+        /// The last failure, but of those that waiting may mend, if one is such.
         error: Arc<io::Error>,
     },
     /// Nowhere that is tried can be listened.
@@ -70,6 +70,8 @@ pub enum Error {
     },
     /// There is no address of a bus to connect to.
     NoAddress(String),
+    /// This cannot be made again when it is lost, as [`Builder::reconnect`](super::Builder::reconnect) wants it.
+    CannotReconnect(&'static str),
     /// An address is written wrong.
     Address(AddressError),
     /// The other end has closed the connection.
@@ -172,10 +174,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Method(error) => error.fmt(f),
-            Self::TimedOut(time) => write!(f, "no reply within {} ms", time.as_millis()),
+            Self::TimedOut(time) => write!(f, "not done within {} ms", time.as_millis()),
             Self::Connect { address, error } => write!(f, "cannot connect to {address}: {error}"),
             Self::Listen { address, error } => write!(f, "cannot listen at {address}: {error}"),
             Self::NoAddress(why) => write!(f, "no bus is known: {why}"),
+            Self::CannotReconnect(what) => write!(f, "{what} cannot be made again"),
             Self::Address(error) => write!(f, "the bus's address is wrong: {error}"),
             Self::Closed => f.write_str("the other end has closed the connection"),
             Self::Forked => f.write_str("the connection belongs to another process, which forked"),

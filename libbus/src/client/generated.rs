@@ -9,7 +9,7 @@ use zbus::wire::Type;
 
 use super::connection::Connection;
 use super::error::{Error, Result};
-use super::link::{DEFAULT_TIMEOUT, Style};
+use super::link::Style;
 use super::properties::CacheProperties;
 use super::proxy::Proxy;
 use super::signals::DEFAULT_BOUND;
@@ -76,7 +76,7 @@ impl<P: ProxyDefaults + From<Proxy<S>>, S: Style> ProxyBuilder<P, S> {
             path: P::PATH.map(ToOwned::to_owned),
             interface: P::INTERFACE.to_owned(),
             cache: CacheProperties::default(),
-            timeout: Some(DEFAULT_TIMEOUT),
+            timeout: Some(connection.link().call_timeout()),
             bound: DEFAULT_BOUND,
             proxy: PhantomData,
         }
@@ -106,7 +106,8 @@ impl<P: ProxyDefaults + From<Proxy<S>>, S: Style> ProxyBuilder<P, S> {
         Self { cache, ..self }
     }
 
-    /// How long its calls wait for a reply: 25 s if nothing is said; `None` is for ever.
+    /// How long its calls wait for a reply; `None` is for ever. As long as the connection says
+    /// ([`Builder::call_timeout`](super::Builder::call_timeout)), 25 s, if nothing else is said.
     #[must_use]
     pub fn timeout(self, timeout: Option<Duration>) -> Self {
         Self { timeout, ..self }

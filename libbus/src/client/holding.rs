@@ -42,13 +42,21 @@ pub(crate) struct Holding<'l, S: Style> {
     quick: VecDeque<(Box<str>, Box<str>)>,
     /// When the first answer was given that is held.
     since: Option<Instant>,
-    /// The last call that was answered so.
-    last: Option<Message>,
+    /// Whether something was answered so, and nothing else since.
+    has_answered: bool,
+    /// Who called then; nothing without a bus. Not the call: its body and its descriptors would be kept until the next.
+    sender: String,
 }
 
 impl<'l, S: Style> Holding<'l, S> {
     pub(crate) const fn new(link: &'l Link<S>) -> Self {
-        Self { link, quick: VecDeque::new(), since: None, last: None }
+        Self {
+            link,
+            quick: VecDeque::new(),
+            since: None,
+            has_answered: false,
+            sender: String::new(),
+        }
     }
 
     /// Serves this call by `answer`.
@@ -57,7 +65,8 @@ impl<'l, S: Style> Holding<'l, S> {
         let member = call.member().map_or("", |name| name.as_str());
         let known =
             self.quick.iter().position(|known| *known.0 == *interface && *known.1 == *member);
-        let is_same_sender = self.last.as_ref().is_some_and(|last| last.sender() == call.sender());
+        let sender = call.sender().map_or("", |name| name.as_str());
+        let is_same_sender = self.has_answered && *self.sender == *sender;
         if known.is_none() || !is_same_sender {
             self.let_go();
         }
@@ -78,7 +87,9 @@ impl<'l, S: Style> Holding<'l, S> {
             _ => {}
         }
         if known.is_some() {
-            self.last = Some(call.clone());
+            self.has_answered = true;
+            self.sender.clear();
+            self.sender.push_str(sender);
             if end - *self.since.get_or_insert(start) > HELD_MAX {
                 self.let_go();
             }
@@ -87,7 +98,7 @@ impl<'l, S: Style> Holding<'l, S> {
     }
 
     fn let_go(&mut self) {
-        self.last = None;
+        self.has_answered = false;
         if self.since.take().is_some() {
             // A copy of the process leaves it to the first one.
             if let Ok(mut shared) = self.link.lock_here() {

@@ -17,7 +17,7 @@ use crate::system_call::Process;
 use crate::transport::{Interest, Socket};
 use crate::typed::Body;
 
-/// How long a call waits for its reply unless it is told otherwise (tools.md D080).
+/// How long a call waits for its reply where nothing else is said, also not of the connection (tools.md D080).
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Of a program that ends with its connection.
@@ -198,6 +198,8 @@ pub struct Link<S: Style> {
     pub(crate) signal: S::Signal,
     /// Whose connection it is.
     process: Process,
+    /// How long its calls wait of which nothing else is said.
+    call_timeout: Duration,
 }
 
 impl<S: Style> Link<S> {
@@ -221,7 +223,23 @@ impl<S: Style> Link<S> {
         };
         let (signal, process) = (S::Signal::default(), Process::current());
         let (socket, shared) = (Mutex::new(Arc::new(socket)), Mutex::new(shared));
-        Self { socket, route: OnceLock::new(), shared, signal, process }
+        let (route, call_timeout) = (OnceLock::new(), DEFAULT_TIMEOUT);
+        Self { socket, route, shared, signal, process, call_timeout }
+    }
+
+    /// The same, whose calls have another time.
+    pub(crate) fn with_call_timeout(self, call_timeout: Duration) -> Self {
+        Self { call_timeout, ..self }
+    }
+
+    /// How long calls wait of which nothing else is said.
+    pub(crate) const fn call_timeout(&self) -> Duration {
+        self.call_timeout
+    }
+
+    /// Until when a call waits of which nothing else is said, if it is begun now.
+    pub(crate) fn call_deadline(&self) -> Deadline {
+        Deadline::after(Some(self.call_timeout))
     }
 
     /// The present socket. Nobody replaces it but who reads for all.
@@ -261,6 +279,15 @@ impl<S: Style> Link<S> {
         match S::wait(self, never, Deadline::Never).await {
             Ok(never) => match never {},
             Err(error) => error,
+        }
+    }
+
+    /// Something was taken out of a queue for which nothing more may have been read
+    /// ([`Overflow::Wait`](crate::connection::Overflow::Wait), or that of a monitor): whoever waits may read again.
+    pub(crate) fn wake_reader(&self) {
+        let Ok(shared) = self.lock_here() else { return };
+        if shared.waiting_count > 0 && shared.connection.may_read() {
+            S::wake(&self.signal);
         }
     }
 

@@ -18,12 +18,11 @@ use crate::auth::Mechanism;
 use crate::auth::cookie::equal_in_constant_time;
 use crate::connection::ConnectionState;
 use crate::guid::Guid;
+use crate::host::tcp::NONCE_SIZE;
 use crate::limits::MESSAGE_SIZE_MAX;
 use crate::names::ObjectPath;
 use crate::server::{Interface, ObjectServer};
-use crate::transport::{
-    Door, Interest, NONCE_SIZE, Opened, Patience, Socket, accept, bind, listening, opened,
-};
+use crate::transport::{Door, Interest, Opened, Patience, Socket, accept, bind, listening, opened};
 
 /// Handshakes that are under way at once.
 const HANDSHAKES_MAX: usize = 64;
@@ -210,8 +209,10 @@ impl<S: Style> Listener<S> {
     pub fn address(&self) -> String {
         let guid = self.role.guid.to_string();
         let full = |gate: &Gate<S>| gate.door.address.clone().with("guid", guid.as_str());
-        let addresses = self.gates.iter().map(|gate| full(gate).to_string());
-        addresses.collect::<Vec<_>>().join(";")
+        let mut addresses: Vec<_> = self.gates.iter().map(|gate| full(gate).to_string()).collect();
+        // That of a name which stands for several IP addresses is one.
+        addresses.dedup();
+        addresses.join(";")
     }
 
     /// The GUID that clients are told.

@@ -5,13 +5,11 @@ use std::fmt;
 use super::builder::Builder;
 use super::connection::Connection;
 use super::error::Result;
-use super::link::{DEFAULT_TIMEOUT, Deadline, Shared, Style};
-use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH};
+use super::link::{Deadline, Shared, Style};
+use super::names::bus_call;
 use crate::match_rule::MatchRule;
 use crate::message::Message;
 use crate::names::InterfaceName;
-
-use super::call::MethodCall;
 
 const MONITORING: InterfaceName<'static> =
     InterfaceName::from_static("org.freedesktop.DBus.Monitoring");
@@ -30,7 +28,11 @@ pub enum Watching {
 /// Sees messages of others, one after the other. Who is one by match rules may also send
 /// ([`Monitor::connection`]); the bus ends a monitor that does.
 ///
-/// It misses nothing. Who does not take messages lets them wait at the bus, which ends a monitor that holds too much.
+/// It misses nothing. Who does not take messages lets them wait at the bus, which ends a monitor that holds too much. So
+/// do replies to what is asked on its connection, which come behind them: while
+/// [`MONITORED_MAX`](crate::connection::MONITORED_MAX) messages wait here, or
+/// [`MONITORED_SIZE_MAX`](crate::connection::MONITORED_SIZE_MAX) bytes of them, nothing is read, and a reply comes in only
+/// if messages are taken meanwhile.
 ///
 /// ```
 /// # #[cfg(not(feature = "blocking"))]
@@ -78,11 +80,17 @@ impl<S: Style> Monitor<S> {
     /// The next message, which may have come before.
     pub(crate) async fn take_next(&mut self, deadline: Deadline) -> Result<Message> {
         let next = |shared: &mut Shared| shared.connection.next_monitored();
-        S::wait(self.connection.link(), next, deadline).await
+        let link = self.connection.link();
+        let message = S::wait(link, next, deadline).await?;
+        link.wake_reader();
+        Ok(message)
     }
 
     /// The connection on which it sees them. Replies to what is asked on it are for who asks; all else that comes is for
-    /// the monitor, which answers nothing by itself.
+    /// the monitor, which answers nothing by itself. Messages are to be taken also while a reply is waited for: where too
+    /// many wait it does not come in ([`Error::TimedOut`]).
+    ///
+    /// [`Error::TimedOut`]: super::error::Error::TimedOut
     #[must_use]
     pub const fn connection(&self) -> &Connection<S> {
         &self.connection
@@ -102,16 +110,14 @@ impl<S: Style> fmt::Debug for Monitor<S> {
 }
 
 async fn become_monitor<S: Style>(connection: &Connection<S>, rules: &[String]) -> Result<()> {
-    let call = MethodCall::new(BUS_PATH, "BecomeMonitor")?.destination(BUS)?;
-    let call = call.interface(MONITORING)?.timeout(Some(DEFAULT_TIMEOUT));
+    let call = bus_call("BecomeMonitor").interface(MONITORING)?;
     connection.link().call(&call, &(rules, 0u32)).await.map(drop)
 }
 
 /// All are asked for before the first answer is waited for: what the first match comes meanwhile, and before the
 /// answers.
 async fn add_matches<S: Style>(connection: &Connection<S>, rules: &[String]) -> Result<()> {
-    let call = MethodCall::new(BUS_PATH, "AddMatch")?.destination(BUS)?;
-    let call = call.interface(BUS_INTERFACE)?;
+    let call = bus_call("AddMatch");
     connection.link().lock_here()?.connection.set_up_monitoring(true);
     let ask = |rule: &String| connection.link().begin_call(&call, rule.as_str());
     let asked: Vec<_> = rules.iter().map(ask).collect::<Result<_>>()?;
@@ -120,4 +126,58 @@ async fn add_matches<S: Style>(connection: &Connection<S>, rules: &[String]) -> 
     }
     connection.link().lock_here()?.connection.set_up_monitoring(false);
     Ok(())
+}
+
+#[cfg(all(test, feature = "blocking"))]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::Monitor;
+    use crate::client::blocking::Connection;
+    use crate::client::call::MethodCall;
+    use crate::connection::MONITORED_MAX;
+    use crate::server::ObjectManager;
+
+    /// Who waits for a reply goes on reading once the program takes messages, and does not wait for the next one who
+    /// waits.
+    #[test]
+    fn taking_from_a_full_queue_wakes_who_waits_for_a_reply() {
+        // More than one read brings, since what has come with the last one is kept.
+        const MORE: usize = MONITORED_MAX;
+        let (peer, connection) = Connection::pair().unwrap();
+        peer.object_server().at("/a", ObjectManager).unwrap();
+        connection.link().lock().connection.begin_monitoring();
+        let mut monitor = Monitor { connection };
+        let asking = monitor.connection().clone();
+        let (tell, told) = mpsc::channel();
+        let is_full = |monitor: &Monitor<_>| {
+            let shared = monitor.connection.link().lock();
+            shared.waiting_count > 0 && !shared.connection.may_read()
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..(MONITORED_MAX + MORE) as u32 {
+                    peer.emit_signal(None, "/a", "org.example.A", "Changed", &number).unwrap();
+                }
+                // The answer comes behind them.
+                assert!(peer.serve().unwrap_err().is_disconnected());
+            });
+            scope.spawn(move || {
+                let call = MethodCall::new("/a", "GetManagedObjects").unwrap();
+                tell.send(asking.call(&call.timeout(None), &()))
+            });
+            while !is_full(&monitor) {
+                thread::yield_now();
+            }
+            for number in 0..=MORE as u32 {
+                let message = monitor.next_message().unwrap();
+                assert_eq!(message.deserialize::<u32>().unwrap(), number);
+            }
+            let reply = told.recv_timeout(Duration::from_secs(20));
+            monitor.connection().close();
+            reply.expect("who waits reads on").unwrap();
+        });
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::call::MethodCall;
 use super::error::{Error, Result};
-use super::link::{DEFAULT_TIMEOUT, Deadline, Link, Style};
+use super::link::{Link, Style};
 use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH, LostCall};
 use crate::names::{MemberName, WellKnownName};
 
@@ -63,7 +63,7 @@ impl<S: Style> Link<S> {
         name: WellKnownName<'_>,
         flags: RequestNameFlags,
     ) -> Result<RequestNameReply> {
-        self.connected(Deadline::after(Some(DEFAULT_TIMEOUT))).await?;
+        self.connected(self.call_deadline()).await?;
         let serial = self.with_state(|state| state.request_name(name, flags.bits()))??;
         let reply = self.reply_to(serial).await?;
         match reply.deserialize::<u32>()? {
@@ -76,7 +76,7 @@ impl<S: Style> Link<S> {
     }
 
     pub(crate) async fn release_name(&self, name: WellKnownName<'_>) -> Result<ReleaseNameReply> {
-        self.connected(Deadline::after(Some(DEFAULT_TIMEOUT))).await?;
+        self.connected(self.call_deadline()).await?;
         let serial = self.with_state(|state| state.release_name(name, true))?;
         let reply = self.reply_to(serial.ok_or(Error::CallLost(LostCall::NotSent))?).await?;
         match reply.deserialize::<u32>()? {

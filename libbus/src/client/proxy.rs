@@ -11,7 +11,7 @@ use zbus::wire::{DynamicType, Type, Variant, as_variant};
 use super::call::MethodCall;
 use super::connection::Connection;
 use super::error::{Error, Result};
-use super::link::{DEFAULT_TIMEOUT, Style};
+use super::link::Style;
 use super::properties::{CacheProperties, PropertyCache};
 use super::signals::{DEFAULT_BOUND, SignalStream};
 use crate::connection::{BUS, BUS_INTERFACE, BUS_PATH, Overflow};
@@ -110,7 +110,7 @@ impl<S: Style> Proxy<S> {
             destination: destination.try_into().map_err(Into::into)?.as_str().into(),
             path: path.try_into().map_err(Into::into)?.as_str().into(),
             interface: interface.try_into().map_err(Into::into)?.as_str().into(),
-            timeout: Some(DEFAULT_TIMEOUT),
+            timeout: Some(connection.link().call_timeout()),
             cache: Cache::Off,
             bound: DEFAULT_BOUND,
         })
@@ -123,13 +123,14 @@ impl<S: Style> Proxy<S> {
             destination: BUS.as_str().into(),
             path: BUS_PATH.as_str().into(),
             interface: BUS_INTERFACE.as_str().into(),
-            timeout: Some(DEFAULT_TIMEOUT),
+            timeout: Some(connection.link().call_timeout()),
             cache: Cache::Off,
             bound: DEFAULT_BOUND,
         }
     }
 
-    /// How long its calls wait for a reply: 25 s if nothing is said; `None` is for ever.
+    /// How long its calls wait for a reply; `None` is for ever. As long as the connection says
+    /// ([`Builder::call_timeout`](super::Builder::call_timeout)), 25 s, if nothing else is said.
     #[must_use]
     pub fn timeout(self, timeout: Option<Duration>) -> Self {
         Self { timeout, ..self }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::error::{Error, Result};
 use super::link::{DEFAULT_TIMEOUT, Deadline, Link, Shared, Style};
-use super::reach::connect_to_one;
+use super::reach::{self, connect_to_one};
 use crate::connection::{ConnectionConfig, ConnectionError, ConnectionState};
 use crate::guid::Guid;
 use crate::transport::Socket;
@@ -117,10 +117,7 @@ impl Tries {
 /// Whether another try may go better.
 fn can_be_mended(error: &Error) -> bool {
     match error {
-        Error::Connect { error, .. } => !matches!(
-            error.kind(),
-            io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported | io::ErrorKind::Other
-        ),
+        Error::Connect { error, .. } => reach::can_be_mended(error),
         Error::Closed | Error::Io(_) | Error::TimedOut(_) => true,
         Error::Connection(error) => *error == ConnectionError::NotRestored,
         _ => false,
@@ -314,9 +311,10 @@ impl<S: Style> Link<S> {
 pub(super) async fn wait_for_one<S: Style>(
     addresses: &str,
     tries: &mut Option<Tries>,
+    time_max: Duration,
 ) -> Result<(Socket, Option<Guid>)> {
     loop {
-        let time = time_of(tries.as_ref());
+        let time = time_of(tries.as_ref(), time_max);
         match (connect_to_one::<S>(addresses, time).await, &mut *tries) {
             (Err(error), Some(tries)) => S::pause(tries.note_failure(error)?).await,
             (result, _) => return result,
@@ -324,9 +322,9 @@ pub(super) async fn wait_for_one<S: Style>(
     }
 }
 
-/// How long the next part of connecting may take, whether or not it is waited for a bus.
-pub(super) fn time_of(tries: Option<&Tries>) -> Duration {
-    tries.map_or(DEFAULT_TIMEOUT, Tries::time_of_next)
+/// How long the next part of connecting may take, whether or not it is waited for a bus: no longer than a call.
+pub(super) fn time_of(tries: Option<&Tries>, time_max: Duration) -> Duration {
+    tries.map_or(time_max, |tries| tries.time_of_next().min(time_max))
 }
 
 #[cfg(test)]
@@ -340,7 +338,10 @@ mod tests {
         assert_eq!(time(Duration::ZERO), TRY_TIME_MIN, "one is made at least");
         let some = time(Duration::from_secs(20));
         assert!(some <= Duration::from_secs(20) && some > TRY_TIME_MIN, "{some:?}");
-        assert_eq!(time_of(None), DEFAULT_TIMEOUT);
+        let tries = Tries::waiting(Duration::MAX);
+        assert_eq!(time_of(None, Duration::MAX), Duration::MAX);
+        assert_eq!(time_of(Some(&tries), Duration::MAX), DEFAULT_TIMEOUT);
+        assert_eq!(time_of(Some(&tries), PAUSE_MIN), PAUSE_MIN, "as long as a call");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use zbus::wire::DynamicType;
 
 use super::error::{Error, Result};
-use super::link::{DEFAULT_TIMEOUT, Deadline, Expects, Link, Shared, Style};
+use super::link::{Deadline, Expects, Link, Shared, Style};
 use crate::connection::{BUS, Overflow, StreamId, Streamed};
 use crate::match_rule::{ArgumentMatch, MatchRule};
 use crate::message::Message;
@@ -46,7 +46,7 @@ impl<S: Style> Link<S> {
     where
         T: Serialize + DynamicType + ?Sized,
     {
-        let deadline = Deadline::after(Some(DEFAULT_TIMEOUT));
+        let deadline = self.call_deadline();
         let header = signal.header();
         let serial = self.send_in_time(&header, arguments, Expects::Nothing, deadline).await?;
         self.leave(serial, deadline).await
@@ -100,7 +100,7 @@ impl<S: Style> SignalStream<S> {
         }
         let text = rule.to_string();
         let sender = rule.sender.clone().filter(|sender| is_well_known(sender));
-        link.connected(Deadline::after(Some(DEFAULT_TIMEOUT))).await?;
+        link.connected(link.call_deadline()).await?;
         let (id, serial) = {
             let mut shared = link.lock();
             if let Some(failure) = &shared.failure {
@@ -217,7 +217,7 @@ impl<S: Style> SignalStream<S> {
                 Err(Error::SenderGone)
             }
             Streamed::Signal(signal) => {
-                self.wake_reader();
+                self.link.wake_reader();
                 Ok(Some(signal))
             }
         }
@@ -236,17 +236,9 @@ impl<S: Style> SignalStream<S> {
             (self.has_ended, self.is_gone) = (true, true);
         }
         if next.is_some() {
-            self.wake_reader();
+            self.link.wake_reader();
         }
         next
-    }
-
-    /// There may be room again that somebody waits for ([`Overflow::Wait`]).
-    fn wake_reader(&self) {
-        let Ok(shared) = self.link.lock_here() else { return };
-        if shared.waiting_count > 0 && shared.connection.may_read() {
-            S::wake(&self.link.signal);
-        }
     }
 
     /// Which stream of the connection it is.
@@ -323,6 +315,6 @@ impl<S: Style> Drop for SignalStream<S> {
         // If there is no room it leaves with what is sent next.
         self.link.write_some(&mut shared);
         drop(shared);
-        self.wake_reader();
+        self.link.wake_reader();
     }
 }

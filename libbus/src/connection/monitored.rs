@@ -2,11 +2,11 @@
 //! for.
 //!
 //! It misses nothing: while [`MONITORED_MAX`] messages wait, or [`MONITORED_SIZE_MAX`] bytes of them, nothing is read,
-//! and the bus decides what becomes of a monitor that does not read.
+//! replies neither, and the bus decides what becomes of a monitor that does not read.
 //!
-//! While it is still being set up, replies of the bus come behind what the first of its rules match. Who did not
-//! read on then would wait for itself: until that is over the bounds are [`MONITORED_EARLY_MAX`] and
-//! [`MONITORED_EARLY_SIZE_MAX`].
+//! While it is still being set up, replies of the bus come behind what the first of its rules match, and nobody can
+//! take that yet. So until that is over the bounds are [`MONITORED_EARLY_MAX`] and [`MONITORED_EARLY_SIZE_MAX`]. Where
+//! those are reached, too, the replies do not come in: whoever sets it up has to end that in time.
 
 use std::collections::VecDeque;
 
@@ -17,7 +17,9 @@ pub const MONITORED_MAX: usize = 4096;
 /// Their bytes, beyond which nothing more is read.
 pub const MONITORED_SIZE_MAX: usize = 64 << 20;
 
-/// The same while the bus has not answered yet to all that a monitor asks it for. Beyond it those answers come late.
+/// The same while the bus has not answered yet to all that a monitor asks it for. Beyond it nothing is read, those
+/// answers neither: a monitor for which so much comes first cannot be begun, and that ends when the time of its calls is
+/// over.
 pub const MONITORED_EARLY_MAX: usize = 64 * 1024;
 /// Their bytes then.
 pub const MONITORED_EARLY_SIZE_MAX: usize = 256 << 20;

@@ -15,7 +15,7 @@ use super::{Dispatch, Interface, Task};
 use crate::client::connection::Connection;
 use crate::client::error::Result;
 use crate::client::fdo;
-use crate::client::link::{DEFAULT_TIMEOUT, Deadline, Expects, Style};
+use crate::client::link::{Expects, Style};
 use crate::client::proxy::PROPERTIES;
 use crate::client::signals::SignalEmission;
 use crate::message::Message;
@@ -425,7 +425,8 @@ pub(super) async fn tell_added<S: Style>(
     add_interfaces(connection, path, std::slice::from_ref(added), &mut map).await;
     let body = map.into_body(ADDED)?;
     let header = signal_of(&manager, "InterfacesAdded")?.header();
-    let (link, deadline) = (connection.link(), Deadline::after(Some(DEFAULT_TIMEOUT)));
+    let link = connection.link();
+    let deadline = link.call_deadline();
     link.room(deadline).await?;
     let serial = link.send_body(&header, body, Expects::Nothing)?;
     link.leave(serial, deadline).await

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -19,41 +19,19 @@ use rustix::net::{
 };
 
 use super::Socket;
-use super::listen::NONCE_SIZE;
-use crate::address::{ConnectAddress, Family};
+use crate::host::tcp::NONCE_SIZE;
 
 /// What waits for the end of a program needs hardly any room, in bytes.
 const WAITING_STACK_SIZE: usize = 64 * 1024;
 
-impl Socket {
-    /// Connects to an address on this machine, which does not wait. Nothing: as many wait there to be let in as may, and
-    /// it is to be tried again.
-    ///
-    /// # Errors
-    /// Nobody listens there, or the system has no room for a socket; `Unsupported` for `autolaunch:` and
-    /// `launchd:`, which are of other systems, and for what is not on this machine.
-    pub(crate) fn connect(address: &ConnectAddress) -> io::Result<Option<Self>> {
-        match address {
-            ConnectAddress::UnixPath(path) => connect_unix(&SocketAddrUnix::new(path.as_slice())?),
-            ConnectAddress::UnixAbstract(name) => {
-                connect_unix(&SocketAddrUnix::new_abstract_name(name)?)
-            }
-            ConnectAddress::UnixExec { path, argv } => start(path, argv).map(Some),
-            ConnectAddress::Autolaunch { .. } => Err(unsupported("autolaunch:")),
-            ConnectAddress::Launchd { .. } => Err(unsupported("launchd:")),
-            ConnectAddress::Tcp { .. } => Err(unsupported("tcp:")),
-            ConnectAddress::NonceTcp { .. } => Err(unsupported("nonce-tcp:")),
-        }
-    }
-}
-
-fn unsupported(transport: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, format!("there is no {transport} on this system"))
-}
-
 const CONNECTING: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
-fn connect_unix(address: &SocketAddrUnix) -> io::Result<Option<Socket>> {
+/// Connects to a Unix socket, which does not wait. Nothing: as many wait there to be let in as may, and it is to be tried
+/// again.
+///
+/// # Errors
+/// Nobody listens there, or the system has no room for a socket.
+pub(crate) fn connect_unix(address: &SocketAddrUnix) -> io::Result<Option<Socket>> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, CONNECTING, None)?;
     match connect(&socket, address) {
         Ok(()) => {}
@@ -87,30 +65,6 @@ pub(crate) fn end_tcp(socket: OwnedFd) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// The addresses of a host that are of the wanted kind. It may take long.
-///
-/// # Errors
-/// None is known.
-pub(crate) fn wanted(host: &str, port: u16, family: Option<Family>) -> io::Result<Vec<SocketAddr>> {
-    let is_wanted = |address: &SocketAddr| match family {
-        None => true,
-        Some(Family::Ipv4) => address.is_ipv4(),
-        Some(Family::Ipv6) => address.is_ipv6(),
-    };
-    let found: Vec<_> = (host, port).to_socket_addrs()?.filter(is_wanted).collect();
-    one_of(host, (!found.is_empty()).then_some(found))
-}
-
-/// What was found of a host.
-///
-/// # Errors
-/// Nothing was.
-pub(crate) fn one_of<T>(host: &str, found: Option<T>) -> io::Result<T> {
-    let missing =
-        || io::Error::new(io::ErrorKind::NotFound, format!("no address of '{host}' is known"));
-    found.ok_or_else(missing)
-}
-
 /// What a `nonce-tcp:` client says first (protocol.md A112).
 ///
 /// # Errors
@@ -140,7 +94,10 @@ pub(crate) fn say_nonce(socket: OwnedFd, nonce: &[u8]) -> io::Result<Socket> {
 
 /// Starts a program whose standard input and output are the other end. It sees the end of its input when the
 /// connection is over.
-fn start(path: &[u8], argv: &[Vec<u8>]) -> io::Result<Socket> {
+///
+/// # Errors
+/// There is no such program, or the system has no room for one.
+pub(crate) fn start(path: &[u8], argv: &[Vec<u8>]) -> io::Result<Socket> {
     let flags = SocketFlags::CLOEXEC;
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     let mut command = Command::new(OsStr::from_bytes(path));

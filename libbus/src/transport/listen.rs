@@ -2,13 +2,12 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::os::unix::net::UnixStream;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::io::{Errno, ioctl_fionbio};
@@ -17,12 +16,12 @@ use rustix::net::{
     getsockname, listen, socket_with, sockopt,
 };
 
-use super::{inherited, wanted};
+use super::connect::connect_unix;
+use super::inherited;
 use crate::address::{Address, ListenAddress};
-use crate::host::{CreatedFile, random_bytes, random_name};
+use crate::host::tcp::{self, NONCE_SIZE};
+use crate::host::{CreatedFile, random_name};
 
-/// What a `nonce-tcp:` client says first is so long, in bytes (protocol.md A112).
-pub(crate) const NONCE_SIZE: usize = 16;
 /// Connections that may wait to be accepted. The kernel has a bound of its own.
 const BACKLOG: i32 = 4096;
 
@@ -81,7 +80,7 @@ pub(crate) fn opened(fd: OwnedFd) -> io::Result<Opened> {
         unix_address(&SocketAddrUnix::try_from(name)?).ok_or_else(unnamed)?
     } else {
         let name = SocketAddr::try_from(name)?;
-        tcp_address(&name.ip().to_string(), name)
+        tcp::address(&name.ip().to_string(), &[name])
     };
     Ok((fd, Door::new(address)))
 }
@@ -105,14 +104,8 @@ pub(crate) fn bind(address: &ListenAddress) -> io::Result<Vec<Opened>> {
         ListenAddress::Systemd => inherited::listening(None)?.into_iter().map(opened).collect(),
         ListenAddress::Tcp { bind, host, port, family, nonce } => {
             let interface = bind.as_deref().unwrap_or(host);
-            let places = match interface {
-                "*" => vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port))],
-                _ => wanted(interface, *port, *family)?,
-            };
-            let listener = TcpListener::bind(&*places)?;
-            listener.set_nonblocking(true)?;
-            let address = tcp_address(host, listener.local_addr()?);
-            one(at_port(listener.into(), address, *nonce))
+            let places = tcp::addresses_to_listen_at(interface, *port, *family)?;
+            at_ports(host, tcp::listen(&places, BACKLOG)?, *nonce)
         }
     }
 }
@@ -128,7 +121,7 @@ fn path_of(bytes: &[u8]) -> PathBuf {
 /// protocol.md A102, A103
 fn at_path(path: &Path) -> io::Result<Opened> {
     let name = SocketAddrUnix::new(path)?;
-    remove_old_socket(path);
+    remove_old_socket(path, &name);
     let fd = bound(&name)?;
     let created = CreatedFile::new(path)?;
     listen(&fd, BACKLOG)?;
@@ -137,13 +130,11 @@ fn at_path(path: &Path) -> io::Result<Opened> {
 }
 
 /// One that nobody listens on is from a program that ended without removing it; anything else stays, and
-/// binding will fail.
-fn remove_old_socket(path: &Path) {
+/// binding will fail. Who lets in nobody for now listens, too, and is not waited for.
+fn remove_old_socket(path: &Path, name: &SocketAddrUnix) {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    let is_refused = || {
-        let connected = UnixStream::connect(path);
-        connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-    };
+    let is_refused =
+        || connect_unix(name).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
     if is_socket && is_refused() {
         // Else binding says what is wrong.
         let _ = fs::remove_file(path);
@@ -165,25 +156,20 @@ fn bound(name: &SocketAddrUnix) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// protocol.md A111, A112
-fn at_port(fd: OwnedFd, mut address: Address, is_secret: bool) -> io::Result<Opened> {
-    if !is_secret {
-        return Ok((fd, Door::new(address)));
+/// All have one address, and one secret, whose file goes with the first. protocol.md A111, A112
+fn at_ports(host: &str, sockets: Vec<tcp::Listening>, is_secret: bool) -> io::Result<Vec<Opened>> {
+    let (sockets, names): (Vec<_>, Vec<_>) = sockets.into_iter().unzip();
+    let mut address = tcp::address(host, &names);
+    let (mut nonce, mut created) = (None, None);
+    if is_secret {
+        let path = env::temp_dir().join(format!("{}-nonce", random_name()?));
+        let (secret, file) = tcp::write_nonce(&path)?;
+        "nonce-tcp".clone_into(&mut address.transport);
+        address = address.with("noncefile", file.path().as_os_str().as_bytes());
+        (nonce, created) = (Some(secret), Some(file));
     }
-    let nonce: [u8; NONCE_SIZE] = random_bytes()?;
-    let path = env::temp_dir().join(format!("{}-nonce", random_name()?));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-    let created = CreatedFile::new(&path)?;
-    file.write_all(&nonce)?;
-    "nonce-tcp".clone_into(&mut address.transport);
-    let address = address.with("noncefile", path.as_os_str().as_bytes());
-    Ok((fd, Door { address, nonce: Some(nonce), _created: Some(created) }))
-}
-
-fn tcp_address(host: &str, name: SocketAddr) -> Address {
-    let family = if name.is_ipv4() { "ipv4" } else { "ipv6" };
-    let address = Address::new("tcp").with("host", host);
-    address.with("port", name.port().to_string()).with("family", family)
+    let door = |created| Door { address: address.clone(), nonce, _created: created };
+    Ok(sockets.into_iter().map(|socket| (socket, door(created.take()))).collect())
 }
 
 fn unix_address(name: &SocketAddrUnix) -> Option<Address> {

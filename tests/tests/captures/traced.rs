@@ -40,6 +40,12 @@ pub(crate) fn page_and_picture() {
     assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"));
     assert!(svg.contains("the first 20 of 800 messages; 780 follow"));
     let picture = folder.join("t.svg");
+    for (count, said) in [("5", "the first 5 of 800 messages"), ("800", "bus: 800 messages")] {
+        let ended = bus(&["trace", capture, "-n", count, "-o", picture.to_str().unwrap()], b"");
+        assert!(ended.stderr.contains(&format!("{said} are in ")), "{}", ended.stderr);
+    }
+    let ended = bus(&["trace", capture, "-o", picture.to_str().unwrap()], b"");
+    assert!(ended.stderr.contains("the first 500 of 800 messages are in "), "{}", ended.stderr);
     bus(&["trace", capture, "-q", "-o", picture.to_str().unwrap()], b"").succeeds();
     assert!(fs::read_to_string(&picture).unwrap().contains("the first 500 of 800 messages"));
     let ended = bus(&["trace", capture, "-n", "30"], b"");

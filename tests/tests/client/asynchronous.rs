@@ -109,7 +109,7 @@ fn a_call_ends_when_its_time_is_over() {
             let proxy = Proxy::new(&connection, &*silent.name, "/", "org.example.I").unwrap();
             let proxy = proxy.timeout(Some(Duration::from_millis(20)));
             let error = proxy.call_method("Never", &()).await.unwrap_err();
-            assert_eq!(error.to_string(), "no reply within 20 ms");
+            assert_eq!(error.to_string(), "not done within 20 ms");
             settle(&connection).await;
         });
     });

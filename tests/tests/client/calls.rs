@@ -128,7 +128,7 @@ fn a_call_ends_when_its_time_is_over_and_what_comes_later_is_for_nobody() {
             let patient = proxy(&connection, name);
             let timeout = Some(Duration::from_millis(20));
             let error = patient.clone().timeout(timeout).call::<_, ()>("Never", &()).unwrap_err();
-            assert_eq!(error.to_string(), "no reply within 20 ms");
+            assert_eq!(error.to_string(), "not done within 20 ms");
             assert_eq!(patient.call::<_, u8>("Echo", &1_u8).unwrap(), 1);
             let call = patient.method_call("Echo").unwrap();
             drop(connection.send(&call, &2_u8).unwrap());

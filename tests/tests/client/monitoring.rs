@@ -111,7 +111,10 @@ fn a_rule_that_is_none_and_a_connection_that_comes_back_are_refused() {
         assert!(matches!(refused, Err(libbus::Error::MatchRule(_))), "{refused:?}");
         let again = builder().reconnect(libbus::Reconnect::default());
         let refused = again.monitor(&[], Watching::AsMonitor);
-        assert!(matches!(refused, Err(libbus::Error::NoAddress(_))), "{refused:?}");
+        let Err(refused @ libbus::Error::CannotReconnect(_)) = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(refused.to_string(), "a monitor's connection cannot be made again");
     });
 }
 

@@ -13,6 +13,7 @@ use futures_lite::future::{block_on, zip};
 use libbus::Error;
 use libbus::auth::{Identity, Mechanism};
 use libbus::guid::Guid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 const PATH: &str = "/org/example/Peer";
 const INTERFACE: &str = "org.example.Peer";
@@ -185,6 +186,37 @@ fn a_pair_is_connected() {
         use_peer_asynchronously(&server).await;
         client.flush().await.unwrap();
     });
+}
+
+/// What a call brought is gone when it is answered, though nobody calls again.
+#[test]
+fn a_service_that_is_idle_holds_nothing_of_the_last_call() {
+    let give_away = |client: &libbus::blocking::Connection| {
+        let call = libbus::MethodCall::new(PATH, "Size").unwrap();
+        // More than one, since what was quick once is served otherwise.
+        for _ in 0..20 {
+            let (reader, writer) = std::io::pipe().unwrap();
+            let writer = std::os::fd::OwnedFd::from(writer);
+            client.call(&call, &zbus::wire::Fd::from(writer)).unwrap();
+            let mut hung_up = [PollFd::new(&reader, PollFlags::empty())];
+            let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
+            assert_eq!(poll(&mut hung_up, Some(&patience)), Ok(1), "nobody else can write");
+            assert!(hung_up[0].revents().contains(PollFlags::HUP));
+        }
+    };
+    let (server, client) = libbus::blocking::Connection::pair().unwrap();
+    server.object_server().at(PATH, BlockingPeer).unwrap();
+    let serving = thread::spawn(move || server.serve());
+    give_away(&client);
+    drop(client);
+    assert!(serving.join().unwrap().unwrap_err().is_disconnected());
+
+    let (one, other) = UnixStream::pair().unwrap();
+    let server = libbus::Builder::socket(one).server(GUID).serve_at(PATH, Peer).unwrap();
+    let server = thread::spawn(move || block_on(server.build()).unwrap());
+    let client = libbus::blocking::Builder::socket(other).p2p().build().unwrap();
+    let _server = server.join().unwrap();
+    give_away(&client);
 }
 
 #[test]

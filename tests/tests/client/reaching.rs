@@ -6,6 +6,7 @@ use std::io;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ fn given_up(error: Error) -> Error {
 
 mod blocking {
     use super::*;
-    use libbus::blocking::Builder;
+    use libbus::blocking::{Builder, ListenerBuilder};
 
     include!("styles/blocking.rs");
 
@@ -77,7 +78,7 @@ mod blocking {
 mod asynchronous {
     use super::*;
     use futures_lite::future::{block_on, poll_once};
-    use libbus::Builder;
+    use libbus::{Builder, ListenerBuilder};
 
     include!("styles/futures.rs");
 

@@ -3,13 +3,14 @@
 //! What programs do is written once for both styles, in `each_style.rs`: `wait!` waits as the style does.
 
 use std::io;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use bus_tests::harness::Bus;
 use libbus::auth::Mechanism;
+use libbus::guid::Guid;
 use libbus::{CacheProperties, Error, LostCall, NameEvent, Reconnect, RequestNameFlags};
 
 use crate::{address, on_each_bus};

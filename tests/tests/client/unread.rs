@@ -2,11 +2,13 @@
 //!
 //! What programs do is written once for both styles, in `each_style.rs`: `wait!` waits as the style does.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use libbus::connection::{STREAM_SIZE_MAX, SendError, WRITE_SIZE_MAX};
+use libbus::wire::{Header, MessageType};
 use libbus::{Error, MethodCall};
 
 use crate::{address, on_each_bus};

@@ -156,3 +156,14 @@ fn names_may_be_longer_than_std_pads() {
     let wanted = format!("      {}(in  s x,\n{}in  s x);\n", "M".repeat(65_535), " ".repeat(262));
     assert!(text.contains(&wanted), "{}", text.len());
 }
+
+// tools.md D066
+#[test]
+fn who_may_not_see_all_is_told_who_may_on_this_bus() {
+    let bus = HostileBus::start(name);
+    let mut command = Command::new(bus_command());
+    command.args(["--timeout=1", "monitor", "-a", &bus.address()]);
+    let said = run(&command, b"").stderr;
+    let hint = format!("sudo bus --address={} monitor\n", bus.address());
+    assert!(said.contains(&hint), "{said:?}");
+}

@@ -6,6 +6,7 @@
     reason = "all of this is test code: a broken expectation is a failed test"
 )]
 
+mod bridge;
 mod bus_statistics;
 mod busctl_gdbus;
 mod codegen;
@@ -14,7 +15,11 @@ mod dbus_bin;
 mod doctor;
 mod hostile;
 mod manual;
+mod odd_services;
+mod other_buses;
 mod scene;
+mod timeout;
 mod top;
 mod transcript;
+mod usual_address;
 mod verbs;

@@ -86,7 +86,11 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new() -> Self {
-        let bus = Bus::start(&Daemon::ours(), &Config::SESSION);
+        Self::on(&Config::SESSION)
+    }
+
+    pub(crate) fn on(config: &Config) -> Self {
+        let bus = Bus::start(&Daemon::ours(), config);
         let builder = Builder::address(bus.addresses().next().unwrap()).unwrap();
         let builder = builder.serve_at("/org/example/Kettle", Kettle { temperature: 20 }).unwrap();
         let builder = builder.serve_at("/org/example/Other", Kettle { temperature: 5 }).unwrap();

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::time::Instant;
 
 use bus_tests::harness::{
-    Bus, Client, Config, DEADLINE, Daemon, Ended, Message, bus_command, run, skip_without,
+    Bus, Client, Config, DEADLINE, Daemon, Ended, Message, Value, bus_command, run, skip_without,
 };
 use serde_json::Value as Json;
 
@@ -139,6 +139,32 @@ fn who_may_not_read_the_statistics_is_told_so() {
     assert!(ended.stderr.contains("the bus's policy keeps its statistics from you"), "{ended:?}");
     let text = ended.succeeds();
     assert!(text.contains(&scene.service.name) && text.contains(" - "), "{text}");
+}
+
+/// To ask is work for the bus.
+#[test]
+fn where_clients_are_asked_one_by_one_the_bus_is_asked_once_what_it_counts() {
+    let policies = "<policy context='mandatory'><deny send_destination='org.freedesktop.DBus' \
+                    send_interface='org.libbus.Stats1'/></policy>";
+    let bus = Bus::start(&Daemon::ours(), &Config { elements: policies, ..Config::SESSION });
+    let (service, caller, mut monitor) = (bus.connect(), bus.connect(), bus.connect());
+    let rules = Value::strings(&["member='GetStats'"]);
+    let monitoring = "org.freedesktop.DBus.Monitoring";
+    let call = Message::method_call("/org/freedesktop/DBus", monitoring, "BecomeMonitor");
+    monitor.ask(&call.to("org.freedesktop.DBus").arg(rules).arg(0));
+    let scene = Scene { bus, service, caller };
+    scene.json();
+    // What was said before this is seen before it.
+    let mut last = scene.bus.connect();
+    let stats = "org.freedesktop.DBus.Debug.Stats";
+    let call = Message::method_call("/org/freedesktop/DBus", stats, "GetStats");
+    last.ask(&call.to("org.freedesktop.DBus"));
+    let seen = std::iter::from_fn(|| Some(monitor.next()));
+    let is_call = |message: &Message| message.member() == "GetStats";
+    let callers = seen.filter(is_call).map(|call| call.sender());
+    let before = callers.take_while(|name| *name != last.name).collect::<Vec<_>>();
+    // Rates are of two samples.
+    assert_eq!(before.len(), 2, "{before:?}");
 }
 
 /// Lines of the terminal.

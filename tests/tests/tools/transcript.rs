@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use bus_tests::harness::bus_command;
+use bus_tests::harness::{bus_command, limited};
 
 use crate::scene::Scene;
 
@@ -58,17 +58,11 @@ pub(crate) fn shell(command: &str, scene: &Scene) -> Output {
         std::iter::once(own.parent().unwrap().to_owned())
             .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
     );
-    Command::new("sh")
-        .args(["-c", command])
-        .current_dir(&scene.bus.dir)
-        .env("PATH", path.unwrap())
-        .env("DBUS_SESSION_BUS_ADDRESS", scene.address())
-        .env("TERM", "xterm")
-        .env_remove("NO_COLOR")
-        .env_remove("XDG_RUNTIME_DIR")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).env("PATH", path.unwrap());
+    shell.env("DBUS_SESSION_BUS_ADDRESS", scene.address()).env("TERM", "xterm");
+    shell.env_remove("NO_COLOR").env_remove("XDG_RUNTIME_DIR");
+    limited(&shell).current_dir(&scene.bus.dir).stdin(Stdio::null()).output().unwrap()
 }
 
 /// Runs a command, and adds what a transcript has of it.

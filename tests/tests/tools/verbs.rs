@@ -13,6 +13,21 @@ macro_rules! transcripts {
 }
 
 transcripts! {
-    activate, call, call_errors, emit_and_wait, env, get_and_set, introspect, json, list, monitor, policy, run, status, tree,
+    activate, call, call_errors, captures, closed, emit_and_wait, env, get_and_set, help, introspect, json, list, monitor,
+    others, peer, policy, run, status, tree,
     usage,
+}
+
+#[test]
+fn the_help_of_every_verb_is_pinned() {
+    let pinned = include_str!("transcripts/help.txt");
+    let command = bus_tools::command();
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        let name = verb.get_name();
+        assert!(pinned.contains(&format!("$ bus {name} --help")), "{name} is not in help.txt");
+        for task in verb.get_subcommands() {
+            let line = format!("$ bus {name} {} --help", task.get_name());
+            assert!(pinned.contains(&line), "{line} is not in help.txt");
+        }
+    }
 }

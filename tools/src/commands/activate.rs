@@ -1,7 +1,9 @@
 //! `bus activate`: start a service by its name.
 
 use clap::Args;
+use libbus::names::BusName;
 
+use crate::commands::call::named;
 use crate::failure::{Failure, Result};
 use crate::options::Options;
 
@@ -13,10 +15,12 @@ pub(crate) struct Activate {
 
 impl Activate {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
+        options.bus.must_be_bus("activate")?;
+        let name = named("bus name", &self.name, BusName::parse)?.as_str();
         let connection = options.connect()?;
         let bus =
             connection.bus().timeout(options.timeout.or(Some(std::time::Duration::from_secs(120))));
-        let answer: u32 = bus.call("StartServiceByName", &(self.name.as_str(), 0u32))?;
+        let answer: u32 = bus.call("StartServiceByName", &(name, 0u32))?;
         if !options.quiet {
             print_line(match answer {
                 1 => "started",

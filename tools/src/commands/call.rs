@@ -9,20 +9,22 @@ use libbus::blocking::Connection;
 use libbus::message::Message;
 use libbus::names::{BusName, InterfaceName, MemberName, NameError, ObjectPath};
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Reason, Result};
 use crate::introspection;
 use crate::options::Options;
-use crate::output::escape::plain;
+use crate::output::escape::{plain, shell_word};
 use crate::output::out::Out;
 use crate::value::words::ArgumentError;
-use crate::value::{Arguments, Value, flat, gvariant, json, words};
+use crate::value::{
+    Arguments, Value, example, flat, gvariant, json, json_text, parse_signature, words,
+};
 
 /// Bytes of JSON that are read.
 const JSON_SIZE_MAX: u64 = 64 << 20;
 
 /// Call a method and show what it returns
 ///
-/// The types of the arguments are those that the object tells of itself; with --signature it is not asked. An
+/// The types of the arguments are those that the object tells of itself; with --signature and INTERFACE it is not asked. An
 /// argument is a word as it stands for texts and numbers, GVariant's text form (['a', 'b'], {'key': <1>}, (1, 'x'))
 /// or busctl's (2 a b). @FILE is a file's content, for a descriptor the file itself; fd:3 is one that is open.
 #[derive(Args, Debug)]
@@ -30,11 +32,11 @@ const JSON_SIZE_MAX: u64 = 64 << 20;
 pub(crate) struct Call {
     /// Who, which object, what: NAME PATH INTERFACE.METHOD, or METHOD, of which interface the object chooses; and what
     /// it is told. With --peer there is no NAME
-    #[arg(value_name = "WORD", num_args = 2.., required = true, allow_negative_numbers = true)]
+    #[arg(value_name = "WORD", num_args = 1.., required = true, allow_negative_numbers = true)]
     words: Vec<String>,
 
     /// The types of the arguments
-    #[arg(short = 's', long, value_name = "SIGNATURE")]
+    #[arg(short = 's', long, value_name = "SIGNATURE", value_parser = parse_signature)]
     signature: Option<String>,
 
     /// The arguments are JSON, on standard input or of this file: an array, or {"data": […]}
@@ -78,12 +80,22 @@ pub(crate) struct Target<'w> {
     pub(crate) arguments: &'w [String],
 }
 
+/// Which method is meant, and what it takes.
+struct Method {
+    interface: Option<String>,
+    signature: String,
+}
+
 impl Call {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
         let target = Target::of(&self.words, options)?;
-        let call = self.how.apply(target.call()?, options);
+        // What is no name is told before anybody is asked.
+        target.call()?;
         let connection = options.connect()?;
-        let arguments = self.arguments(&target, &connection, options)?;
+        let method = self.method(&target, &connection)?;
+        let arguments = self.arguments(&target, &method.signature)?;
+        let interface = method.interface.as_deref();
+        let call = self.how.apply(Target { interface, ..target }.call()?);
         if self.how.no_reply {
             connection.call_no_reply(&call, &arguments)?;
             return Ok(());
@@ -92,27 +104,58 @@ impl Call {
         self.print(&reply, options)
     }
 
-    fn arguments(
-        &self,
-        target: &Target<'_>,
-        connection: &Connection,
-        options: &Options,
-    ) -> Result<Arguments> {
-        let signature = match &self.signature {
-            Some(signature) => signature.clone(),
-            None if target.arguments.is_empty() && self.json_in.is_none() => {
-                return Ok(Arguments::default());
-            }
-            None => target.signature(connection, options)?,
+    /// What is typed says it, or the object does: many take no call without an interface, and what is missing is better
+    /// told here than by them.
+    fn method(&self, target: &Target<'_>, connection: &Connection) -> Result<Method> {
+        let typed = || Method {
+            interface: target.interface.map(ToOwned::to_owned),
+            signature: self.signature.clone().unwrap_or_default(),
         };
+        if target.interface.is_some() && self.signature.is_some() {
+            return Ok(typed());
+        }
+        let can_do_without =
+            self.signature.is_some() || (target.arguments.is_empty() && self.json_in.is_none());
+        let node = match self.ask(target, connection) {
+            Ok(reply) => introspection::read(&reply).map(|(_, node)| node),
+            Err(error) if can_do_without && is_nobody(&error) => return Err(error.into()),
+            Err(error) => Err(error.into()),
+        };
+        let node = match node {
+            Ok(node) => node,
+            Err(failure) if failure.reason == Reason::Unreachable => return Err(failure),
+            // It may have the method all the same.
+            Err(_) if can_do_without => return Ok(typed()),
+            Err(failure) => {
+                let what = "the types of the arguments are";
+                return Err(introspection::untold(failure, what, "give them with --signature"));
+            }
+        };
+        let mut found = introspection::methods(&node, target.interface, target.member);
+        if let Some(signature) = &self.signature {
+            found.retain(|(_, method)| method.input_signature() == *signature);
+        }
+        match target.only(&found)? {
+            Some(method) => Ok(method),
+            None if can_do_without => Ok(typed()),
+            None => Err(target.no_such_method(&node)),
+        }
+    }
+
+    fn ask(&self, target: &Target<'_>, connection: &Connection) -> libbus::Result<Message> {
+        let question = introspection::question(target.destination, target.path)?;
+        connection.call(&self.how.apply(question), &())
+    }
+
+    fn arguments(&self, target: &Target<'_>, signature: &str) -> Result<Arguments> {
         if let Some(file) = &self.json_in {
             if !target.arguments.is_empty() {
                 return Err(Failure::usage("with --json-in there are no arguments as words"));
             }
-            return read_json(file, &signature);
+            return read_json(file, signature);
         }
-        let made = words::arguments(&signature, target.arguments);
-        made.map_err(|error| wrong_argument(&error, target.arguments, &signature))
+        let made = words::arguments(signature, target.arguments);
+        made.map_err(|error| wrong_argument(&error, target.arguments, signature))
     }
 
     fn print(&self, reply: &Message, options: &Options) -> Result<()> {
@@ -147,12 +190,8 @@ pub(crate) fn body_text(values: &[Value], is_verbose: bool) -> String {
 }
 
 impl How {
-    pub(crate) fn apply<'a>(&self, call: MethodCall<'a>, options: &Options) -> MethodCall<'a> {
-        let call = call.auto_start(!self.no_auto_start).interactive_authorization(self.interactive);
-        match options.timeout {
-            Some(timeout) => call.timeout(Some(timeout)),
-            None => call,
-        }
+    pub(crate) fn apply<'a>(&self, call: MethodCall<'a>) -> MethodCall<'a> {
+        call.auto_start(!self.no_auto_start).interactive_authorization(self.interactive)
     }
 }
 
@@ -164,22 +203,31 @@ impl<'w> Target<'w> {
             (false, []) => (None, words),
         };
         let [path, member, arguments @ ..] = rest else {
-            return Err(Failure::usage("expected NAME PATH INTERFACE.METHOD [ARGUMENT…]")
-                .hint("for example: bus call org.freedesktop.DBus / org.freedesktop.DBus.GetId"));
+            return Err(expected("NAME PATH INTERFACE.METHOD [ARGUMENT]...", options));
         };
         if !path.starts_with('/') {
             let text = format!("{path:?} is no object path: one begins with a slash");
             return Err(Failure::usage(text).hint("`bus tree NAME` shows the objects of a service"));
         }
-        let (interface, member) = split_member(member);
+        let word = member;
+        let (interface, member) = split_member(word);
+        if member.is_empty() {
+            let text = format!("{word:?} is no INTERFACE.METHOD: after the dot there is nothing");
+            return Err(Failure::usage(text));
+        }
+        if interface.is_some_and(|name| InterfaceName::parse(name).is_err())
+            && InterfaceName::parse(word).is_ok()
+        {
+            return Err(two_words(word, arguments));
+        }
         Ok(Self { destination, path, interface, member, arguments })
     }
 
     pub(crate) fn call(&self) -> Result<MethodCall<'w>> {
-        let path = named("object path", self.path, ObjectPath::parse)?;
+        let (destination, path) = place(self.destination, self.path)?;
         let mut call = MethodCall::new(path, named("method", self.member, MemberName::parse)?)?;
-        if let Some(name) = self.destination {
-            call = call.destination(named("bus name", name, BusName::parse)?)?;
+        if let Some(name) = destination {
+            call = call.destination(name)?;
         }
         if let Some(name) = self.interface {
             call = call.interface(named("interface", name, InterfaceName::parse)?)?;
@@ -187,32 +235,26 @@ impl<'w> Target<'w> {
         Ok(call)
     }
 
-    /// What the object says of the method's arguments.
-    fn signature(&self, connection: &Connection, options: &Options) -> Result<String> {
-        let described = introspection::fetch(connection, self.destination, self.path, options);
-        let (_, node) = described.map_err(|mut failure| {
-            let error = std::mem::take(&mut failure.text);
-            failure.text = format!(
-                "the types of the arguments are not known, since the object does not tell: {error}"
-            );
-            failure.hint("give them with --signature")
-        })?;
-        let found = introspection::methods(&node, self.interface, self.member);
-        match found.as_slice() {
-            [] => Err(self.no_such_method(&node)),
-            [(_, method)] => Ok(method.input_signature()),
-            [(_, first), others @ ..] => {
-                let signature = first.input_signature();
-                match others.iter().all(|(_, method)| method.input_signature() == signature) {
-                    true => Ok(signature),
-                    false => Err(Failure::usage(format!(
-                        "several interfaces have a method {}",
-                        self.member
-                    ))
-                    .hint("say which one: INTERFACE.METHOD")),
-                }
-            }
+    /// The one method of those that the object tells of, if there is any.
+    fn only(&self, found: &[(&str, &bus_introspect::Method)]) -> Result<Option<Method>> {
+        let Some(((interface, method), others)) = found.split_first() else { return Ok(None) };
+        let signature = method.input_signature();
+        let is_it = |(other, method): &(&str, &bus_introspect::Method)| {
+            other == interface && method.input_signature() == signature
+        };
+        if others.iter().all(is_it) {
+            return Ok(Some(Method { interface: Some((*interface).to_owned()), signature }));
         }
+        let mut names: Vec<String> =
+            found.iter().map(|(name, _)| self.of_interface(name)).collect();
+        names.dedup();
+        let text = format!("several interfaces have a method {}", self.member);
+        Err(Failure::usage(text).hint(format!("say which one: {}", names.join(", "))))
+    }
+
+    /// The method of another interface, as it can be typed.
+    fn of_interface(&self, interface: &str) -> String {
+        shell_word(&plain(&format!("{interface}.{}", self.member)))
     }
 
     fn no_such_method(&self, node: &Node) -> Failure {
@@ -221,14 +263,15 @@ impl<'w> Target<'w> {
             |interface| format!("{interface}.{}", self.member),
         );
         let failure = Failure::refused(format!("the object tells of no method {}", plain(&what)));
-        if let (true, Some(method)) = (node.interface(&what).is_some(), self.arguments.first()) {
-            return failure
-                .hint(format!("interface and method are one word: {what}.{}", plain(method)));
+        if let (true, Some(method)) = (node.interface(&what).is_some(), self.arguments.first())
+            && MemberName::parse(method).is_ok()
+        {
+            return failure.hint(format!("interface and method are one word: {what}.{method}"));
         }
         let near = introspection::methods(node, None, self.member);
         match (near.first(), self.destination) {
             (Some((interface, _)), _) => {
-                failure.hint(format!("there is {}.{}", plain(interface), self.member))
+                failure.hint(format!("there is {}", self.of_interface(interface)))
             }
             (None, Some(name)) => failure.hint(format!(
                 "`bus introspect {} {}` shows what it has; with --signature it is called all the same",
@@ -240,6 +283,25 @@ impl<'w> Target<'w> {
     }
 }
 
+/// An interface stands where interface and method are one word.
+fn two_words(interface: &str, after: &[String]) -> Failure {
+    let failure = Failure::usage(format!("{interface:?} is an interface, and no INTERFACE.METHOD"));
+    match after.first().filter(|method| MemberName::parse(method).is_ok()) {
+        Some(method) => {
+            failure.hint(format!("interface and method are one word: {interface}.{method}"))
+        }
+        None => failure,
+    }
+}
+
+/// Whether there is nobody who could be called.
+fn is_nobody(error: &libbus::Error) -> bool {
+    let libbus::Error::Method(error) = error else { return false };
+    error.name().strip_prefix("org.freedesktop.DBus.Error.").is_some_and(|name| {
+        matches!(name, "ServiceUnknown" | "NameHasNoOwner") || name.starts_with("Spawn.")
+    })
+}
+
 /// A name, or which word is none and why.
 pub(crate) fn named<'w, T>(
     what: &str,
@@ -247,6 +309,21 @@ pub(crate) fn named<'w, T>(
     parse: impl FnOnce(&'w str) -> std::result::Result<T, NameError>,
 ) -> Result<T> {
     parse(word).map_err(|error| Failure::usage(format!("{word:?} is no {what}: {error}")))
+}
+
+/// Too few words. With --peer there is no NAME.
+pub(crate) fn expected(words: &str, options: &Options) -> Failure {
+    let without = words.strip_prefix("NAME ").filter(|_| options.bus.is_peer());
+    Failure::usage(format!("expected {}", without.unwrap_or(words)))
+}
+
+/// Who and which object, or which of the words is none.
+pub(crate) fn place<'w>(
+    destination: Option<&'w str>,
+    path: &'w str,
+) -> Result<(Option<BusName<'w>>, ObjectPath<'w>)> {
+    let name = destination.map(|name| named("bus name", name, BusName::parse)).transpose()?;
+    Ok((name, named("object path", path, ObjectPath::parse)?))
 }
 
 /// `INTERFACE.METHOD`, or `METHOD`, of which interface the object chooses.
@@ -261,8 +338,16 @@ pub(crate) fn split_member(word: &str) -> (Option<&str>, &str) {
 pub(crate) fn wrong_argument(error: &ArgumentError, words: &[String], signature: &str) -> Failure {
     let pointing = error.pointing("", words);
     let whole = if signature.is_empty() { "no arguments".to_owned() } else { signature.to_owned() };
-    Failure::usage(format!("{error}\n{pointing}\n  the types are: {whole}"))
+    let failure = Failure::usage(format!("{error}\n{pointing}\n  the types are: {whole}"));
+    let example = || example(signature).map(|words| format!("for example: {words}"));
+    match error.hint.clone().or_else(example) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }
+
+const JSON_EXAMPLE: &str =
+    "for example: [\"text\", 5, [1, 2], {\"key\": {\"type\": \"u\", \"data\": 1}}]";
 
 fn read_json(file: &str, signature: &str) -> Result<Arguments> {
     let mut text = String::new();
@@ -272,11 +357,12 @@ fn read_json(file: &str, signature: &str) -> Result<Arguments> {
             .and_then(|file| file.take(JSON_SIZE_MAX).read_to_string(&mut text)),
     };
     read.map_err(|error| Failure::usage(format!("cannot read the JSON: {error}")))?;
-    let parsed: serde_json::Value = serde_json::from_str(&text)
-        .map_err(|error| Failure::usage(format!("the JSON cannot be read: {error}")))?;
+    let parsed = json_text::parse(&text).map_err(|error| {
+        Failure::usage(format!("the JSON cannot be read: {error}")).hint(JSON_EXAMPLE)
+    })?;
     json::arguments(signature, &parsed).map_err(|error| {
         let text = format!("the JSON does not fit {signature}: at {}: {}", error.place, error.what);
-        Failure::usage(text)
-            .hint("[\"text\", 5, [1, 2], {\"key\": {\"type\": \"u\", \"data\": 1}}]")
+        let text = plain(&text);
+        Failure::usage(text).hint(JSON_EXAMPLE)
     })
 }

@@ -3,12 +3,13 @@
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
 use libbus::Error;
 
-use super::monitor::{Calls, wanted::Wanted, watch};
+use super::monitor::wanted::Wanted;
+use super::monitor::{MessageKind, begin};
 use crate::capture::{Section, Writer};
 use crate::failure::{Failure, Result};
 use crate::options::Options;
@@ -51,23 +52,29 @@ enum Format {
 
 impl Capture {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
-        let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
-        let mut writer = self.begin()?;
-        let mut watcher = watch(&self.wanted.rules()?, options)?;
-        if !options.quiet {
-            eprintln!("bus: capturing; end it with Ctrl-C");
+        options.bus.must_be_bus("capture")?;
+        let deadline = options.deadline();
+        if self.output.is_none() && io::stdout().is_terminal() {
+            return Err(Failure::usage("a capture is no text for a terminal")
+                .hint("write it to a file: bus capture -o FILE"));
         }
-        let (mut calls, mut left) = (Calls::default(), self.count);
+        let (mut watcher, mut calls) = begin(&self.wanted, &MessageKind::ALL, options)?;
+        // What is in the file already is given up for a capture alone.
+        let mut writer = self.begin()?;
+        if !options.quiet {
+            complain!("bus: capturing; end it with Ctrl-C");
+        }
+        let mut left = self.count;
         while left != Some(0) {
             let message = match watcher.next(deadline) {
                 Ok(message) => message,
-                Err(Error::TimedOut(_) | Error::Closed) => break,
+                Err(Error::TimedOut(_)) => break,
+                // All that was seen is written by now.
+                Err(Error::Closed) => return Err(Failure::closed()),
                 Err(error) => return Err(error.into()),
             };
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let Some((message, ..)) = calls.see(now, message, self.wanted.is_narrow()) else {
-                continue;
-            };
+            let Some((message, ..)) = calls.see(now, message) else { continue };
             writer.write(now, message.bytes())?;
             writer.flush()?;
             left = left.map(|left| left - 1);
@@ -83,10 +90,6 @@ impl Capture {
                     let why = libbus::host::phrase(&error);
                     Failure::refused(format!("cannot write {}: {why}", path.display()))
                 })?)
-            }
-            None if io::stdout().is_terminal() => {
-                return Err(Failure::usage("a capture is no text for a terminal")
-                    .hint("write it to a file: bus capture -o FILE"));
             }
             None => Box::new(io::stdout()),
         };

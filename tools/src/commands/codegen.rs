@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use self::source::Source;
 use crate::failure::{Failure, Result};
 use crate::options::Options;
-use crate::output::escape::plain;
+use crate::output::escape::{plain, shell_word};
 use crate::output::out::Out;
 use crate::output::style::{Look, Style};
 
@@ -109,8 +109,7 @@ impl Codegen {
                 .hint("`bus introspect --json` describes an object as JSON"));
         }
         let sources = Source::read_all(&self.words, self.lenient, options)?;
-        let text = self.text(&sources)?;
-        self.write(&text)?;
+        self.write(&self.text(&sources)?, Out::foreign_text)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -131,12 +130,13 @@ impl Codegen {
         })
     }
 
-    fn write(&self, text: &str) -> Result<()> {
+    /// To the file, or as `print` does it.
+    fn write(&self, text: &str, print: fn(&mut Out, &str) -> Result<()>) -> Result<()> {
         match &self.output {
             Some(file) => std::fs::write(file, text).map_err(|error| cannot_write(file, &error)),
             None => {
                 let mut out = Out::plain();
-                out.text(text)?;
+                print(&mut out, text)?;
                 out.finish()
             }
         }
@@ -157,7 +157,7 @@ impl Codegen {
                 changes.iter().map(|change| line(change, style)).collect()
             }
         };
-        self.write(&text)?;
+        self.write(&text, Out::text)?;
         Ok(match Impact::worst(&changes) {
             Impact::Breaking => ExitCode::from(1),
             Impact::Additive | Impact::Compatible => ExitCode::SUCCESS,
@@ -221,10 +221,12 @@ fn explain(error: &CodegenError, sources: &[Source]) -> Failure {
         }
         (_, [interface, member, ..]) => {
             let (interface, member) = (last_word(interface), last_word(member));
-            failure.hint(format!("--without={interface}.{member} leaves it out"))
+            let name = shell_word(&format!("{interface}.{member}"));
+            failure.hint(format!("--without={name} leaves it out"))
         }
         (_, [interface]) if !interface.is_empty() => {
-            failure.hint(format!("--without={} leaves it out", last_word(interface)))
+            let name = shell_word(&last_word(interface));
+            failure.hint(format!("--without={name} leaves it out"))
         }
         _ => failure,
     }

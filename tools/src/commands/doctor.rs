@@ -31,7 +31,7 @@ use self::setting::{Scope, Setting};
 use crate::failure::Result;
 use crate::options::Options;
 
-/// How long one step may take.
+/// How long one step may take if nothing else is said.
 const STEP_MAX: Duration = Duration::from_secs(3);
 
 /// Find out why the bus cannot be reached, and how to mend it
@@ -55,15 +55,22 @@ impl Doctor {
 struct Case {
     person: Person,
     scope: Scope,
+    /// How long one step may take, if that was said.
+    timeout: Option<Duration>,
+}
+
+impl Case {
     /// How long one step may take.
-    patience: Duration,
+    fn patience(&self) -> Duration {
+        self.timeout.unwrap_or(STEP_MAX)
+    }
 }
 
 fn examine(options: &Options) -> Result<Report> {
     let case = Case {
         person: Person::current(),
         scope: Scope::of(&options.bus),
-        patience: options.timeout.unwrap_or(STEP_MAX),
+        timeout: options.timeout,
     };
     let setting = Setting::of(&options.bus, &case.person)?;
     let mut report = Report::new(case.scope);
@@ -101,7 +108,7 @@ fn examine_address(case: &Case, address: &Address, report: &mut Report) {
     };
     if let ConnectAddress::UnixPath(path) = &target {
         let (path, looked_by) = (path.clone(), case.clone());
-        let looked = bounded(case.patience, move || socket_file::look(&looked_by, &path));
+        let looked = bounded(case.patience(), move || socket_file::look(&looked_by, &path));
         let Some((checks, is_reachable)) = looked else {
             let saw = "a file system on the way does not answer";
             return report.push(Check::unknown("folders", saw));

@@ -2,12 +2,12 @@
 
 use clap::Args;
 use libbus::blocking::Connection;
-use libbus::names::BusName;
+use libbus::names::{BusName, InterfaceName, MemberName, ObjectPath};
 
-use crate::commands::call::{split_member, wrong_argument};
+use crate::commands::call::{named, split_member, wrong_argument};
 use crate::failure::{Failure, Result};
 use crate::options::Options;
-use crate::value::words;
+use crate::value::{parse_signature, words};
 
 /// Emit a signal
 ///
@@ -26,7 +26,7 @@ pub(crate) struct Emit {
     arguments: Vec<String>,
 
     /// The types of the arguments
-    #[arg(short = 's', long, value_name = "SIGNATURE")]
+    #[arg(short = 's', long, value_name = "SIGNATURE", value_parser = parse_signature)]
     signature: Option<String>,
 
     /// To one receiver alone
@@ -39,14 +39,16 @@ impl Emit {
         let (Some(interface), member) = split_member(&self.member) else {
             return Err(Failure::usage("a signal has an interface: INTERFACE.SIGNAL"));
         };
+        let path = named("object path", &self.path, ObjectPath::parse)?;
+        let interface = named("interface", interface, InterfaceName::parse)?;
+        let member = named("signal", member, MemberName::parse)?;
+        let to = self.to.as_deref().map(|name| named("bus name", name, BusName::parse));
+        let to = to.transpose()?;
         let signature = self.signature.unwrap_or_else(|| "s".repeat(self.arguments.len()));
         let arguments = words::arguments(&signature, &self.arguments)
             .map_err(|error| wrong_argument(&error, &self.arguments, &signature))?;
         let connection: Connection = options.connect()?;
-        let to = self.to.as_deref().map(BusName::parse).transpose();
-        let to =
-            to.map_err(|error| Failure::usage(format!("the receiver's name is wrong: {error}")))?;
-        connection.emit_signal(to, self.path.as_str(), interface, member, &arguments)?;
+        connection.emit_signal(to, path, interface, member, &arguments)?;
         // What is sent is there when the bus answers what was asked after it.
         if !options.bus.is_peer() {
             connection.bus().call::<_, String>("GetId", &())?;

@@ -40,6 +40,7 @@ pub(crate) struct Env {
 
 impl Env {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
+        options.bus.must_be_bus("env")?;
         let connection = options.connect()?;
         let systemd = Systemd::of(&connection, self.bus_only)?;
         let set = self.wanted()?;
@@ -154,12 +155,10 @@ fn show(connection: &Connection, systemd: Option<&Systemd>, options: &Options) -
     let mut out = Out::paged(options);
     if let Some(form) = options.json() {
         out.json(form, &json!({ "bus": bus, "systemd": systemd }))?;
-        return out.finish();
+        out.finish()?;
+        return told(bus.is_some());
     }
-    if bus.is_none() && !options.quiet {
-        eprintln!("bus: this bus does not tell which variables it has");
-    }
-    let is_both = bus.is_some() && systemd.is_some();
+    let (is_told, is_both) = (bus.is_some(), bus.is_some() && systemd.is_some());
     for (title, variables) in [("bus", bus), ("systemd", systemd)] {
         let Some(variables) = variables else { continue };
         if is_both {
@@ -169,5 +168,15 @@ fn show(connection: &Connection, systemd: Option<&Systemd>, options: &Options) -
             .iter()
             .try_for_each(|(name, value)| out.line(&plain(&format!("{name}={value}"))))?;
     }
-    out.finish()
+    out.finish()?;
+    told(is_told)
+}
+
+/// What systemd has is not all that services are started with.
+fn told(is_told: bool) -> Result<()> {
+    match is_told {
+        true => Ok(()),
+        false => Err(Failure::refused("this bus does not tell which variables it has")
+            .hint("they can be set all the same: bus env VAR=VALUE")),
+    }
 }

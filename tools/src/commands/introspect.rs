@@ -1,14 +1,19 @@
 //! `bus introspect`: what an object has (tools.md D006, D022, D035, D069).
 
+mod whole;
+
+use std::collections::HashMap;
+
 use bus_introspect::{Access, EmitsChangedSignal, Interface, Method, Node, Property, Signal};
 use clap::Args;
 use libbus::MethodCall;
 use libbus::blocking::Connection;
 use serde_json::{Value as Json, json};
 
+use crate::commands::call;
 use crate::failure::{Failure, Result};
 use crate::introspection;
-use crate::inventory::Questions;
+use crate::inventory::answers;
 use crate::options::Options;
 use crate::output::escape::plain;
 use crate::output::out::Out;
@@ -50,30 +55,40 @@ type Read = std::result::Result<Value, String>;
 impl Introspect {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
         let (destination, path, interface) = place(&self.words, options)?;
+        call::place(destination, path)?;
+        if self.recurse && interface.is_some() {
+            return Err(Failure::usage(
+                "with --recurse objects are shown whole, without INTERFACE",
+            ));
+        }
         let connection = options.connect()?;
         let mut out = Out::paged(options);
-        let (xml, mut node) = introspection::fetch(&connection, destination, path, options)?;
+        let reply = introspection::ask(&connection, destination, path)?.wait()?;
+        if self.xml && !self.recurse && interface.is_none() {
+            // Also where nobody can read it (tools.md D022).
+            return print_xml(out, introspection::xml(&reply)?);
+        }
+        let (_, mut node) = introspection::read(&reply)?;
         if self.xml {
-            let text = match (self.recurse, interface) {
-                (false, None) => xml,
-                (true, _) => whole(&connection, destination, path, options)?.to_xml(),
-                (false, Some(interface)) => {
+            let text = match interface {
+                None => {
+                    whole::add_below(&connection, destination, path, &mut node)?;
+                    node.name = Some(path.to_owned());
+                    node.to_xml()
+                }
+                Some(interface) => {
                     keep_interface(&mut node, interface)?;
                     node.to_xml()
                 }
             };
-            out.text(&text)?;
-            if !text.ends_with('\n') {
-                out.text("\n")?;
-            }
-            return out.finish();
+            return print_xml(out, &text);
         }
         if let Some(interface) = interface {
             keep_interface(&mut node, interface)?;
         }
         let values = match self.no_values {
             true => Vec::new(),
-            false => read_all(&connection, destination, path, &node, options)?,
+            false => read_all(&connection, destination, path, &node)?,
         };
         match options.json() {
             Some(form) => out.json(form, &to_json(&node, &values))?,
@@ -130,6 +145,14 @@ impl Introspect {
     }
 }
 
+fn print_xml(mut out: Out, text: &str) -> Result<()> {
+    out.foreign_text(text)?;
+    if !text.ends_with('\n') {
+        out.text("\n")?;
+    }
+    out.finish()
+}
+
 /// NAME, PATH and INTERFACE; without a name where there is no bus.
 fn place<'w>(
     words: &'w [String],
@@ -157,44 +180,6 @@ fn keep_interface(node: &mut Node, name: &str) -> Result<()> {
     }
 }
 
-/// The description of an object and of all below it.
-fn whole(
-    connection: &Connection,
-    destination: Option<&str>,
-    path: &str,
-    options: &Options,
-) -> Result<Node> {
-    let (_, mut node) = introspection::fetch(connection, destination, path, options)?;
-    let mut left = OBJECTS_MAX;
-    fill(connection, destination, path, &mut node, options, &mut left)?;
-    node.name = Some(path.to_owned());
-    Ok(node)
-}
-
-/// Objects of one document.
-const OBJECTS_MAX: usize = 4096;
-
-fn fill(
-    connection: &Connection,
-    destination: Option<&str>,
-    path: &str,
-    node: &mut Node,
-    options: &Options,
-    left: &mut usize,
-) -> Result<()> {
-    for child in &mut node.children {
-        let Some(name) = child.name.clone().filter(|_| *left > 0) else { continue };
-        *left -= 1;
-        let path = format!("{}/{name}", path.trim_end_matches('/'));
-        let Ok((_, below)) = introspection::fetch(connection, destination, &path, options) else {
-            continue;
-        };
-        *child = Node { name: Some(name), ..below };
-        fill(connection, destination, &path, child, options, left)?;
-    }
-    Ok(())
-}
-
 /// The values of all properties that can be read, of each interface in its order. One that fails is told in its
 /// place: the others are there (tools.md D069).
 fn read_all(
@@ -202,43 +187,39 @@ fn read_all(
     destination: Option<&str>,
     path: &str,
     node: &Node,
-    options: &Options,
 ) -> Result<Vec<Vec<Option<Read>>>> {
     let get = |member: &'static str| -> std::result::Result<MethodCall<'_>, libbus::Error> {
         let mut call = MethodCall::new(path, member)?.interface(PROPERTIES)?;
         if let Some(destination) = destination {
             call = call.destination(destination)?;
         }
-        Ok(if options.timeout.is_some() { call.timeout(options.timeout) } else { call })
+        Ok(call)
     };
-    let mut questions = Questions::new();
-    for interface in &node.interfaces {
-        if interface.properties.iter().any(|property| property.access != Access::Write) {
-            let asked = connection.send(&get("GetAll")?, interface.name.as_str());
-            questions.push(interface, asked);
+    let is_read = |property: &Property| property.access != Access::Write;
+    let asked = node.interfaces.iter().filter(|one| one.properties.iter().any(is_read));
+    let get_all = get("GetAll")?;
+    let mut all = HashMap::new();
+    for (interface, answer) in
+        answers(asked, |interface| connection.send(&get_all, interface.name.as_str()))
+    {
+        match answer {
+            Ok(reply) => {
+                let value = Value::of_message(&reply).into_iter().next();
+                all.insert(interface.name.as_str(), value);
+            }
+            Err(error) if error.is_disconnected() => return Err(error.into()),
+            Err(_) => {}
         }
     }
-    let mut all = Vec::new();
-    while let Some((interface, answer)) = questions.next() {
-        all.push((interface.name.as_str(), answer));
-    }
+    let get_one = get("Get")?;
     node.interfaces
         .iter()
         .map(|interface| {
-            let answer = all.iter().find(|(name, _)| *name == interface.name);
-            let known = match answer {
-                Some((_, Ok(reply))) => Value::of_message(reply).into_iter().next(),
-                Some((_, Err(error))) if error.is_disconnected() => {
-                    return Err(error.clone().into());
-                }
-                _ => None,
-            };
+            let known = all.get(interface.name.as_str()).and_then(Option::as_ref);
             interface
                 .properties
                 .iter()
-                .map(|property| {
-                    read_one(connection, &get("Get")?, interface, property, known.as_ref())
-                })
+                .map(|property| read_one(connection, &get_one, interface, property, known))
                 .collect()
         })
         .collect()

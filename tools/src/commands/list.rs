@@ -1,11 +1,11 @@
 //! `bus list`: who is on the bus (tools.md D001).
 
-use clap::Args;
+use clap::{Args, ValueEnum as _};
 use serde_json::{Value as Json, json};
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::inventory::{Name, Owner, Standing, for_each_owner, names};
-use crate::options::Options;
+use crate::options::{JsonForm, Options};
 use crate::output::escape::plain;
 use crate::output::out::Out;
 use crate::output::style::Look;
@@ -45,9 +45,11 @@ const WIDTHS: [usize; 5] = [7, 15, 12, 0, 26];
 
 impl List {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
+        options.bus.must_be_bus("list")?;
         let connection = options.connect()?;
         let names: Vec<Name> =
             names(&connection)?.into_iter().filter(|name| self.is_wanted(name)).collect();
+        self.check_found(&names, options)?;
         let mut out = Out::paged(options);
         if let Some(form) = options.json() {
             let mut rows = Vec::new();
@@ -68,6 +70,17 @@ impl List {
             out.line(&line(&cells(name, owner), &widths))
         })?;
         out.finish()
+    }
+
+    /// The form of JSON is a word of its own where its `=` was forgotten, and is in no name then.
+    fn check_found(&self, names: &[Name], options: &Options) -> Result<()> {
+        let text = self.filter.as_deref().unwrap_or_default();
+        match names.is_empty() && options.json.is_some() && JsonForm::from_str(text, false).is_ok()
+        {
+            true => Err(Failure::usage(format!("{text:?} is in no name"))
+                .hint(format!("for JSON of this form: --json={text}"))),
+            false => Ok(()),
+        }
     }
 
     fn is_wanted(&self, name: &Name) -> bool {

@@ -1,5 +1,7 @@
 //! `bus monitor`: what is said on the bus, as it is said (tools.md D003, D064, D066, D070).
 
+mod calls;
+mod judge;
 mod line;
 pub(crate) mod wanted;
 
@@ -8,13 +10,13 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::{Args, ValueEnum};
 use libbus::Error;
 use libbus::Watching;
-use libbus::blocking::Monitor as Watcher;
+use libbus::blocking::{Connection, Monitor as Watcher};
 use libbus::message::Message;
 use libbus::wire::MessageType;
 
+pub(crate) use self::calls::{Call, Calls};
 use self::line::Printer;
 use self::wanted::Wanted;
-use crate::conversation::Conversation;
 use crate::duration::parse_duration;
 use crate::failure::{Failure, Result};
 use crate::options::Options;
@@ -22,7 +24,7 @@ use crate::output::out::Out;
 
 /// See messages as they are sent, each reply with its call
 ///
-/// All conditions must hold. A reply is seen if its call is. A name is that of the sender or of the receiver.
+/// All conditions must hold. A reply is seen if its call is, or if a rule is about the reply itself. A name is that of the sender or of the receiver.
 #[derive(Args, Debug)]
 pub(crate) struct Monitor {
     #[command(flatten)]
@@ -63,6 +65,8 @@ pub(crate) enum MessageKind {
 }
 
 impl MessageKind {
+    pub(crate) const ALL: [Self; 4] = [Self::Call, Self::Reply, Self::Error, Self::Signal];
+
     fn of(message: &Message) -> Option<Self> {
         Some(match message.message_type() {
             MessageType::MethodCall => Self::Call,
@@ -79,20 +83,17 @@ struct Seen<'a> {
     time: Duration,
     message: &'a Message,
     /// Of a reply: its call.
-    call: Option<&'a Message>,
+    call: Option<&'a Call>,
     duration: Option<Duration>,
 }
 
-/// Calls that are remembered for their replies.
-const CALLS_MAX: usize = 16_384;
-
 impl Monitor {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
-        let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
-        let mut watcher = watch(&self.wanted.rules()?, options)?;
+        options.bus.must_be_bus("monitor")?;
+        let deadline = options.deadline();
+        let (mut watcher, mut calls) = begin(&self.wanted, &self.kinds()?, options)?;
         let mut printer = Printer::new(options, !self.no_body, self.full);
         let mut out = Out::plain();
-        let mut calls = Calls::default();
         let mut left = self.count;
         while left != Some(0) {
             let message = match watcher.next(deadline) {
@@ -100,18 +101,17 @@ impl Monitor {
                 Err(Error::TimedOut(_)) => break,
                 Err(Error::Closed) => {
                     out.flush()?;
-                    return Err(Failure::unreachable("the bus has closed the connection"));
+                    return Err(Failure::closed());
                 }
                 Err(error) => return Err(error.into()),
             };
             let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            let seen = calls.see(time, message, self.wanted.is_narrow());
-            let Some((message, call, duration)) = seen else { continue };
+            let Some((message, call, duration)) = calls.see(time, message) else { continue };
             let seen = Seen { time, message: &message, call: call.as_ref(), duration };
             if !self.is_shown(&seen) {
                 continue;
             }
-            printer.print(&mut out, &seen, calls.conversation.names())?;
+            printer.print(&mut out, &seen, calls.names())?;
             out.flush()?;
             left = left.map(|left| left - 1);
         }
@@ -119,48 +119,38 @@ impl Monitor {
     }
 
     fn is_shown(&self, seen: &Seen<'_>) -> bool {
-        let kind = MessageKind::of(seen.message);
-        let is_kind = self.kind.is_none() || self.kind == kind;
-        let is_kind = is_kind && (!self.errors || kind == Some(MessageKind::Error));
         let is_slow = self.slow.is_none_or(|slow| seen.duration.is_some_and(|time| time >= slow));
-        is_kind && is_slow
+        self.is_of_kind(MessageKind::of(seen.message)) && is_slow
     }
-}
 
-/// The calls that are wanted, by which their replies are found.
-#[derive(Default)]
-pub(crate) struct Calls {
-    conversation: Conversation,
-    number: u64,
-    wanted: std::collections::BTreeMap<u64, Message>,
-}
+    fn is_of_kind(&self, kind: Option<MessageKind>) -> bool {
+        let is_kind = self.kind.is_none() || self.kind == kind;
+        is_kind && (!self.errors || kind == Some(MessageKind::Error))
+    }
 
-impl Calls {
-    /// Takes in a message. Nothing, if it is a reply that the bus sent along because of others (`is_narrow`): the bus
-    /// tells of the calls and signals that are wanted, but of all replies, since those do not say what they are for.
-    pub(crate) fn see(
-        &mut self,
-        time: Duration,
-        message: Message,
-        is_narrow: bool,
-    ) -> Option<(Message, Option<Message>, Option<Duration>)> {
-        self.number += 1;
-        let pair = self.conversation.handle_message(self.number, Some(time), &message);
-        if message.reply_serial().is_some() {
-            let call = pair.and_then(|pair| self.wanted.remove(&pair.call));
-            let duration = pair.and_then(|pair| pair.duration);
-            return (call.is_some() || !is_narrow).then_some((message, call, duration));
+    /// What may be shown, which is something.
+    fn kinds(&self) -> Result<Vec<MessageKind>> {
+        // Only replies have taken time.
+        let may_be_slow = |kind| matches!(kind, MessageKind::Reply | MessageKind::Error);
+        let is_shown = |kind: &MessageKind| {
+            self.is_of_kind(Some(*kind)) && (self.slow.is_none() || may_be_slow(*kind))
+        };
+        let kinds: Vec<MessageKind> = MessageKind::ALL.into_iter().filter(is_shown).collect();
+        match kinds.is_empty() {
+            true => Err(Failure::usage("--type, --errors and --slow exclude each other").hint(
+                "an error is of the kind error, and only replies and errors have taken time",
+            )),
+            false => Ok(kinds),
         }
-        self.wanted.insert(self.number, message.clone());
-        if self.wanted.len() > CALLS_MAX {
-            self.wanted.pop_first();
-        }
-        Some((message, None, None))
     }
 }
 
 /// Messages of others.
-pub(crate) struct Watch(Watcher);
+pub(crate) struct Watch {
+    watcher: Watcher,
+    /// By which names were looked up: its end would be one more thing to see.
+    _asking: Option<Connection>,
+}
 
 impl Watch {
     /// The next message; what the bus tells this program itself is left out.
@@ -170,39 +160,54 @@ impl Watch {
     pub(crate) fn next(&mut self, deadline: Option<Instant>) -> libbus::Result<Message> {
         loop {
             let message = match deadline {
-                None => self.0.next_message(),
+                None => self.watcher.next_message(),
                 Some(deadline) => {
                     let left = deadline.checked_duration_since(Instant::now()).unwrap_or_default();
-                    self.0.next_within(left)
+                    self.watcher.next_within(left)
                 }
             }?;
             let destination = message.header().destination.map(|name| name.as_str());
-            if destination.is_none() || destination != self.0.unique_name() {
+            if destination.is_none() || destination != self.watcher.unique_name() {
                 return Ok(message);
             }
         }
     }
 }
 
+/// Begins to watch for what is wanted, with who judges it.
+pub(crate) fn begin(
+    wanted: &Wanted,
+    kinds: &[MessageKind],
+    options: &Options,
+) -> Result<(Watch, Calls)> {
+    let (rules, judge) = wanted.rules(kinds)?;
+    let mut calls = Calls::new(judge);
+    let asking = calls.needs_owners().then(|| options.connect()).transpose()?;
+    if let Some(connection) = &asking {
+        calls.learn_owners(connection)?;
+    }
+    Ok((Watch { watcher: watch(&rules, options)?, _asking: asking }, calls))
+}
+
 /// As a monitor; where the bus does not allow that, by match rules, and then it is said what is not seen and why.
-pub(crate) fn watch(rules: &[String], options: &Options) -> Result<Watch> {
+fn watch(rules: &[String], options: &Options) -> Result<Watcher> {
     let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
     let explain = |error| options.bus.explain(error);
-    match options.bus.builder()?.monitor(&rules, Watching::AsMonitor) {
-        Ok(watcher) => return Ok(Watch(watcher)),
+    match options.builder()?.monitor(&rules, Watching::AsMonitor) {
+        Ok(watcher) => return Ok(watcher),
         Err(Error::Method(error)) => {
-            eprintln!(
+            complain!(
                 "bus: not all can be seen: {}",
                 crate::output::escape::plain(&error.to_string())
             );
-            eprintln!(
+            complain!(
                 "bus: shown are signals for everybody; calls, replies, and signals for one receiver are not"
             );
-            eprintln!("hint: a system bus lets root see all: sudo bus --system monitor");
+            complain!("hint: {}", crate::hints::see_all(&options.bus));
         }
         Err(error) => return Err(explain(error)),
     }
     let rules: Vec<&str> = if rules.is_empty() { vec!["type='signal'"] } else { rules };
-    let watcher = options.bus.builder()?.monitor(&rules, Watching::ByMatchRules);
-    watcher.map(Watch).map_err(explain)
+    let watcher = options.builder()?.monitor(&rules, Watching::ByMatchRules);
+    watcher.map_err(explain)
 }

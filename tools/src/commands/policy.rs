@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use bus_daemon::arguments::ConfigFile;
 use bus_daemon::configuration::ConfigSource;
 use bus_daemon::host::accounts::SystemAccounts;
-use bus_daemon::offline::{self, Report};
+use bus_daemon::offline::{self, Explained, Report};
 use bus_policy::inquiry::words_of;
 use bus_policy::subject::{AccountNames as _, uid_of};
 use clap::{Args, Subcommand};
 use libbus::Error;
 use libbus::blocking::Proxy;
+use serde_json::json;
 
 use crate::failure::{Failure, Result};
 use crate::options::Options;
@@ -18,6 +19,9 @@ use crate::output::escape::plain;
 use crate::output::out::Out;
 
 const POLICY: &str = "org.libbus.Policy1";
+/// What helps where neither the bus nor its files can be asked.
+const NAME_THE_FILE: &str =
+    "its configuration can be asked: bus policy explain --config=FILE …, or bus policy check FILE";
 
 /// Check a bus's configuration, or explain what its policy allows
 #[derive(Args, Debug)]
@@ -78,27 +82,36 @@ impl Policy {
     }
 }
 
-/// The configuration that is meant.
-fn source(file: Option<PathBuf>, options: &Options) -> ConfigSource {
+/// The configuration that is meant: of another bus than the session's and the system's nobody knows it.
+fn source(file: Option<PathBuf>, options: &Options) -> Result<ConfigSource> {
     let file = match (file, options.bus.system) {
         (Some(file), _) => ConfigFile::Path(file),
         (None, true) => ConfigFile::System,
+        (None, false) if options.bus.is_named() => {
+            let text = "which files that bus has is not known";
+            return Err(Failure::usage(text).hint(NAME_THE_FILE));
+        }
         (None, false) => ConfigFile::Session,
     };
-    ConfigSource::new(&file, false)
+    Ok(ConfigSource::new(&file, false))
 }
 
-fn print(report: &Report) -> Result<()> {
-    report.notes.iter().for_each(|note| eprintln!("bus: {}", plain(note)));
+fn print(report: &Report, options: &Options) -> Result<()> {
+    report.notes.iter().for_each(|note| complain!("bus: {}", plain(note)));
     let mut out = Out::plain();
-    out.text(&report.text)?;
+    match options.json() {
+        Some(form) => {
+            out.json(form, &json!({ "errors": report.errors, "warnings": report.warnings }))?
+        }
+        None => report.text.lines().try_for_each(|line| out.line(&plain(line)))?,
+    }
     out.finish()
 }
 
 impl Check {
     fn run(self, options: &Options) -> Result<()> {
-        let report = offline::check_config(&source(self.file, options));
-        print(&report)?;
+        let report = offline::check_config(&source(self.file, options)?);
+        print(&report, options)?;
         let is_bad =
             report.code == offline::UNUSABLE_EXIT_CODE || (self.strict && report.code != 0);
         match is_bad {
@@ -111,21 +124,21 @@ impl Check {
 impl Explain {
     fn run(self, options: &Options) -> Result<()> {
         let question = self.question.join(" ");
-        if self.config.is_none()
-            && !self.files
-            && let Some(answer) = ask(&question, options)?
-        {
+        let asks_bus = self.config.is_none() && !self.files;
+        if asks_bus && let Some(answer) = ask(&question, options)? {
             return answer.show(options);
         }
-        let source = source(self.config, options);
-        let explained = offline::explain_policy(&source, &question, true);
-        let json = explained.map_err(|error| {
+        let source = source(self.config, options)?;
+        if asks_bus {
+            complain!("bus: the answer is that of {}", plain(&source.path().to_string_lossy()));
+        }
+        let explained = offline::explain_policy(&source, &question);
+        let Explained { answer, notes } = explained.map_err(|error| {
             Failure::usage(plain(&error))
                 .hint("for example: bus policy explain user=alice own=org.example.A")
         })?;
-        json.notes.iter().for_each(|note| eprintln!("bus: {}", plain(note)));
-        let text = offline::explain_policy(&source, &question, false).map_err(Failure::usage)?;
-        Answer::new(text.text, json.text)?.show(options)
+        notes.iter().for_each(|note| complain!("bus: {}", plain(note)));
+        Answer::new(answer.to_string(), &answer.to_json())?.show(options)
     }
 }
 
@@ -136,8 +149,8 @@ struct Answer {
 }
 
 impl Answer {
-    fn new(text: String, json: String) -> Result<Self> {
-        let json: serde_json::Value = serde_json::from_str(&json)
+    fn new(text: String, json: &str) -> Result<Self> {
+        let json: serde_json::Value = serde_json::from_str(json)
             .map_err(|error| Failure::refused(format!("the answer makes no sense: {error}")))?;
         let is_allowed = json.get("allowed").and_then(serde_json::Value::as_bool).unwrap_or(false);
         Ok(Self { is_allowed, text, json })
@@ -159,28 +172,31 @@ impl Answer {
     }
 }
 
-/// Asks the running bus; nothing, if it cannot be asked, which is said.
+/// Asks the running bus; nothing, if it cannot be asked, which is said, and its files may have the answer.
 fn ask(question: &str, options: &Options) -> Result<Option<Answer>> {
     let is_about_client = words_of(question).any(|word| word.starts_with("client="));
-    let asked = options.bus.builder().and_then(|builder| builder.build().map_err(Failure::from));
+    let has_files = !is_about_client && !options.bus.is_named();
+    let asked = options.builder().and_then(|builder| builder.build().map_err(Failure::from));
     let connection = match asked {
         Ok(connection) => connection,
-        Err(failure) if is_about_client => return Err(failure),
-        Err(failure) => {
-            eprintln!("bus: {}; the answer is that of the files", failure.text);
+        Err(failure) if has_files => {
+            complain!("bus: {}", failure.text);
             return Ok(None);
         }
+        Err(failure) => return Err(failure),
     };
     let bus = Proxy::new(&connection, "org.freedesktop.DBus", "/org/freedesktop/DBus", POLICY)?;
     match bus.call::<_, (bool, String, String)>("Explain", &*with_numbers(question)?) {
-        Ok((_, text, json)) => Answer::new(text, json).map(Some),
+        Ok((_, text, json)) => Answer::new(text, &json).map(Some),
         Err(Error::Method(error)) if error.name().ends_with(".InvalidArgs") => {
             Err(Failure::usage(plain(error.text())))
         }
-        Err(error @ Error::Method(_)) if !is_about_client => {
-            let text = plain(&error.to_string());
-            eprintln!("bus: the bus does not answer ({text}); the answer is that of the files");
+        Err(error @ Error::Method(_)) if has_files => {
+            complain!("bus: the bus does not answer: {}", plain(&error.to_string()));
             Ok(None)
+        }
+        Err(error @ Error::Method(_)) if !is_about_client => {
+            Err(Failure::refused(plain(&error.to_string())).hint(NAME_THE_FILE))
         }
         Err(error) => Err(error.into()),
     }

@@ -81,7 +81,7 @@ impl Replay {
         let names = KnownNames::of(&self.capture, !options.quiet)?;
         let connection = options.connect()?;
         let file = CapturedFile::open(&self.capture, "replaying", !options.quiet)?;
-        let mut player = Player::new(&connection, &self, names, options.timeout);
+        let mut player = Player::new(&connection, &self, names);
         let damages = player.play(file.reader)?;
         let summary = player.finish();
         let mut out = Out::plain();
@@ -116,7 +116,6 @@ struct Player<'p> {
     connection: &'p Connection,
     replay: &'p Replay,
     names: KnownNames,
-    timeout: Option<Duration>,
     begin: Instant,
     first: Option<Time>,
     under_way: VecDeque<PendingReply>,
@@ -124,15 +123,10 @@ struct Player<'p> {
 }
 
 impl<'p> Player<'p> {
-    fn new(
-        connection: &'p Connection,
-        replay: &'p Replay,
-        names: KnownNames,
-        timeout: Option<Duration>,
-    ) -> Self {
+    fn new(connection: &'p Connection, replay: &'p Replay, names: KnownNames) -> Self {
         let (under_way, summary) = (VecDeque::new(), Summary::default());
         let begin = Instant::now();
-        Self { connection, replay, names, timeout, begin, first: None, under_way, summary }
+        Self { connection, replay, names, begin, first: None, under_way, summary }
     }
 
     /// # Errors
@@ -237,9 +231,6 @@ impl<'p> Player<'p> {
         }
         if let Some(interface) = header.interface {
             call = call.interface(interface)?;
-        }
-        if let Some(timeout) = self.timeout {
-            call = call.timeout(Some(timeout));
         }
         self.summary.calls += 1;
         if header.flags.contains(Flags::NO_REPLY_EXPECTED) {

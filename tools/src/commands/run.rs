@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, Read as _};
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
@@ -14,8 +16,12 @@ use libbus::address::Address;
 use libbus::host::{phrase, random_name};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use signal_hook::SigId;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::{pipe, unregister};
 
 use crate::DAEMON;
 use crate::failure::{Failure, Result};
@@ -58,18 +64,15 @@ impl Run {
         let signals = signals()?;
         let directory = Directory::new()?;
         let (bus, address) = self.start_bus(&directory)?;
-        let mut bus = Bus(bus);
         let mut command = self.command(&address);
         let program = command.get_program().to_string_lossy().into_owned();
-        let child = command.spawn().map_err(|error| {
-            Failure::refused(format!("cannot run {program}: {}", phrase(&error)))
-        })?;
+        let child = command.spawn().map_err(|error| Failure::not_run(&program, &error))?;
         let status = wait_for(child, signals);
-        bus.end();
+        drop(bus);
         Ok(exit_code(status?))
     }
 
-    fn start_bus(&self, directory: &Directory) -> Result<(Child, String)> {
+    fn start_bus(&self, directory: &Directory) -> Result<(Bus, String)> {
         let program = self.daemon.clone().unwrap_or_else(daemon_program);
         let socket = directory.0.join("bus");
         let socket = socket
@@ -95,19 +98,13 @@ impl Run {
             .stdout(Stdio::piped())
             // What a terminal sends is for the command.
             .process_group(0);
-        let mut daemon = daemon.spawn().map_err(|error| {
+        let interruption = Interruption::new()?;
+        let daemon = daemon.spawn().map_err(|error| {
             Failure::unreachable(format!("cannot start {}: {}", program.display(), phrase(&error)))
         })?;
-        let mut address = String::new();
-        let told = daemon.stdout.take().map(|out| BufReader::new(out).read_line(&mut address));
-        told.transpose().map_err(|error| Failure::unreachable(error.to_string()))?;
-        let address = address.trim_end().to_owned();
-        if address.is_empty() {
-            // It has said why.
-            let _ = daemon.wait();
-            return Err(Failure::unreachable("the bus did not start"));
-        }
-        Ok((daemon, address))
+        let mut bus = Bus(daemon);
+        let address = bus.told_address(&interruption)?;
+        Ok((bus, address))
     }
 
     fn command(&self, address: &str) -> Command {
@@ -197,16 +194,84 @@ pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
 /// A private bus, which ends with this.
 pub(crate) struct Bus(pub(crate) Child);
 
+/// Bytes of the address that a bus tells.
+const ADDRESS_SIZE_MAX: usize = 16 << 10;
+
 impl Bus {
+    /// The first line that it writes.
+    ///
+    /// # Errors
+    /// It writes none, or this program is told to end before.
+    fn told_address(&mut self, interruption: &Interruption) -> Result<String> {
+        // It has said why.
+        let untold = || Failure::unreachable("the bus did not start");
+        let mut out = self.0.stdout.take().ok_or_else(untold)?;
+        let mut told = Vec::new();
+        let mut piece = [0; 512];
+        while told.len() < ADDRESS_SIZE_MAX {
+            if interruption.comes_before(&out) {
+                return Err(Failure::unreachable("the bus had not started when the end came"));
+            }
+            let size = out.read(&mut piece).ok().filter(|size| *size > 0).ok_or_else(untold)?;
+            told.extend(piece.iter().take(size));
+            if let Some(end) = told.iter().position(|byte| *byte == b'\n') {
+                told.truncate(end);
+                let address = String::from_utf8(told).map_err(|_| untold())?;
+                let address = address.trim().to_owned();
+                return Some(address).filter(|address| !address.is_empty()).ok_or_else(untold);
+            }
+        }
+        Err(Failure::unreachable("what the bus tells is longer than an address"))
+    }
+
+    /// Whoever has ended by itself gets no signal: its number may be another's by now.
     pub(crate) fn end(&mut self) {
-        send(&self.0, Signal::SIGTERM);
-        let _ = self.0.wait();
+        if matches!(self.0.try_wait(), Ok(None)) {
+            send(&self.0, Signal::SIGTERM);
+            let _ = self.0.wait();
+        }
     }
 }
 
 impl Drop for Bus {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// That this program is told to end while the bus starts: signals are caught by then, and nobody waits for them yet.
+struct Interruption {
+    told: UnixStream,
+    watched: Vec<SigId>,
+}
+
+impl Interruption {
+    fn new() -> Result<Self> {
+        let watch = || {
+            let (told, tells) = UnixStream::pair()?;
+            let signals = [SIGTERM, SIGHUP, SIGINT, SIGQUIT];
+            let watched = signals.map(|signal| pipe::register(signal, tells.try_clone()?));
+            Ok(Self { told, watched: watched.into_iter().collect::<io::Result<_>>()? })
+        };
+        watch().map_err(|error: io::Error| {
+            Failure::refused(format!("cannot wait for signals: {}", phrase(&error)))
+        })
+    }
+
+    /// Waits until there is something to read. True, if this program is to end.
+    fn comes_before(&self, other: &impl AsFd) -> bool {
+        let mut both = [PollFd::new(&self.told, PollFlags::IN), PollFd::new(other, PollFlags::IN)];
+        while poll(&mut both, None) == Err(Errno::INTR) {}
+        let [told, _] = both;
+        !told.revents().is_empty()
+    }
+}
+
+impl Drop for Interruption {
+    fn drop(&mut self) {
+        for watched in self.watched.drain(..) {
+            unregister(watched);
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! `bus set` (tools.md D011).
 
+use bus_introspect::{Node, Property};
 use clap::Args;
 
-use crate::commands::call::{split_member, wrong_argument};
-use crate::commands::get::Object;
+use crate::commands::call::{expected, place, split_member, wrong_argument};
+use crate::commands::get::{Object, only_property};
 use crate::failure::{Failure, Result};
 use crate::introspection;
 use crate::options::Options;
-use crate::value::{Arguments, Value, words};
+use crate::value::{Arguments, Value, parse_signature, words};
 
 /// Set a property of an object
 ///
@@ -16,11 +17,11 @@ use crate::value::{Arguments, Value, words};
 #[command(override_usage = "bus set [OPTIONS] NAME PATH INTERFACE.PROPERTY VALUE")]
 pub(crate) struct Set {
     /// NAME PATH INTERFACE.PROPERTY VALUE; with --peer without NAME
-    #[arg(value_name = "WORD", num_args = 3.., required = true, allow_negative_numbers = true)]
+    #[arg(value_name = "WORD", num_args = 1.., required = true, allow_negative_numbers = true)]
     words: Vec<String>,
 
     /// The type of the value
-    #[arg(short = 's', long, value_name = "SIGNATURE")]
+    #[arg(short = 's', long, value_name = "SIGNATURE", value_parser = parse_signature)]
     signature: Option<String>,
 }
 
@@ -31,16 +32,24 @@ impl Set {
             (_, rest) => (None, rest),
         };
         let [path, property, words @ ..] = rest else {
-            return Err(Failure::usage("expected NAME PATH INTERFACE.PROPERTY VALUE"));
+            return Err(expected("NAME PATH INTERFACE.PROPERTY VALUE", options));
         };
+        place(destination, path)?;
         let connection = options.connect()?;
-        let object = Object { connection: &connection, destination, path, options };
+        let object = Object { connection: &connection, destination, path };
         let (interface, name) = split_member(property);
-        let interface =
-            interface.map_or_else(|| object.interface_of(name), |name| Ok(name.to_owned()))?;
-        let signature = match self.signature {
-            Some(signature) => signature,
-            None => told_signature(&object, &interface, name)?,
+        let (interface, signature) = match (interface, self.signature) {
+            (Some(interface), Some(signature)) => (interface.to_owned(), signature),
+            (interface, signature) => {
+                let described = introspection::fetch(&connection, destination, path);
+                let (_, node) = described.map_err(|failure| {
+                    let what = "the type of the value is";
+                    let hint = "say it with --signature, and the property as INTERFACE.PROPERTY";
+                    introspection::untold(failure, what, hint)
+                })?;
+                let (interface, property) = told_property(&node, interface, name)?;
+                (interface.to_owned(), signature.unwrap_or_else(|| property.signature.clone()))
+            }
         };
         let value = words::arguments(&signature, words)
             .map_err(|error| wrong_argument(&error, words, &signature))?;
@@ -57,13 +66,14 @@ impl Set {
     }
 }
 
-fn told_signature(object: &Object<'_>, interface: &str, name: &str) -> Result<String> {
-    let (_, node) =
-        introspection::fetch(object.connection, object.destination, object.path, object.options)?;
-    let found = introspection::properties(&node, Some(interface), name);
-    let (_, property) = found.first().ok_or_else(|| {
+fn told_property<'n>(
+    node: &'n Node,
+    interface: Option<&str>,
+    name: &str,
+) -> Result<(&'n str, &'n Property)> {
+    let Some(interface) = interface else { return only_property(node, name) };
+    introspection::properties(node, Some(interface), name).into_iter().next().ok_or_else(|| {
         Failure::refused(format!("the object tells of no property {interface}.{name}"))
             .hint("with --signature it is set all the same")
-    })?;
-    Ok(property.signature.clone())
+    })
 }

@@ -25,6 +25,7 @@ pub(crate) struct Stats {
 
 impl Stats {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
+        options.bus.must_be_bus("stats")?;
         let connection = options.connect()?;
         let bus = libbus::blocking::Proxy::new(
             &connection,

@@ -1,12 +1,11 @@
 //! `bus status`: who somebody is (tools.md D002).
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 use libbus::blocking::Connection;
 use serde_json::{Map, Value as Json, json};
 
 use crate::failure::{Failure, Result};
+use crate::inventory::{answers, ask};
 use crate::options::Options;
 use crate::output::escape::plain;
 use crate::output::out::Out;
@@ -69,8 +68,12 @@ impl Status {
                 }
                 add_process(&mut report, pid);
             }
-            Some(name) => add_name(&mut report, &options.connect()?, name)?,
+            Some(name) => {
+                options.bus.must_be_bus("status")?;
+                add_name(&mut report, &options.connect()?, name)?;
+            }
             None => {
+                options.bus.must_be_bus("status")?;
                 let connection = options.connect()?;
                 add_bus(&mut report, &connection, options)?;
                 add_name(&mut report, &connection, "org.freedesktop.DBus")?;
@@ -119,15 +122,16 @@ fn well_known_names(connection: &Connection, unique: &str) -> Result<Option<Json
     let bus = connection.bus();
     let names: Vec<String> = bus.call("ListNames", &())?;
     let names = names.into_iter().filter(|name| !name.starts_with(':'));
-    // One question after the other would take a round trip each.
-    let asked: BTreeMap<String, _> = names
-        .map(|name| Ok((name.clone(), crate::inventory::ask(connection, "GetNameOwner", &*name)?)))
-        .collect::<std::result::Result<_, libbus::Error>>()?;
-    let is_its = |reply: libbus::Result<libbus::message::Message>| {
-        reply.ok().and_then(|reply| reply.deserialize::<String>().ok()).as_deref() == Some(unique)
-    };
-    let its = asked.into_iter().filter_map(|(name, asked)| is_its(asked.wait()).then_some(name));
-    let its: Vec<String> = its.collect();
+    let mut its = Vec::new();
+    for (name, answer) in answers(names, |name| ask(connection, "GetNameOwner", name.as_str())) {
+        match answer.map(|reply| reply.deserialize::<String>()) {
+            Err(error) if error.is_disconnected() => return Err(error.into()),
+            Ok(Ok(owner)) if owner == unique => its.push(name),
+            // It has gone meanwhile, or is another's.
+            _ => {}
+        }
+    }
+    its.sort();
     Ok((!its.is_empty()).then(|| json!(its)))
 }
 
@@ -155,7 +159,7 @@ fn add_credentials(report: &mut Report, credentials: &Value) {
 fn add_process(report: &mut Report, pid: u32) {
     let process = Process(pid);
     report.push("PID", Some(pid));
-    report.push("PPID", process.status("PPid"));
+    report.push("PPID", process.status("PPid").and_then(|pid| pid.parse::<u32>().ok()));
     report.push("Comm", process.name());
     report.push("Exe", process.executable());
     report.push("CommandLine", process.command_line());

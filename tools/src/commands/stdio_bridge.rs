@@ -21,6 +21,8 @@ use crate::options::{BusOptions, Options};
 
 /// Longest line of the handshake, in bytes.
 const LINE_SIZE_MAX: u64 = 16 * 1024;
+/// Bytes that are passed on at once.
+const BUFFER_SIZE: usize = 64 * 1024;
 const NEGOTIATE: &[u8] = b"NEGOTIATE_UNIX_FD";
 const BEGIN: &[u8] = b"BEGIN";
 
@@ -32,24 +34,39 @@ impl StdioBridge {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
         let bus = connect(&options.bus)?;
         let copy = |bus: &UnixStream| bus.try_clone().map_err(failed);
-        let (mut to_bus, mut replies) = (copy(&bus)?, BufReader::new(copy(&bus)?));
-        let mut input = BufReader::new(io::stdin());
+        let (mut to_bus, mut replies) =
+            (copy(&bus)?, BufReader::with_capacity(BUFFER_SIZE, copy(&bus)?));
+        let mut input = BufReader::with_capacity(BUFFER_SIZE, io::stdin());
         // Not by `Stdout`, which waits for ends of lines.
         let mut out = io::stdout().as_fd().try_clone_to_owned().map(File::from).map_err(failed)?;
         if !pass_handshake(&mut input, &mut out, &mut to_bus, &mut replies).map_err(failed)? {
             return Ok(());
         }
         thread::spawn(move || {
-            let copied = io::copy(&mut replies, &mut out);
+            let copied = pass(&mut replies, &mut out);
             // The bus has closed: our end tells the client, who may never say anything again.
             std::process::exit(i32::from(copied.is_err()));
         });
-        io::copy(&mut input, &mut to_bus).map_err(failed)?;
+        pass(&mut input, &mut to_bus).map_err(failed)?;
         // The client has said all; what the bus still answers is passed on until it closes.
         to_bus.shutdown(Shutdown::Write).map_err(failed)?;
         loop {
             thread::park();
         }
+    }
+}
+
+/// Passes on what comes until nothing more does. Not by `io::copy`, which has the kernel move the bytes: it keeps a
+/// pipe locked while it waits for more, so that who is at its other end waits for the bus in a read of what is there.
+fn pass(from: &mut impl BufRead, to: &mut impl Write) -> io::Result<()> {
+    loop {
+        let size = match from.fill_buf() {
+            Ok([]) => return Ok(()),
+            Ok(bytes) => to.write_all(bytes).map(|()| bytes.len())?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) => return Err(error),
+        };
+        from.consume(size);
     }
 }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::duration::parse_duration;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::options::Options;
 use column::Column;
 
@@ -63,9 +63,7 @@ fn parse_interval(text: &str) -> std::result::Result<Duration, String> {
 
 impl Top {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
-        if options.bus.is_peer() {
-            return Err(Failure::usage("a program that is no bus has no clients to show"));
-        }
+        options.bus.must_be_bus("top")?;
         let is_printed = self.count.is_some() || options.json().is_some() || !has_screen();
         let source = source::Source::new(options)?;
         let state = state::State::new(self.sort, self.filter);

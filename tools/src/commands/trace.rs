@@ -121,15 +121,17 @@ impl Trace {
     }
 
     fn live(&self, options: &Options) -> Result<()> {
+        options.bus.must_be_bus("trace")?;
         let interrupt = Interrupt::watch()?;
         let rules: Vec<&str> = self.rules.iter().map(String::as_str).collect();
-        let builder = options.bus.builder()?;
+        let builder = options.builder()?;
         let monitor = builder.monitor(&rules, Watching::AsMonitor);
         let mut monitor = monitor.map_err(|error| options.bus.explain(error))?;
         let progress = Progress::of_messages("watching", None, !options.quiet);
         let mut recorder = self.recorder();
         let end = self.duration.and_then(|duration| Instant::now().checked_add(duration));
         let is_over = || end.is_some_and(|end| end <= Instant::now()) || interrupt.is_wanted();
+        let mut ended = Ok(());
         while !recorder.is_full() && !is_over() {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             match monitor.next_within(left.map_or(PATIENCE, |left| left.min(PATIENCE))) {
@@ -143,12 +145,14 @@ impl Trace {
                 Err(error) if recorder.is_empty() => return Err(error.into()),
                 Err(error) => {
                     recorder.handle_notice(format!("The bus ended the watching: {error}"));
+                    ended = Err(error.into());
                     break;
                 }
             }
         }
         drop(progress);
-        self.write(&recorder.finish("What the bus said", "live"), options)
+        self.write(&recorder.finish("What the bus said", "live"), options)?;
+        ended
     }
 
     fn write(&self, picture: &Picture, options: &Options) -> Result<()> {
@@ -161,16 +165,31 @@ impl Trace {
             Failure::refused(format!("cannot write {}: {text}", output.display()))
         })?;
         if !options.quiet {
-            eprintln!("bus: {} messages are in {}", picture.len(), output.display());
+            complain!("bus: {} are in {}", self.extent(picture), output.display());
         }
         Ok(())
+    }
+
+    /// Which messages are drawn: a still picture has the first ones alone.
+    fn extent(&self, picture: &Picture) -> String {
+        let drawn = self.still_count().min(picture.len());
+        match self.form() {
+            Form::Svg if drawn < picture.len() => {
+                format!("the first {drawn} of {} messages", picture.len())
+            }
+            _ => format!("{} messages", picture.len()),
+        }
+    }
+
+    fn still_count(&self) -> usize {
+        self.count.unwrap_or(STILL_DEFAULT)
     }
 
     fn write_to(&self, picture: &Picture, out: impl Write) -> io::Result<()> {
         let out = BufWriter::new(out);
         match self.form() {
             Form::Html => write_html(picture, out),
-            Form::Svg => write_svg(picture, self.count.unwrap_or(STILL_DEFAULT), out),
+            Form::Svg => write_svg(picture, self.still_count(), out),
         }
     }
 }

@@ -5,12 +5,15 @@
 mod look;
 
 use std::collections::BTreeSet;
+use std::io::{self, Write as _};
 
 use clap::Args;
 use libbus::blocking::Connection;
+use libbus::names::{BusName, ObjectPath};
 use serde_json::{Map, Value as Json, json};
 
 use self::look::{OBJECTS_MAX, Service, Watcher, look};
+use crate::commands::call::named;
 use crate::failure::{Failure, Result};
 use crate::inventory::{Standing, names};
 use crate::options::Options;
@@ -37,6 +40,8 @@ pub(crate) struct Tree {
 
 impl Tree {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
+        named("object path", &self.at, ObjectPath::parse)?;
+        self.names.iter().try_for_each(|name| named("bus name", name, BusName::parse).map(drop))?;
         let connection = options.connect()?;
         let is_all = self.names.is_empty() && !options.bus.is_peer();
         let services = match is_all {
@@ -53,7 +58,7 @@ impl Tree {
             json: options.json().map(|_| Map::new()),
             failure: None,
         };
-        look(&connection, &services, &self.at, options, &mut shown)?;
+        look(&connection, &services, &self.at, &mut shown)?;
         if let (Some(form), Some(json)) = (options.json(), shown.json.take()) {
             shown.out.json(form, &Json::Object(json))?;
         }
@@ -92,16 +97,20 @@ impl Watcher for Shown<'_> {
         }
         self.out.flush()?;
         if let Some(error) = &service.error {
-            let failure = Failure::from(error.clone());
+            let failure = error.clone();
             match self.is_all {
                 // One of many that does not answer is told beside the others.
-                true => eprintln!("bus: {}: {}", plain(name), failure.text),
+                true => complain!("bus: {}: {}", plain(name), failure.text),
                 false => self.failure = Some(failure),
             }
         }
+        for (path, failure) in &service.broken {
+            let place = format!("{}{}", plain(name), plain(path));
+            let _ = writeln!(io::stderr(), "bus: {place}: {}", failure.text);
+        }
         if service.is_cut {
             let name = plain(name);
-            eprintln!("bus: {name} has more than {OBJECTS_MAX} objects; the rest is left out");
+            complain!("bus: {name} has more than {OBJECTS_MAX} objects; the rest is left out");
         }
         Ok(())
     }

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use libbus::Error;
 use libbus::blocking::Connection;
-use libbus::match_rule::MatchRule;
+use libbus::match_rule::{ArgumentMatch, MatchRule, PathMatch};
+use libbus::names::{BusName, InterfaceName, MemberName, ObjectPath};
 use libbus::wire::MessageType;
 
-use crate::commands::call::{body_text, split_member};
+use crate::commands::call::{body_text, named, split_member};
 use crate::failure::{Failure, Result};
 use crate::options::Options;
 use crate::output::out::Out;
@@ -41,16 +42,22 @@ pub(crate) struct Wait {
 
 impl Wait {
     pub(crate) fn run(self, options: &Options) -> Result<()> {
-        let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
-        let connection = options.connect()?;
+        let deadline = options.deadline();
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
         match words.as_slice() {
-            [name] if !name.starts_with('/') => self.wait_for_name(&connection, name, deadline),
-            [path, member] => {
-                self.wait_for_signal(&connection, (None, path, member), deadline, options)
+            [name] if !name.starts_with('/') => {
+                options.bus.must_be_bus("wait NAME")?;
+                let name = named("bus name", name, BusName::parse)?;
+                self.wait_for_name(&options.connect()?, name, deadline)
+            }
+            [path, member] => self.wait_for_signal((None, path, member), deadline, options),
+            [_, _, _] if options.bus.is_peer() => {
+                let text = "with --peer there is no NAME";
+                Err(Failure::usage(text)
+                    .hint("for example: bus wait --peer=ADDRESS PATH INTERFACE.SIGNAL"))
             }
             [name, path, member] => {
-                self.wait_for_signal(&connection, (Some(name), path, member), deadline, options)
+                self.wait_for_signal((Some(name), path, member), deadline, options)
             }
             _ => Err(Failure::usage("expected NAME, or [NAME] PATH INTERFACE.SIGNAL")),
         }
@@ -59,21 +66,23 @@ impl Wait {
     fn wait_for_name(
         &self,
         connection: &Connection,
-        name: &str,
+        name: BusName<'_>,
         deadline: Option<Instant>,
     ) -> Result<()> {
         let rule = MatchRule {
+            message_type: Some(MessageType::Signal),
             sender: Some("org.freedesktop.DBus".into()),
             member: Some("NameOwnerChanged".into()),
-            ..MatchRule::parse(&format!("type='signal',arg0='{name}'"))
-                .map_err(|error| Failure::usage(format!("this is no bus name: {error}")))?
+            arguments: Box::new([(0, ArgumentMatch::Equal(name.as_str().into()))]),
+            ..MatchRule::default()
         };
         let mut changes = connection.receive_signals(&rule.to_string())?;
+        let bus = || connection.bus().timeout(left(deadline));
         if self.activate {
-            connection.bus().call_method("StartServiceByName", &(name, 0u32))?;
+            bus().call_method("StartServiceByName", &(name.as_str(), 0u32)).map_err(late)?;
         }
         loop {
-            let is_there: bool = connection.bus().call("NameHasOwner", name)?;
+            let is_there: bool = bus().call("NameHasOwner", name.as_str()).map_err(late)?;
             if is_there != self.gone {
                 return Ok(());
             }
@@ -83,7 +92,6 @@ impl Wait {
 
     fn wait_for_signal(
         &self,
-        connection: &Connection,
         (sender, path, member): (Option<&str>, &str, &str),
         deadline: Option<Instant>,
         options: &Options,
@@ -91,14 +99,11 @@ impl Wait {
         let (Some(interface), member) = split_member(member) else {
             return Err(Failure::usage("a signal has an interface: INTERFACE.SIGNAL"));
         };
-        let mut text =
-            format!("type='signal',path='{path}',interface='{interface}',member='{member}'");
-        if let Some(sender) = sender {
-            text += &format!(",sender='{sender}'");
-        }
-        let mut signals = connection.receive_signals(&text)?;
+        let rule = rule_of_signal(sender, path, interface, member)?;
+        let connection = options.connect()?;
+        let mut signals = connection.receive_signals(&rule.to_string())?;
         if !options.quiet {
-            eprintln!("bus: waiting for {interface}.{member}");
+            complain!("bus: waiting for {interface}.{member}");
         }
         let mut out = Out::plain();
         let mut left = self.count;
@@ -119,19 +124,47 @@ impl Wait {
     }
 }
 
+fn rule_of_signal(
+    sender: Option<&str>,
+    path: &str,
+    interface: &str,
+    member: &str,
+) -> Result<MatchRule> {
+    let sender = sender.map(|name| named("bus name", name, BusName::parse)).transpose()?;
+    let path = named("object path", path, ObjectPath::parse)?;
+    let interface = named("interface", interface, InterfaceName::parse)?;
+    let member = named("signal", member, MemberName::parse)?;
+    Ok(MatchRule {
+        message_type: Some(MessageType::Signal),
+        sender: sender.map(|name| name.as_str().into()),
+        path: Some(PathMatch::Exact(path.as_str().into())),
+        interface: Some(interface.as_str().into()),
+        member: Some(member.as_str().into()),
+        ..MatchRule::default()
+    })
+}
+
+/// The time until then; for ever, if there is no end.
+fn left(deadline: Option<Instant>) -> Option<Duration> {
+    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+}
+
+fn late(error: Error) -> Failure {
+    match error {
+        Error::TimedOut(_) => Failure::refused("it did not come in time"),
+        error => error.into(),
+    }
+}
+
 /// # Errors
 /// The time is over, or the connection.
 fn next(
     signals: &mut libbus::blocking::SignalStream,
     deadline: Option<Instant>,
 ) -> Result<libbus::message::Message> {
-    let result = match deadline {
+    let next = match left(deadline) {
         None => signals.next_signal(),
-        Some(deadline) => signals
-            .next_within(deadline.checked_duration_since(Instant::now()).unwrap_or(Duration::ZERO)),
+        Some(left) => signals.next_within(left),
     };
-    result.map_err(|error| match error {
-        Error::TimedOut(_) => Failure::refused("it did not come in time"),
-        error => error.into(),
-    })
+    next.map_err(late)
 }

@@ -20,7 +20,7 @@ mod tree;
 mod wait;
 
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use crate::failure::{Failure, Reason};
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             if let Failed::Because(text) = failed {
-                complain(&text);
+                tell_fault(&text);
             }
             ExitCode::FAILURE
         }
@@ -102,17 +102,15 @@ fn say(text: &str) {
 }
 
 /// The same, of what went wrong.
-fn complain(text: &str) {
+fn tell_fault(text: &str) {
     let text = bus::shown(text, &std::io::stderr());
     tell(&Colours::wanted().paint(Look::BoldRed, &text));
 }
 
 fn tell(text: &str) {
-    let mut out = std::io::stderr();
     // A terminal may be one that goes down by a line and not to its beginning.
-    let end = if out.is_terminal() { "\r\n" } else { "\n" };
-    // If nobody reads it there is nobody to tell.
-    let _ = out.write_all(format!("{text}{end}").as_bytes());
+    let end = if std::io::stderr().is_terminal() { "\r" } else { "" };
+    complain!("{text}{end}");
 }
 
 /// Output that cannot be written.

@@ -31,12 +31,12 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     for word in words {
         match word.to_str() {
             Some("--help" | "-h") => {
-                eprintln!("{USAGE}");
+                complain!("{USAGE}");
                 return ExitCode::SUCCESS;
             }
             Some("--version") => return told(&version(NAME)),
             _ if word.as_bytes().starts_with(b"-") => {
-                eprintln!("{USAGE}");
+                complain!("{USAGE}");
                 return ExitCode::FAILURE;
             }
             // Nothing is named by it.
@@ -54,7 +54,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
         }
         Err(error) => {
             let directory = directory.to_string_lossy();
-            eprintln!("Failed to open directory {}: {}", shown(&directory), phrase(&error));
+            complain!("Failed to open directory {}: {}", shown(&directory), phrase(&error));
             ExitCode::FAILURE
         }
     }

@@ -19,6 +19,7 @@ use self::watch::Watched;
 use super::dbus_uuidgen;
 use super::libdbus::{say, version};
 use super::session_bus;
+use crate::output::complain;
 
 const NAME: &str = "dbus-launch";
 
@@ -73,7 +74,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     let mut options = Options::default();
     let done = options.read(words).and_then(|wanted| match wanted {
         Wanted::Help => {
-            eprintln!("{HELP}");
+            complain!("{HELP}");
             Ok(())
         }
         Wanted::Version => {
@@ -86,7 +87,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
-            eprint!("{text}");
+            complain(&text);
             ExitCode::FAILURE
         }
     }

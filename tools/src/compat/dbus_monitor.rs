@@ -78,11 +78,11 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     match parse(words).and_then(|wanted| watch(&wanted)) {
         Ok(()) | Err(End::NoReader) => ExitCode::SUCCESS,
         Err(End::Help) => {
-            eprintln!("{USAGE}");
+            complain!("{USAGE}");
             ExitCode::SUCCESS
         }
         Err(End::Failed(text)) => {
-            eprintln!("{text}");
+            complain!("{text}");
             ExitCode::FAILURE
         }
     }
@@ -176,7 +176,7 @@ fn begin(connection: &Connection, rules: &[String]) -> Result<(), String> {
         connection.call_method(destination, path, Some(interface), "BecomeMonitor", &(rules, 0u32));
     let Err(error) = asked else { return Ok(()) };
     let (name, text) = error_parts(&error);
-    eprintln!(
+    complain!(
         "dbus-monitor: unable to enable new-style monitoring: {name}: \"{text}\". Falling back to eavesdropping.",
     );
     if rules.is_empty() {

@@ -10,6 +10,7 @@ use libbus::host::phrase;
 use super::libdbus::{say, version};
 use super::session_bus;
 use crate::commands::run::{Bus, FOREIGN, exit_code, signals, wait_for};
+use crate::output::complain;
 
 const NAME: &str = "dbus-run-session";
 
@@ -57,7 +58,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
         Ok(Err(told)) => {
             match told {
                 Told::Out(text) => say(&text),
-                Told::Beside(text) => eprint!("{text}"),
+                Told::Beside(text) => complain(&text),
             }
             return ExitCode::SUCCESS;
         }
@@ -76,7 +77,7 @@ impl Failure {
 
     fn tell(&self) -> ExitCode {
         for line in self.text.lines() {
-            eprintln!("{NAME}: {line}");
+            complain!("{NAME}: {line}");
         }
         ExitCode::from(self.code)
     }

@@ -27,7 +27,7 @@ const PRIMARY_OWNER: u32 = 1;
 pub(super) fn run(words: &[OsString]) -> ExitCode {
     let done = match arguments::parse(words) {
         Ok(Parsed::Help) => {
-            eprintln!("{USAGE}");
+            complain!("{USAGE}");
             return ExitCode::SUCCESS;
         }
         Ok(Parsed::Request(request)) => send(&request),
@@ -36,7 +36,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(text) => {
-            eprintln!("{text}");
+            complain!("{text}");
             ExitCode::FAILURE
         }
     }

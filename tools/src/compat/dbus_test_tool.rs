@@ -46,12 +46,12 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(End::Usage(text)) => {
-            eprintln!("{text}");
+            complain!("{text}");
             ExitCode::from(WRONG_USAGE)
         }
         Err(End::Failed(text)) => {
             if !text.is_empty() {
-                eprintln!("{text}");
+                complain!("{text}");
             }
             ExitCode::FAILURE
         }

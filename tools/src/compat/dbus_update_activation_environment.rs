@@ -54,7 +54,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure(text, code)) => {
-            eprintln!("{text}");
+            complain!("{text}");
             ExitCode::from(code)
         }
     }
@@ -113,7 +113,7 @@ impl Options {
                 connection.call_method(Some(SYSTEMD), path, manager, "SetEnvironment", &lines);
             if let Err(failure) = told {
                 // The bus has them all the same.
-                eprintln!("{NAME}: warning: error{}", said("systemd", &failure));
+                complain!("{NAME}: warning: error{}", said("systemd", &failure));
             }
         }
         Ok(())
@@ -131,7 +131,7 @@ impl Options {
 
     fn say(&self, text: &str) {
         if self.is_verbose {
-            eprintln!("{NAME}: {}", shown(text));
+            complain!("{NAME}: {}", shown(text));
         }
     }
 
@@ -147,7 +147,7 @@ impl Options {
     fn variable(&self, line: &OsStr) -> Option<(String, String)> {
         let Some(text) = line.to_str() else {
             let line = line.to_string_lossy();
-            eprintln!("{NAME}: warning: environment variable not UTF-8: {}", shown(&line));
+            complain!("{NAME}: warning: environment variable not UTF-8: {}", shown(&line));
             return None;
         };
         self.say(&format!("setting {text}"));

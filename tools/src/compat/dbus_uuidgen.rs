@@ -64,7 +64,7 @@ pub(super) fn run(words: &[OsString]) -> ExitCode {
 
 /// Help is said beside what is printed, and is what was asked for.
 fn helped(text: &str) -> ExitCode {
-    eprintln!("{text}");
+    complain!("{text}");
     ExitCode::SUCCESS
 }
 
@@ -74,7 +74,7 @@ fn told(text: &str) -> ExitCode {
 }
 
 fn failed(text: &str) -> ExitCode {
-    eprintln!("{text}");
+    complain!("{text}");
     ExitCode::FAILURE
 }
 

@@ -12,13 +12,12 @@ mod options;
 mod text;
 
 use std::ffi::OsString;
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use libbus::Error;
 
 use crate::failure::{Failure, Reason};
-use crate::output::escape;
+use crate::output::{complain, escape};
 
 use options::Given;
 
@@ -123,8 +122,7 @@ fn command(arguments: &[OsString]) -> Result<()> {
 }
 
 fn usage(text: &str) -> Failed {
-    // If nobody reads it there is nobody to tell.
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    complain(text);
     Failed::Silently
 }
 
@@ -135,7 +133,7 @@ fn because(text: impl Into<String>) -> Failed {
 /// A line for people, on standard error.
 fn say(text: &str) {
     let text: Vec<String> = text.split('\n').map(escape::plain).collect();
-    let _ = writeln!(std::io::stderr(), "{}", text.join("\n"));
+    complain!("{}", text.join("\n"));
 }
 
 fn print(text: &str) -> Result<()> {

@@ -1,5 +1,7 @@
 //! What the words before the cursor say: the verb, the options, and what else there is.
 
+use std::time::Instant;
+
 use clap::{Arg, Command, Id};
 
 use super::words::{self, About, Kind};
@@ -19,6 +21,8 @@ pub(super) struct Line<'c> {
     pending: Option<&'c Arg>,
     /// Whether `--` was there.
     is_escaped: bool,
+    /// Until when the bus may be asked.
+    pub(super) deadline: Instant,
 }
 
 /// Where the word at the cursor stands.
@@ -34,9 +38,10 @@ pub(super) enum Place<'c, 'w> {
 }
 
 impl<'c> Line<'c> {
-    pub(super) fn read(command: &'c Command, words: &[String]) -> Self {
+    pub(super) fn read(command: &'c Command, words: &[String], deadline: Instant) -> Self {
         let mut line = Self {
             command,
+            deadline,
             options: Vec::new(),
             count: words.len(),
             positionals: Vec::new(),
@@ -140,6 +145,11 @@ impl<'c> Line<'c> {
         positionals.get(self.positionals.len()).or(positionals.last()).copied()
     }
 
+    /// Whether the next word is one of the names that this program can have instead.
+    pub(super) fn wants_old_name(&self) -> bool {
+        self.command.get_name() == "compat" && self.positionals.is_empty()
+    }
+
     /// Where another program's command begins, of which the next word is.
     pub(super) fn foreign_command(&self) -> Option<usize> {
         let first = self.positionals.first().map_or(self.count, |(first, _)| *first);
@@ -159,9 +169,13 @@ impl<'c> Line<'c> {
         words::next(&self.usage(), &self.words(), self.is_peer())
     }
 
-    /// The service and the object that the words before name.
+    /// The service and the object that the words before name, or options do.
     pub(super) fn about(&self) -> About {
-        words::about(&self.usage(), &self.words(), self.is_peer())
+        let mut about = words::about(&self.usage(), &self.words(), self.is_peer());
+        let text = |id| self.named(id).map(ToOwned::to_owned);
+        about.path = about.path.or_else(|| text("path")).or_else(|| text("below"));
+        about.interface = text("interface");
+        about
     }
 
     /// How the verb is written, in one line or several.
@@ -169,7 +183,7 @@ impl<'c> Line<'c> {
         self.command.clone().render_usage().to_string()
     }
 
-    fn words(&self) -> Vec<&str> {
+    pub(super) fn words(&self) -> Vec<&str> {
         self.positionals.iter().map(|(_, word)| word.as_str()).collect()
     }
 

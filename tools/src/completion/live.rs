@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use bus_introspect::{Interface, Node};
 use libbus::MethodCall;
 use libbus::blocking::{Connection, PendingReply};
+use libbus::message::Message;
 
+use super::Candidate;
 use super::line::Line;
 use super::words::{About, Kind};
-use super::{Candidate, TIME_MAX};
 use crate::introspection;
-use crate::inventory::{self, QUESTIONS_MAX, Standing};
+use crate::inventory::{self, Question, Standing, answers};
 use crate::options::BusOptions;
 
 /// Levels of objects that are gone down where there is one way only.
@@ -24,27 +25,32 @@ const STANDARD: &str = "org.freedesktop.DBus.";
 /// A bus that may be asked.
 pub(super) struct Live {
     bus: BusOptions,
+    deadline: Instant,
 }
 
 impl Live {
     pub(super) fn of(line: &Line<'_>) -> Option<Self> {
         let bus = line.bus();
-        (bus.host.is_none() && bus.machine.is_none()).then_some(Self { bus })
+        let is_near = bus.host.is_none() && bus.machine.is_none();
+        is_near.then_some(Self { bus, deadline: line.deadline })
     }
 
     /// What is known in time. Whoever waits for the bus then is left to the end of the program.
     pub(super) fn complete(self, kind: Kind, word: &str, about: &About) -> Vec<Candidate> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Vec::new();
+        }
         let (sender, receiver) = channel();
         let (word, about) = (word.to_owned(), about.clone());
         let ask = move || {
-            let deadline = Instant::now() + TIME_MAX;
-            let found =
-                Asked::new(&self.bus, about, deadline).and_then(|it| it.complete(kind, &word));
+            let asked = Asked::new(&self.bus, about, self.deadline);
+            let found = asked.and_then(|it| it.complete(kind, &word));
             // Nobody may wait any more.
             let _ = sender.send(found.unwrap_or_default());
         };
         match thread::Builder::new().spawn(ask) {
-            Ok(_) => receiver.recv_timeout(TIME_MAX).unwrap_or_default(),
+            Ok(_) => receiver.recv_timeout(left).unwrap_or_default(),
             Err(_) => Vec::new(),
         }
     }
@@ -72,6 +78,7 @@ impl Asked {
                 let shown = node.interfaces.iter().filter(|one| is_plain_word(&one.name));
                 Some(shown.map(|one| Candidate::word(&one.name, "")).collect())
             }
+            Kind::ShortMember => Some(short_members(&self.object()?, &self.about)),
             kind => Some(members(&self.object()?, kind, word)),
         }
     }
@@ -93,21 +100,24 @@ impl Asked {
     }
 
     fn object(&self) -> Option<Node> {
-        self.ask(self.about.path.as_deref()?).and_then(answer)
+        self.node(self.about.path.as_deref()?)
     }
 
-    fn ask(&self, path: &str) -> Option<PendingReply> {
-        if self.about.name.is_none() && self.connection.unique_name().is_some() {
-            return None;
-        }
-        let mut call = MethodCall::new(path, "Introspect").ok()?;
-        call = call.interface("org.freedesktop.DBus.Introspectable").ok()?;
+    /// What an object tells of itself. On a bus it is somebody's.
+    fn node(&self, path: &str) -> Option<Node> {
+        let is_somebodys = self.about.name.is_some() || self.connection.unique_name().is_none();
+        is_somebodys.then(|| self.ask(path).and_then(PendingReply::wait)).and_then(told)
+    }
+
+    fn ask(&self, path: &str) -> Question {
+        let mut call = MethodCall::new(path, "Introspect")?;
+        call = call.interface("org.freedesktop.DBus.Introspectable")?;
         if let Some(name) = self.about.name.as_deref() {
-            call = call.destination(name).ok()?;
+            call = call.destination(name)?;
         }
         let left = self.deadline.saturating_duration_since(Instant::now());
         let call = call.timeout(Some(left.max(Duration::from_millis(1)))).auto_start(false);
-        self.connection.send(&call, &()).ok()
+        self.connection.send(&call, &())
     }
 
     /// The objects below what was written, as far down as there is only one way.
@@ -120,7 +130,7 @@ impl Asked {
         let mut found = Vec::new();
         for _ in 0..LEVELS_MAX {
             let here = if parent.is_empty() { "/" } else { &parent };
-            let node = self.ask(here).and_then(answer)?;
+            let node = self.node(here)?;
             if found.is_empty() && parent.is_empty() && has_own(&node) {
                 found.push(Candidate::word("/", ""));
             }
@@ -137,25 +147,22 @@ impl Asked {
     fn children(&self, parent: &str, node: &Node, word: &str, found: &mut Vec<Candidate>) {
         let names = node.children.iter().filter_map(|child| child.name.as_deref());
         let paths = names.filter(|name| is_plain_word(name)).map(|name| format!("{parent}/{name}"));
-        let wanted: Vec<String> = paths.filter(|path| path.starts_with(word)).collect();
-        for some in wanted.chunks(QUESTIONS_MAX) {
-            let asked: Vec<_> = some.iter().map(|path| (path, self.ask(path))).collect();
-            for (path, reply) in asked {
-                let node = reply.and_then(answer);
-                let has_below = node.as_ref().is_some_and(|node| !node.children.is_empty());
-                if node.as_ref().is_none_or(has_own) || !has_below {
-                    found.push(Candidate::word(path, ""));
-                }
-                if has_below {
-                    found.push(Candidate::part(format!("{path}/"), ""));
-                }
+        let wanted = paths.filter(|path| path.starts_with(word));
+        for (path, answer) in answers(wanted, |path| self.ask(path)) {
+            let node = told(answer);
+            let has_below = node.as_ref().is_some_and(|node| !node.children.is_empty());
+            if node.as_ref().is_none_or(has_own) || !has_below {
+                found.push(Candidate::word(&path, ""));
+            }
+            if has_below {
+                found.push(Candidate::part(format!("{path}/"), ""));
             }
         }
     }
 }
 
-fn answer(reply: PendingReply) -> Option<Node> {
-    introspection::read(&reply.wait().ok()?).ok().map(|(_, node)| node)
+fn told(answer: libbus::Result<Message>) -> Option<Node> {
+    introspection::read(&answer.ok()?).ok().map(|(_, node)| node)
 }
 
 fn has_own(node: &Node) -> bool {
@@ -179,6 +186,19 @@ fn members(node: &Node, kind: Kind, word: &str) -> Vec<Candidate> {
         true => full,
         false => short,
     }
+}
+
+/// Methods and signals by themselves, of one interface if that is named.
+fn short_members(node: &Node, about: &About) -> Vec<Candidate> {
+    let is_meant = |interface: &&Interface| {
+        about.interface.as_ref().is_none_or(|wanted| *wanted == interface.name)
+    };
+    let of_one = |interface| {
+        [Kind::Method, Kind::Signal].into_iter().flat_map(move |kind| of_kind(interface, kind))
+    };
+    let all = node.interfaces.iter().filter(is_meant).flat_map(of_one);
+    let shown = all.filter(|(_, member, _)| is_plain_word(member));
+    shown.map(|(_, member, help)| Candidate::word(member, help)).collect()
 }
 
 fn of_kind(interface: &Interface, kind: Kind) -> Vec<(&Interface, &str, String)> {

@@ -1,3 +1,5 @@
+use std::os::unix::net::UnixListener;
+
 use super::words::{self, About, Kind};
 use super::{Candidate, candidates};
 
@@ -65,8 +67,23 @@ fn a_definition_says_what_the_next_word_is() {
     let of = |name: Option<&str>, path: Option<&str>| About {
         name: name.map(ToOwned::to_owned),
         path: path.map(ToOwned::to_owned),
+        interface: None,
     };
     assert_eq!(words::about(call, &["a.B", "/c"], false), of(Some("a.B"), Some("/c")));
     assert_eq!(words::about(call, &["/c"], true), of(None, Some("/c")));
     assert_eq!(words::about(wait, &["/c"], false), of(None, Some("/c")));
+}
+
+/// It is seen by how often it is asked.
+#[test]
+fn a_bus_that_hangs_has_its_time_once_whatever_a_word_can_be() {
+    let path = std::env::temp_dir().join(format!("bus-tools-silent-{}", std::process::id()));
+    let silent = UnixListener::bind(&path).unwrap();
+    let line = format!("--address=unix:path={} wait ", path.display());
+    let found = values(&line);
+    std::fs::remove_file(&path).unwrap();
+    assert!(found.is_empty());
+    silent.set_nonblocking(true).unwrap();
+    let asked = std::iter::from_fn(|| silent.accept().ok());
+    assert_eq!(asked.count(), 1);
 }

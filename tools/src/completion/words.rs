@@ -13,6 +13,8 @@ pub(super) enum Kind {
     Signal,
     Property,
     Member,
+    /// One of any kind that messages have, without its interface.
+    ShortMember,
     Variable,
     File,
 }
@@ -22,6 +24,7 @@ pub(super) enum Kind {
 pub(super) struct About {
     pub(super) name: Option<String>,
     pub(super) path: Option<String>,
+    pub(super) interface: Option<String>,
 }
 
 /// One of the names of a usage line.
@@ -56,6 +59,7 @@ impl<'n> Token<'n> {
             "INTERFACE.PROPERTY" => Kind::Property,
             // A bracket at the end is taken for that around the name.
             "INTERFACE[.MEMBER" => Kind::Member,
+            "MEMBER" => Kind::ShortMember,
             "VAR" | "VAR[=VALUE" => Kind::Variable,
             "FILE" | "PROGRAM" | "OLD" | "NEW" => Kind::File,
             _ => return None,

@@ -180,3 +180,18 @@ fn a_hello_is_answered_to_the_name_that_the_client_gets() {
     assert_eq!(pair.map(|pair| pair.call), Some(0));
     assert_eq!(scene.conversation.unanswered().count(), 0);
 }
+
+#[test]
+fn what_is_asked_for_is_remembered_only_if_it_is_a_name() {
+    let of = |name: &str| {
+        let change = |header: &mut Header<'static>| {
+            parties(":1.5", BUS)(header);
+            header.member = Some(MemberName::from_static("GetNameOwner"));
+            header.signature = Signature::from_static("s");
+        };
+        let bytes = message(MessageType::MethodCall, 1, change, |body| body.string(name));
+        Question::of(&Message::from_bytes(bytes).unwrap())
+    };
+    assert!(matches!(of("a.B"), Question::Owner(name) if name == "a.B"));
+    assert!(matches!(of(&"a.B".repeat(1 << 16)), Question::Called));
+}

@@ -7,11 +7,23 @@ use serde_json::Value as Json;
 
 use crate::failure::Result;
 use crate::options::{JsonForm, Options};
+use crate::output::escape;
 
 /// Where data goes.
 pub(crate) struct Out {
     writer: BufWriter<Box<dyn Write>>,
-    pager: Option<Child>,
+    // INVARIANT: after the writer, which is dropped first then and by that tells the pager that this was all.
+    pager: Option<Pager>,
+}
+
+/// Who shows it has the terminal until it was looked at, however the command ends.
+struct Pager(Child);
+
+impl Drop for Pager {
+    fn drop(&mut self) {
+        // Who cannot be waited for has gone.
+        let _ = self.0.wait();
+    }
 }
 
 impl Out {
@@ -48,6 +60,14 @@ impl Out {
         self.bytes(text.as_bytes())
     }
 
+    /// What others wrote, over several lines: as it is for a file or a program, and harmless for a terminal.
+    pub(crate) fn foreign_text(&mut self, text: &str) -> Result<()> {
+        match io::stdout().is_terminal() {
+            true => self.text(&escape::lines(text)),
+            false => self.text(text),
+        }
+    }
+
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.writer.write_all(bytes).map_err(Into::into)
     }
@@ -63,26 +83,20 @@ impl Out {
 
     /// All is written, and was looked at.
     pub(crate) fn finish(mut self) -> Result<()> {
-        self.flush()?;
-        let Self { writer, pager } = self;
-        drop(writer);
-        if let Some(mut pager) = pager {
-            pager.wait()?;
-        }
-        Ok(())
+        self.flush()
     }
 }
 
-/// One value as a text that ends with its line.
+/// One value as a text that ends with its line, and does nothing to a terminal.
 pub(crate) fn json_text(form: JsonForm, json: &Json) -> Result<String> {
     let written = match form {
         JsonForm::Pretty => serde_json::to_string_pretty(json),
         _ => serde_json::to_string(json),
     };
-    Ok(written.map_err(io::Error::from)? + "\n")
+    Ok(escape::json(&written.map_err(io::Error::from)?) + "\n")
 }
 
-fn start_pager(variable: &str) -> Option<(Child, Box<dyn Write>)> {
+fn start_pager(variable: &str) -> Option<(Pager, Box<dyn Write>)> {
     let chosen = [variable, "PAGER"].iter().find_map(std::env::var_os);
     let command =
         chosen.map_or_else(|| Some("less".to_owned()), |value| value.into_string().ok())?;
@@ -96,5 +110,5 @@ fn start_pager(variable: &str) -> Option<(Child, Box<dyn Write>)> {
     }
     let mut pager = pager.spawn().ok()?;
     let input = pager.stdin.take()?;
-    Some((pager, Box::new(input)))
+    Some((Pager(pager), Box::new(input)))
 }

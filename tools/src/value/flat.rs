@@ -80,7 +80,7 @@ pub(crate) fn basic(wanted: &str, word: &str) -> Result<Value, &'static str> {
         "u" => Value::Uint32(whole(word)?),
         "x" => Value::Int64(whole(word)?),
         "t" => Value::Uint64(whole(word)?),
-        "d" => Value::Double(word.trim().parse().map_err(|_| "this is no number")?),
+        "d" => Value::Double(number(word.trim())?),
         "s" if word.contains('\0') => return Err("a string has no NUL"),
         "s" => Value::String(word.to_owned()),
         "o" => match ObjectPath::parse(word) {
@@ -102,6 +102,17 @@ pub(crate) fn boolean(word: &str) -> Option<bool> {
         "false" | "no" | "n" | "off" | "f" | "0" => Some(false),
         _ => None,
     }
+}
+
+/// A number, unless it is so large or so small that another one would be sent.
+fn number(word: &str) -> Result<f64, &'static str> {
+    let number: f64 = word.parse().map_err(|_| "this is no number")?;
+    let mantissa = word.split(['e', 'E']).next().unwrap_or_default();
+    let is_lost = match number {
+        number if number.is_infinite() => mantissa.contains(|c: char| c.is_ascii_digit()),
+        number => number == 0.0 && mantissa.contains(|c: char| matches!(c, '1'..='9')),
+    };
+    if is_lost { Err("the number is out of range") } else { Ok(number) }
 }
 
 /// A whole number: decimal, or with `0x`, `0o` or `0b` before it.

@@ -77,6 +77,10 @@ pub(crate) fn arguments(signature: &str, json: &Json) -> Result<Arguments, JsonE
         Some(data) => (data, "$.data"),
         None => (json, "$"),
     };
+    if let Some(said) = json.get("type").filter(|said| said.as_str() != Some(signature)) {
+        let what = format!("the arguments are of type {signature:?}, and not {said}");
+        return Err(JsonError { place: "$.type".to_owned(), what });
+    }
     let wanted = types(signature);
     let Json::Array(elements) = data else {
         return Err(JsonError {
@@ -230,6 +234,10 @@ impl Reader {
                 Some(_) => "x",
                 None => "t",
             },
+            Json::Array(elements) if elements.is_empty() => {
+                let what = "the type of an empty array is not known; write {\"type\": \"as\", \"data\": []}";
+                return Err(JsonError { place: self.place.clone(), what: what.to_owned() });
+            }
             Json::Array(elements) if elements.iter().all(Json::is_string) => "as",
             Json::Array(_) => "av",
             Json::Object(_) => "a{sv}",

@@ -8,7 +8,7 @@
 use serde_json::json;
 
 use super::words::{ArgumentError, Words, arguments};
-use super::{Value, flat, gvariant, json as value_json, kind};
+use super::{Value, flat, gvariant, json as value_json, json_text, kind};
 
 fn words(text: &[&str]) -> Vec<String> {
     text.iter().map(|word| (*word).to_owned()).collect()
@@ -33,7 +33,7 @@ fn check(signature: &str, typed: &[&str], flat: &str, glib: &str, json: serde_js
     assert_eq!(flat_text(&values), flat, "flat");
     assert_eq!(gvariant_text(&values), glib, "GVariant");
     assert_eq!(value_json::body_to_json(&values)["data"], json, "JSON");
-    let again = gvariant::parse(glib, Some(&format!("({signature})"))).unwrap();
+    let again = gvariant::parse(glib, Some(&format!("({signature})")), usize::MAX).unwrap();
     assert_eq!(again, Value::Struct(values.clone()), "GVariant text read again");
     let again = value_json::arguments(signature, &json).unwrap();
     assert_eq!(again.values, values, "JSON read again");
@@ -88,6 +88,73 @@ fn a_variant_may_be_what_it_looks_like() {
     assert_eq!(flat_text(&read.values), "2 \"a\" i 1 \"b\" a{sv} 1 \"c\" b true");
 }
 
+/// What is wrong with one word that is a variant, and what to type in its place.
+#[track_caller]
+fn check_half(word: &str, offset: usize, hint: &str) {
+    let error = arguments("v", &words(&[word])).unwrap_err();
+    assert_eq!((error.word, error.offset), (0, offset), "{error:?}");
+    assert_eq!(error.hint.as_deref(), Some(hint), "{error:?}");
+}
+
+#[test]
+fn half_a_container_is_no_text() {
+    check_half("[1", 2, "if a text is meant: s '[1'");
+    check_half("[foo]", 1, "if a text is meant: s '[foo]'");
+    check_half("()", 0, "if a text is meant: s '()'");
+    check_half("'tis", 0, r"if a text is meant: s ''\''tis'");
+    check_half("@home", 1, "if a text is meant: s @home");
+    let meant = arguments("v", &words(&["s", "[foo]"])).unwrap();
+    assert_eq!(flat_text(&meant.values), "s \"[foo]\"");
+    let empty = arguments("v", &words(&["[]"])).unwrap_err();
+    assert!(empty.what.ends_with("write @as []"), "{empty:?}");
+    for typed in [&["as", "0"][..], &["@as []"]] {
+        assert_eq!(flat_text(&arguments("v", &words(typed)).unwrap().values), "as 0");
+    }
+}
+
+#[test]
+fn a_descriptor_of_which_there_is_none_is_pointed_at() {
+    let hint =
+        "a descriptor is a word of its own, fd:3 or @FILE; a container with one is words in a row";
+    check_half("<@h 0>", 4, hint);
+    check_half("handle 0", 7, hint);
+    check_error("ah", &["[0]"], 0, 1, "(type h)");
+    let same = arguments("hv", &words(&["@/dev/null", "<@h 0>"])).unwrap();
+    assert_eq!(same.values[1].unwrapped(), &Value::UnixFd(0));
+    check_error("hv", &["@/dev/null", "<@h 1>"], 1, 4, "(type h)");
+}
+
+#[test]
+fn a_number_is_sent_as_it_is_typed_or_not_at_all() {
+    for typed in ["1e309", "-1e400", "1e-400", "0.00e0001e1"] {
+        check_error("d", &[typed], 0, 0, "(type d)");
+    }
+    for (typed, wanted) in [("inf", "inf"), ("0e5", "0"), ("1e-320", "1e-320"), ("-0.0", "-0")] {
+        assert_eq!(flat_text(&arguments("d", &words(&[typed])).unwrap().values), wanted);
+    }
+}
+
+#[test]
+fn examples_are_of_their_types() {
+    for (signature, wanted) in [
+        ("su", "text 7"),
+        ("ogh", "/org/example 'a{sv}' @FILE"),
+        ("ybnqiuxtd", "7 true 7 7 7 7 7 7 0.5"),
+        ("a{sv}as(sas)v", r#""{'text': <'text'>}" "['text']" "('text', ['text'])" "<'text'>""#),
+        ("ay", r#""[7]""#),
+        ("aa{ogv}", ""),
+        ("", ""),
+        ("ah", ""),
+    ] {
+        let example = super::example(signature).unwrap_or_default();
+        assert_eq!(example, wanted);
+        let typed: Vec<&str> = wanted.split('"').filter(|word| !word.trim().is_empty()).collect();
+        if wanted.starts_with('"') {
+            assert!(arguments(signature, &words(&typed)).is_ok(), "{wanted}");
+        }
+    }
+}
+
 #[track_caller]
 fn check_error(signature: &str, typed: &[&str], word: usize, offset: usize, wanted: &str) {
     let error: ArgumentError = arguments(signature, &words(typed)).unwrap_err();
@@ -127,6 +194,19 @@ fn json_that_does_not_fit_says_where() {
     assert_eq!(place("ss", json!(["a"])), "$");
     assert_eq!(place("s", json!({"data": [null]})), "$.data[0]");
     assert_eq!(place("y", json!([256])), "$[0]");
+    assert_eq!(place("s", json!({"type": "i", "data": ["a"]})), "$.type");
+    assert_eq!(place("s", json!({"type": 5, "data": ["a"]})), "$.type");
+    assert_eq!(place("v", json!([[]])), "$[0]");
+    assert_eq!(place("a{sv}", json!([{"k": [["a"], []]}])), "$[0].k[1]");
+    let typed = json!({"type": "v", "data": [{"type": "as", "data": []}]});
+    assert_eq!(flat_text(&value_json::arguments("v", &typed).unwrap().values), "as 0");
+    let error = json_text::parse(r#"[{"a": {"b": 1, "c": 2, "b": 3}}]"#).unwrap_err();
+    assert!(error.to_string().starts_with("the key \"b\" comes twice at line 1"), "{error}");
+    let text = r#"[null, true, -5, 18446744073709551615, 0.5, "a", {"b": {}, "c": []}]"#;
+    assert_eq!(
+        json_text::parse(text).unwrap().to_string(),
+        text.replace(": ", ":").replace(", ", ",")
+    );
 }
 
 /// Whatever is typed, it is a value or an error.

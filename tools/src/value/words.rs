@@ -13,7 +13,9 @@ use std::os::fd::OwnedFd;
 use libbus::host::phrase;
 use libbus::limits::{ARRAY_SIZE_MAX, CONTAINER_DEPTH_MAX};
 
-use super::{Arguments, Kind, Value, flat, gvariant, kind, type_name, types};
+use super::gvariant::{self, TextError};
+use super::{Arguments, Kind, Value, flat, kind, type_name, types};
+use crate::output::escape::{plain, shell_word};
 
 /// The words of a command line that are values, and how far they were read.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(crate) struct ArgumentError {
     pub(crate) what: String,
     /// The type that is wanted there.
     pub(crate) wanted: String,
+    /// What to type, if it was meant otherwise.
+    pub(crate) hint: Option<String>,
 }
 
 impl<'a> Words<'a> {
@@ -61,13 +65,13 @@ impl<'a> Words<'a> {
     /// What is wrong with the word that was taken last.
     pub(crate) fn error(&self, offset: usize, what: &str, wanted: &str) -> ArgumentError {
         let word = self.next.saturating_sub(1);
-        ArgumentError { word, offset, what: what.to_owned(), wanted: type_name(wanted) }
+        ArgumentError { word, offset, what: what.to_owned(), wanted: type_name(wanted), hint: None }
     }
 
     /// What is wrong at the next word.
     pub(crate) fn error_here(&self, offset: usize, what: &str, wanted: &str) -> ArgumentError {
         let wanted = type_name(wanted);
-        ArgumentError { word: self.next, offset, what: what.to_owned(), wanted }
+        ArgumentError { word: self.next, offset, what: what.to_owned(), wanted, hint: None }
     }
 
     const fn left(&self) -> usize {
@@ -134,7 +138,7 @@ fn finish(words: Words<'_>, values: Vec<Value>) -> Result<Arguments, ArgumentErr
     if words.left() > 0 {
         let what = "this is one argument too many".to_owned();
         let wanted = "nothing more".to_owned();
-        return Err(ArgumentError { word: words.next, offset: 0, what, wanted });
+        return Err(ArgumentError { word: words.next, offset: 0, what, wanted, hint: None });
     }
     Ok(Arguments { values, fds: words.fds })
 }
@@ -165,22 +169,38 @@ fn begins_literal(word: &str) -> bool {
 
 fn literal(wanted: &str, words: &mut Words<'_>) -> Result<Value, ArgumentError> {
     let word = words.take(wanted)?;
-    gvariant::parse(word, Some(wanted)).map_err(|error| ArgumentError {
+    let parsed = gvariant::parse(word, Some(wanted), words.fds.len());
+    parsed.map_err(|error| textual(error, wanted, words))
+}
+
+/// What is wrong with the word that was taken last, in GVariant's form.
+fn textual(error: TextError, wanted: &str, words: &Words<'_>) -> ArgumentError {
+    let is_fd = error.wanted == type_name("h");
+    ArgumentError {
         wanted: error.wanted,
+        hint: is_fd.then(|| {
+            "a descriptor is a word of its own, fd:3 or @FILE; a container with one is words in a row".to_owned()
+        }),
         ..words.error(error.offset, &error.what, wanted)
-    })
+    }
 }
 
 /// A variant in GVariant's form, in busctl's, or as what it looks like.
 fn variant(word: &str, words: &mut Words<'_>) -> Result<Value, ArgumentError> {
-    if word.trim_start().starts_with('<') {
-        return literal("v", words);
-    }
     if words.left() > 1 && types(word).len() == 1 {
         return flat::value("v", words);
     }
     let word = words.take("v")?;
-    let value = gvariant::parse(word, None).unwrap_or_else(|_| Value::String(word.to_owned()));
+    let value = match gvariant::parse(word, None, words.fds.len()) {
+        Ok(value) => value,
+        // Half a container is a slip of the hand rather than a text.
+        Err(error) if begins_literal(word) || error.what == gvariant::NO_SUCH_FD => {
+            let hint = format!("if a text is meant: s {}", shell_word(&plain(word)));
+            let error = textual(error, "v", words);
+            return Err(ArgumentError { hint: error.hint.or(Some(hint)), ..error });
+        }
+        Err(_) => Value::String(word.to_owned()),
+    };
     Ok(match value {
         variant @ Value::Variant(_) => variant,
         value => Value::Variant(Box::new(value)),

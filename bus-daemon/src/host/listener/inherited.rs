@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 
 use libbus::address::Address;
+use libbus::host::tcp;
 use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionbio};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getsockname, sockopt};
 
-use super::{ListenFailure, Listener, ListenerKind, new_guid, tcp};
+use super::{ListenFailure, Listener, ListenerKind, new_guid};
 use crate::host::system_call::{
     adopt_inherited_fd, clear_socket_option, remove_environment_variable,
 };
@@ -97,7 +98,7 @@ fn usable_socket(fd: &OwnedFd) -> io::Result<(ListenerKind, Address)> {
         }
         AddressFamily::INET | AddressFamily::INET6 => {
             let name = std::net::SocketAddr::try_from(name)?;
-            Ok((ListenerKind::Tcp, tcp::connectable(&name.ip().to_string(), &[name])))
+            Ok((ListenerKind::Tcp, tcp::address(&name.ip().to_string(), &[name])))
         }
         _ => refused("it is neither a Unix nor a TCP socket"),
     }

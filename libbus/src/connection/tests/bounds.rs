@@ -90,6 +90,37 @@ fn a_monitor_that_takes_nothing_is_not_read_for_beyond_its_bytes() {
     );
 }
 
+/// What monitors may hold: while they are set up or not, how many messages or bytes of them.
+#[test]
+fn a_monitor_has_more_room_while_it_is_set_up_and_is_not_read_for_beyond_that_either() {
+    let rows = [
+        (false, 1, MONITORED_MAX),
+        (true, 1, MONITORED_EARLY_MAX),
+        (false, LARGE, MONITORED_SIZE_MAX / LARGE),
+        (true, LARGE, MONITORED_EARLY_SIZE_MAX / LARGE),
+    ];
+    for (is_being_set_up, size, count) in rows {
+        let mut pair = Pair::new();
+        pair.state.begin_monitoring();
+        pair.state.set_up_monitoring(is_being_set_up);
+        pair.signals_of(size, (count - 1) * size);
+        assert!(pair.state.may_read(), "one less: {is_being_set_up}, {size}, {count}");
+        pair.signals_of(size, size);
+        assert!(!pair.state.may_read(), "the bound: {is_being_set_up}, {size}, {count}");
+        // What came with the last one is kept, too.
+        pair.signals_of(size, size);
+        pair.state.next_monitored().unwrap();
+        assert!(!pair.state.may_read(), "the bound again: {is_being_set_up}, {size}, {count}");
+        pair.state.next_monitored().unwrap();
+        assert!(pair.state.may_read());
+        pair.state.set_up_monitoring(false);
+        assert_eq!(pair.state.may_read(), !is_being_set_up, "it has the room of others then");
+        let left = std::iter::from_fn(|| pair.state.next_monitored()).count();
+        assert_eq!((left, pair.state.usage().monitored_size), (count - 1, 0));
+        assert!(pair.state.may_read());
+    }
+}
+
 #[test]
 fn what_has_not_begun_to_leave_can_be_taken_back() {
     let mut pair = Pair::new();

@@ -1,10 +1,13 @@
 //! Clients that connect to a listener.
 
 use bus_tests::harness::{Folder, skip};
+use std::ffi::OsStr;
 use std::io::Read as _;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 
@@ -86,6 +89,65 @@ fn whoever_connects_is_served_with_futures() {
         });
     }
     assert_eq!(std::fs::read_dir(&*directory).unwrap().count(), 0, "nothing is left");
+}
+
+/// Who connects to `host` at the port of an address is let in.
+fn lets_in(listener: &mut libbus::blocking::Listener, host: &str) {
+    let mut address = Address::parse(&listener.address()).unwrap();
+    for (key, value) in &mut address.keys {
+        if key == "host" {
+            *value = host.into();
+        }
+    }
+    address.keys.retain(|(key, _)| key != "family");
+    let address = address.to_string();
+    thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            libbus::blocking::Builder::address(&address).unwrap().p2p().build().unwrap();
+        });
+        drop(listener.accept().unwrap());
+        client.join().unwrap();
+    });
+}
+
+/// One port of both versions of IP, or of the one that is said. protocol.md A111
+#[test]
+fn every_interface_is_that_of_both_versions_of_ip() {
+    let listen = |place: &str| {
+        let builder = libbus::blocking::ListenerBuilder::address(place).unwrap();
+        builder.mechanisms(&[Mechanism::Anonymous]).listen()
+    };
+    if TcpListener::bind("[::1]:0").is_err() {
+        return skip("this machine has no IPv6");
+    }
+    for (place, start) in [
+        ("tcp:host=localhost,bind=*", "tcp:host=localhost,port="),
+        ("nonce-tcp:host=localhost,bind=*", "nonce-tcp:host=localhost,port="),
+    ] {
+        let mut both = listen(place).unwrap();
+        let address = both.address();
+        assert!(address.starts_with(start), "{address}");
+        assert!(!address.contains("family") && !address.contains(';'), "{address}");
+        ["127.0.0.1", "::1"].iter().for_each(|host| lets_in(&mut both, host));
+        let address = Address::parse(&address).unwrap();
+        let nonce = address.get("noncefile").map(|path| Path::new(OsStr::from_bytes(path)));
+        assert_eq!(nonce.is_some(), place.starts_with("nonce"));
+        assert!(nonce.is_none_or(Path::exists));
+        drop(both);
+        assert!(nonce.is_none_or(|path| !path.exists()));
+    }
+    for (family, host, other) in [("ipv4", "127.0.0.1", "::1"), ("ipv6", "::1", "127.0.0.1")] {
+        let mut one = listen(&format!("tcp:host=localhost,bind=*,family={family}")).unwrap();
+        let address = Address::parse(&one.address()).unwrap();
+        assert_eq!(address.get("family"), Some(family.as_bytes()));
+        lets_in(&mut one, host);
+        let port = std::str::from_utf8(address.get("port").unwrap()).unwrap().parse().unwrap();
+        let refused = TcpStream::connect((other, port)).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        // The port is taken, and no other will do.
+        let taken = listen(&format!("tcp:host=localhost,port={port},family={family}"));
+        assert!(matches!(taken, Err(libbus::Error::Listen { .. })), "{taken:?}");
+    }
 }
 
 /// More than there may be of those who say nothing; the oldest of them are let go.

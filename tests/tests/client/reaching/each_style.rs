@@ -25,6 +25,34 @@ fn who_lets_nobody_in_is_not_waited_for_longer_than_was_said() {
     });
 }
 
+/// Who listens keeps its place, also while it lets nobody in; and who asks for the place is told at once.
+#[test]
+fn a_listener_that_is_full_keeps_its_place() {
+    let folder = Folder::new();
+    let path = folder.join("bus").display().to_string();
+    let listener = UnixListener::bind(&path).unwrap();
+    let waiting = fill(&listener, &path);
+    let listen = || {
+        let (tell, told) = mpsc::channel();
+        let address = format!("unix:path={path}");
+        thread::spawn(move || {
+            run!({
+                let builder = ListenerBuilder::address(&address).unwrap();
+                tell.send(wait!(builder.listen())).unwrap();
+            });
+        });
+        told.recv_timeout(Duration::from_secs(20)).expect("it waits for nobody")
+    };
+    let Err(Error::Listen { error, .. }) = listen() else { panic!("somebody listens there") };
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    drop(waiting);
+    assert!(listener.accept().is_ok());
+    fill(&listener, &path);
+    drop(listener);
+    // What is left of a program that ended is in nobody's way.
+    listen().unwrap();
+}
+
 /// Before the handshake, and after it.
 #[test]
 fn who_says_nothing_is_not_waited_for_longer_than_was_said() {
@@ -59,6 +87,58 @@ fn who_says_nothing_is_not_waited_for_longer_than_was_said() {
     });
 }
 
+/// Connecting, what the library itself asks, and calls, each of which nothing else is said.
+#[test]
+fn what_nothing_else_is_said_of_has_the_time_of_the_connections_calls() {
+    let assert_is_short = |error: Error| {
+        assert!(matches!(error, Error::TimedOut(SHORT)), "{error}");
+    };
+    run!({
+        let folder = Folder::new();
+        let place = folder.join("bus").display().to_string();
+        let address = format!("unix:path={place}");
+        let builder = || Builder::address(&address).unwrap().call_timeout(SHORT);
+        let listener = UnixListener::bind(&place).unwrap();
+        let waiting = fill(&listener, &place);
+        assert_is_late(&wait!(builder().build()).unwrap_err());
+        drop((waiting, listener));
+        std::fs::remove_file(&place).unwrap();
+
+        let silent = UnixListener::bind(&place).unwrap();
+        assert_is_short(wait!(builder().build()).unwrap_err());
+        drop(silent);
+
+        let listener = libbus::blocking::ListenerBuilder::address(&address).unwrap();
+        // What it serves it would answer if anybody asked it to; of what it does not serve it says so by itself.
+        let listener = listener.serve_at("/", || libbus::server::ObjectManager).unwrap();
+        let mut polite = listener.listen().unwrap();
+        thread::scope(|scope| {
+            // They are kept, and nobody reads what they say, Hello at first.
+            let clients = scope.spawn(|| [(); 2].map(|()| polite.accept().unwrap()));
+            run!({
+                assert_is_short(wait!(builder().build()).unwrap_err());
+                let connection = wait!(builder().p2p().build()).unwrap();
+                assert_is_short(wait!(connection.request_name("org.example.A")).unwrap_err());
+                assert_is_short(wait!(connection.release_name("org.example.A")).unwrap_err());
+                assert_is_short(wait!(connection.credentials(":1.0")).unwrap_err());
+                let bus = connection.bus();
+                assert_is_short(wait!(bus.call::<_, String>("GetId", &())).unwrap_err());
+                let call = MethodCall::new("/", "Any").unwrap();
+                assert_is_short(wait!(connection.call(&call, &())).unwrap_err());
+                let pending = connection.send(&call, &()).unwrap();
+                assert_is_short(wait!(pending.wait()).unwrap_err());
+                // What is said of one call is said of it alone.
+                let other = Duration::from_millis(1);
+                let error = wait!(connection.call(&call.timeout(Some(other)), &())).unwrap_err();
+                assert!(matches!(error, Error::TimedOut(time) if time == other), "{error}");
+                let error = wait!(bus.timeout(Some(other)).call::<_, String>("GetId", &()));
+                assert!(matches!(error, Err(Error::TimedOut(time)) if time == other));
+            });
+            drop(clients.join().unwrap());
+        });
+    });
+}
+
 #[test]
 fn addresses_after_one_that_does_not_answer_have_their_time() {
     on_each_bus(|bus| {
@@ -72,6 +152,27 @@ fn addresses_after_one_that_does_not_answer_have_their_time() {
             assert!(wait!(builder.build()).unwrap().unique_name().is_some());
             drop(waiting);
         });
+    });
+}
+
+/// A socket may come where there is none; what waiting does not mend is said of alone where there is nothing else.
+#[test]
+fn one_address_that_waiting_may_mend_is_waited_for() {
+    run!({
+        let folder = Folder::new();
+        let place = folder.join("bus").display().to_string();
+        let path = format!("unix:path={place}");
+        for both in [format!("{path};autolaunch:"), format!("autolaunch:;{path};launchd:env=X")] {
+            let builder = Builder::address(&both).unwrap().wait_for_bus(SHORT);
+            let error = wait!(builder.build()).unwrap_err();
+            assert!(matches!(error, Error::GaveUp { tries: 2.., .. }), "{error}");
+            let Error::Connect { address, error } = given_up(error) else { panic!("{both}") };
+            assert_eq!((address, error.kind()), (path.clone(), io::ErrorKind::NotFound));
+        }
+        let builder = Builder::address("autolaunch:").unwrap().wait_for_bus(SHORT);
+        let error = wait!(builder.build()).unwrap_err();
+        let Error::Connect { error, .. } = error else { panic!("{error}") };
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
     });
 }
 

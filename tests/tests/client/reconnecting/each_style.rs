@@ -37,6 +37,27 @@ impl Counter {
     }
 }
 
+/// It is not made at all, and nobody is asked anything.
+#[test]
+fn what_cannot_be_made_again_is_refused() {
+    let (mut other, socket) = UnixStream::pair().unwrap();
+    let nowhere = "unix:path=/nonexistent/bus";
+    let server = |builder: Builder| builder.server(Guid::from_bytes([7; 16]));
+    let rows = [
+        (Builder::socket(socket), "a connection to no address"),
+        (Builder::inherited(Some("nothing")), "a connection to no address"),
+        (server(Builder::address(nowhere).unwrap()), "the server's end of a connection"),
+    ];
+    run!({
+        for (builder, what) in rows {
+            let error = wait!(builder.reconnect(Reconnect::default()).build()).unwrap_err();
+            assert!(matches!(error, Error::CannotReconnect(_)), "{error}");
+            assert_eq!(error.to_string(), format!("{what} cannot be made again"));
+        }
+    });
+    assert_eq!(io::Read::read(&mut other, &mut [0]).unwrap(), 0, "nothing was said");
+}
+
 /// As often as the bus goes away.
 #[test]
 fn names_match_rules_and_owners_are_there_again() {

@@ -55,6 +55,10 @@ fn what_waits_is_bounded_in_bytes() {
         assert!(matches!(error, Error::TimedOut(SHORT)), "{error}");
         let error = wait!(client.call_no_reply(&call(SHORT), "")).unwrap_err();
         assert!(matches!(error, Error::TimedOut(SHORT)), "{error}");
+        // What is sent by its header waits for nothing.
+        let header = Header::new(MessageType::MethodCall, NonZeroU32::MIN);
+        let full = client.send_message(&header, "").unwrap_err();
+        assert!(matches!(full, Error::Send(SendError::QueueFull)), "{full}");
         let sink = serve_sink!(server);
         let expected = sent.len() + 1;
         wait!(client.call(&call(LONG), "last")).unwrap();

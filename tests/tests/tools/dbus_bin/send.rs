@@ -209,7 +209,7 @@ fn a_reply_is_waited_for_as_long_as_is_said() {
         service::start(bus);
         let silence =
             format!("--reply-timeout=100 --print-reply --dest={} /a a.b.Silence", service::NAME);
-        let ours = "! Error org.freedesktop.DBus.Error.NoReply: no reply within 100 ms\n= 1";
+        let ours = "! Error org.freedesktop.DBus.Error.NoReply: not done within 100 ms\n= 1";
         tool.check(&Case::new(&silence).differs(OWN_WORDS, ours));
         let ours = "! Error org.freedesktop.DBus.Error.NoReply: a signal has no reply\n= 1";
         for order in ["--type=signal --print-reply", "--print-reply --type=signal"] {

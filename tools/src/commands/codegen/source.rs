@@ -75,7 +75,7 @@ impl Source {
         let (node, faults) =
             Node::from_xml_leniently(&text).map_err(|error| Failure::refused(at(error)))?;
         if is_lenient && !options.quiet {
-            faults.into_iter().for_each(|fault| eprintln!("bus: {}", at(fault)));
+            faults.into_iter().for_each(|fault| complain!("bus: {}", at(fault)));
         }
         Ok(Self { name: name.to_owned(), node, object: None, text })
     }
@@ -87,7 +87,7 @@ impl Source {
         options: &Options,
     ) -> Result<Self> {
         let connection = options.connect()?;
-        let (_, mut node) = introspection::fetch(&connection, name, path, options)?;
+        let (_, mut node) = introspection::fetch(&connection, name, path)?;
         if let Some(missing) = interfaces.iter().find(|wanted| node.interface(wanted).is_none()) {
             return Err(Failure::refused(format!(
                 "the object has no interface {}",

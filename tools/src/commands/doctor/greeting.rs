@@ -12,9 +12,9 @@ use super::person::Person;
 use super::report::Check;
 use super::setting::Scope;
 use super::talk::seconds;
-use super::{Case, STEP_MAX, bounded, mend};
+use super::{Case, bounded, mend};
 
-/// How long that may take.
+/// How long that may take if nothing else is said.
 const STARTING_MAX: Duration = Duration::from_secs(25);
 
 /// How a bus answered.
@@ -33,8 +33,8 @@ enum NoGreeting {
 /// A program that is started for the connection may have to reach another machine first.
 fn patience(case: &Case, address: &Address) -> Duration {
     match is_started(address) {
-        true if case.patience == STEP_MAX => STARTING_MAX,
-        _ => case.patience,
+        true => case.timeout.unwrap_or(STARTING_MAX),
+        false => case.patience(),
     }
 }
 
@@ -70,8 +70,9 @@ fn greet(case: &Case, address: &Address) -> Result<Greeting, NoGreeting> {
     });
     match greeted {
         Some(Ok(greeting)) => Ok(greeting),
+        // Of the call's time and that of the whole, which are the same, either may end first.
+        Some(Err(Error::TimedOut(_))) | None => Err(NoGreeting::Silent),
         Some(Err(error)) => Err(NoGreeting::Failed(error)),
-        None => Err(NoGreeting::Silent),
     }
 }
 
@@ -152,4 +153,28 @@ fn refusal(
 
 fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use libbus::address::Address;
+
+    use super::super::STEP_MAX;
+    use super::{Case, Person, STARTING_MAX, Scope, patience};
+
+    #[test]
+    fn what_is_said_of_the_time_is_so_for_every_address() {
+        let check = |transport: &str, timeout: Option<Duration>, expected: Duration| {
+            let case = Case { person: Person::current(), scope: Scope::Address, timeout };
+            assert_eq!(patience(&case, &Address::new(transport)), expected, "{transport}");
+        };
+        check("unix", None, STEP_MAX);
+        check("unixexec", None, STARTING_MAX);
+        for said in [Duration::ZERO, STEP_MAX, 2 * STARTING_MAX] {
+            check("unix", Some(said), said);
+            check("unixexec", Some(said), said);
+        }
+    }
 }

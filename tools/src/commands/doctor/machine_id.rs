@@ -14,7 +14,7 @@ const SIZE_MAX: u64 = 256;
 
 pub(super) fn check(case: &Case, report: &mut Report) {
     let read = || FILES.map(read);
-    let Some([system, bus]) = bounded(case.patience, read) else {
+    let Some([system, bus]) = bounded(case.patience(), read) else {
         return report.push(Check::unknown("machine id", "a file system does not answer"));
     };
     report.push(judge(&system, &bus));

@@ -9,6 +9,7 @@ use super::person::Person;
 use super::report::Check;
 use super::setting::{Scope, Setting, runtime_directory};
 use super::{Case, bounded};
+use crate::output::escape::shell_word as word;
 use crate::process::user_name;
 
 /// Whether systemd manages this machine's services.
@@ -24,14 +25,6 @@ fn as_root(person: &Person, command: &str) -> String {
 /// A path as a word of a shell.
 pub(super) fn quoted(path: &Path) -> String {
     word(&path.display().to_string())
-}
-
-fn word(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/_-.=:,@%+".contains(c);
-    match !text.is_empty() && text.chars().all(is_plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
 }
 
 /// An address that leads nowhere.
@@ -272,7 +265,7 @@ pub(super) fn other_ways(case: &Case, setting: &Setting) -> Option<Check> {
     sockets.retain(|socket| !tried.contains(&socket.as_os_str().as_encoded_bytes()));
     let is_alive = |socket: &PathBuf| {
         let socket = socket.clone();
-        bounded(case.patience, move || UnixStream::connect(socket).is_ok()) == Some(true)
+        bounded(case.patience(), move || UnixStream::connect(socket).is_ok()) == Some(true)
     };
     let Some(socket) = sockets.iter().find(|socket| is_alive(socket)) else {
         return Some(Check::unknown(NAME, "none is seen where they usually are"));

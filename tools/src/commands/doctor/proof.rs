@@ -31,7 +31,7 @@ pub(super) fn check(case: &Case, address: &Address, stream: Stream, listener: &L
     let who = Person::describe(case.person.uid);
     let hex: String =
         case.person.uid.to_string().bytes().map(|byte| format!("{byte:02x}")).collect();
-    match ask(stream, &format!("\0AUTH EXTERNAL {hex}\r\n"), case.patience) {
+    match ask(stream, &format!("\0AUTH EXTERNAL {hex}\r\n"), case.patience()) {
         Answer::Accepted(guid) => match address.guid() {
             Ok(Some(expected)) if expected.to_string() != guid => other_guid(case, address, &guid),
             _ => Check::ok(NAME, format!("accepted as {who}")),
@@ -46,7 +46,7 @@ pub(super) fn check(case: &Case, address: &Address, stream: Stream, listener: &L
             "it closed the connection at once: no bus, or one that has as many connections as it may have",
         )
         .mends(mend::restart(case, listener.pid)),
-        Answer::Silent => Check::wrong(NAME, format!("no answer within {}: it hangs, or is no bus", seconds(case.patience)))
+        Answer::Silent => Check::wrong(NAME, format!("no answer within {}: it hangs, or is no bus", seconds(case.patience())))
             .mends(mend::restart(case, listener.pid)),
         Answer::Foreign(line) => {
             Check::wrong(NAME, format!("it is no bus: it says {line:?}")).mends(mend::address(case))
@@ -71,7 +71,8 @@ fn rejected(case: &Case, address: &Address, who: &str, listener: &Listener) -> C
     const NAME: &str = "authentication";
     let again =
         address.connect().ok().and_then(|target| connect(case, &target)).and_then(Result::ok);
-    let unnumbered = again.map(|stream| ask(stream, "\0AUTH EXTERNAL\r\nDATA\r\n", case.patience));
+    let unnumbered =
+        again.map(|stream| ask(stream, "\0AUTH EXTERNAL\r\nDATA\r\n", case.patience()));
     let is_numbered_otherwise = matches!(unnumbered, Some(Answer::Accepted(_)));
     match (is_numbered_otherwise, case.person.outside) {
         (true, Outside::Other(uid)) => Check::wrong(

@@ -12,11 +12,10 @@ use super::person::Person;
 use super::report::Check;
 use super::{Case, mend};
 use crate::failure::{Failure, Result};
-use crate::options::BusOptions;
+use crate::options::{
+    BusOptions, SESSION_VARIABLE, SYSTEM_SOCKET, SYSTEM_VARIABLE, session_socket,
+};
 
-const SYSTEM_SOCKET: &str = "/var/run/dbus/system_bus_socket";
-const SESSION_VARIABLE: &str = "DBUS_SESSION_BUS_ADDRESS";
-const SYSTEM_VARIABLE: &str = "DBUS_SYSTEM_BUS_ADDRESS";
 const RUNTIME_VARIABLE: &str = "XDG_RUNTIME_DIR";
 
 /// What kind of bus.
@@ -121,7 +120,7 @@ impl Setting {
     }
 
     fn of_runtime_directory(person: &Person) -> Self {
-        let Some(directory) = runtime_directory() else {
+        let Some(socket) = session_socket() else {
             let check = Check::wrong(
                 "address",
                 format!(
@@ -131,7 +130,6 @@ impl Setting {
             let mends = mend::no_session(person);
             return Self { addresses: Vec::new(), address_check: check.mends(mends) };
         };
-        let socket = directory.join("bus");
         let saw = format!(
             "${SESSION_VARIABLE} is not set: ${RUNTIME_VARIABLE}/bus is taken, {}",
             socket.display()
@@ -166,7 +164,7 @@ fn runtime_directory_check(case: &Case, is_needed: bool) -> Check {
     };
     let looked = {
         let directory = directory.clone();
-        super::bounded(case.patience, move || std::fs::metadata(directory))
+        super::bounded(case.patience(), move || std::fs::metadata(directory))
     };
     let shown = directory.display();
     match looked {

@@ -80,7 +80,7 @@ fn blame_owner(case: &Case, listener: &Listener, report: &mut Report, first: usi
 
 /// Nothing for what is started anew by each who connects.
 pub(super) fn connect(case: &Case, target: &ConnectAddress) -> Option<Result<Stream, Check>> {
-    let patience = case.patience;
+    let patience = case.patience();
     let connected = match target.clone() {
         ConnectAddress::UnixPath(path) => {
             let path = PathBuf::from(os(&path));

@@ -8,7 +8,7 @@ use libbus::message::Message;
 use libbus::wire::{Flags, MessageType};
 use serde_json::{Value as Json, json};
 
-use super::Seen;
+use super::{Call, Seen};
 use crate::conversation::Names;
 use crate::failure::Result;
 use crate::options::{JsonForm, Options};
@@ -77,7 +77,7 @@ impl Printer {
             return format!("{} {}", member(seen.message), self.style.paint(Look::Dim, &serial));
         };
         let to = match seen.call {
-            Some(call) => member(call),
+            Some(Call { path, interface, member }) => what_of(path, interface.as_deref(), member),
             None => format!("#{call}"),
         };
         let time = seen.duration.map(|time| format!(", {}", length(time))).unwrap_or_default();
@@ -116,10 +116,14 @@ fn called(name: &str, names: &Names) -> String {
 }
 
 fn member(message: &Message) -> String {
-    let path = message.path().map(|path| path.as_str().to_owned()).unwrap_or_default();
-    let member = message.member().map(|name| name.as_str().to_owned()).unwrap_or_default();
-    match message.interface() {
-        Some(interface) => plain(&format!("{path} {}.{member}", interface.as_str())),
+    let path = message.path().map(|path| path.as_str()).unwrap_or_default();
+    let member = message.member().map(|name| name.as_str()).unwrap_or_default();
+    what_of(path, message.interface().map(|name| name.as_str()), member)
+}
+
+fn what_of(path: &str, interface: Option<&str>, member: &str) -> String {
+    match interface {
+        Some(interface) => plain(&format!("{path} {interface}.{member}")),
         None => plain(&format!("{path} {member}")),
     }
 }
@@ -152,14 +156,9 @@ fn to_json(seen: &Seen<'_>) -> Json {
         MessageType::Signal => "signal",
         MessageType::Unknown(_) => "unknown",
     };
-    let call = seen.call.map(|call| {
-        let header = call.header();
-        json!({
-            "path": header.path.map(|path| path.as_str().to_owned()),
-            "interface": header.interface.map(|name| name.as_str().to_owned()),
-            "member": header.member.map(|name| name.as_str().to_owned()),
-        })
-    });
+    let call = seen.call.map(
+        |Call { path, interface, member }| json!({ "path": path, "interface": interface, "member": member }),
+    );
     json!({
         "time": seen.time.as_secs_f64(),
         "type": kind,

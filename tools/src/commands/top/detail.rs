@@ -2,7 +2,6 @@
 
 use super::sample::{number, text};
 use super::units;
-use crate::failure::Failure;
 use crate::output::escape::plain;
 use crate::process::{Process, Units};
 use crate::value::{Value, flat};
@@ -78,11 +77,11 @@ const SHOWN: [&str; 24] = [
 ];
 
 impl Detail {
-    pub(crate) fn new(unique: &str, stats: Result<Value, Failure>, calls: Option<&Value>) -> Self {
+    pub(crate) fn new(unique: &str, stats: Result<Value, String>, calls: Option<&Value>) -> Self {
         let mut detail = Self { unique: unique.to_owned(), ..Self::default() };
         match stats {
             Ok(stats) => detail.take_stats(&stats),
-            Err(failure) => detail.failure = Some(failure.text),
+            Err(failure) => detail.failure = Some(failure),
         }
         if let Some(Value::Array { elements, .. }) = calls {
             let of_client = elements.iter().filter_map(|call| sentence(call, unique));

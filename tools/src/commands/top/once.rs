@@ -55,7 +55,7 @@ fn print(
     }
     if let (false, Some(notice)) = (options.quiet, notice(picture)) {
         // What cannot be shown is no data.
-        eprintln!("bus: {notice}");
+        complain!("bus: {notice}");
     }
     let counts = format!("{} clients  {} names  ", picture.rows.len(), picture.names);
     out.line(options.style().paint(Look::Bold, &(counts + &totals(picture))).trim_end())?;

@@ -14,7 +14,7 @@ use libbus::message::Message;
 use super::detail::Detail;
 use super::sample::{Client, Sample, Totals, Usage, number, text};
 use crate::failure::{Failure, Result};
-use crate::inventory::{self, Questions, Standing};
+use crate::inventory::{self, Standing};
 use crate::options::Options;
 use crate::process::{Process, user_name};
 use crate::value::Value;
@@ -40,6 +40,27 @@ pub(crate) struct Source {
     is_denied: bool,
     /// What is looked up once for a client.
     known: HashMap<String, Known>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+enum Untold {
+    Refused(Error),
+    Empty,
+}
+
+impl Untold {
+    /// Whether the policy of the bus keeps it from this user.
+    fn is_denial(&self) -> bool {
+        matches!(self, Self::Refused(error) if error.is_method_error(ACCESS_DENIED))
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Refused(error) => Failure::from(error).text,
+            Self::Empty => "an empty answer".to_owned(),
+        }
+    }
 }
 
 /// Who a client is.
@@ -88,11 +109,11 @@ impl Source {
     /// # Errors
     /// The bus has gone.
     pub(crate) fn sample(&mut self) -> Result<Sample> {
-        let clients = match self.clients_at_once()? {
-            Some(clients) => clients,
+        let (clients, stats) = match self.clients_at_once()? {
+            Some(clients) => (clients, self.stats()?.ok()),
             None => self.clients_one_by_one()?,
         };
-        let totals = self.totals()?;
+        let totals = self.totals(stats.as_ref());
         let mut sample = Sample { at: Instant::now(), totals, clients, is_denied: self.is_denied };
         sample.clients.sort_by_cached_key(|client| inventory::sort_key(&client.unique));
         self.name_processes(&mut sample.clients);
@@ -109,7 +130,7 @@ impl Source {
             true => self.ask(CLIENTS, "GetCalls", None)?.ok(),
             false => None,
         };
-        let mut detail = Detail::new(unique, stats, calls.as_ref());
+        let mut detail = Detail::new(unique, stats.map_err(Untold::text), calls.as_ref());
         if let Some(pid) = self.known.get(unique).and_then(|known| known.pid) {
             detail.take_process(Process(pid));
         }
@@ -130,10 +151,11 @@ impl Source {
         Ok(Some(entries.iter().filter_map(client).collect()))
     }
 
-    fn clients_one_by_one(&mut self) -> Result<Vec<Client>> {
+    /// And what the bus counts as a whole.
+    fn clients_one_by_one(&mut self) -> Result<(Vec<Client>, Option<Value>)> {
         let mut clients = self.named_clients()?;
-        let stats = self.ask(STATS, "GetStats", None)?;
-        self.is_denied = matches!(&stats, Err(failure) if failure.text.contains(ACCESS_DENIED));
+        let stats = self.stats()?;
+        self.is_denied = stats.as_ref().is_err_and(Untold::is_denial);
         let stats = stats.ok();
         if let Some(Value::Array { elements, .. }) =
             stats.as_ref().and_then(|it| it.entry(ACCOUNTING))
@@ -145,7 +167,7 @@ impl Source {
         } else if self.has_connection_stats && stats.is_some() {
             self.add_connection_stats(&mut clients)?;
         }
-        Ok(clients)
+        Ok((clients, stats))
     }
 
     /// Clients with their names, users and processes.
@@ -172,16 +194,8 @@ impl Source {
     fn add_connection_stats(&mut self, clients: &mut [Client]) -> Result<()> {
         let bus = Proxy::new(&self.connection, BUS, PATH, STATS)?;
         let call = bus.method_call("GetConnectionStats")?;
-        let mut questions = Questions::new();
-        let mut pending = clients.iter_mut();
-        loop {
-            while questions.has_room()
-                && let Some(client) = pending.next()
-            {
-                let asked = self.connection.send(&call, client.unique.as_str());
-                questions.push(client, asked);
-            }
-            let Some((client, answer)) = questions.next() else { return Ok(()) };
+        let ask = |client: &&mut Client| self.connection.send(&call, client.unique.as_str());
+        for (client, answer) in inventory::answers(clients, ask) {
             match answer {
                 Ok(reply) => {
                     let stats = first_value(&reply);
@@ -192,16 +206,20 @@ impl Source {
                 Err(error) => self.has_connection_stats &= is_about_client(&error),
             }
         }
+        Ok(())
     }
 
-    fn totals(&self) -> Result<Totals> {
-        let stats = self.ask(STATS, "GetStats", None)?.ok();
-        let count = |key| stats.as_ref().and_then(|stats| stats.entry(key)).and_then(number);
+    fn stats(&self) -> Result<std::result::Result<Value, Untold>> {
+        self.ask(STATS, "GetStats", None)
+    }
+
+    fn totals(&self, stats: Option<&Value>) -> Totals {
+        let count = |key| stats.and_then(|stats| stats.entry(key)).and_then(number);
         let memory = self.bus_pid.filter(|_| self.is_local).and_then(|pid| {
             let kib = Process(pid).status("VmRSS")?;
             kib.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
         });
-        Ok(Totals { messages: count("TotalMessages"), bytes: count("TotalBytes"), memory })
+        Totals { messages: count("TotalMessages"), bytes: count("TotalBytes"), memory }
     }
 
     fn name_processes(&mut self, clients: &mut [Client]) {
@@ -223,15 +241,15 @@ impl Source {
         interface: &str,
         member: &str,
         argument: Option<&str>,
-    ) -> Result<std::result::Result<Value, Failure>> {
+    ) -> Result<std::result::Result<Value, Untold>> {
         let bus = Proxy::new(&self.connection, BUS, PATH, interface)?;
         let reply = match argument {
             Some(argument) => bus.call_method(member, argument),
             None => bus.call_method(member, &()),
         };
         match reply {
-            Ok(reply) => Ok(first_value(&reply).ok_or_else(|| Failure::refused("an empty answer"))),
-            Err(error @ Error::Method(_)) => Ok(Err(error.into())),
+            Ok(reply) => Ok(first_value(&reply).ok_or(Untold::Empty)),
+            Err(error @ Error::Method(_)) => Ok(Err(Untold::Refused(error))),
             Err(error) => Err(error.into()),
         }
     }
@@ -249,4 +267,38 @@ fn accounted(element: &Value) -> Option<(String, Usage)> {
 
 fn is_about_client(error: &Error) -> bool {
     matches!(error, Error::Method(error) if error.name().ends_with(".NameHasNoOwner"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use libbus::names::ErrorName;
+    use libbus::wire::{MessageType, Signature};
+    use libbus::{Error, MethodError};
+
+    use super::{ACCESS_DENIED, Message, Untold};
+    use crate::capture::tests::message;
+
+    /// Whatever it says to people.
+    #[test]
+    fn a_denial_is_known_by_the_name_of_the_error() {
+        let check = |name: &'static str, text: &str, expected: bool| {
+            let bytes = message(
+                MessageType::Error,
+                7,
+                |header| {
+                    header.error_name = Some(ErrorName::parse(name).unwrap());
+                    header.reply_serial = NonZeroU32::new(1);
+                    header.signature = Signature::from_static("s");
+                },
+                |writer| writer.string(text),
+            );
+            let error = MethodError::new(Message::from_bytes(bytes).unwrap()).unwrap();
+            assert_eq!(Untold::Refused(Error::Method(error)).is_denial(), expected, "{name}");
+        };
+        check(ACCESS_DENIED, "no", true);
+        check("org.freedesktop.DBus.Error.UnknownMethod", ACCESS_DENIED, false);
+        assert!(!Untold::Empty.is_denial());
+    }
 }

@@ -8,19 +8,20 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
 use bus_introspect::Node;
-use libbus::blocking::{Connection, PendingReply};
+use libbus::MethodCall;
+use libbus::blocking::Connection;
 use libbus::message::Message;
 use libbus::names::ObjectPath;
-use libbus::{Error, MethodCall};
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::introspection;
-use crate::inventory::{Questions, ask};
-use crate::options::Options;
+use crate::inventory::{Question, Questions, ask};
 use crate::value::Value;
 
 /// Objects of one service that are looked at: a service could go on for ever.
 pub(super) const OBJECTS_MAX: usize = 65_536;
+/// Objects whose description cannot be read that are told of.
+const BROKEN_MAX: usize = 16;
 const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
 
 /// What is known of one service.
@@ -29,7 +30,9 @@ pub(super) struct Service {
     pub(super) paths: BTreeSet<String>,
     pub(super) is_cut: bool,
     /// Why where the tree begins there is nothing.
-    pub(super) error: Option<Error>,
+    pub(super) error: Option<Failure>,
+    /// What of itself an object below says is no description: where and why, of the first few.
+    pub(super) broken: Vec<(String, Failure)>,
     /// Questions that are not answered.
     open_count: usize,
 }
@@ -64,10 +67,8 @@ struct Search<'a> {
     connection: &'a Connection,
     names: &'a [String],
     root: &'a str,
-    options: &'a Options,
     places: Vec<Place>,
     owners: HashMap<String, usize>,
-    questions: Questions<(usize, Asked)>,
     /// What is to be asked: of what was begun before of what was not.
     waiting: VecDeque<(usize, Asked)>,
     /// How many names were begun with.
@@ -82,28 +83,25 @@ pub(super) fn look(
     connection: &Connection,
     names: &[String],
     root: &str,
-    options: &Options,
     watcher: &mut impl Watcher,
 ) -> Result<()> {
     let mut search = Search {
         connection,
         names,
         root,
-        options,
         places: names.iter().map(|_| Place::Unknown).collect(),
         owners: HashMap::new(),
-        questions: Questions::new(),
         waiting: VecDeque::new(),
         begun: 0,
     };
+    let mut questions = Questions::new();
     for (index, name) in names.iter().enumerate() {
         watcher.begin(name)?;
         let service = loop {
             if let Some(service) = search.take_done(index) {
                 break service;
             }
-            search.ask();
-            search.hear()?;
+            search.hear(&mut questions)?;
         };
         watcher.end(name, &service)?;
     }
@@ -131,14 +129,14 @@ impl Search<'_> {
         }
     }
 
-    fn ask(&mut self) {
-        while self.questions.has_room() {
-            let next = self.waiting.pop_front().or_else(|| {
+    /// Asks the next question.
+    fn ask(&mut self) -> Option<((usize, Asked), Question)> {
+        loop {
+            let (index, what) = self.waiting.pop_front().or_else(|| {
                 let index = self.begun;
                 self.begun += 1;
                 self.names.get(index).map(|_| (index, Asked::Owner))
-            });
-            let Some((index, what)) = next else { return };
+            })?;
             let name = self.names.get(index).map(String::as_str).filter(|name| !name.is_empty());
             let asked = match (&what, name) {
                 (Asked::Owner, Some(name)) => ask(self.connection, "GetNameOwner", name),
@@ -147,17 +145,16 @@ impl Search<'_> {
                     self.begin(index);
                     continue;
                 }
-                (Asked::Introspect(path), name) => {
-                    introspection::ask(self.connection, name, path, self.options)
-                }
+                (Asked::Introspect(path), name) => introspection::ask(self.connection, name, path),
                 (Asked::Manager(path), name) => self.ask_manager(name, path),
             };
-            self.questions.push((index, what), asked);
+            return Some(((index, what), asked));
         }
     }
 
-    fn hear(&mut self) -> Result<()> {
-        let Some(((index, asked), answer)) = self.questions.next() else { return Ok(()) };
+    fn hear(&mut self, questions: &mut Questions<(usize, Asked)>) -> Result<()> {
+        let next = questions.next(|| self.ask());
+        let Some(((index, asked), answer)) = next else { return Ok(()) };
         match (asked, answer) {
             (_, Err(error)) if error.is_disconnected() => return Err(error.into()),
             (Asked::Owner, answer) => self.hear_owner(index, answer),
@@ -166,7 +163,7 @@ impl Search<'_> {
                 if let (true, Some(Place::Own(service))) =
                     (path == self.root, self.places.get_mut(index))
                 {
-                    service.error = Some(error);
+                    service.error = Some(error.into());
                 }
                 self.close(index, Vec::new());
             }
@@ -201,8 +198,12 @@ impl Search<'_> {
 
     /// An object has told of itself.
     fn hear_of(&mut self, index: usize, path: &str, reply: &Message) {
-        let Ok((_, node)) = introspection::read(reply) else {
-            return self.close(index, Vec::new());
+        let node = match introspection::read(reply) {
+            Ok((_, node)) => node,
+            Err(failure) => {
+                self.note(index, path, failure);
+                return self.close(index, Vec::new());
+            }
         };
         if let (true, Some(Place::Own(service))) =
             (node.interface(OBJECT_MANAGER).is_some(), self.places.get_mut(index))
@@ -211,6 +212,16 @@ impl Search<'_> {
             self.waiting.push_back((index, Asked::Manager(path.to_owned())));
         }
         self.close(index, children(path, node));
+    }
+
+    /// An object says of itself what cannot be read.
+    fn note(&mut self, index: usize, path: &str, failure: Failure) {
+        let Some(Place::Own(service)) = self.places.get_mut(index) else { return };
+        if path == self.root {
+            service.error = Some(failure);
+        } else if service.broken.len() < BROKEN_MAX {
+            service.broken.push((path.to_owned(), failure));
+        }
     }
 
     /// A question was answered with these objects.
@@ -229,13 +240,10 @@ impl Search<'_> {
         }
     }
 
-    fn ask_manager(&self, destination: Option<&str>, path: &str) -> libbus::Result<PendingReply> {
+    fn ask_manager(&self, destination: Option<&str>, path: &str) -> Question {
         let mut call = MethodCall::new(path, "GetManagedObjects")?.interface(OBJECT_MANAGER)?;
         if let Some(destination) = destination {
             call = call.destination(destination)?;
-        }
-        if self.options.timeout.is_some() {
-            call = call.timeout(self.options.timeout);
         }
         self.connection.send(&call, &())
     }

@@ -12,7 +12,7 @@ use super::json::Json;
 use super::options::{JsonMode, Options};
 use super::table::{self, Table};
 use super::{Result, because, print};
-use crate::inventory::{Name, Owner, Questions, Standing, for_each_owner};
+use crate::inventory::{Name, Owner, Standing, answers, for_each_owner};
 use crate::output::escape;
 use crate::process::{Process, Units, user_name};
 
@@ -107,20 +107,15 @@ fn cells(options: &Options, name: &Name, owner: &Owner) -> [Cell; 9] {
 
 /// The machine of each, as far as it answers.
 fn add_machines(connection: &Connection, names: &[Name], rows: &mut [[Cell; 9]]) {
-    let mut questions = Questions::new();
-    let mut rows = names.iter().zip(rows);
-    loop {
-        while questions.has_room()
-            && let Some((name, row)) = rows.next()
-        {
-            // Nobody answers for this program while it waits.
-            if Some(name.name.as_str()) == connection.unique_name() {
-                row[8] = own_machine();
-            } else if name.standing != Standing::Activatable {
-                questions.push(row, ask_machine(connection, &name.name));
-            }
+    let rows = names.iter().zip(rows).filter_map(|(name, row)| {
+        // Nobody answers for this program while it waits.
+        if Some(name.name.as_str()) == connection.unique_name() {
+            row[8] = own_machine();
+            return None;
         }
-        let Some((row, answer)) = questions.next() else { return };
+        (name.standing != Standing::Activatable).then_some((name, row))
+    });
+    for ((_, row), answer) in answers(rows, |(name, _)| ask_machine(connection, &name.name)) {
         row[8] = answer.ok().and_then(|reply| reply.deserialize().ok());
     }
 }

@@ -1,6 +1,5 @@
 //! The command line (tools.md D013–D027).
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use super::super::c_numbers::{size, words_of};
@@ -271,9 +270,7 @@ pub(super) fn parse(arguments: &[String]) -> Result<Asked> {
 
 /// What the C library says of options, it says by itself.
 fn misread(text: String) -> Failed {
-    let text = shown(&text, &std::io::stderr());
-    // If nobody reads it there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    complain!("{}", shown(&text, &std::io::stderr()));
     Failed::Silently
 }
 

@@ -9,6 +9,7 @@ use super::bus::{connect, shown, text_of};
 use super::colours::{Colours, Look};
 use super::options::{Options, Transport};
 use super::{Failed, Result, because, print};
+use crate::options::{session_address, system_address};
 use crate::process::{Process, Units};
 use crate::value::Value;
 
@@ -133,15 +134,12 @@ fn add_bus(report: &mut Report, options: &Options, connection: &Connection) {
         (None, Transport::Local) if options.is_user => Some("user"),
         (None, _) => Some("system"),
     };
-    let variable =
-        if options.is_user { "DBUS_SESSION_BUS_ADDRESS" } else { "DBUS_SYSTEM_BUS_ADDRESS" };
-    let usual = || match (options.is_user, std::env::var("XDG_RUNTIME_DIR")) {
-        (true, Ok(dir)) => Some(format!("unix:path={dir}/bus")),
-        (true, Err(_)) => None,
-        (false, _) => Some("unix:path=/run/dbus/system_bus_socket".to_owned()),
-    };
     let is_local = options.transport == Transport::Local;
-    let local = || std::env::var(variable).ok().or_else(usual).filter(|_| is_local);
+    let local = || match options.is_user {
+        _ if !is_local => None,
+        true => session_address(),
+        false => Some(system_address()),
+    };
     report.push("BusAddress", options.address.clone().or_else(local));
     report.push("BusScope", scope);
     report.push("BusID", connection.server_guid());

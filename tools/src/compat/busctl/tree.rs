@@ -90,7 +90,7 @@ fn look(out: &mut Out, connection: &Connection, service: &str) -> Result<(BTreeS
             }
             Err(failed) => {
                 if let Failed::Because(text) = failed {
-                    super::complain(&text);
+                    super::tell_fault(&text);
                 }
                 has_failed = true;
             }

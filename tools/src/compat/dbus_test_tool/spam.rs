@@ -357,7 +357,7 @@ impl Spammer<'_> {
         let Some((name, text)) = message.error() else { return };
         if !self.options.ignores_errors {
             let (name, text) = (name.as_str(), shown(text));
-            eprintln!("Failed to receive reply #{number}: {name}: {text}");
+            complain!("Failed to receive reply #{number}: {name}: {text}");
         }
     }
 }

@@ -10,7 +10,6 @@ use super::arguments::arguments;
 use super::options::{Given, Options, Takes};
 use super::{Failed, Result, because, print, say};
 use crate::introspection;
-use crate::options::Options as Shared;
 use crate::value::{Value, gvariant, types};
 
 pub(super) const CALL_OPTIONS: Options = Options(&[
@@ -110,7 +109,7 @@ fn method_types(
     interface: &str,
     member: &str,
 ) -> Option<Vec<String>> {
-    let (_, node) = introspection::fetch(connection, destination, path, &Shared::default()).ok()?;
+    let (_, node) = introspection::fetch(connection, destination, path).ok()?;
     let found = introspection::methods(&node, Some(interface), member);
     found.first().map(|(_, method)| types(&method.input_signature()))
 }

@@ -15,7 +15,6 @@ use libbus::names::{BusName, InterfaceName, MemberName, ObjectPath};
 use super::options::{Given, Options};
 use super::{COMMANDS, Failed, Result, because, print, say, text_of};
 use crate::introspection;
-use crate::options::Options as Shared;
 
 use line::Line;
 
@@ -83,7 +82,7 @@ fn of_command(name: &str, options: Options, line: &Line) -> Vec<String> {
     let pending = words.last().map(String::as_str).filter(|last| own.contains(last));
     let words = words.get(..words.len() - usize::from(pending.is_some())).unwrap_or_default();
     let connected = options.read_known(words).and_then(|given| {
-        let connection = given.connect(true).ok()?;
+        let connection = given.builder(true).ok()?.call_timeout(TIME_MAX).build().ok()?;
         Some((Question { line, given, pending }, connection))
     });
     match connected {
@@ -218,8 +217,7 @@ fn ask(connection: &Connection, name: &str, path: &str) -> Result<Node> {
     if ObjectPath::parse(path).is_err() {
         return Err(because(format!("Error: {path} is not a valid object path")));
     }
-    let options = Shared { timeout: Some(TIME_MAX), ..Shared::default() };
-    let reply = introspection::ask(connection, Some(name), path, &options)?.wait()?;
+    let reply = introspection::ask(connection, Some(name), path)?.wait()?;
     introspection::read(&reply)
         .map(|(_, node)| node)
         .map_err(|failure| because(format!("Error parsing introspection XML: {}", failure.text)))

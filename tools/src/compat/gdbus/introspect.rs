@@ -10,7 +10,6 @@ use libbus::limits::NAME_SIZE_MAX;
 use super::options::{Given, Options, Takes};
 use super::{Result, because, say, text_of};
 use crate::introspection;
-use crate::options::Options as Shared;
 use crate::output::escape::plain;
 use crate::output::out::Out;
 use crate::output::style::{ColorChoice, Style};
@@ -92,7 +91,7 @@ pub(super) fn introspect(given: &Given) -> Result<()> {
 }
 
 fn fetch(connection: &Connection, destination: Option<&str>, path: &str) -> Result<(String, Node)> {
-    let asked = introspection::ask(connection, destination, path, &Shared::default())?;
+    let asked = introspection::ask(connection, destination, path)?;
     let reply = asked.wait()?;
     introspection::read(&reply)
         .map_err(|failure| because(format!("Error parsing introspection XML: {}", failure.text)))

@@ -16,20 +16,26 @@ pub(crate) struct TextError {
     pub(crate) wanted: String,
 }
 
+/// What is wrong with the number of a descriptor that there is not.
+pub(crate) const NO_SUCH_FD: &str = "no argument before this one has a descriptor of this number";
+
 type Parsed<T> = Result<T, TextError>;
 
 struct Parser<'t> {
     text: &'t str,
     at: usize,
     depth: usize,
+    /// How many descriptors there are for its numbers.
+    fd_count: usize,
 }
 
-/// The value that all of `text` is: of the type `wanted`, or of the one it looks like.
+/// The value that all of `text` is: of the type `wanted`, or of the one it looks like. There are so many descriptors
+/// that its numbers can mean.
 ///
 /// # Errors
 /// It is none, or one of another type.
-pub(crate) fn parse(text: &str, wanted: Option<&str>) -> Parsed<Value> {
-    let mut parser = Parser { text, at: 0, depth: 0 };
+pub(crate) fn parse(text: &str, wanted: Option<&str>, fd_count: usize) -> Parsed<Value> {
+    let mut parser = Parser { text, at: 0, depth: 0, fd_count };
     let value = parser.value(wanted)?;
     parser.skip_space();
     match parser.rest().is_empty() {
@@ -238,6 +244,7 @@ impl<'t> Parser<'t> {
         }
         let value = match wanted {
             "h" => flat::basic("u", word).and_then(|value| match value {
+                Value::Uint32(index) if index as usize >= self.fd_count => Err(NO_SUCH_FD),
                 Value::Uint32(index) => Ok(Value::UnixFd(index)),
                 _ => Err("this is no number of a file descriptor"),
             }),
@@ -264,10 +271,20 @@ impl<'t> Parser<'t> {
             Some('\'' | '"') => Ok(Value::String(self.quoted()?)),
             Some('[') => self.inferred_array(),
             Some('{') => self.inferred_dict(),
-            Some('(') => Ok(Value::Struct(self.list("(", ")", "r", |parser| parser.value(None))?)),
+            Some('(') => self.inferred_structure(),
             Some('b') if rest.starts_with("b'") || rest.starts_with("b\"") => self.bytestring("ay"),
             _ => self.inferred_word(),
         }
+    }
+
+    fn inferred_structure(&mut self) -> Parsed<Value> {
+        let start = self.at;
+        let fields = self.list("(", ")", "r", |parser| parser.value(None))?;
+        if fields.is_empty() {
+            let error = self.error("a structure of D-Bus has a field, or more", None);
+            return Err(TextError { offset: start, ..error });
+        }
+        Ok(Value::Struct(fields))
     }
 
     /// Where one element says its type, the others are of it as well: `[byte 1, 2]`.
