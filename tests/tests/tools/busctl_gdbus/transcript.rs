@@ -49,10 +49,12 @@ impl Scene {
             directories: &["services"],
             ..Config::SESSION
         };
+        // It may be built now, for longer than the service waits for anything.
+        let ours = bus_command();
         let bus = Bus::start(&Daemon::ours(), &CONFIG);
         let service = Service::start(&bus);
         let link = bus.dir.join(program);
-        std::os::unix::fs::symlink(bus_command(), link).unwrap();
+        std::os::unix::fs::symlink(ours, link).unwrap();
         Self { program, bus, service }
     }
 
