@@ -2,11 +2,12 @@
 //!
 //! A verb has a file: `call.rs` (also emit, get-property, set-property), `introspect.rs`, `tree.rs`, `list.rs`,
 //! `status.rs`, `monitor.rs` (also capture), `wait.rs`. They share the options (`options.rs`), the connection and the
-//! words for errors (`bus.rs`), how values are typed (`arguments.rs`) and printed (`print.rs`, `json.rs`).
+//! words for errors (`bus.rs`), how values are typed (`arguments.rs`) and printed (`print.rs`, `json.rs`), tables (`table.rs`) and colours (`colours.rs`).
 
 mod arguments;
 mod bus;
 mod call;
+mod colours;
 mod introspect;
 mod json;
 mod list;
@@ -14,14 +15,17 @@ mod monitor;
 mod options;
 mod print;
 mod status;
+mod table;
 mod tree;
 mod wait;
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use crate::failure::{Failure, Reason};
 
+use colours::{Colours, Look};
 use options::{Asked, Options};
 
 /// Why a verb fails: the line that says so, or nothing where all is said.
@@ -55,7 +59,7 @@ pub(super) fn run(arguments: &[OsString]) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             if let Failed::Because(text) = failed {
-                say(&text);
+                tell_fault(&text);
             }
             ExitCode::FAILURE
         }
@@ -94,7 +98,19 @@ fn because(text: impl Into<String>) -> Failed {
 
 /// A line for people, on standard error.
 fn say(text: &str) {
-    complain!("{}", bus::shown(text, &std::io::stderr()));
+    tell(&bus::shown(text, &std::io::stderr()));
+}
+
+/// The same, of what went wrong.
+fn tell_fault(text: &str) {
+    let text = bus::shown(text, &std::io::stderr());
+    tell(&Colours::wanted().paint(Look::BoldRed, &text));
+}
+
+fn tell(text: &str) {
+    // A terminal may be one that goes down by a line and not to its beginning.
+    let end = if std::io::stderr().is_terminal() { "\r" } else { "" };
+    complain!("{text}{end}");
 }
 
 /// Output that cannot be written.

@@ -13,7 +13,7 @@ use crate::output::escape;
 pub(crate) struct Out {
     writer: BufWriter<Box<dyn Write>>,
     // INVARIANT: after the writer, which is dropped first then and by that tells the pager that this was all.
-    _pager: Option<Pager>,
+    pager: Option<Pager>,
 }
 
 /// Who shows it has the terminal until it was looked at, however the command ends.
@@ -29,7 +29,7 @@ impl Drop for Pager {
 impl Out {
     /// Standard output as it is.
     pub(crate) fn plain() -> Self {
-        Self { writer: BufWriter::new(Box::new(io::stdout())), _pager: None }
+        Self { writer: BufWriter::new(Box::new(io::stdout())), pager: None }
     }
 
     /// Through a pager, if a person is there to see it (`$BUS_PAGER`, `$PAGER`, else less).
@@ -40,10 +40,16 @@ impl Out {
     /// The same, where this variable says before `$PAGER` which pager it is.
     pub(crate) fn paged_by(variable: &str, options: &Options) -> Self {
         let is_wanted = !options.no_pager && options.json().is_none() && io::stdout().is_terminal();
-        match is_wanted.then(|| start_pager(variable)).flatten() {
-            Some((pager, input)) => Self { writer: BufWriter::new(input), _pager: Some(pager) },
+        // A pager needs more of a terminal.
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        match (is_wanted && !is_dumb).then(|| start_pager(variable)).flatten() {
+            Some((pager, input)) => Self { writer: BufWriter::new(input), pager: Some(pager) },
             None => Self::plain(),
         }
+    }
+
+    pub(crate) const fn has_pager(&self) -> bool {
+        self.pager.is_some()
     }
 
     pub(crate) fn line(&mut self, line: &str) -> Result<()> {

@@ -9,8 +9,6 @@ use super::style::{Look, Style};
 pub(crate) struct Table {
     titles: Vec<&'static str>,
     rows: Vec<Vec<String>>,
-    /// The column of numbers.
-    right: Option<usize>,
     /// How wide columns are at least.
     room: Vec<usize>,
 }
@@ -18,12 +16,7 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) fn new(titles: &[&'static str]) -> Self {
         let room = vec![0; titles.len()];
-        Self { titles: titles.to_vec(), rows: Vec::new(), right: None, room }
-    }
-
-    /// The cells of this column stand at its right.
-    pub(crate) fn align_right(self, column: usize) -> Self {
-        Self { right: Some(column), ..self }
+        Self { titles: titles.to_vec(), rows: Vec::new(), room }
     }
 
     /// This column is so wide at least.
@@ -60,8 +53,7 @@ impl Table {
             if column > 0 {
                 line.push(' ');
             }
-            let side = if self.right == Some(column) { Side::Right } else { Side::Left };
-            push_cell(&mut line, cell, *width, side);
+            push_cell(&mut line, cell, *width, Side::Left);
         }
         line.truncate(line.trim_end().len());
         line
@@ -97,16 +89,12 @@ mod tests {
     #[test]
     fn a_cell_may_be_wider_than_std_pads() {
         let style = Style::new(ColorChoice::Never);
-        for is_right in [false, true] {
-            let mut table = Table::new(&["A", "B"]);
-            let long = "x".repeat(65_536);
-            table.push(vec!["1".to_owned(), "2".to_owned()]);
-            table.push(vec![long.clone(), "3".to_owned()]);
-            let table = if is_right { table.align_right(0) } else { table };
-            let gap = " ".repeat(65_535);
-            let first = if is_right { format!("{gap}1 2") } else { format!("1{gap} 2") };
-            assert_eq!(table.lines(style, false), [first, format!("{long} 3")]);
-        }
+        let mut table = Table::new(&["A", "B"]);
+        let long = "x".repeat(65_536);
+        table.push(vec!["1".to_owned(), "2".to_owned()]);
+        table.push(vec![long.clone(), "3".to_owned()]);
+        let gap = " ".repeat(65_535);
+        assert_eq!(table.lines(style, false), [format!("1{gap} 2"), format!("{long} 3")]);
     }
 
     #[test]
@@ -117,8 +105,7 @@ mod tests {
         let style = Style::new(ColorChoice::Never);
         assert_eq!(table.lines(style, true), ["NAME   PID", "ä      1", "longer -"]);
         assert_eq!(table.lines(style, false), ["ä      1", "longer -"]);
-        let mut table = table.align_right(1);
         table.make_room(0, 7);
-        assert_eq!(table.lines(style, true), ["NAME    PID", "ä         1", "longer    -"]);
+        assert_eq!(table.lines(style, true), ["NAME    PID", "ä       1", "longer  -"]);
     }
 }

@@ -141,10 +141,12 @@ pub(crate) struct Form {
     pub(crate) double: fn(f64) -> String,
     /// What each level is moved to the right by, over several lines.
     pub(crate) step: &'static str,
+    /// What stands around each basic value over several lines, and within the quotes of a text.
+    pub(crate) paint: (&'static str, &'static str),
 }
 
 /// That of `bus`: all digits, and nothing that a terminal would act upon.
-pub(crate) const OWN: Form = Form { quoted, double, step: "  " };
+pub(crate) const OWN: Form = Form { quoted, double, step: "  ", paint: ("", "") };
 
 /// On one line, as it can be typed again; without its type.
 pub(crate) fn write(out: &mut String, value: &Value) {
@@ -233,7 +235,7 @@ impl Form {
             Value::Variant(inner) => ("VARIANT", inner.signature()),
             basic => {
                 let _ = write!(out, "{indent}{} ", type_word(basic));
-                self.write(out, basic);
+                self.write_painted(out, basic);
                 out.push_str(";\n");
                 return;
             }
@@ -243,12 +245,22 @@ impl Form {
         let _ = writeln!(out, "{indent}}};");
     }
 
+    fn write_painted(&self, out: &mut String, basic: &Value) {
+        let mut text = String::new();
+        self.write(&mut text, basic);
+        let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let quote = if inner.is_some() { "\"" } else { "" };
+        let (start, end) = self.paint;
+        out.extend([quote, start, inner.unwrap_or(&text), end, quote]);
+    }
+
     /// What is in a container.
     fn write_inner(&self, out: &mut String, value: &Value, indent: &str) {
         match value {
             Value::Bytes(bytes) => {
                 for byte in bytes {
-                    let _ = writeln!(out, "{indent}BYTE {byte};");
+                    let (start, end) = self.paint;
+                    let _ = writeln!(out, "{indent}BYTE {start}{byte}{end};");
                 }
             }
             Value::Array { elements: values, .. } | Value::Struct(values) => {

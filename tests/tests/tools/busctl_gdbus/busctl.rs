@@ -1,8 +1,9 @@
 //! What `busctl` does and ends (tools.md D001–D033).
 
+use std::path::Path;
 use std::process::Command;
 
-use bus_tests::harness::{may_make_namespaces, run, skip};
+use bus_tests::harness::{bus_command, may_make_namespaces, run, skip, skip_without};
 
 use super::transcript::{Difference, Scene, Which};
 
@@ -442,6 +443,124 @@ fn names_are_listed() {
         ],
         &[],
     );
+}
+
+/// A list without the programs that ask and start the others, which differ between two runs.
+fn without_asker(text: &str) -> String {
+    let lines = text.split_inclusive('\n').filter(|line| !line.contains(":1.N"));
+    lines.filter(|line| !line.starts_with(":1.")).collect()
+}
+
+/// Lines, and variables of their terminals.
+// tools.md D013, D028
+#[test]
+fn terminals_have_colours_and_a_width() {
+    if !Path::new("/usr/bin/script").is_file() {
+        return skip_without("script");
+    }
+    let Some(scene) = Scene::new("busctl") else { return };
+    scene.add_startable();
+    let echo = format!("call {SERVICE} {PATH} {ZETA} Echo");
+    let lines = [
+        "list --acquired".to_owned(),
+        "list --activatable --acquired".to_owned(),
+        "list --acquired --show-machine".to_owned(),
+        "list --acquired --no-legend".to_owned(),
+        "list --acquired --full".to_owned(),
+        "list --acquired -j".to_owned(),
+        "list --acquired --json=short".to_owned(),
+        format!("introspect {SERVICE} {PATH}"),
+        format!("introspect {SERVICE} {PATH} {ZETA}"),
+        format!("introspect {SERVICE} {PATH} --no-legend"),
+        format!("introspect {SERVICE} /z"),
+        format!("status {SERVICE}"),
+        "status".to_owned(),
+        "tree".to_owned(),
+        format!("tree {SERVICE}"),
+        format!("{echo} ysd 1 x 1.5"),
+        format!("{echo} ysdbay 1 x 1.5 true 2 1 2 --verbose"),
+        format!("{echo} a{{sv}} 1 k s v --verbose"),
+        format!("{echo} ysdba{{sv}}as 1 x nan true 1 k i 5 0 -j"),
+        format!("{echo} sb x 1 --json=pretty"),
+        format!("{echo} sb x 1 --json=short"),
+        format!("get-property {SERVICE} {PATH} {ZETA} Const --verbose"),
+        format!("call {SERVICE} {PATH} {ZETA} Fail"),
+        "nonsense".to_owned(),
+        "--bogus".to_owned(),
+        "--timeout=x".to_owned(),
+    ];
+    let terminals: &[&[(&str, Option<&str>)]] = &[
+        &[],
+        &[("SYSTEMD_COLORS", Some("0"))],
+        &[("SYSTEMD_COLORS", Some("16"))],
+        &[("SYSTEMD_COLORS", Some("256")), ("COLUMNS", Some("60"))],
+        &[("SYSTEMD_COLORS", Some("1")), ("TERM", Some("dumb"))],
+        &[("NO_COLOR", Some("")), ("COLUMNS", Some("30"))],
+        &[("TERM", Some("dumb")), ("COLUMNS", Some("100"))],
+        &[("TERM", None), ("COLUMNS", Some("x"))],
+        &[("SYSTEMD_COLORS", Some("x")), ("COLUMNS", Some("1"))],
+    ];
+    let mut problems = Vec::new();
+    for (line, terminal) in
+        lines.iter().flat_map(|line| terminals.iter().map(move |it| (line, *it)))
+    {
+        let words: Vec<&str> = std::iter::once("--user").chain(line.split(' ')).collect();
+        let [ours, theirs] = [Which::Ours, Which::Original]
+            .map(|which| without_asker(&scene.on_terminal(which, &words, terminal)));
+        if ours != theirs {
+            problems.push(format!(
+                "{line} {terminal:?}\nthe original: {theirs:?}\nours:         {ours:?}\n"
+            ));
+        }
+    }
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+    // Without a terminal the same counts.
+    for (name, value) in [("SYSTEMD_COLORS", "1"), ("SYSTEMD_COLORS", "16"), ("COLUMNS", "40")] {
+        for line in ["list --acquired", "-j list --acquired", "status org.example.Peer", "nonsense"]
+        {
+            let words: Vec<&str> = std::iter::once("--user").chain(line.split(' ')).collect();
+            let [ours, theirs] = [Which::Ours, Which::Original].map(|which| {
+                let mut command = scene.command(which, &words);
+                command.env_remove("COLUMNS").env_remove("SYSTEMD_COLORS").env(name, value);
+                scene.told(&run(&command, b""))
+            });
+            assert_eq!(ours, theirs, "{name}={value} {line}");
+        }
+    }
+}
+
+/// Neither the old name nor ours starts a pager on a terminal that can do nothing.
+#[test]
+fn a_dumb_terminal_has_no_pager() {
+    if !Path::new("/usr/bin/script").is_file() {
+        return skip_without("script");
+    }
+    let Some(scene) = Scene::new("busctl") else { return };
+    let pager = scene.bus.dir.join("pager");
+    std::fs::write(&pager, "#!/bin/sh\necho paged\ncat\n").unwrap();
+    std::fs::set_permissions(&pager, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let pager = pager.to_str();
+    let paged = |program: &str, words: &str, terminal| {
+        let line = format!("{program} {words}");
+        let mut script = Command::new("script");
+        scene.surround(script.args(["-q", "-e", "-c", &line, "/dev/null"]));
+        script.env("TERM", terminal).env("SHELL", "/bin/sh");
+        script.env("SYSTEMD_PAGER", pager.unwrap()).env("BUS_PAGER", pager.unwrap());
+        script.env("SYSTEMD_PAGERSECURE", "0").env_remove("PAGER");
+        let text = run(&script, b"").succeeds();
+        assert!(text.contains("org.example.Peer"), "{text}");
+        text.contains("paged")
+    };
+    let ours = bus_command();
+    let link = scene.bus.dir.join("busctl");
+    for (program, words) in [
+        ("/usr/bin/busctl", "--user list"),
+        (link.to_str().unwrap(), "--user list"),
+        (ours.to_str().unwrap(), "list"),
+    ] {
+        assert!(paged(program, words, "xterm"), "{program}");
+        assert!(!paged(program, words, "dumb"), "{program}");
+    }
 }
 
 /// As the library answers it for every program, and no other text of its file.

@@ -17,16 +17,28 @@ fn emit(scene: &Scene, member: &str) {
 }
 
 /// What a monitor with these options prints of what `act` does, which ends with the signal `a.b.End`.
-fn seen(scene: &Scene, which: Which, options: &[&str], act: impl Fn()) -> String {
+fn seen(
+    scene: &Scene,
+    which: Which,
+    options: &[&str],
+    colours: Option<&str>,
+    act: impl Fn(),
+) -> String {
     let words = [&["--user"][..], options].concat();
-    let monitor = Running::start(&mut scene.command(which, &words));
+    let mut command = scene.command(which, &words);
+    match colours {
+        Some(colours) => command.env("SYSTEMD_COLORS", colours),
+        None => command.env_remove("SYSTEMD_COLORS"),
+    };
+    let monitor = Running::start(&mut command);
     monitor.prints("Monitoring bus message stream.");
     act();
     emit(scene, "End");
     let mut text = String::new();
     loop {
         let line = monitor.prints("");
-        let is_last = line.contains("Member=End") || line.contains("\"End\"");
+        let is_last = ["Member=End", "Member=\u{1b}[0;1;39mEnd", "\"End\""];
+        let is_last = is_last.iter().any(|end| line.contains(end));
         text += &scene.alike(&format!("{line}\n"), "");
         if is_last {
             return text;
@@ -35,9 +47,13 @@ fn seen(scene: &Scene, which: Which, options: &[&str], act: impl Fn()) -> String
 }
 
 fn compare(options: &[&str], act: impl Fn(&Scene)) -> String {
+    compare_with(options, None, act)
+}
+
+fn compare_with(options: &[&str], colours: Option<&str>, act: impl Fn(&Scene)) -> String {
     let Some(scene) = Scene::new("busctl") else { return String::new() };
-    let [ours, theirs] =
-        [Which::Ours, Which::Original].map(|which| seen(&scene, which, options, || act(&scene)));
+    let [ours, theirs] = [Which::Ours, Which::Original]
+        .map(|which| seen(&scene, which, options, colours, || act(&scene)));
     for (ours, theirs) in ours.lines().zip(theirs.lines()) {
         assert_eq!(ours, theirs, "{options:?}");
     }
@@ -55,6 +71,19 @@ fn messages_are_shown_as_they_pass() {
         call(scene, "Echo", &[]);
     });
     assert!(text.is_empty() || text.contains("ErrorMessage=\"refused on purpose\""), "{text}");
+}
+
+// tools.md D028
+#[test]
+fn messages_have_colours_where_they_are_wanted() {
+    let text = compare_with(&["monitor"], Some("1"), |scene| {
+        call(scene, "Echo", &["sya{sv}", "a\n'\u{1}", "1", "1", "k", "i", "1"]);
+        call(scene, "Fail", &[]);
+        call(scene, "FailSilently", &[]);
+        call(scene, "Notify", &[]);
+    });
+    let error = "ErrorMessage=\u{1b}[0;1;31m\"refused on purpose\"";
+    assert!(text.is_empty() || text.contains(error), "{text}");
 }
 
 #[test]
@@ -96,9 +125,10 @@ fn what_cannot_be_watched_is_told() {
 
 #[test]
 fn a_monitor_sees_the_end_of_the_bus() {
-    let end = |which| {
+    let end = |which, colours| {
         let scene = Scene::new("busctl")?;
-        let mut monitor = Running::start(&mut scene.command(which, &["--user", "monitor"]));
+        let mut command = scene.command(which, &["--user", "monitor"]);
+        let mut monitor = Running::start(command.env("SYSTEMD_COLORS", colours));
         monitor.prints("Monitoring bus message stream.");
         scene.bus.terminate();
         let status = monitor.wait();
@@ -111,7 +141,9 @@ fn a_monitor_sees_the_end_of_the_bus() {
         scene.service.join();
         Some((status.code(), text))
     };
-    assert_eq!(end(Which::Ours), end(Which::Original));
+    for colours in ["0", "1"] {
+        assert_eq!(end(Which::Ours, colours), end(Which::Original, colours));
+    }
 }
 
 // tools.md D027: as the manual pages of later versions have it.

@@ -1,9 +1,8 @@
 //! What `gdbus` does (tools.md D035–D040).
 
 use std::path::Path;
-use std::process::Command;
 
-use bus_tests::harness::{Ended, Running, run, skip_without};
+use bus_tests::harness::{Ended, Running, skip_without};
 
 use super::service::NAME;
 use super::transcript::{Difference, Scene, Which};
@@ -480,15 +479,18 @@ fn texts_are_read_as_glib_reads_them() {
 // tools.md D037
 #[test]
 fn what_ends_the_original_is_refused() {
-    const CRASHES: &str = "the original crashes, or is thrown out";
+    const CRASHES: &str = "the original crashes, is thrown out, or sends a number alone";
     let typed = "call -e -d org.example.Peer -o /typed -m org.example.Typed";
     let refused = [
         (format!("{typed}.H -- -1"), 1, "Error parsing parameter 1 of type “h”: "),
         (format!("{typed}.S '\\ud800'"), 1, "Error parsing parameter 1 of type “s”: "),
         (format!("{typed}.V <{{'a',1}}>"), 1, "Error serializing GVariant with type string “{si}”"),
         (format!("{typed}.S -t -5 x"), 0, "('x',)"),
+        (format!("{typed}.V <@h 9999>"), 1, "Error adding handle 9999: "),
     ];
-    let lines: Vec<&str> = refused.iter().map(|(line, ..)| line.as_str()).collect();
+    let lines: Vec<String> =
+        refused.iter().map(|(line, ..)| line.replace("@h 9999", "@h␣9999")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let differences: Vec<Difference<'_>> = refused
         .iter()
         .map(|(case, code, prints)| Difference { case, reason: CRASHES, code: *code, prints })
@@ -726,22 +728,31 @@ fn objects_are_outlined() {
     );
 }
 
+/// Where nobody has said that there should be none.
+// tools.md D035
 #[test]
-fn outlines_have_colours_where_the_terminal_does() {
+fn outlines_have_colours_on_terminals() {
     if !Path::new("/usr/bin/script").is_file() {
         return skip_without("script");
     }
     let Some(scene) = Scene::new("gdbus") else { return };
-    let name = scene.bus.dir.join("gdbus");
-    for (terminal, wanted) in [("xterm", true), ("dumb", false)] {
-        let line = words_of("introspect -e PEER").join(" ");
-        let line = format!("{} {line}", name.display());
-        let mut command = Command::new("script");
-        scene.surround(command.args(["-q", "-e", "-c", &line, "/dev/null"]));
-        command.env("TERM", terminal).env("SHELL", "/bin/sh").env_remove("NO_COLOR");
-        let text = run(&command, b"").succeeds();
-        assert!(text.contains("org.example.Zeta"), "{text}");
-        assert_eq!(text.contains('\u{1b}'), wanted, "{text:?}");
+    for line in [
+        "introspect -e PEER",
+        "introspect -e PEER -p",
+        "introspect -e -d org.example.Peer -o /org -r",
+    ] {
+        let words = words_of(line);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let [ours, theirs] =
+            [Which::Ours, Which::Original].map(|which| scene.on_terminal(which, &words, &[]));
+        assert_eq!(ours, theirs, "{line}");
+        assert!(ours.contains("\u{1b}[33minterface org.example.Zeta\u{1b}[0m {"), "{ours}");
+        // GLib's has them there as well.
+        for plain in [("TERM", Some("dumb")), ("NO_COLOR", Some("1"))] {
+            let ours = scene.on_terminal(Which::Ours, &words, &[plain]);
+            assert!(ours.contains("interface org.example.Zeta {"), "{ours}");
+            assert!(!ours.contains('\u{1b}'), "{ours:?}");
+        }
     }
 }
 

@@ -49,10 +49,12 @@ impl Scene {
             directories: &["services"],
             ..Config::SESSION
         };
+        // It may be built now, for longer than the service waits for anything.
+        let ours = bus_command();
         let bus = Bus::start(&Daemon::ours(), &CONFIG);
         let service = Service::start(&bus);
         let link = bus.dir.join(program);
-        std::os::unix::fs::symlink(bus_command(), link).unwrap();
+        std::os::unix::fs::symlink(ours, link).unwrap();
         Self { program, bus, service }
     }
 
@@ -80,6 +82,31 @@ impl Scene {
 
     pub(super) fn run(&self, which: Which, words: &[&str]) -> Ended {
         run(&self.command(which, words), b"")
+    }
+
+    /// What a command prints on a terminal, of a kind, and with variables of which an empty one is not there.
+    pub(super) fn on_terminal(
+        &self,
+        which: Which,
+        words: &[&str],
+        variables: &[(&str, Option<&str>)],
+    ) -> String {
+        let command = self.command(which, words);
+        let program = command.get_program().to_str().unwrap();
+        let line = shlex::try_join([program].into_iter().chain(words.iter().copied())).unwrap();
+        let mut script = Command::new("script");
+        self.surround(script.args(["-q", "-e", "-c", &line, "/dev/null"]));
+        script.env("TERM", "xterm").env("SHELL", "/bin/sh").env("SYSTEMD_PAGER", "cat");
+        for name in ["NO_COLOR", "SYSTEMD_COLORS", "COLUMNS", "PAGER", "COLORTERM"] {
+            script.env_remove(name);
+        }
+        for (name, value) in variables {
+            match value {
+                Some(value) => script.env(name, value),
+                None => script.env_remove(name),
+            };
+        }
+        self.told(&run(&script, b""))
     }
 
     /// Runs each case by both and compares; what differs stands in `differences`.

@@ -1,16 +1,17 @@
 //! What an object has (tools.md D006, D022), as a table in the order of names.
 
 use std::collections::HashMap;
-use std::io::IsTerminal as _;
 
 use bus_introspect::{EmitsChangedSignal, Interface, Node, Property};
 use libbus::blocking::Connection;
 use libbus::message::Message;
 
 use super::bus::{Place, ask, connect, shown, text_of};
+use super::colours::{Colours, Look, is_dumb};
 use super::options::Options;
+use super::table::shortened;
 use super::{Result, because, print};
-use crate::output::style::{ColorChoice, Style};
+use crate::output::style::Style;
 use crate::output::table::Table;
 use crate::value::Value;
 
@@ -73,7 +74,7 @@ fn table(
     let mut table = Table::new(&titles);
     // There is room for titles also where there are none.
     titles.iter().enumerate().for_each(|(index, title)| table.make_room(index, title.len()));
-    let is_short = std::io::stdout().is_terminal() && !options.is_full;
+    let is_short = !is_dumb() && !options.is_full;
     for interface in interfaces {
         match is_one {
             // Its name is not shown, but there is room for it.
@@ -92,14 +93,29 @@ fn table(
         properties.sort_by(|one, other| one.name.cmp(&other.name));
         for property in properties {
             let value = values.get(&property.name).map(String::as_str).unwrap_or_default();
-            let value = if is_short { shortened(value) } else { value.to_owned() };
+            let value = if is_short { shortened(value, VALUE_WIDTH_MAX) } else { value.to_owned() };
             let name = format!(".{}", property.name);
             let flags = flags(interface, property);
             table.push(row([&name, "property", &property.signature, &value, &flags]));
         }
         push_signals(&mut table, interface);
     }
-    Ok(table.lines(Style::new(ColorChoice::Auto), options.has_legend))
+    let mut lines = table.lines(Style::off(), options.has_legend);
+    let rows = lines.iter_mut().skip(usize::from(options.has_legend));
+    // Members begin with a point.
+    let titles = rows.filter(|line| !line.starts_with('.'));
+    for (line, interface) in titles.zip(interfaces) {
+        highlight(line, shown(&interface.name, &std::io::stdout()).len());
+    }
+    Ok(lines)
+}
+
+/// The first column, up to the blank before the next one.
+fn highlight(line: &mut String, name_size: usize) {
+    let Some((name, rest)) = line.split_at_checked(name_size) else { return };
+    let gap = rest.len() - rest.trim_start().len();
+    let (gap, rest) = rest.split_at(gap.saturating_sub(1));
+    *line = Colours::wanted().paint(Look::Highlight, &[name, gap].concat()) + rest;
 }
 
 fn push_methods(table: &mut Table, interface: &Interface) {
@@ -169,11 +185,4 @@ fn values(
         _ => None,
     });
     Ok(known.collect())
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(VALUE_WIDTH_MAX) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(VALUE_WIDTH_MAX - 1).chain(['…']).collect(),
-    }
 }

@@ -6,6 +6,7 @@
 
 use libbus::message::Message;
 
+use super::colours::{Colours, Look};
 use crate::output::escape::is_harmless;
 use crate::value::Value;
 use crate::value::flat::c_exponent;
@@ -70,9 +71,9 @@ impl Json {
         }
     }
 
-    /// As one line, or over several. `is_safe`: nothing of it drives a terminal.
-    pub(super) fn to_text(&self, is_pretty: bool, is_safe: bool) -> String {
-        let mut writer = Writer { out: String::new(), is_pretty, is_safe, depth: 0 };
+    /// As one line, or over several. `is_safe`: nothing of it drives a terminal, but for the colours.
+    pub(super) fn to_text(&self, is_pretty: bool, is_safe: bool, colours: Colours) -> String {
+        let mut writer = Writer { out: String::new(), is_pretty, is_safe, colours, depth: 0 };
         writer.value(self);
         writer.out.push('\n');
         writer.out
@@ -108,15 +109,17 @@ struct Writer {
     out: String,
     is_pretty: bool,
     is_safe: bool,
+    colours: Colours,
     depth: usize,
 }
 
 impl Writer {
     fn value(&mut self, value: &Json) {
         match value {
-            Json::Null => self.out.push_str("null"),
-            Json::Boolean(value) => self.out.push_str(if *value { "true" } else { "false" }),
-            Json::Number(number) => self.out.push_str(number),
+            Json::Null => self.word(Look::Highlight, "null"),
+            Json::Boolean(true) => self.word(Look::Highlight, "true"),
+            Json::Boolean(false) => self.word(Look::Highlight, "false"),
+            Json::Number(number) => self.word(Look::BoldBlue, number),
             Json::Text(text) => self.quoted(text),
             Json::Array(elements) => self.list(('[', ']'), elements, Self::value),
             Json::Object(entries) => self.list(('{', '}'), entries, |writer, (key, value)| {
@@ -125,6 +128,10 @@ impl Writer {
                 writer.value(value);
             }),
         }
+    }
+
+    fn word(&mut self, look: Look, word: &str) {
+        self.out.extend([self.colours.start(look), word, self.colours.end()]);
     }
 
     fn list<T>(&mut self, (open, close): (char, char), parts: &[T], write: impl Fn(&mut Self, &T)) {
@@ -152,7 +159,7 @@ impl Writer {
     }
 
     fn quoted(&mut self, text: &str) {
-        self.out.push('"');
+        self.out.extend(["\"", self.colours.start(Look::Green)]);
         for c in text.chars() {
             match c {
                 '"' => self.out.push_str("\\\""),
@@ -171,18 +178,19 @@ impl Writer {
                 c => self.out.push(c),
             }
         }
-        self.out.push('"');
+        self.out.extend([self.colours.end(), "\""]);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::colours::Colours;
     use super::Json;
     use crate::value::Value;
 
     #[test]
     fn numbers_have_all_their_digits() {
-        let shown = |number| Json::of(&Value::Double(number)).to_text(false, false);
+        let shown = |number| Json::of(&Value::Double(number)).to_text(false, false, Colours::None);
         assert_eq!(shown(0.1), "1.000000000000000055511e-01\n");
         assert_eq!(shown(-0.0), "0.000000000000000000000e+00\n");
         assert_eq!(shown(1e300), "1.000000000000000052505e+300\n");
@@ -192,7 +200,13 @@ mod tests {
     #[test]
     fn what_a_terminal_would_act_upon_is_written_by_its_number() {
         let text = Json::text("\u{1}\u{7f}\u{202e}\u{e0001}é");
-        assert_eq!(text.to_text(false, false), "\"\\u0001\u{7f}\u{202e}\u{e0001}é\"\n");
-        assert_eq!(text.to_text(false, true), "\"\\u0001\\u007f\\u202e\\udb40\\udc01é\"\n");
+        assert_eq!(
+            text.to_text(false, false, Colours::None),
+            "\"\\u0001\u{7f}\u{202e}\u{e0001}é\"\n"
+        );
+        assert_eq!(
+            text.to_text(false, true, Colours::None),
+            "\"\\u0001\\u007f\\u202e\\udb40\\udc01é\"\n"
+        );
     }
 }

@@ -7,18 +7,21 @@ use serde::Serialize;
 
 use super::super::dbus_uuidgen;
 use super::bus::{connect, text_of};
+use super::colours::{Colours, columns, is_dumb};
 use super::json::Json;
 use super::options::{JsonMode, Options};
+use super::table::{self, Table};
 use super::{Result, because, print};
 use crate::inventory::{Name, Owner, Standing, answers, for_each_owner};
-use crate::output::style::{ColorChoice, Style};
-use crate::output::table::Table;
+use crate::output::escape;
 use crate::process::{Process, Units, user_name};
 
 const TITLES: [&str; 9] =
     ["NAME", "PID", "PROCESS", "USER", "CONNECTION", "UNIT", "SESSION", "DESCRIPTION", "MACHINE"];
 /// The column of numbers, which stand at the right.
 const PID: usize = 1;
+const CONNECTION: usize = 4;
+const ACTIVATABLE: &str = "(activatable)";
 
 /// What a cell says; nothing is known of an empty one.
 type Cell = Option<String>;
@@ -36,11 +39,13 @@ pub(super) fn list(options: &Options, _: &[String]) -> Result<()> {
         add_machines(&connection, &names, &mut rows);
     }
     let count = if options.show_machine { 9 } else { 8 };
-    let text = match options.json {
-        Some(mode) => json(mode, rows, count),
-        None => table(options, rows, count),
-    };
-    print::output(options, &text)
+    if let Some(mode) = options.json {
+        return print::output(options, &json(mode, rows, count));
+    }
+    let mut out = print::open(options);
+    let table = table(options, rows, count, out.has_pager());
+    table.lines().iter().try_for_each(|line| out.line(line))?;
+    Ok(out.finish()?)
 }
 
 /// The names that are wanted, in the order of their letters.
@@ -83,7 +88,7 @@ fn cells(options: &Options, name: &Name, owner: &Owner) -> [Cell; 9] {
     let mut cells: [Cell; 9] = unknown();
     cells[0] = Some(name.name.clone());
     if name.standing == Standing::Activatable {
-        cells[4] = Some("(activatable)".to_owned());
+        cells[CONNECTION] = Some(ACTIVATABLE.to_owned());
         return cells;
     }
     let process = owner.pid.map(Process);
@@ -93,7 +98,7 @@ fn cells(options: &Options, name: &Name, owner: &Owner) -> [Cell; 9] {
     cells[2] = process.map(|_| program.unwrap_or_else(|| "n/a".to_owned()));
     cells[3] = owner.uid.map(user_name);
     // The bus itself has no unique name.
-    cells[4] = owner.unique_name.clone().filter(|name| name.starts_with(':'));
+    cells[CONNECTION] = owner.unique_name.clone().filter(|name| name.starts_with(':'));
     let group = known.and_then(Process::control_group);
     let units = group.map(|group| Units::of(&group)).unwrap_or_default();
     (cells[5], cells[6]) = (units.unit, units.session);
@@ -128,16 +133,23 @@ fn own_machine() -> Option<String> {
     dbus_uuidgen::of_machine().map(|id| id.to_string())
 }
 
-fn table(options: &Options, rows: Vec<[Cell; 9]>, count: usize) -> String {
-    let mut table = Table::new(TITLES.get(..count).unwrap_or(&TITLES)).align_right(PID);
-    let cell = |cell: Cell| {
-        cell.map_or_else(|| "-".to_owned(), |text| crate::output::escape::plain(&text))
+fn table(options: &Options, rows: Vec<[Cell; 9]>, count: usize, has_pager: bool) -> Table<'static> {
+    let cell = |(index, cell): (usize, Cell)| table::Cell {
+        is_grey: cell.is_none() || (index == CONNECTION && cell.as_deref() == Some(ACTIVATABLE)),
+        text: cell.map_or_else(|| "-".to_owned(), |text| escape::plain(&text)),
     };
-    for row in rows {
-        table.push(row.into_iter().take(count).map(cell).collect());
+    let row = |row: [Cell; 9]| row.into_iter().enumerate().take(count).map(cell).collect();
+    // A pager shows long lines as well, unless it is said how long they may be.
+    let is_free = has_pager && std::env::var_os("COLUMNS").is_none();
+    let is_bounded = !options.is_full && !is_dumb() && !is_free;
+    Table {
+        titles: TITLES.get(..count).unwrap_or(&TITLES),
+        rows: rows.into_iter().map(row).collect(),
+        right: PID,
+        has_titles: options.has_legend,
+        width_max: is_bounded.then(columns),
+        colours: Colours::wanted(),
     }
-    let lines = table.lines(Style::new(ColorChoice::Auto), options.has_legend);
-    lines.into_iter().map(|line| line + "\n").collect()
 }
 
 fn json(mode: JsonMode, rows: Vec<[Cell; 9]>, count: usize) -> String {

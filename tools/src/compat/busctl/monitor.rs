@@ -12,6 +12,7 @@ use libbus::wire::{Endian, MessageType};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::bus::{builder, shown, text_of, unreachable};
+use super::colours::{Colours, Look};
 use super::json::Json;
 use super::options::{JsonMode, Options};
 use super::wait::left_until;
@@ -182,8 +183,8 @@ fn text(options: &Options, message: &Message) -> String {
         None => {
             let values = print::values_of(message);
             let body = print::verbose_body(message, &values, "  ");
-            let text = format!("{}{}", head(message, now), names(message));
-            format!("{}{body}\n", shown(&text, &std::io::stdout()))
+            let colours = Colours::wanted();
+            format!("{}{}{body}\n", head(colours, message, now), names(colours, message))
         }
     }
 }
@@ -205,11 +206,21 @@ fn endian(message: &Message) -> char {
     }
 }
 
-fn head(message: &Message, now: Duration) -> String {
+fn head(colours: Colours, message: &Message, now: Duration) -> String {
     let reply = message.reply_serial().map(|serial| format!("  ReplyCookie={serial}"));
+    let look = match message.message_type() {
+        MessageType::Error => Look::BoldRed,
+        MessageType::MethodReturn => Look::BoldGreen,
+        _ => Look::Highlight,
+    };
+    let start = match message.message_type() {
+        MessageType::Signal => "",
+        _ => colours.start(look),
+    };
     format!(
-        "‣ Type={}  Endian={}  Flags={}  Version=1 Cookie={}{}  Timestamp=\"{}\"\n",
-        type_name(message.message_type()),
+        "{start}‣{} Type={}  Endian={}  Flags={}  Version=1 Cookie={}{}  Timestamp=\"{}\"\n",
+        colours.end(),
+        colours.paint(Look::Highlight, type_name(message.message_type())),
         endian(message),
         message.flags().bits(),
         message.serial(),
@@ -225,7 +236,8 @@ fn utc(time: Duration) -> String {
     time.strftime("%a %Y-%m-%d %H:%M:%S%.6f UTC").to_string()
 }
 
-fn names(message: &Message) -> String {
+fn names(colours: Colours, message: &Message) -> String {
+    let out = std::io::stdout();
     let header = message.header();
     let sender = header.sender.map(BusName::as_str);
     let row = [
@@ -235,7 +247,10 @@ fn names(message: &Message) -> String {
         ("Interface", header.interface.map(|name| name.as_str())),
         ("Member", header.member.map(|name| name.as_str())),
     ];
-    let row = row.iter().filter_map(|(key, value)| Some(format!("  {key}={}", (*value)?)));
+    let painted = |look, text: &str| colours.paint(look, &shown(text, &out));
+    let row = row.iter().filter_map(|(key, value)| {
+        Some(format!("  {key}={}", painted(Look::Highlight, (*value)?)))
+    });
     let mut text: String = row.collect();
     if !text.is_empty() {
         text.push('\n');
@@ -243,7 +258,9 @@ fn names(message: &Message) -> String {
     if let Some((name, says)) = message.error() {
         let has_text = message.signature().as_str().starts_with('s');
         let says = if has_text { says } else { "n/a" };
-        text += &format!("  ErrorName={}  ErrorMessage=\"{says}\"\n", name.as_str());
+        let name = painted(Look::BoldRed, name.as_str());
+        let says = painted(Look::BoldRed, &format!("\"{says}\""));
+        text += &format!("  ErrorName={name}  ErrorMessage={says}\n");
     }
     if let Some(sender) = sender.filter(|sender| sender.starts_with(':')) {
         text += &format!("  UniqueName={sender}\n");
@@ -280,11 +297,16 @@ fn disconnected() -> String {
     let now = now();
     let monotonic = clock_gettime(ClockId::Monotonic);
     let monotonic = i128::from(monotonic.tv_sec) * 1_000_000 + i128::from(monotonic.tv_nsec) / 1000;
+    let colours = Colours::wanted();
+    let [kind, local, path, member] =
+        ["signal", LOCAL, "/org/freedesktop/DBus/Local", "Disconnected"]
+            .map(|text| colours.paint(Look::Highlight, text));
     format!(
-        "‣ Type=signal  Endian=l  Flags=1  Version=1 Cookie=-1  Timestamp=\"{}\"\n  \
-         Sender={LOCAL}  Path=/org/freedesktop/DBus/Local  Interface={LOCAL}  Member=Disconnected\n  \
+        "‣{} Type={kind}  Endian=l  Flags=1  Version=1 Cookie=-1  Timestamp=\"{}\"\n  \
+         Sender={local}  Path={path}  Interface={local}  Member={member}\n  \
          Monotonic={monotonic}  Realtime={}\n  UniqueName={LOCAL}  WellKnownNames={LOCAL}\n  \
          MESSAGE \"\" {{\n  }};\n\n",
+        colours.end(),
         utc(now),
         now.as_micros(),
     )

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::super::c_numbers::{size, words_of};
 use super::super::getopt::{self, Item, Takes};
-use super::{Result, because};
+use super::bus::shown;
+use super::{Failed, Result, because};
 use crate::duration::parse_duration;
 use crate::value::flat::boolean;
 
@@ -251,7 +252,7 @@ pub(super) fn parse(arguments: &[String]) -> Result<Asked> {
     let mut options = Options::default();
     let mut words = Vec::new();
     for item in OPTIONS.read(arguments) {
-        match item.map_err(because)? {
+        match item.map_err(misread)? {
             Item::Word(word) => words.push(word),
             Item::Option(Key::Help, _) => return Ok(Asked::Help),
             Item::Option(Key::Version, _) => {
@@ -265,6 +266,12 @@ pub(super) fn parse(arguments: &[String]) -> Result<Asked> {
         }
     }
     Ok(Asked::Verb(Box::new(options), words))
+}
+
+/// What the C library says of options, it says by itself.
+fn misread(text: String) -> Failed {
+    complain!("{}", shown(&text, &std::io::stderr()));
+    Failed::Silently
 }
 
 impl Options {

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd as _;
 use libbus::message::Message;
 
 use super::Result;
+use super::colours::{Colours, Look, is_dumb};
 use super::json::Json;
 use super::options::{JsonMode, Options};
 use crate::options::{JsonForm, Options as Shared};
@@ -19,11 +20,16 @@ use crate::value::flat::{self, Form};
 pub(super) const STEP: &str = "        ";
 
 /// What can be typed again; all but ASCII is escaped byte by byte.
-pub(super) const TERSE: Form = Form { quoted: c_quoted, double, step: STEP };
+pub(super) const TERSE: Form = Form { quoted: c_quoted, double, step: STEP, paint: ("", "") };
 /// Texts as they are, for who reads them from a pipe.
-const RAW: Form = Form { quoted: |text| format!("\"{text}\""), double, step: STEP };
-const SAFE: Form =
-    Form { quoted: |text| format!("\"{}\"", escape::plain(text)), double, step: STEP };
+const RAW: Form =
+    Form { quoted: |text| format!("\"{text}\""), double, step: STEP, paint: ("", "") };
+const SAFE: Form = Form {
+    quoted: |text| format!("\"{}\"", escape::plain(text)),
+    double,
+    step: STEP,
+    paint: ("", ""),
+};
 
 fn double(number: f64) -> String {
     flat::general(number, 6)
@@ -52,7 +58,9 @@ fn c_quoted(text: &str) -> String {
 
 /// Values over several lines.
 pub(super) fn verbose() -> Form {
-    if std::io::stdout().is_terminal() { SAFE } else { RAW }
+    let form = if std::io::stdout().is_terminal() { SAFE } else { RAW };
+    let colours = Colours::wanted();
+    Form { paint: (colours.start(Look::Highlight), colours.end()), ..form }
 }
 
 /// The arguments of a message. Descriptors are those of this process.
@@ -140,7 +148,12 @@ pub(super) fn json_text(mode: JsonMode, json: &Json) -> String {
         JsonMode::Pretty => true,
         JsonMode::Auto => is_terminal,
     };
-    json.to_text(is_pretty, is_terminal)
+    // On one line it is for programs, unless that is what suits where it goes.
+    let colours = match mode {
+        JsonMode::Short => Colours::None,
+        JsonMode::Pretty | JsonMode::Auto => Colours::wanted(),
+    };
+    json.to_text(is_pretty, is_terminal, colours)
 }
 
 /// Prints a text, by way of a pager if somebody sits there.
@@ -162,5 +175,5 @@ pub(super) fn open(options: &Options) -> Out {
 pub(super) fn shared(options: &Options) -> Shared {
     // On one line JSON is for programs.
     let json = matches!(options.json, Some(JsonMode::Short)).then_some(JsonForm::Short);
-    Shared { json, no_pager: !options.has_pager, ..Shared::default() }
+    Shared { json, no_pager: !options.has_pager || is_dumb(), ..Shared::default() }
 }

@@ -6,10 +6,10 @@ use rustix::io::Errno;
 
 use super::super::c_numbers::{whole, words_of};
 use super::bus::{connect, shown, text_of};
+use super::colours::{Colours, Look};
 use super::options::{Options, Transport};
 use super::{Failed, Result, because, print};
 use crate::options::{session_address, system_address};
-use crate::output::style::{ColorChoice, Look, Style};
 use crate::process::{Process, Units, capability_names};
 use crate::value::Value;
 
@@ -40,9 +40,15 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let (style, out) = (Style::new(ColorChoice::Auto), std::io::stdout());
+        let (colours, out) = (Colours::wanted(), std::io::stdout());
         let line = |(key, value): &(&str, String)| {
-            format!("{key}={}\n", style.paint(Look::Bold, &shown(value, &out)))
+            let (start, end) = (colours.start(Look::Highlight), colours.end());
+            let value = shown(value, &out);
+            // Lists over several lines end with theirs.
+            match key.ends_with("Capabilities") {
+                true => format!("{key}={start}{value}\n{end}"),
+                false => format!("{key}={start}{value}{end}\n"),
+            }
         };
         self.0.iter().map(line).collect()
     }

@@ -7,11 +7,11 @@ use libbus::blocking::Connection;
 use libbus::names::{BusName, ObjectPath};
 
 use super::bus::{Place, ask, connect, shown, text_of};
+use super::colours::{Colours, Look};
 use super::introspect::{read, xml_of};
 use super::options::Options;
 use super::{Failed, Result, because, print};
 use crate::output::out::Out;
-use crate::output::style::{ColorChoice, Look, Style};
 
 /// Objects of one service that are looked at: a service could go on for ever.
 const OBJECTS_MAX: usize = 65_536;
@@ -32,7 +32,7 @@ pub(super) fn tree(options: &Options, words: &[String]) -> Result<()> {
         }
         if is_titled {
             let service = shown(service, &std::io::stdout());
-            let service = Style::new(ColorChoice::Auto).paint(Look::Bold, &service);
+            let service = Colours::wanted().paint(Look::Highlight, &service);
             out.line(&format!("Service {service}:"))?;
         }
         let (paths, has_failed) = look(&mut out, &connection, service)?;
@@ -77,7 +77,8 @@ fn look(out: &mut Out, connection: &Connection, service: &str) -> Result<(BTreeS
                 let why = text_of(&error);
                 let text =
                     format!("Failed to introspect object {path} of service {service}: {why}");
-                out.line(&shown(&text, &std::io::stdout()))?;
+                let text = shown(&text, &std::io::stdout());
+                out.line(&Colours::wanted().paint(Look::BoldRed, &text))?;
                 has_failed = true;
                 continue;
             }
@@ -89,7 +90,7 @@ fn look(out: &mut Out, connection: &Connection, service: &str) -> Result<(BTreeS
             }
             Err(failed) => {
                 if let Failed::Because(text) = failed {
-                    super::say(&text);
+                    super::tell_fault(&text);
                 }
                 has_failed = true;
             }

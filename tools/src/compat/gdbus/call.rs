@@ -74,8 +74,13 @@ pub(super) fn call(given: &Given) -> Result<()> {
     }
     let arguments = arguments(&given.words, types.as_deref().unwrap_or_default())?;
     let call = call.interactive_authorization(given.has("interactive"));
-    // Without a time, and with one before now, it is the usual one; 0 is over at once.
+    // Without a time, and with one before now, it is the usual one.
     let seconds = given.number("timeout").and_then(|seconds| u64::try_from(seconds).ok());
+    if seconds == Some(0) {
+        // It is over at once, whoever is quick.
+        connection.send(&call, &arguments)?;
+        return Err(because("Error: Timeout was reached"));
+    }
     let call = match seconds {
         Some(seconds) => call.timeout(Some(Duration::from_secs(seconds))),
         None => call,

@@ -98,45 +98,68 @@ fn answer(
     question: &Question<'_>,
     connection: &Connection,
 ) -> Vec<String> {
-    let has_service = own.contains(&"--dest");
-    let destination = question.given.get("dest");
-    let is_optional = name == "emit";
-    match destination {
-        _ if !has_service => return Vec::new(),
-        _ if question.is_pending("--dest") => return names(connection, false),
+    if !own.contains(&"--dest") {
+        return Vec::new();
+    }
+    let of_service = service(question, connection, name == "emit");
+    of_service.or_else(|| object(question, connection)).unwrap_or_else(|| {
+        let of_member = member(name, question, connection);
+        of_member.unwrap_or_else(|| options_left(name, question))
+    })
+}
+
+/// Who is called; nothing, if that is said.
+fn service(
+    question: &Question<'_>,
+    connection: &Connection,
+    is_optional: bool,
+) -> Option<Vec<String>> {
+    match question.given.get("dest") {
+        _ if question.is_pending("--dest") => Some(names(connection, false)),
         Some(begun) if question.is_after("--dest") => {
-            return names(connection, begun.starts_with(':'));
+            Some(names(connection, begun.starts_with(':')))
         }
-        None if !is_optional => return owned(&["--dest"]),
-        _ => {}
+        None if !is_optional => Some(owned(&["--dest"])),
+        _ => None,
     }
-    let path = question.given.get("object-path");
-    match (destination, path) {
+}
+
+/// Which object it is about; nothing, if that is said.
+fn object(question: &Question<'_>, connection: &Connection) -> Option<Vec<String>> {
+    match (question.given.get("dest"), question.given.get("object-path")) {
         (Some(name), _) if question.is_pending("--object-path") => {
-            return paths(connection, name, "/");
+            Some(paths(connection, name, "/"))
         }
-        (None, None) => return owned(&["--dest", "--object-path"]),
-        (Some(_), None) => return owned(&["--object-path"]),
+        (None, None) => Some(owned(&["--dest", "--object-path"])),
+        (Some(_), None) => Some(owned(&["--object-path"])),
         (Some(name), Some(path)) if question.is_after("--object-path") => {
-            return paths(connection, name, parent(path));
+            Some(paths(connection, name, parent(path)))
         }
-        _ => {}
+        _ => None,
     }
-    let path = path.unwrap_or_default();
-    match (name, destination) {
-        ("introspect", _) => ["recurse", "only-properties"]
-            .into_iter()
-            .filter(|option| !question.given.has(option))
-            .map(|option| format!("--{option}"))
-            .collect(),
-        ("call", Some(name)) if question.wants("--method") => members(connection, name, path, true),
-        ("emit", Some(name)) if question.wants("--signal") => {
-            members(connection, name, path, false)
+}
+
+/// The method or the signal, where it is asked for and can be known.
+fn member(name: &str, question: &Question<'_>, connection: &Connection) -> Option<Vec<String>> {
+    let is_method = match name {
+        "call" if question.wants("--method") => true,
+        "emit" if question.wants("--signal") => false,
+        _ => return None,
+    };
+    let path = question.given.get("object-path").unwrap_or_default();
+    Some(members(connection, question.given.get("dest")?, path, is_method))
+}
+
+fn options_left(name: &str, question: &Question<'_>) -> Vec<String> {
+    let given = &question.given;
+    match name {
+        "introspect" => {
+            let options = ["recurse", "only-properties"].into_iter();
+            options.filter(|name| !given.has(name)).map(|name| format!("--{name}")).collect()
         }
-        ("call", _) if !question.given.has("method") => owned(&["--method"]),
-        ("emit", _) if !question.given.has("signal") && !question.is_after("--signal") => {
-            owned(&["--signal"])
-        }
+        "call" if !given.has("method") => owned(&["--method"]),
+        // It is not suggested again and again.
+        "emit" if !given.has("signal") && !question.is_after("--signal") => owned(&["--signal"]),
         _ => Vec::new(),
     }
 }
@@ -190,7 +213,7 @@ fn add_paths(
         return;
     }
     *objects_left -= 1;
-    let Some(node) = object(connection, name, path) else { return };
+    let Some(node) = described(connection, name, path) else { return };
     found.push(path.to_owned());
     for child in node.children.iter().filter_map(|child| child.name.as_deref()) {
         let below = format!("{}/{child}", path.trim_end_matches('/'));
@@ -201,7 +224,7 @@ fn add_paths(
 }
 
 /// What an object says of itself; nothing, if something is wrong, of which is told.
-fn object(connection: &Connection, name: &str, path: &str) -> Option<Node> {
+fn described(connection: &Connection, name: &str, path: &str) -> Option<Node> {
     let told = |failed| {
         if let Failed::Because(text) = failed {
             say(&text);
@@ -225,7 +248,7 @@ fn ask(connection: &Connection, name: &str, path: &str) -> Result<Node> {
 
 /// The methods of an object, or its signals, with their interfaces.
 fn members(connection: &Connection, name: &str, path: &str, is_method: bool) -> Vec<String> {
-    let Some(node) = object(connection, name, path) else { return Vec::new() };
+    let Some(node) = described(connection, name, path) else { return Vec::new() };
     let mut found = Vec::new();
     for interface in &node.interfaces {
         let methods = interface.methods.iter().map(|method| &method.name);

@@ -46,6 +46,7 @@ const OBJECTS_MAX: usize = 65_536;
 /// What a part of the outline looks like on a terminal.
 #[derive(Clone, Copy)]
 enum Look {
+    Plain,
     Title,
     Interface,
     Member,
@@ -103,6 +104,8 @@ impl Outline<'_> {
             return text;
         }
         let code = match look {
+            // It has its sign all the same.
+            Look::Plain => 0,
             Look::Title => 4,
             Look::Interface => 33,
             Look::Member => 34,
@@ -112,13 +115,18 @@ impl Outline<'_> {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
 
+    fn annotation(&self, annotation: &Annotation) -> String {
+        self.paint(Look::Plain, &format!("@{}(\"{}\")", annotation.name, annotation.value))
+    }
+
     fn line(&mut self, indent: usize, text: &str) -> Result<()> {
         Ok(self.out.line(&(blanks(indent) + text))?)
     }
 
     fn node(&mut self, node: &Node, path: &str, name: &str, depth: usize) -> Result<()> {
         let indent = 2 * depth;
-        self.line(indent, &format!("node {} {{", plain(name)))?;
+        let title = self.paint(Look::Plain, &format!("node {name}"));
+        self.line(indent, &format!("{title} {{"))?;
         for interface in &node.interfaces {
             if !self.only_properties || !interface.properties.is_empty() {
                 self.interface(interface, path, indent + 2)?;
@@ -153,7 +161,7 @@ impl Outline<'_> {
     }
 
     fn annotations(&mut self, annotations: &[Annotation], indent: usize) -> Result<()> {
-        annotations.iter().try_for_each(|one| self.line(indent, &annotation(one)))
+        annotations.iter().try_for_each(|one| self.line(indent, &self.annotation(one)))
     }
 
     fn interface(&mut self, interface: &Interface, path: &str, indent: usize) -> Result<()> {
@@ -202,10 +210,11 @@ impl Outline<'_> {
                 text += &format!(",\n{inner}");
             }
             for one in &argument.annotations {
-                text += &format!("{}\n{inner}", annotation(one));
+                text += &format!("{}\n{inner}", self.annotation(one));
             }
             let signature = self.paint(Look::Type, &argument.signature);
             let name = argument.name.clone().unwrap_or_else(|| format!("arg_{index}"));
+            let direction = self.paint(Look::Plain, direction);
             text += &format!("{direction}{signature} {}", plain(&name));
         }
         self.line(indent, &(text + ");"))
@@ -223,11 +232,16 @@ impl Outline<'_> {
             Access::Write => "writeonly",
             Access::ReadWrite => "readwrite",
         };
-        let signature = self.paint(Look::Type, &property.signature);
-        let name = self.paint(Look::Property, &property.name);
-        let mut text = format!("{access} {signature} {name}");
+        let mut text = match value {
+            Some(_) => {
+                let signature = self.paint(Look::Type, &property.signature);
+                let name = self.paint(Look::Property, &property.name);
+                format!("{access} {signature} {name} = ")
+            }
+            // There are no colours where there is no value.
+            None => plain(&format!("{access} {} {}", property.signature, property.name)),
+        };
         if let Some(value) = value {
-            text.push_str(" = ");
             gvariant::print(&mut text, value, false);
         }
         self.line(indent, &(text + ";"))
@@ -256,8 +270,4 @@ impl Outline<'_> {
             Err(_) => None,
         }
     }
-}
-
-fn annotation(annotation: &Annotation) -> String {
-    plain(&format!("@{}(\"{}\")", annotation.name, annotation.value))
 }
