@@ -211,6 +211,11 @@ impl BusOptions {
         address.is_some() || peer.is_some() || host.is_some() || machine.is_some()
     }
 
+    /// Whether the processes and users that it tells of are of this machine.
+    pub(crate) const fn is_here(&self) -> bool {
+        self.host.is_none() && self.machine.is_none()
+    }
+
     /// Only a bus does what the verb is for.
     ///
     /// # Errors

@@ -59,14 +59,15 @@ impl List {
         let names: Vec<Name> =
             names(&connection)?.into_iter().filter(|name| self.is_wanted(name)).collect();
         self.check_found(&names, options)?;
-        let descriptions = Descriptions::read();
+        // What is on another machine /proc does not tell.
+        let descriptions = options.bus.is_here().then(Descriptions::read);
         let machines = match self.show_machine {
             true => machines(&connection, &names)?,
             false => HashMap::new(),
         };
         let facts = |name: &Name, owner: &Owner| Facts {
             machine: machines.get(&name.name).cloned(),
-            ..Facts::of(owner, &descriptions)
+            ..descriptions.as_ref().map(|it| Facts::of(owner, it)).unwrap_or_default()
         };
         let mut out = Out::paged(options);
         if let Some(form) = options.json() {
@@ -122,7 +123,7 @@ impl List {
             "pid": owner.pid,
             "process": facts.process,
             "uid": owner.uid,
-            "user": owner.uid.map(user_name),
+            "user": facts.user,
             "connection": owner.unique_name,
             "unit": facts.unit,
             "session": facts.session,
@@ -190,6 +191,7 @@ fn ask_machine(connection: &Connection, name: &str) -> Question {
 #[derive(Default)]
 struct Facts {
     process: Option<String>,
+    user: Option<String>,
     unit: Option<String>,
     session: Option<String>,
     description: Option<String>,
@@ -204,6 +206,7 @@ impl Facts {
         let unit = units.user_unit.or(units.unit);
         Self {
             process: process.and_then(Process::name),
+            user: owner.uid.map(user_name),
             unit,
             session: units.session,
             description: process.and_then(|process| descriptions.of(process)),
@@ -222,7 +225,7 @@ fn cells(name: &Name, owner: &Owner, facts: Facts) -> [String; 9] {
         plain(&name.name),
         shown(owner.pid.map(|pid| pid.to_string())),
         shown(facts.process),
-        shown(owner.uid.map(user_name)),
+        shown(facts.user.or_else(|| owner.uid.map(|uid| uid.to_string()))),
         shown(connection),
         shown(facts.unit),
         shown(facts.session),

@@ -73,13 +73,13 @@ impl Status {
             Some(name) => {
                 options.bus.must_be_bus("status")?;
                 named("bus name", name, BusName::parse)?;
-                add_name(&mut report, &options.connect()?, name)?;
+                add_name(&mut report, &options.connect()?, name, options)?;
             }
             None => {
                 options.bus.must_be_bus("status")?;
                 let connection = options.connect()?;
                 add_bus(&mut report, &connection, options)?;
-                add_name(&mut report, &connection, "org.freedesktop.DBus")?;
+                add_name(&mut report, &connection, "org.freedesktop.DBus", options)?;
             }
         }
         report.print(options)
@@ -105,7 +105,12 @@ fn add_bus(report: &mut Report, connection: &Connection, options: &Options) -> R
     Ok(())
 }
 
-fn add_name(report: &mut Report, connection: &Connection, name: &str) -> Result<()> {
+fn add_name(
+    report: &mut Report,
+    connection: &Connection,
+    name: &str,
+    options: &Options,
+) -> Result<()> {
     let bus = connection.bus();
     let unique: String = bus.call("GetNameOwner", name)?;
     report.push("UniqueName", Some(unique.as_str()));
@@ -113,9 +118,12 @@ fn add_name(report: &mut Report, connection: &Connection, name: &str) -> Result<
     let reply = bus.call_method("GetConnectionCredentials", name)?;
     let values = Value::of_message(&reply);
     let Some(credentials) = values.first() else { return Ok(()) };
-    add_credentials(report, credentials);
-    if let Some(Value::Uint32(pid)) = credentials.entry("ProcessID") {
-        add_process(report, *pid);
+    add_credentials(report, credentials, options.bus.is_here());
+    match credentials.entry("ProcessID") {
+        Some(Value::Uint32(pid)) if options.bus.is_here() => add_process(report, *pid),
+        // Of a process of another machine no more is known.
+        Some(Value::Uint32(pid)) => report.push("PID", Some(*pid)),
+        _ => {}
     }
     Ok(())
 }
@@ -138,10 +146,11 @@ fn well_known_names(connection: &Connection, unique: &str) -> Result<Option<Json
     Ok((!its.is_empty()).then(|| json!(its)))
 }
 
-fn add_credentials(report: &mut Report, credentials: &Value) {
+/// Names of users and groups are those of this machine.
+fn add_credentials(report: &mut Report, credentials: &Value, has_names: bool) {
     if let Some(Value::Uint32(uid)) = credentials.entry("UnixUserID") {
         report.push("UID", Some(*uid));
-        report.push("User", Some(user_name(*uid)));
+        report.push("User", has_names.then(|| user_name(*uid)));
     }
     if let Some(Value::Array { elements, .. }) = credentials.entry("UnixGroupIDs") {
         let gids = elements.iter().filter_map(|gid| match gid {
@@ -150,7 +159,7 @@ fn add_credentials(report: &mut Report, credentials: &Value) {
         });
         let (gids, names): (Vec<u32>, Vec<String>) = gids.map(|gid| (gid, group_name(gid))).unzip();
         report.push("GIDs", Some(gids));
-        report.push("Groups", Some(names));
+        report.push("Groups", has_names.then_some(names));
     }
     if let Some(Value::Bytes(label)) = credentials.entry("LinuxSecurityLabel") {
         let label = label.strip_suffix(&[0]).unwrap_or(label);

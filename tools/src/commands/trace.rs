@@ -75,16 +75,36 @@ impl Trace {
             let failure = Failure::usage("a picture is nothing for a terminal");
             return Err(failure.hint("write it to a file: --output=trace.html"));
         }
+        self.check_ending()?;
         match &self.capture {
             Some(capture) => self.of_capture(capture, options),
             None => self.live(options),
         }
     }
 
+    /// The ending of the file's name.
+    fn ending(&self) -> Option<String> {
+        Some(self.output.as_ref()?.extension()?.to_string_lossy().to_ascii_lowercase())
+    }
+
+    /// Whoever names a picture of another kind would not find it.
+    fn check_ending(&self) -> Result<()> {
+        match self.ending().as_deref() {
+            Some(ending) if self.format.is_none() && !["html", "htm", "svg"].contains(&ending) => {
+                Err(Failure::usage(format!(
+                    "by its ending {ending:?} the file is neither HTML nor SVG"
+                ))
+                .hint("which of them is meant: --format=html or --format=svg"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn form(&self) -> Form {
-        let is_svg = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "svg");
-        let by_name =
-            || if self.output.as_ref().is_some_and(is_svg) { Form::Svg } else { Form::Html };
+        let by_name = || match self.ending().as_deref() {
+            Some("svg") => Form::Svg,
+            _ => Form::Html,
+        };
         self.format.unwrap_or_else(by_name)
     }
 

@@ -77,7 +77,7 @@ impl Source {
     /// The bus cannot be reached.
     pub(crate) fn new(options: &Options) -> Result<Self> {
         let connection = options.connect()?;
-        let is_local = options.bus.host.is_none() && options.bus.machine.is_none();
+        let is_local = options.bus.is_here();
         let bus_pid = connection.bus().call("GetConnectionUnixProcessID", BUS).ok();
         let title = match &options.bus {
             bus if bus.system => "the system bus".to_owned(),
@@ -228,6 +228,7 @@ impl Source {
             let who = known.remove(&client.unique).unwrap_or_else(|| {
                 let pid = client.pid.filter(|_| self.is_local);
                 let process = pid.and_then(|pid| Process(pid).name());
+                let user_name = |uid| if self.is_local { user_name(uid) } else { uid.to_string() };
                 Known { pid, process, user: client.uid.map(user_name) }
             });
             (client.process, client.user) = (who.process.clone(), who.user.clone());
