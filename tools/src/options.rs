@@ -10,9 +10,9 @@ use libbus::blocking::{Builder, Connection};
 use rustix::process::geteuid;
 
 use crate::duration::parse_duration;
-use crate::failure::{DOCTOR, Failure, Result};
+use crate::failure::{DOCTOR, Failure, Reason, Result};
 use crate::hints;
-use crate::output::escape::plain;
+use crate::output::escape::{plain, shell_word};
 use crate::output::style::{ColorChoice, Style};
 
 /// The options of all verbs.
@@ -116,7 +116,14 @@ impl Options {
     /// # Errors
     /// It cannot be reached.
     pub(crate) fn connect(&self) -> Result<Connection> {
-        self.builder()?.build().map_err(|error| self.bus.explain(error))
+        self.builder()?.build().map_err(|error| match error {
+            // A bus that does not answer is not reached.
+            libbus::Error::TimedOut(_) => {
+                Failure { reason: Reason::Unreachable, ..self.bus.explain(error) }
+                    .hint(self.bus.doctor())
+            }
+            error => self.bus.explain(error),
+        })
     }
 
     /// What makes one, whose calls wait as long as was said.
@@ -161,12 +168,36 @@ impl BusOptions {
             _ => session_address(),
         };
         text.ok_or_else(|| {
-            Failure::unreachable("no address of a bus on this machine is known").hint(DOCTOR)
+            Failure::unreachable("no address of a bus on this machine is known").hint(self.doctor())
         })
     }
 
     /// What is known beside the error: which bus it was, and what is usual.
     pub(crate) fn explain(&self, error: libbus::Error) -> Failure {
+        let mut failure = self.explained(error);
+        for hint in failure.hints.iter_mut().filter(|hint| *hint == DOCTOR) {
+            *hint = self.doctor();
+        }
+        failure
+    }
+
+    /// Who looks into why this bus cannot be reached.
+    fn doctor(&self) -> String {
+        let option = |name: &str, value: &Option<String>| {
+            let value = value.as_deref().map(|value| shell_word(&plain(value)));
+            value.map(|value| format!("--{name}={value} "))
+        };
+        let which = match self.system {
+            true => Some("--system ".to_owned()),
+            false => option("address", &self.address)
+                .or_else(|| option("peer", &self.peer))
+                .or_else(|| option("host", &self.host))
+                .or_else(|| option("machine", &self.machine)),
+        };
+        format!("`bus {}doctor` looks for the reason", which.unwrap_or_default())
+    }
+
+    fn explained(&self, error: libbus::Error) -> Failure {
         if let (libbus::Error::Address(error), Some(name)) = (&error, self.variable()) {
             let text = plain(&format!("{name} is no address of a bus: {error}"));
             return Failure::unreachable(text).hint(DOCTOR);

@@ -331,3 +331,95 @@ fn what_a_hint_says_can_be_given_to_a_shell() {
     let hint = format!("hint: --without='{name}' leaves it out\n");
     assert!(text(&output.stderr).ends_with(&hint), "{}", text(&output.stderr));
 }
+
+/// Calls a method of an object with these interfaces; what it printed, and the method with its signature, if it was
+/// called.
+fn called(scene: &Scene, words: &str, interfaces: &str) -> (String, Option<(String, String)>) {
+    let xml = format!("<node>{interfaces}</node>");
+    let (output, calls) = beside(scene, &format!("bus call {NAME} / {words}"), |call| {
+        vec![match call.member().as_str() {
+            "Introspect" => Message::method_return(call).arg(&*xml),
+            _ => Message::method_return(call),
+        }]
+    });
+    let made = calls.iter().find(|call| call.member() != "Introspect");
+    let made = made.map(|call| (call.interface(), call.signature()));
+    (text(&output.stderr).to_owned(), made)
+}
+
+#[test]
+fn the_form_of_a_method_is_chosen_by_how_much_it_is_told() {
+    let scene = Scene::new();
+    let arg = |kind| format!("<arg type='{kind}' direction='in'/>");
+    let forms = format!(
+        "<interface name='a.B'><method name='M'/><method name='M'>{}</method>\
+         <method name='M'>{}{}</method><method name='Same'>{}</method><method name='Same'>{}</method></interface>",
+        arg("s"),
+        arg("s"),
+        arg("u"),
+        arg("s"),
+        arg("i")
+    );
+    for (words, signature) in [("a.B.M", ""), ("a.B.M x", "s"), ("a.B.M x 5", "su"), ("M x", "s")] {
+        let (errors, made) = called(&scene, words, &forms);
+        assert_eq!(made, Some(("a.B".to_owned(), signature.to_owned())), "{words}: {errors}");
+    }
+    let (errors, made) = called(&scene, "a.B.Same 5", &forms);
+    assert_eq!(made, None);
+    let wanted =
+        "bus: the object has a method Same in several forms\nhint: say which one: -s s, -s i\n";
+    assert_eq!(errors, wanted);
+    let (_, made) = called(&scene, "-s i -- a.B.Same 5", &forms);
+    assert_eq!(made, Some(("a.B".to_owned(), "i".to_owned())));
+}
+
+#[test]
+fn what_an_object_tells_of_no_method_is_no_reason_to_call_it() {
+    let scene = Scene::new();
+    let (errors, made) = called(&scene, "Nope", "<interface name='a.B'/>");
+    assert!(errors.starts_with("bus: the object tells of no method Nope\n"), "{errors}");
+    assert_eq!(made, None);
+    // With its interface it may be there all the same.
+    let (_, made) = called(&scene, "a.B.Nope", "<interface name='a.B'/>");
+    assert_eq!(made, Some(("a.B".to_owned(), String::new())));
+    // An interface that has no name is not sent.
+    let named = "<interface name='bad'><method name='M'/></interface>";
+    let (_, made) = called(&scene, "M", named);
+    assert_eq!(made.map(|(interface, _)| interface), Some(String::new()));
+}
+
+#[test]
+fn an_object_that_does_not_tell_what_it_has_is_called_as_was_typed() {
+    let scene = Scene::new();
+    let mut service = scene.bus.connect();
+    service.request_name(NAME, 0);
+    let mut caller = scene.bus.connect();
+    thread::scope(|scope| {
+        let serving = scope.spawn(|| {
+            serve(&mut service, |call| match call.member().as_str() {
+                "Introspect" => vec![],
+                _ => vec![Message::method_return(call).arg("done")],
+            })
+        });
+        // With the time of a call it would take longer than the shell may.
+        let line = format!("timeout 20 bus --timeout=1h call {NAME} / a.B.M");
+        assert_eq!(text(&shell(&line, &scene).stdout), "s \"done\"\n");
+        caller.send(&Message::method_call("/", NAME, "End").to(NAME));
+        assert_eq!(serving.join().unwrap().len(), 2);
+    });
+}
+
+#[test]
+fn gdbus_shows_the_text_of_a_description_that_is_none() {
+    let scene = Scene::new();
+    for program in ["gdbus", "bus compat gdbus"] {
+        let line = format!("{program} introspect -e -x -d {NAME} -o /");
+        let answer = |call: &Message| vec![Message::method_return(call).arg("<node")];
+        let (output, _) = beside(&scene, &line, answer);
+        if output.status.code() == Some(127) {
+            bus_tests::harness::skip_without(program);
+            continue;
+        }
+        assert_eq!((text(&output.stdout), output.status.code()), ("<node", Some(0)), "{program}");
+    }
+}

@@ -128,7 +128,7 @@ fn a_handshake_that_is_not_answered_is_waited_for_as_long_as_was_said() {
         let line = format!("timeout 9 bus --address={address} --timeout=1 {command}");
         let output = shell(&line, &scene);
         let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+        assert_eq!(output.status.code(), Some(3), "{line}: {said}");
         assert!(said.starts_with("bus: not done within 1000 ms\n"), "{line}: {said}");
     }
 }

@@ -1,6 +1,7 @@
 //! `bus call` (tools.md D007, D037, D067).
 
 use std::io::Read as _;
+use std::time::Duration;
 
 use bus_introspect::Node;
 use clap::Args;
@@ -16,9 +17,11 @@ use crate::output::escape::{plain, shell_word};
 use crate::output::out::Out;
 use crate::value::words::ArgumentError;
 use crate::value::{
-    Arguments, Value, example, flat, gvariant, json, json_text, parse_signature, words,
+    Arguments, Value, example, flat, gvariant, json, json_text, parse_signature, types, words,
 };
 
+/// How long an object may take to tell what it has, where that is a convenience.
+const TOLD_TIME_MAX: Duration = Duration::from_secs(1);
 /// Bytes of JSON that are read.
 const JSON_SIZE_MAX: u64 = 64 << 20;
 
@@ -116,7 +119,9 @@ impl Call {
         }
         let can_do_without =
             self.signature.is_some() || (target.arguments.is_empty() && self.json_in.is_none());
-        let node = match self.ask(target, connection) {
+        // An object that is slow to tell keeps nobody from a call that is typed whole.
+        let is_whole = can_do_without && target.interface.is_some();
+        let node = match self.ask(target, connection, is_whole.then_some(TOLD_TIME_MAX)) {
             Ok(reply) => introspection::read(&reply).map(|(_, node)| node),
             Err(error) if can_do_without && is_nobody(&error) => return Err(error.into()),
             Err(error) => Err(error.into()),
@@ -135,15 +140,24 @@ impl Call {
         if let Some(signature) = &self.signature {
             found.retain(|(_, method)| method.input_signature() == *signature);
         }
-        match target.only(&found)? {
+        match target.only(&found, self.json_in.is_some())? {
             Some(method) => Ok(method),
-            None if can_do_without => Ok(typed()),
+            None if is_whole || self.signature.is_some() => Ok(typed()),
             None => Err(target.no_such_method(&node)),
         }
     }
 
-    fn ask(&self, target: &Target<'_>, connection: &Connection) -> libbus::Result<Message> {
+    fn ask(
+        &self,
+        target: &Target<'_>,
+        connection: &Connection,
+        time_max: Option<Duration>,
+    ) -> libbus::Result<Message> {
         let question = introspection::question(target.destination, target.path)?;
+        let question = match time_max {
+            Some(time_max) => question.timeout(Some(time_max)),
+            None => question,
+        };
         connection.call(&self.how.apply(question), &())
     }
 
@@ -236,20 +250,43 @@ impl<'w> Target<'w> {
     }
 
     /// The one method of those that the object tells of, if there is any.
-    fn only(&self, found: &[(&str, &bus_introspect::Method)]) -> Result<Option<Method>> {
-        let Some(((interface, method), others)) = found.split_first() else { return Ok(None) };
-        let signature = method.input_signature();
-        let is_it = |(other, method): &(&str, &bus_introspect::Method)| {
-            other == interface && method.input_signature() == signature
-        };
-        if others.iter().all(is_it) {
-            return Ok(Some(Method { interface: Some((*interface).to_owned()), signature }));
-        }
+    fn only(
+        &self,
+        found: &[(&str, &bus_introspect::Method)],
+        is_json: bool,
+    ) -> Result<Option<Method>> {
+        let Some((interface, _)) = found.first() else { return Ok(None) };
         let mut names: Vec<String> =
             found.iter().map(|(name, _)| self.of_interface(name)).collect();
         names.dedup();
-        let text = format!("several interfaces have a method {}", self.member);
-        Err(Failure::usage(text).hint(format!("say which one: {}", names.join(", "))))
+        if names.len() > 1 {
+            let text = format!("several interfaces have a method {}", self.member);
+            return Err(Failure::usage(text).hint(format!("say which one: {}", names.join(", "))));
+        }
+        let mut forms: Vec<String> =
+            found.iter().map(|(_, method)| method.input_signature()).collect();
+        forms.dedup();
+        // As many arguments as were typed tell which form is meant, since busctl's text may take more words than one.
+        let fits = |form: &&String| types(form).len() == self.arguments.len();
+        let fitting: Vec<&String> = forms.iter().filter(fits).collect();
+        let signature = match (forms.as_slice(), fitting.as_slice()) {
+            ([only], _) => only,
+            (_, [only]) if !is_json => *only,
+            _ => {
+                let text = format!("the object has a method {} in several forms", self.member);
+                let forms: Vec<String> =
+                    forms.iter().map(|form| format!("-s {}", shell_word(&plain(form)))).collect();
+                return Err(
+                    Failure::usage(text).hint(format!("say which one: {}", forms.join(", ")))
+                );
+            }
+        };
+        // A name that is none is not sent: the method may be found without it.
+        let interface = Some(*interface).filter(|name| InterfaceName::parse(name).is_ok());
+        Ok(Some(Method {
+            interface: interface.map(ToOwned::to_owned),
+            signature: signature.clone(),
+        }))
     }
 
     /// The method of another interface, as it can be typed.

@@ -76,12 +76,18 @@ impl Get {
             }
         }
         if !shown.is_empty() || failures.is_empty() {
-            self.print(&shown, wanted, options)?;
+            self.print(&shown, &failures, wanted, options)?;
         }
         tell(failures)
     }
 
-    fn print(&self, shown: &[Shown], wanted: &[String], options: &Options) -> Result<()> {
+    fn print(
+        &self,
+        shown: &[Shown],
+        failures: &[(&String, Failure)],
+        wanted: &[String],
+        options: &Options,
+    ) -> Result<()> {
         let mut out = Out::plain();
         let only = match shown {
             [Shown { value: Ok(value), .. }] if wanted.len() == 1 => Some(value),
@@ -89,7 +95,7 @@ impl Get {
         };
         match (options.json(), only) {
             (Some(form), Some(value)) => out.json(form, &typed(value))?,
-            (Some(form), None) => out.json(form, &by_interface(shown))?,
+            (Some(form), None) => out.json(form, &by_interface(shown, failures))?,
             (None, Some(value)) => {
                 out.text(&body_text(std::slice::from_ref(value), self.verbose))?;
             }
@@ -133,7 +139,8 @@ fn typed(value: &Value) -> Json {
     serde_json::json!({ "type": value.signature(), "data": json::to_json(value) })
 }
 
-fn by_interface(shown: &[Shown]) -> Json {
+/// What cannot be read is there, too, in its interface as far as that was named.
+fn by_interface(shown: &[Shown], failures: &[(&String, Failure)]) -> Json {
     let mut all: Map<String, Json> = Map::new();
     for one in shown {
         let of = all.entry(one.interface.clone()).or_insert_with(|| Json::Object(Map::new()));
@@ -143,6 +150,13 @@ fn by_interface(shown: &[Shown]) -> Json {
                 Err(error) => serde_json::json!({ "error": error }),
             };
             of.insert(one.name.clone(), value);
+        }
+    }
+    for (word, failure) in failures {
+        let (interface, name) = split_member(word);
+        let of = all.entry(interface.unwrap_or_default());
+        if let Json::Object(of) = of.or_insert_with(|| Json::Object(Map::new())) {
+            of.insert(name.to_owned(), serde_json::json!({ "error": failure.text }));
         }
     }
     Json::Object(all)

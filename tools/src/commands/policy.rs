@@ -123,6 +123,7 @@ impl Check {
 
 impl Explain {
     fn run(self, options: &Options) -> Result<()> {
+        options.bus.must_be_bus("policy explain")?;
         let question = self.question.join(" ");
         let asks_bus = self.config.is_none() && !self.files;
         if asks_bus && let Some(answer) = ask(&question, options)? {

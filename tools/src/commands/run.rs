@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use signal_hook::SigId;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithRawSiginfo;
 use signal_hook::low_level::{pipe, unregister};
@@ -177,12 +177,15 @@ fn path_with_own_folder() -> Option<OsString> {
     std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&path))).ok()
 }
 
+/// Signals that end a program which does not heed them.
+const ENDING: [i32; 7] = [SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGALRM, SIGUSR1, SIGUSR2];
+
 /// Signals, and whether the kernel sent them.
 pub(crate) type Received = SignalsInfo<WithRawSiginfo>;
 
 /// What ends the command, or tells that it has ended. Programs that are started have these signals as usual.
 pub(crate) fn signals() -> Result<Received> {
-    let signals = Received::new([SIGCHLD, SIGTERM, SIGHUP, SIGINT, SIGQUIT]);
+    let signals = Received::new([SIGCHLD].iter().chain(&ENDING));
     signals
         .map_err(|error| Failure::refused(format!("cannot wait for signals: {}", phrase(&error))))
 }
@@ -209,6 +212,9 @@ const fn passed_on((number, code): (i32, i32)) -> Option<Signal> {
     match number {
         SIGTERM => Some(Signal::SIGTERM),
         SIGHUP => Some(Signal::SIGHUP),
+        SIGALRM => Some(Signal::SIGALRM),
+        SIGUSR1 => Some(Signal::SIGUSR1),
+        SIGUSR2 => Some(Signal::SIGUSR2),
         SIGINT if code <= 0 => Some(Signal::SIGINT),
         SIGQUIT if code <= 0 => Some(Signal::SIGQUIT),
         _ => None,
@@ -285,8 +291,7 @@ impl Interruption {
     fn new() -> Result<Self> {
         let watch = || {
             let (told, tells) = UnixStream::pair()?;
-            let signals = [SIGTERM, SIGHUP, SIGINT, SIGQUIT];
-            let watched = signals.map(|signal| pipe::register(signal, tells.try_clone()?));
+            let watched = ENDING.map(|signal| pipe::register(signal, tells.try_clone()?));
             Ok(Self { told, watched: watched.into_iter().collect::<io::Result<_>>()? })
         };
         watch().map_err(|error: io::Error| {
@@ -368,7 +373,7 @@ mod tests {
     use nix::sys::signal::Signal;
     use signal_hook::consts::{SIGCHLD, SIGINT, SIGQUIT, SIGTERM};
 
-    use super::{passed_on, system_config};
+    use super::{ENDING, passed_on, system_config};
 
     /// Codes of a signal's origin: `kill`, and the kernel.
     const KILLED: i32 = 0;
@@ -376,6 +381,10 @@ mod tests {
 
     #[test]
     fn a_command_gets_a_signal_once() {
+        for number in ENDING {
+            let signal = Signal::try_from(number).unwrap();
+            assert_eq!(passed_on((number, KILLED)), Some(signal));
+        }
         let signals = [SIGTERM, SIGINT, SIGQUIT, SIGCHLD];
         let killed = signals.map(|number| passed_on((number, KILLED)));
         let passed = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT].map(Some);

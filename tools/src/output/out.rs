@@ -41,7 +41,7 @@ impl Out {
     pub(crate) fn paged_by(variable: &str, options: &Options) -> Self {
         let is_wanted = !options.no_pager && options.json().is_none() && io::stdout().is_terminal();
         // A pager needs more of a terminal.
-        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
         match (is_wanted && !is_dumb).then(|| start_pager(variable)).flatten() {
             Some((pager, input)) => Self { writer: BufWriter::new(input), pager: Some(pager) },
             None => Self::plain(),

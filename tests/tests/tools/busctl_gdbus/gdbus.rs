@@ -53,7 +53,7 @@ fn call_takes_and_prints_gvariant_text() {
             "call -e PEER -t 0x5 -m org.example.Zeta.Old",
             "call -e PEER -t ␣010 -m org.example.Zeta.Old",
             "call -e PEER -t -1 -m org.example.Zeta.Old",
-            "call -e PEER -t 0 -m org.example.Zeta.Old",
+            "call -e PEER -t 0 -m org.example.Zeta.Never",
             "call -e -d org.example.Peer -o /nope -m a.b.C 5",
             "call -e PEER -m org.example.Alpha.Texts a /a as b",
         ],

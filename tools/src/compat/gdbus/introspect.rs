@@ -8,7 +8,8 @@ use libbus::blocking::Connection;
 use libbus::limits::NAME_SIZE_MAX;
 
 use super::options::{Given, Options, Takes};
-use super::{Result, because, say, text_of};
+use super::{Failed, Result, because, say, text_of};
+use crate::failure::Failure;
 use crate::introspection;
 use crate::output::escape::plain;
 use crate::output::out::Out;
@@ -69,14 +70,17 @@ pub(super) fn introspect(given: &Given) -> Result<()> {
     let connection = given.connect(given.has("dest"))?;
     let destination = given.destination(&connection)?;
     let path = given.path()?;
-    let (xml, node) = fetch(&connection, destination, path)?;
+    let reply = introspection::ask(&connection, destination, path)?.wait()?;
     let mut out = Out::plain();
     if given.has("xml") {
+        // As it came, whether it can be read or not.
+        let xml = introspection::xml(&reply).map_err(unreadable)?;
         let is_shown = std::io::stdout().is_terminal();
         let shown = || xml.split('\n').map(plain).collect::<Vec<_>>().join("\n");
-        out.text(&if is_shown { shown() } else { xml })?;
+        out.text(&if is_shown { shown() } else { xml.to_owned() })?;
         return Ok(out.finish()?);
     }
+    let (_, node) = introspection::read(&reply).map_err(unreadable)?;
     let mut outline = Outline {
         connection: &connection,
         destination,
@@ -90,11 +94,13 @@ pub(super) fn introspect(given: &Given) -> Result<()> {
     Ok(outline.out.finish()?)
 }
 
-fn fetch(connection: &Connection, destination: Option<&str>, path: &str) -> Result<(String, Node)> {
-    let asked = introspection::ask(connection, destination, path)?;
-    let reply = asked.wait()?;
-    introspection::read(&reply)
-        .map_err(|failure| because(format!("Error parsing introspection XML: {}", failure.text)))
+fn fetch(connection: &Connection, destination: Option<&str>, path: &str) -> Result<Node> {
+    let reply = introspection::ask(connection, destination, path)?.wait()?;
+    introspection::read(&reply).map(|(_, node)| node).map_err(unreadable)
+}
+
+fn unreadable(failure: Failure) -> Failed {
+    because(format!("Error parsing introspection XML: {}", failure.text))
 }
 
 impl Outline<'_> {
@@ -150,7 +156,7 @@ impl Outline<'_> {
         self.objects_left -= 1;
         let path = format!("{}/{name}", path.trim_end_matches('/'));
         match fetch(self.connection, self.destination, &path) {
-            Ok((_, node)) => self.node(&node, &path, &path, depth),
+            Ok(node) => self.node(&node, &path, &path, depth),
             Err(super::Failed::Because(text)) => {
                 self.out.flush()?;
                 say(&text);
