@@ -116,14 +116,7 @@ impl Options {
     /// # Errors
     /// It cannot be reached.
     pub(crate) fn connect(&self) -> Result<Connection> {
-        self.builder()?.build().map_err(|error| match error {
-            // A bus that does not answer is not reached.
-            libbus::Error::TimedOut(_) => {
-                Failure { reason: Reason::Unreachable, ..self.bus.explain(error) }
-                    .hint(self.bus.doctor())
-            }
-            error => self.bus.explain(error),
-        })
+        self.builder()?.build().map_err(|error| self.bus.explain(error))
     }
 
     /// What makes one, whose calls wait as long as was said.
@@ -172,7 +165,7 @@ impl BusOptions {
         })
     }
 
-    /// What is known beside the error: which bus it was, and what is usual.
+    /// What is known beside the error of connecting: which bus it was, and what is usual.
     pub(crate) fn explain(&self, error: libbus::Error) -> Failure {
         let mut failure = self.explained(error);
         for hint in failure.hints.iter_mut().filter(|hint| *hint == DOCTOR) {
@@ -203,10 +196,15 @@ impl BusOptions {
             return Failure::unreachable(text).hint(DOCTOR);
         }
         let is_unknown = matches!(error, libbus::Error::NoAddress(_));
+        let is_late = matches!(error, libbus::Error::TimedOut(_));
         let is_address = matches!(error, libbus::Error::Address(_));
         let failure = Failure::from(error);
         if is_address {
             return failure.hint(hints::place(self));
+        }
+        // A bus that does not answer is not reached.
+        if is_late {
+            return Failure { reason: Reason::Unreachable, ..failure }.hint(DOCTOR);
         }
         if is_unknown && geteuid().is_root() {
             return failure.hint("root mostly means the system bus: --system");

@@ -177,8 +177,7 @@ impl Answer {
 fn ask(question: &str, options: &Options) -> Result<Option<Answer>> {
     let is_about_client = words_of(question).any(|word| word.starts_with("client="));
     let has_files = !is_about_client && !options.bus.is_named();
-    let asked = options.builder().and_then(|builder| builder.build().map_err(Failure::from));
-    let connection = match asked {
+    let connection = match options.connect() {
         Ok(connection) => connection,
         Err(failure) if has_files => {
             complain!("bus: {}", failure.text);
