@@ -171,9 +171,17 @@ pub(crate) fn daemon_program() -> PathBuf {
     if beside.is_file() { beside } else { own }
 }
 
+/// The search path with this program's folder first; nothing, where this program is found as it is: who has put other
+/// folders before it wants these.
 fn path_with_own_folder() -> Option<OsString> {
-    let own = std::env::current_exe().ok()?.parent()?.to_owned();
+    let own = std::env::current_exe().ok()?;
     let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut files = std::env::split_paths(&path).filter_map(|it| Some(it.join(own.file_name()?)));
+    let found = files.find(|file| file.is_file()).and_then(|file| file.canonicalize().ok());
+    if found.is_some() && found == own.canonicalize().ok() {
+        return None;
+    }
+    let own = own.parent()?.to_owned();
     std::env::join_paths(std::iter::once(own).chain(std::env::split_paths(&path))).ok()
 }
 
