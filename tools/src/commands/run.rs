@@ -31,7 +31,7 @@ use crate::options::Options;
 /// Run a command on a private bus, which ends with it
 ///
 /// The exit code is the command's, or 128 and the signal's number. The folder of this program is first in the
-/// command's PATH.
+/// command's PATH, unless this program is found by it as it is.
 #[derive(Args, Debug)]
 pub(crate) struct Run {
     /// The bus's configuration, instead of that of a session bus
