@@ -111,6 +111,25 @@ where
     connection.send(&bus.method_call(member)?, arguments)
 }
 
+/// The well-known names that somebody has, and the unique names of who that is.
+///
+/// # Errors
+/// The bus has gone, or does not answer in time.
+pub(crate) fn owners(connection: &Connection) -> Result<Vec<(String, String)>> {
+    let names: Vec<String> = connection.bus().call("ListNames", &())?;
+    let names = names.into_iter().filter(|name| !name.starts_with(':'));
+    let mut found = Vec::new();
+    for (name, answer) in answers(names, |name| ask(connection, "GetNameOwner", name.as_str())) {
+        match answer.map(|reply| reply.deserialize::<String>()) {
+            Ok(Ok(owner)) => found.push((name, owner)),
+            // It has gone meanwhile.
+            Ok(Err(_)) | Err(libbus::Error::Method(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}
+
 /// Who has a name, and what is known of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Owner {

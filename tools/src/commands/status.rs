@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::commands::call::named;
 use crate::failure::{Failure, Result};
-use crate::inventory::{answers, ask};
+use crate::inventory::owners;
 use crate::options::Options;
 use crate::output::escape::plain;
 use crate::output::out::Out;
@@ -130,18 +130,9 @@ fn add_name(
 
 /// All that the same client has.
 fn well_known_names(connection: &Connection, unique: &str) -> Result<Option<Json>> {
-    let bus = connection.bus();
-    let names: Vec<String> = bus.call("ListNames", &())?;
-    let names = names.into_iter().filter(|name| !name.starts_with(':'));
-    let mut its = Vec::new();
-    for (name, answer) in answers(names, |name| ask(connection, "GetNameOwner", name.as_str())) {
-        match answer.map(|reply| reply.deserialize::<String>()) {
-            Err(error) if error.is_disconnected() => return Err(error.into()),
-            Ok(Ok(owner)) if owner == unique => its.push(name),
-            // It has gone meanwhile, or is another's.
-            _ => {}
-        }
-    }
+    let of_all = owners(connection)?.into_iter();
+    let mut its: Vec<String> =
+        of_all.filter(|(_, owner)| owner == unique).map(|(name, _)| name).collect();
     its.sort();
     Ok((!its.is_empty()).then(|| json!(its)))
 }

@@ -6,5 +6,5 @@
 mod parse;
 mod print;
 
-pub(crate) use parse::{NO_SUCH_FD, TextError, parse};
+pub(crate) use parse::{NO_SUCH_FD, TextError, control, parse};
 pub(crate) use print::{print, print_tuple};

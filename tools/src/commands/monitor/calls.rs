@@ -10,7 +10,7 @@ use libbus::wire::{Flags, MessageType};
 use super::judge::Judge;
 use crate::conversation::{Conversation, Names};
 use crate::failure::Result;
-use crate::inventory::{answers, ask};
+use crate::inventory::owners;
 
 /// Calls that are remembered for their replies.
 const CALLS_MAX: usize = 16_384;
@@ -75,18 +75,8 @@ impl Calls {
     /// # Errors
     /// The connection is over, or the bus does not tell in time.
     pub(crate) fn learn_owners(&mut self, connection: &Connection) -> Result<()> {
-        let names: Vec<String> = connection.bus().call("ListNames", &())?;
-        let names = names.into_iter().filter(|name| !name.starts_with(':'));
-        for (name, answer) in answers(names, |name| ask(connection, "GetNameOwner", name.as_str()))
-        {
-            match answer.map(|reply| reply.deserialize::<String>()) {
-                Ok(Ok(owner)) => self.conversation.learn_owner(&name, &owner),
-                Err(error) if !matches!(error, libbus::Error::Method(_)) => {
-                    return Err(error.into());
-                }
-                // It has gone meanwhile.
-                _ => {}
-            }
+        for (name, owner) in owners(connection)? {
+            self.conversation.learn_owner(&name, &owner);
         }
         Ok(())
     }

@@ -425,6 +425,13 @@ fn escaped(chars: &mut CharIndices<'_>) -> Option<char> {
     Some(match c {
         'u' => return hexadecimal(chars, 4),
         'U' => return hexadecimal(chars, 8),
+        c => control(c).unwrap_or(c),
+    })
+}
+
+/// The control character that a letter after a backslash means.
+pub(crate) const fn control(c: char) -> Option<char> {
+    Some(match c {
         'a' => '\u{7}',
         'b' => '\u{8}',
         'f' => '\u{c}',
@@ -432,7 +439,7 @@ fn escaped(chars: &mut CharIndices<'_>) -> Option<char> {
         'r' => '\r',
         't' => '\t',
         'v' => '\u{b}',
-        c => c,
+        _ => return None,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::str::CharIndices;
 
 use super::Fault;
+use crate::value::gvariant::control;
 
 /// Values inside one another, as GLib bounds them.
 const DEPTH_MAX: usize = 128;
@@ -345,19 +346,6 @@ fn escaped(chars: &mut CharIndices<'_>) -> Option<Option<char>> {
         'U' => Some(hexadecimal(chars, 8)?),
         '\n' => None,
         c => control(c).or(Some(c)),
-    })
-}
-
-const fn control(c: char) -> Option<char> {
-    Some(match c {
-        'a' => '\u{7}',
-        'b' => '\u{8}',
-        'f' => '\u{c}',
-        'n' => '\n',
-        'r' => '\r',
-        't' => '\t',
-        'v' => '\u{b}',
-        _ => return None,
     })
 }
 
